@@ -1,0 +1,30 @@
+"""Joint training: one loss on the fused logits, everything learns together. The baseline."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from g2d.method import Modulation, SinglePass
+from g2d.model import Teachers
+from g2d.types import Batch, Output, TeacherOutput
+
+
+class Joint(SinglePass):
+    """L = L_S(l, y)  (Eq. 1), plus ``unimodal`` times the loss of every modality's own logits.
+
+    Args:
+        unimodal: weight of sum_m L(z^m, y); 1 is uniform multi-loss training, 0 the plain baseline.
+        modulation: "Joint + SMP" of Table 4, say; it needs teachers for their confidence alone.
+        teachers: frozen unimodal teachers.
+    """
+
+    def __init__(self, *, unimodal: float = 0.0, modulation: Modulation | None = None, teachers: Teachers | None = None) -> None:
+        super().__init__(modulation=modulation, teachers=teachers)
+        self.unimodal = unimodal
+        self.wants_unimodal_logits = unimodal != 0
+
+    def objective(self, output: Output, batch: Batch, teacher: TeacherOutput | None) -> dict[str, Tensor]:
+        terms = {"task": self.task.loss(output.logits, batch.target)}
+        if output.unimodal_logits is not None:
+            terms |= {f"unimodal/{m}": self.unimodal * self.task.loss(z, batch.target) for m, z in output.unimodal_logits.items()}
+        return terms
