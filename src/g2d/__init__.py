@@ -1,0 +1,58 @@
+"""g2d: balanced multimodal learning for PyTorch.
+
+Names are loaded when first used, so that ``import g2d`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from g2d.fusion import Concat as Concat
+    from g2d.fusion import Late as Late
+    from g2d.fusion import Sum as Sum
+    from g2d.method import Method as Method
+    from g2d.method import SinglePass as SinglePass
+    from g2d.method import TrainState as TrainState
+    from g2d.model import CachedTeachers as CachedTeachers
+    from g2d.model import MultimodalModel as MultimodalModel
+    from g2d.model import Teachers as Teachers
+    from g2d.model import feature_dims as feature_dims
+    from g2d.model import warm_start as warm_start
+    from g2d.modulations import SMP as SMP
+    from g2d.modulations import PartialSuppression as PartialSuppression
+    from g2d.task import Classification as Classification
+    from g2d.task import Regression as Regression
+    from g2d.types import Batch as Batch
+    from g2d.types import Encoded as Encoded
+    from g2d.types import Output as Output
+    from g2d.types import Sequence as Sequence
+    from g2d.types import TeacherOutput as TeacherOutput
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "types": ("Batch", "Encoded", "Output", "Sequence", "TeacherOutput"),
+    "task": ("Classification", "Regression"),
+    "fusion": ("Concat", "Late", "Sum"),
+    "model": ("CachedTeachers", "MultimodalModel", "Teachers", "feature_dims", "warm_start"),
+    "method": ("Method", "SinglePass", "TrainState"),
+    "modulations": ("SMP", "PartialSuppression"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_MODULES = ("functional", "methods", *_HOMES)
+
+__all__ = ["__version__", *_HOME_OF]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(import_module(f"g2d.{_HOME_OF[name]}"), name)
+    if name in _MODULES:
+        return import_module(f"g2d.{name}")
+    raise AttributeError(f"module 'g2d' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME_OF, *_MODULES])
