@@ -75,8 +75,9 @@ class Additive(Fusion):
 
     def head(self, modality: str, features: Tensor, kappa: Tensor | float = 1.0) -> Tensor:
         """z^m ``(B, C)`` from f^m ``(B, D_m)``."""
-        linear = self.heads[modality]
-        return F.linear(features, scale_gradient(self.weight(modality), kappa), scale_gradient(linear.bias, kappa))
+        bias = self.heads[modality].bias
+        assert isinstance(bias, Tensor)
+        return F.linear(features, scale_gradient(self.weight(modality), kappa), scale_gradient(bias, kappa))
 
     def weight(self, modality: str) -> nn.Parameter:
         """W_m ``(C, D_m)``."""

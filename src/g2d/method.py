@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import torch
@@ -124,7 +125,7 @@ class TrainState:
             yield Part(batch, slice(0, len(batch)), len(batch) / total)
             return
         edges = [round(i * len(batch) / pieces) for i in range(pieces + 1)]
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             yield Part(batch.rows(slice(start, end)), slice(start, end), (end - start) / total)
 
     def autocast(self) -> torch.autocast:

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
-from torchmetrics.regression import MeanAbsoluteError, R2Score
 from torchmetrics.metric import Metric
+from torchmetrics.regression import MeanAbsoluteError, R2Score
 
 from g2d.errors import ArgumentError
 from g2d.functional.losses import logit_distillation
@@ -217,7 +217,7 @@ def task_from_config(config: Mapping[str, Any]) -> Task:
 
 
 class MeanPercentageError(Metric):
-    """MAPE in percent, 100 * mean |y - p| / |y|; targets of zero, where it is undefined, are left out and counted in ``zeros``.
+    """MAPE in percent: the mean of 100 * abs(y - p) / abs(y); targets of zero, where it is undefined, are left out and counted in ``zeros``.
 
     Example:
         >>> metric = MeanPercentageError()

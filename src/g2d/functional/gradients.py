@@ -45,5 +45,5 @@ def scale_gradient(values: Tensor, kappa: Tensor | float) -> Tensor:
             return values
         if kappa == 0:
             return values.detach()
-    scaled: Tensor = _Scale.apply(values, kappa)  # type: ignore[no-untyped-call]
+    scaled: Tensor = _Scale.apply(values, kappa)
     return scaled

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -52,7 +53,7 @@ def margin(rho: Mapping[str, float]) -> float:
         0.2
     """
     values = sorted(rho.values())
-    return min((high - low for low, high in zip(values, values[1:], strict=False)), default=float("inf"))
+    return min((high - low for low, high in pairwise(values)), default=float("inf"))
 
 
 def flip_rate(rankings: Iterable[tuple[str, ...]] | Mapping[tuple[str, ...], int]) -> float:
