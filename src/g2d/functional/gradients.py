@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -45,5 +46,5 @@ def scale_gradient(values: Tensor, kappa: Tensor | float) -> Tensor:
             return values
         if kappa == 0:
             return values.detach()
-    scaled: Tensor = _Scale.apply(values, kappa)
-    return scaled
+    apply: Callable[[Tensor, Tensor | float], Tensor] = _Scale.apply
+    return apply(values, kappa)
