@@ -9,7 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from g2d.experiment import load as load
+    from g2d.fusion import BiGated as BiGated
     from g2d.fusion import Concat as Concat
+    from g2d.fusion import CrossAttention as CrossAttention
+    from g2d.fusion import FiLM as FiLM
     from g2d.fusion import Late as Late
     from g2d.fusion import Sum as Sum
     from g2d.method import Method as Method
@@ -35,13 +39,14 @@ __version__ = "0.1.0"
 _HOMES = {
     "types": ("Batch", "Encoded", "Output", "Sequence", "TeacherOutput"),
     "task": ("Classification", "Regression"),
-    "fusion": ("Concat", "Late", "Sum"),
+    "fusion": ("BiGated", "Concat", "CrossAttention", "FiLM", "Late", "Sum"),
     "model": ("CachedTeachers", "MultimodalModel", "Teachers", "feature_dims", "warm_start"),
     "method": ("Method", "SinglePass", "TrainState"),
-    "modulations": ("SMP", "PartialSuppression"),
+    "modulations": ("PartialSuppression", "SMP"),
+    "experiment": ("load",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("functional", "methods", *_HOMES)
+_MODULES = ("analysis", "data", "encoders", "engine", "errors", "functional", "methods", "recipe", *_HOMES)
 
 __all__ = ["__version__", *_HOME_OF]
 
