@@ -137,3 +137,6 @@ class Concat(Additive):
         for m, trained in heads.items():
             self.weight(m).copy_(trained.weight / len(self.dims))
         self.bias.copy_(torch.stack([trained.bias for trained in heads.values()]).mean(0))
+
+
+FUSIONS: dict[str, type[Fusion]] = {"late": Late, "sum": Sum, "concat": Concat}
