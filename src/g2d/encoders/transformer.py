@@ -1,0 +1,52 @@
+"""A transformer for sequences of vectors or token ids, indifferent to padding."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from g2d.errors import ArgumentError
+from g2d.types import Encoded, Sequence
+
+
+class Transformer(nn.Module):
+    """Project to ``width``, add a class token and positions, attend, and read the class token.
+
+    What padding holds never matters: attention is masked, and a prediction does not depend on the other rows of its batch.
+
+    Args:
+        features: size d of a step ``(B, T, d)``; None for token ids ``(B, T)``.
+        vocabulary: number of token ids, where the input holds those.
+        width: D. layers, heads: of the encoder. length: longest sequence. dropout: inside the layers.
+    """
+
+    def __init__(
+        self,
+        *,
+        features: int | None = None,
+        vocabulary: int | None = None,
+        width: int = 64,
+        layers: int = 1,
+        heads: int = 4,
+        length: int = 512,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if (features is None) == (vocabulary is None):
+            raise ArgumentError("a transformer must have either the size of a step or a vocabulary, found both or neither.")
+        self.embed: nn.Module = nn.Embedding(vocabulary, width) if vocabulary is not None else nn.Linear(features or 0, width)
+        self.first = nn.Parameter(torch.randn(1, 1, width) * 0.02)
+        self.positions = nn.Parameter(torch.randn(1, length + 1, width) * 0.02)
+        layer = nn.TransformerEncoderLayer(width, heads, 2 * width, dropout, batch_first=True, norm_first=True)
+        self.layers = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
+
+    def forward(self, sequence: Tensor | Sequence) -> Encoded:
+        values = sequence.values if isinstance(sequence, Sequence) else sequence
+        mask = sequence.mask if isinstance(sequence, Sequence) else torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
+        if values.shape[1] >= self.positions.shape[1]:
+            raise ArgumentError(f"a sequence must have at most {self.positions.shape[1] - 1} steps, found {values.shape[1]}. Raise the encoder's length.")
+        steps = self.embed(values.long() if isinstance(self.embed, nn.Embedding) else values.float())
+        steps = torch.cat([self.first.expand(len(steps), -1, -1), steps], dim=1) + self.positions[:, : steps.shape[1] + 1]
+        real = torch.cat([torch.ones_like(mask[:, :1]), mask], dim=1)
+        steps = self.layers(steps, src_key_padding_mask=~real)
+        return Encoded(steps[:, 0], steps[:, 1:], mask)
