@@ -1,0 +1,45 @@
+"""Data sets by name, and what everything above needs of them: a Source of rows and a Loader of batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from g2d.data.digits import DigitsOptions, open_digits
+from g2d.data.loader import Loader
+from g2d.data.source import SPLITS, Source
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """An entry of the list.
+
+    Args:
+        options: what a recipe may say about it, a model that refuses unknown keys.
+        open: from options to a :class:`Source`.
+        about: one line for ``g2d list datasets``.
+        needs: what a user must bring, and where to ask for it.
+        licence: of the data.
+    """
+
+    options: type[BaseModel]
+    open: Callable[[Any], Source]
+    about: str
+    needs: str = "nothing"
+    licence: str = "-"
+
+
+DATASETS: dict[str, DataSet] = {
+    "digits": DataSet(
+        DigitsOptions,
+        open_digits,
+        about="handwritten digit, keypad tone and written word; 10 classes or the digit's value",
+        needs="nothing: scikit-learn brings the digits",
+        licence="CC BY 4.0 (UCI optical recognition of handwritten digits)",
+    ),
+}
+
+__all__ = ["DATASETS", "SPLITS", "DataSet", "DigitsOptions", "Loader", "Source", "open_digits"]

@@ -1,0 +1,172 @@
+"""An opened problem: stored values, the split of a protocol, and the views a model sees."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from g2d.data.views import View
+from g2d.errors import ArgumentError, DataError
+from g2d.task import Task
+from g2d.types import Batch, Inputs
+
+SPLITS = ("train", "valid", "test")
+
+
+class Source:
+    """Rows by sample id, with everything a run must know about where they come from.
+
+    Args:
+        name: of the data set.
+        task: the kind of target, with what was learnt on the training rows.
+        arrays: stored values per modality, one row per sample id.
+        target: ``(N,)`` int64 or ``(N, C)`` float32.
+        group: ``(N,)``; rows of one group never stand on both sides of a split, and intervals are computed over groups.
+        split: ``(N,)`` int8: 0 train, 1 valid, 2 test, -1 unused.
+        protocol: its name.
+        views: per modality, what the model sees.
+        facts: parameters that belong to the content hash, and to every result.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        task: Task,
+        arrays: Mapping[str, NDArray[Any]],
+        target: NDArray[Any],
+        group: NDArray[Any],
+        split: NDArray[np.int8],
+        protocol: str,
+        views: Mapping[str, View],
+        facts: Mapping[str, Any],
+    ) -> None:
+        self.name, self.task, self.protocol, self.facts = name, task, protocol, dict(facts)
+        self.arrays, self.target, self.group, self.split, self.views = dict(arrays), target, group, split, dict(views)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return tuple(self.arrays)
+
+    @property
+    def size(self) -> int:
+        return len(self.target)
+
+    @property
+    def deterministic(self) -> bool:
+        """A training row's inputs are the same in every epoch."""
+        return all(view.deterministic for view in self.views.values())
+
+    @property
+    def content_hash(self) -> str:
+        """Covers the parameters and every byte of the stored values."""
+        return _digest({"name": self.name, "facts": self.facts}, *self.arrays.values(), self.target)
+
+    @property
+    def protocol_hash(self) -> str:
+        """Covers who is in which split, and the views."""
+        return _digest({"protocol": self.protocol, "views": {m: view.config() for m, view in self.views.items()}}, self.split)
+
+    def rows(self, split: str) -> NDArray[np.int64]:
+        """Sample ids of a split, in order."""
+        if split not in SPLITS:
+            raise ArgumentError(f"split must be one of {', '.join(SPLITS)}, found {split!r}.")
+        return np.flatnonzero(self.split == SPLITS.index(split))
+
+    def groups(self, split: str) -> NDArray[Any]:
+        """The group of every row of a split."""
+        groups: NDArray[Any] = self.group[self.rows(split)]
+        return groups
+
+    def gather(self, indices: NDArray[np.int64] | Tensor) -> Batch:
+        """Stored values of some rows, as they are."""
+        index = np.asarray(indices)
+        inputs = {m: torch.from_numpy(np.ascontiguousarray(values[index])) for m, values in self.arrays.items()}
+        return Batch(inputs, torch.from_numpy(self.target[index]), torch.from_numpy(index.astype(np.int64)))
+
+    def view(self, batch: Batch, *, seed: int, epoch: int, train: bool) -> Batch:
+        """What the model sees of a gathered batch, on the batch's device."""
+        assert batch.index is not None
+        inputs: Inputs = {m: self.views[m](_tensor(values), seed=seed, epoch=epoch, index=batch.index, train=train) for m, values in batch.inputs.items()}
+        return Batch(inputs, batch.target, batch.index, batch.present)
+
+    def only(self, modalities: tuple[str, ...]) -> Source:
+        """The same rows with some of the modalities: what a teacher is trained on."""
+        return Source(
+            name=self.name,
+            task=self.task,
+            arrays={m: self.arrays[m] for m in modalities},
+            target=self.target,
+            group=self.group,
+            split=self.split,
+            protocol=self.protocol,
+            views={m: self.views[m] for m in modalities},
+            facts=self.facts,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """What every result says about its data."""
+        counts = {split: len(self.rows(split)) for split in SPLITS}
+        return {
+            "name": self.name,
+            "protocol": self.protocol,
+            "content_hash": self.content_hash,
+            "protocol_hash": self.protocol_hash,
+            "modalities": list(self.modalities),
+            "rows": counts,
+            **self.facts,
+        }
+
+    def read_rows(self, path: str | Path) -> tuple[list[str], Batch]:
+        """New rows from an ``.npz`` file with one array per modality, shaped as :meth:`write_rows` writes them.
+
+        Returns:
+            Their names, and the batch as the model sees it; its targets are placeholders.
+        """
+        path = Path(path)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                given = {name: file[name] for name in file.files}
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} must be an .npz file of plain arrays, one per modality ({', '.join(self.modalities)}), found: {error}") from error
+        rows = -1
+        for m, known in self.arrays.items():
+            if m not in given:
+                raise DataError(f"{path} must hold an array for every modality ({', '.join(self.modalities)}), found none for {m!r}.")
+            if given[m].shape[1:] != known.shape[1:]:
+                raise DataError(f"rows of {m!r} in {path} must have the shape {known.shape[1:]}, found {given[m].shape[1:]}.")
+            if given[m].dtype.kind == "f" and not np.isfinite(given[m]).all():
+                raise DataError(f"values of {m!r} in {path} must be finite, found NaN or infinity.")
+            if rows not in (-1, len(given[m])):
+                raise DataError(f"arrays in {path} must have the same number of rows, found {rows} and {len(given[m])}.")
+            rows = len(given[m])
+        ids = [str(value) for value in given["id"]] if "id" in given else [str(i) for i in range(rows)]
+        inputs = {m: torch.from_numpy(given[m].astype(self.arrays[m].dtype)) for m in self.modalities}
+        target = torch.from_numpy(np.repeat(self.target[:1], rows, axis=0))
+        return ids, self.view(Batch(inputs, target, torch.arange(rows)), seed=0, epoch=0, train=False)
+
+    def write_rows(self, path: str | Path, indices: NDArray[np.int64]) -> None:
+        """Stored values of some rows as a file that :meth:`read_rows` reads."""
+        arrays: dict[str, Any] = {m: values[indices] for m, values in self.arrays.items()}
+        np.savez(path, id=indices.astype(str), **arrays)
+
+
+def _tensor(values: object) -> Tensor:
+    assert isinstance(values, Tensor)
+    return values
+
+
+def _digest(facts: Mapping[str, Any], *arrays: NDArray[Any]) -> str:
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
