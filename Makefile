@@ -1,21 +1,31 @@
 # make demo · make test: each sets up everything it needs on a machine with Python 3.11+, pip, git and make.
 PYTHON ?= python3
 BIN := .venv/bin
-export OMP_NUM_THREADS ?= 2
+DEMO ?= runs/demo
 
-.PHONY: test lint docs help clean
+.PHONY: help demo test lint docs bench clean
 
 help:
-	@echo "make test   format, lint, types, import floors, docs, tests"
-	@echo "make lint   the checks that run nothing"
+	@echo "make demo   G²D on built-in data, in a few minutes: a table, a sentence, figures in $(DEMO)"
+	@echo "make test   everything a change must pass: lint, documentation, tests"
+	@echo "make lint   format, style, types, import floors"
 	@echo "make docs   the documentation, in docs/_build/html"
-	@echo "make clean  forget the environment and everything built"
+	@echo "make bench  cost and speed on this machine"
+	@echo "make clean  forget the environment and everything built; runs stay"
 
 .venv/installed: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "g2d must have Python 3.11 or newer, found $$($(PYTHON) --version). Run make PYTHON=python3.11."; exit 2; }
-	$(PYTHON) -m venv .venv || { echo "Python's venv module must be installed: on Debian, apt-get install python3-venv."; exit 2; }
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python must be 3.11 or newer. Name one that is: make PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "Python must be able to make environments. On Debian and Ubuntu: apt-get install python3-venv"; exit 2; }
+	@echo "Setting up .venv; the first time this downloads PyTorch and takes some minutes."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	@touch $@
+
+demo: .venv/installed
+	$(BIN)/g2d demo --out $(DEMO)
+
+test: lint docs
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .
@@ -24,10 +34,11 @@ lint: .venv/installed
 	$(BIN)/lint-imports
 
 docs: .venv/installed
-	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build/html
+	rm -rf docs/api/generated
+	$(BIN)/sphinx-build --fresh-env --quiet --fail-on-warning --keep-going docs docs/_build/html
 
-test: lint docs
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+bench: .venv/installed
+	$(BIN)/python benchmarks/steps.py
 
 clean:
-	rm -rf .venv docs/_build build dist
+	rm -rf .venv docs/_build docs/api/generated build dist

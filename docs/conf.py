@@ -1,15 +1,25 @@
 """Sphinx configuration."""
 
+from importlib.metadata import version as _version_of
+
 project = "g2d"
 author = "the g2d authors"
-project_copyright = "2026, the g2d authors"
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "myst_parser"]
+copyright = "2026, the g2d authors"
+release = version = _version_of("g2d")
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "myst_parser"]
+exclude_patterns = ["_build", "templates"]
+templates_path = ["templates"]
 html_theme = "furo"
-html_title = "g2d"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+html_title = f"g2d {release}"
+html_copy_source = False
+
+# A name is documented once, where it is defined; packages only list what is below them.
+autodoc_default_options = {"members": True, "show-inheritance": True, "ignore-module-all": True}
 autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
+add_module_names = False
 napoleon_use_rtype = False
-myst_enable_extensions = ["dollarmath"]
+
+myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build"]
