@@ -38,7 +38,7 @@ docs: .venv/installed
 	$(BIN)/sphinx-build --fresh-env --quiet --fail-on-warning --keep-going docs docs/_build/html
 
 bench: .venv/installed
-	$(BIN)/python benchmarks/steps.py
+	@for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
 
 clean:
 	rm -rf .venv docs/_build docs/api/generated build dist

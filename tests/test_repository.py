@@ -3,60 +3,146 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
-import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
+import g2d
+from g2d.data import DATASETS
 from g2d.methods import METHODS
 from g2d.modulations import MODULATIONS
+from g2d.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
+RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
+MODALITIES = {"image", "tone", "word", "audio", "visual", "video", "text"}
 
 
-def test_importing_g2d_loads_nothing_heavy() -> None:
-    code = "import sys, g2d; print([m for m in ('torch', 'transformers', 'matplotlib', 'numpy') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
 
 
-def test_every_public_name_is_there() -> None:
-    import g2d
+def tracked() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True, check=False, cwd=ROOT)
+    if listed.returncode:
+        pytest.skip("this is not a git checkout")
+    return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
 
-    for name in g2d.__all__:
-        assert getattr(g2d, name) is not None
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        _ = g2d.nonsense
+
+def compared_texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and value of every text that code compares with, matches against, or asks a prefix for."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            parts: list[ast.expr] = [node.left, *node.comparators]
+        elif isinstance(node, ast.MatchValue):
+            parts = [node.value]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("startswith", "endswith"):
+            parts = list(node.args)
+        else:
+            continue
+        for part in parts:
+            for value in [part, *(part.elts if isinstance(part, ast.Tuple | ast.List | ast.Set) else ())]:
+                if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                    yield part.lineno, value.value
+
+
+def test_the_walk_finds_comparisons() -> None:
+    code = "if name == 'a' or name in ('b', 'c') or name.startswith('d'):\n    match name:\n        case 'e': pass"
+    assert {text for _, text in compared_texts(ast.parse(code))} == set("abcde")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src")))
+def test_no_code_compares_with_the_name_of_a_method_a_modality_or_a_data_set(path: Path) -> None:
+    names = {*METHODS, *MODULATIONS, *DATASETS} | MODALITIES
+    assert [(line, text) for line, text in compared_texts(ast.parse(path.read_text(encoding="utf-8"))) if text in names] == []
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_has_a_card(name: str) -> None:
-    card = (ROOT / "docs" / "methods" / f"{name}.md").read_text(encoding="utf-8")
+    card = text_of(f"docs/methods/{name}.md")
     for part in ("**Paper.**", "**Algorithm.**", "**Needs.**", "**Cost.**", "**When.**"):
         assert part in card
 
 
-def test_no_code_compares_with_the_name_of_a_method() -> None:
-    names = {*METHODS, *MODULATIONS}
-    found = []
-    for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Compare):
-                constants = {c.value for c in ast.walk(node) if isinstance(c, ast.Constant) and isinstance(c.value, str)}
-                found += [f"{path.name}:{node.lineno} {name}" for name in constants & names]
-    assert found == []
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_data_set_has_a_card(name: str) -> None:
+    card = text_of(f"docs/data/{name}.md")
+    for part in ("**Rows.**", "**Licence.**", "**Modalities.**", "**Target.**", "**Protocols.**"):
+        assert part in card
 
 
-def test_no_file_names_a_folder_of_a_machine() -> None:
-    listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=False, cwd=ROOT)
-    if listed.returncode:
-        pytest.skip("this is not a git checkout")
-    for name in listed.stdout.split():
-        text = (ROOT / name).read_bytes().decode("utf-8", errors="ignore") if (ROOT / name).is_file() else ""
-        for folder in ("/" + "home/", "/" + "root/", "/" + "work/"):
-            assert folder not in text, f"{name} names {folder}"
+def test_the_reference_lists_every_module() -> None:
+    reference = text_of("docs/api/index.rst")
+    there = {f"g2d.{path.stem}" for path in (ROOT / "src" / "g2d").iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    assert set(re.findall(r"^   (g2d\.\w+)$", reference, re.MULTILINE)) == there - {"g2d.__init__", "g2d.__main__"}
 
 
-def test_the_readme_says_how_to_check_everything() -> None:
-    assert "make test" in (ROOT / "README.md").read_text(encoding="utf-8")
+def test_there_are_recipes() -> None:
+    assert RECIPES
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(ROOT / "recipes")))
+def test_every_recipe_is_valid(path: Path) -> None:
+    assert Recipe.load(path).name
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(ROOT / "recipes")))
+def test_no_recipe_says_where_data_lie(path: Path) -> None:
+    assert "root" not in yaml.safe_load(path.read_text(encoding="utf-8")).get("data", {})
+
+
+def test_no_file_names_a_folder_of_a_machine_or_a_package_index() -> None:
+    machine = re.compile(rb"(?<![\w.])/(home|root|work|Users)/|[A-Z]:\\\\?Users|--(extra-)?index-url|--find-links")
+    here = Path(__file__)
+    assert [str(path.relative_to(ROOT)) for path in tracked() if path != here and machine.search(path.read_bytes())] == []
+
+
+def test_no_file_is_large() -> None:
+    assert [path.name for path in tracked() if path.stat().st_size > 2**20] == []
+
+
+def test_the_readme_says_the_two_commands() -> None:
+    readme = text_of("README.md")
+    assert "make demo" in readme
+    assert "make test" in readme
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    broken = [
+        f"{page.relative_to(ROOT)}: {link}"
+        for page in pages
+        for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+        if not link.startswith(("http", "mailto")) and "_build" not in page.parts and not (page.parent / link).exists()
+    ]
+    assert broken == []
+
+
+def test_make_names_every_target_in_its_help() -> None:
+    makefile = text_of("Makefile")
+    targets = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    assert targets
+    for target in set(targets[1].split()) - {"help"}:
+        assert f'"make {target}' in makefile
+
+
+def test_every_dependency_has_a_pinned_version_within_its_range() -> None:
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads(text_of("pyproject.toml"))["project"]
+    pins = dict(line.lower().split("==") for line in text_of("constraints.txt").splitlines() if "==" in line)
+    extras = project["optional-dependencies"]
+    for text in [*project["dependencies"], *extras["dev"], *extras["docs"], *extras["tune"], *extras["excel"], *extras["tensorboard"]]:
+        wanted = Requirement(text)
+        if wanted.name != "g2d":
+            assert pins[wanted.name.lower()] in wanted.specifier, f"{text} is pinned to {pins[wanted.name.lower()]}"
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    assert yaml.safe_load(text_of("CITATION.cff"))["version"] == g2d.__version__
