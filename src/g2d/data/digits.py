@@ -203,14 +203,15 @@ def tone(digit: int, decibel: float | None, rng: np.random.Generator) -> NDArray
 
 
 def _noise(t: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """White noise, noise in the telephone's band 300-3400 Hz, and mains hum at 50 Hz, of equal power each."""
+    """White noise, noise in the telephone's band 300-3400 Hz, and a little mains hum at 50 Hz; unit power together."""
     white = rng.standard_normal(len(t))
     spectrum = np.fft.rfft(rng.standard_normal(len(t)))
     frequency = np.fft.rfftfreq(len(t), 1 / RATE)
     spectrum[(frequency < 300) | (frequency > 3400)] = 0
     band = np.fft.irfft(spectrum, len(t))
     hum = np.sin(2 * np.pi * 50 * t + rng.uniform(0, 2 * np.pi))
-    parts = [part / np.sqrt(np.square(part).mean()) for part in (white, band, hum)]
+    shares = ((white, 0.5), (band, 0.45), (hum, 0.05))
+    parts = [part * np.sqrt(share / np.square(part).mean()) for part, share in shares]
     noise: NDArray[np.float64] = np.sum(parts, axis=0)
     return noise
 

@@ -1,0 +1,111 @@
+"""Everything that a run needs to go on, in a folder of safetensors and JSON; nothing is pickled."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from g2d.errors import RunError
+from g2d.method import Method, TrainState
+from g2d.model import MultimodalModel
+
+SCHEMA = 1
+
+
+def save(folder: Path, model: MultimodalModel, method: Method, state: TrainState | None = None, facts: Mapping[str, Any] | None = None) -> None:
+    """Write a checkpoint aside, then put it in place at once, so that a reader never sees half of one.
+
+    Args:
+        state: also what resuming needs: optimizer, snapshots, random numbers.
+        facts: JSON values to keep beside (epoch, scores, schedule).
+    """
+    aside = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    save_file(_plain(model.state_dict()), aside / "model.safetensors")
+    save_file(_plain(method.state_dict()), aside / "method.safetensors")
+    notes: dict[str, Any] = {"schema": SCHEMA, **(facts or {})}
+    if state is not None:
+        tensors, numbers = _optimizer_state(state.optimizer)
+        save_file(tensors, aside / "optimizer.safetensors")
+        save_file({f"{branch}/{name}": value for branch, values in state.snapshots.items() for name, value in values.items()}, aside / "snapshots.safetensors")
+        save_file({"method": state.generator.get_state(), "torch": torch.get_rng_state()}, aside / "random.safetensors")
+        notes |= {"epoch": state.epoch, "step": state.step, "optimizer": numbers, "notices": method.notices}
+    (aside / "state.json").write_text(json.dumps(notes, indent=1), encoding="utf-8")
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    aside.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load(folder: Path, model: MultimodalModel, method: Method, state: TrainState | None = None) -> dict[str, Any]:
+    """Bring model, method and, if given, the training state back to a checkpoint. Returns its facts.
+
+    Raises:
+        RunError: there is none, it is damaged, or it does not fit the model.
+    """
+    try:
+        notes: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        if notes.get("schema") != SCHEMA:
+            raise RunError(f"the checkpoint {folder} must have schema {SCHEMA}, found {notes.get('schema')}. It was written by another version of g2d.")
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+        method.load_state_dict(load_file(folder / "method.safetensors"))
+        if state is not None:
+            _load_optimizer_state(state.optimizer, load_file(folder / "optimizer.safetensors"), notes["optimizer"])
+            state.snapshots = _nested(load_file(folder / "snapshots.safetensors"))
+            random = load_file(folder / "random.safetensors")
+            state.generator.set_state(random["method"])
+            torch.set_rng_state(random["torch"])
+            state.epoch, state.step, method.notices = notes["epoch"], notes["step"], notes["notices"]
+    except FileNotFoundError as error:
+        raise RunError(f"a checkpoint must be a folder that g2d wrote, found no {Path(error.filename or folder).name} in {folder}.") from error
+    except (json.JSONDecodeError, SafetensorError, KeyError, RuntimeError) as error:
+        raise RunError(f"the checkpoint {folder} must be whole and fit its recipe's model, found: {error}") from error
+    return notes
+
+
+def load_weights(folder: Path, *modules: tuple[str, nn.Module]) -> None:
+    """Load single files of a checkpoint, by name (``model``, ``method``)."""
+    for name, module in modules:
+        module.load_state_dict(load_file(folder / f"{name}.safetensors"))
+
+
+def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().contiguous() for name, value in tensors.items()}
+
+
+def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors by ``parameter/name``, and the numbers of the groups and the state."""
+    packed = optimizer.state_dict()
+    tensors = {f"{i}/{key}": value.contiguous() for i, entry in packed["state"].items() for key, value in entry.items() if isinstance(value, Tensor)}
+    numbers = {f"{i}/{key}": value for i, entry in packed["state"].items() for key, value in entry.items() if not isinstance(value, Tensor)}
+    groups = [{key: value for key, value in group.items() if key != "params"} for group in packed["param_groups"]]
+    return tensors, {"groups": groups, "numbers": numbers}
+
+
+def _load_optimizer_state(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
+    packed = optimizer.state_dict()
+    state: dict[int, dict[str, Any]] = {}
+    for name, value in [*tensors.items(), *notes["numbers"].items()]:
+        i, _, key = name.partition("/")
+        state.setdefault(int(i), {})[key] = value
+    groups = [saved | {"params": group["params"]} for group, saved in zip(packed["param_groups"], notes["groups"], strict=True)]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _nested(flat: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    nested: dict[str, dict[str, Tensor]] = {}
+    for name, value in flat.items():
+        branch, _, rest = name.partition("/")
+        nested.setdefault(branch, {})[rest] = value
+    return nested

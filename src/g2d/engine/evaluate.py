@@ -1,0 +1,127 @@
+"""How good a model is on a split: fused and per modality, exact over the last partial batch."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from g2d.data import Loader, Source
+from g2d.method import Method, Validation
+from g2d.model import MultimodalModel
+from g2d.task import Task
+from g2d.types import Batch, Output
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of a split, and every row's answer if it was kept.
+
+    Args:
+        loss, fused: mean loss and metrics of the fused prediction.
+        unimodal_loss, unimodal: the same of every modality's own prediction, over the rows that have it.
+        confidence, unimodal_confidence: mean confidence in the truth (Eq. 5).
+        rows: how many.
+        index, target, logits, unimodal_logits: of every row, on the CPU; None unless kept.
+    """
+
+    headline: str
+    loss: float
+    fused: Mapping[str, float]
+    unimodal_loss: Mapping[str, float]
+    unimodal: Mapping[str, Mapping[str, float]]
+    confidence: float
+    unimodal_confidence: Mapping[str, float]
+    rows: int
+    index: Tensor | None = None
+    target: Tensor | None = None
+    logits: Tensor | None = None
+    unimodal_logits: Mapping[str, Tensor] | None = None
+
+    @property
+    def score(self) -> float:
+        """The fused headline metric; higher is better."""
+        return self.fused[self.headline]
+
+    def to_validation(self) -> Validation:
+        """What a method hears of it."""
+        return Validation(self.loss, self.score, self.unimodal_loss, {m: metrics[self.headline] for m, metrics in self.unimodal.items()})
+
+
+@torch.no_grad()
+def evaluate(
+    method: Method, model: MultimodalModel, source: Source, split: str, *, batch_size: int = 512, device: torch.device | None = None, keep_rows: bool = False
+) -> Evaluation:
+    """Ask a trained model by its method's own rule.
+
+    Args:
+        keep_rows: also return every row's logits.
+    """
+    device = device or next(model.parameters()).device
+    modes = [(module, module.training) for module in (model, method)]
+    model.eval(), method.eval()
+    tallies: dict[str, _Tally] = defaultdict(lambda: _Tally(source.task, device))
+    kept: list[tuple[Batch, Output]] = []
+    for batch in Loader(source, split, batch_size, device=device).epoch(0):
+        output = method.predict(model, batch.inputs, batch.present)
+        tallies[""].add(output.logits, batch.target)
+        for m, z in (output.unimodal_logits or {}).items():
+            there = slice(None) if batch.present is None or m not in batch.present else batch.present[m]
+            tallies[m].add(z[there], batch.target[there])
+        if keep_rows:
+            kept.append((batch, output))
+    for module, training in modes:
+        module.train(training)
+    whole = tallies.pop("")
+    return Evaluation(
+        source.task.headline,
+        whole.loss,
+        whole.metrics(),
+        {m: tally.loss for m, tally in tallies.items()},
+        {m: tally.metrics() for m, tally in tallies.items()},
+        whole.confidence,
+        {m: tally.confidence for m, tally in tallies.items()},
+        whole.rows,
+        *_joined(kept),
+    )
+
+
+class _Tally:
+    """Loss, confidence and metrics of one kind of prediction, added up batch by batch."""
+
+    def __init__(self, task: Task, device: torch.device) -> None:
+        self.task, self.measured = task, task.metrics().to(device)
+        self.rows, self._loss, self._confidence = 0, 0.0, 0.0
+
+    def add(self, logits: Tensor, target: Tensor) -> None:
+        if len(target) == 0:
+            return
+        self.measured.update(logits.float(), target)
+        self.rows += len(target)
+        self._loss += self.task.loss_per_row(logits, target).double().sum().item()
+        self._confidence += self.task.confidence(logits, target).double().sum().item()
+
+    @property
+    def loss(self) -> float:
+        return self._loss / self.rows if self.rows else float("nan")
+
+    @property
+    def confidence(self) -> float:
+        return self._confidence / self.rows if self.rows else float("nan")
+
+    def metrics(self) -> dict[str, float]:
+        return {name: float(value) for name, value in self.measured.compute().items()} if self.rows else {}
+
+
+def _joined(kept: list[tuple[Batch, Output]]) -> tuple[Tensor | None, Tensor | None, Tensor | None, Mapping[str, Tensor] | None]:
+    if not kept:
+        return None, None, None, None
+    index = torch.cat([batch.index for batch, _ in kept if batch.index is not None]).cpu()
+    target = torch.cat([batch.target for batch, _ in kept]).cpu()
+    logits = torch.cat([output.logits for _, output in kept]).float().cpu()
+    unimodal = [output.unimodal_logits for _, output in kept if output.unimodal_logits is not None]
+    z = {m: torch.cat([part[m] for part in unimodal]).float().cpu() for m in unimodal[0]} if unimodal else None
+    return index, target, logits, z

@@ -1,0 +1,90 @@
+"""How a model is trained, apart from what it is and what it learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import torch
+
+from g2d.errors import ArgumentError
+
+Optimizer = Literal["sgd", "adam", "adamw"]
+Schedule = Literal["constant", "step", "cosine", "plateau"]
+Precision = Literal["float32", "bfloat16", "float16"]
+PRECISIONS: dict[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Hyperparameters of the loop.
+
+    Args:
+        epochs: passes over the training rows.
+        batch_size: rows of one update, over all processes together.
+        optimizer, lr, momentum, weight_decay: momentum is SGD's.
+        group_lr: learning rates of single groups, by modality or ``fusion`` or ``method``.
+        schedule: ``step`` multiplies by ``decay`` at every share of the epochs in ``decay_at``; ``cosine`` ends at zero; ``plateau``
+            multiplies by ``decay`` after ``patience`` epochs without a better validation score.
+        warmup: epochs of linear increase before.
+        clip: largest global gradient norm.
+        accumulate: parts that a batch is cut into; still one update.
+        precision: compute type of the forward pass.
+        seed: of initial weights, order, views and the method's own draws.
+        device: ``auto`` is CUDA where there is one.
+        workers: processes that read ahead. threads: of torch; None leaves them.
+        select_on: the split whose fused headline metric picks the best epoch (a later epoch wins ties).
+        calibrate: weigh the heads on the validation rows after training.
+        compile: torch.compile for encoders and fusion, one by one.
+        eval_batch_size: rows of an evaluation step.
+    """
+
+    epochs: int
+    batch_size: int = 32
+    optimizer: Optimizer = "sgd"
+    lr: float = 0.01
+    group_lr: Mapping[str, float] = field(default_factory=dict)
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    schedule: Schedule = "step"
+    decay_at: Sequence[float] = (0.75,)
+    decay: float = 0.1
+    patience: int = 5
+    warmup: int = 0
+    clip: float | None = None
+    accumulate: int = 1
+    precision: Precision = "float32"
+    seed: int = 0
+    device: str = "auto"
+    workers: int = 0
+    threads: int | None = None
+    select_on: Literal["validation", "test"] = "validation"
+    calibrate: bool = False
+    compile: bool = False
+    eval_batch_size: int = 512
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "accumulate", "eval_batch_size"):
+            if getattr(self, name) < 1:
+                raise ArgumentError(f"{name} must be one or more, found {getattr(self, name)}.")
+        for name in ("epochs", "warmup", "workers", "weight_decay", "momentum"):
+            if getattr(self, name) < 0:
+                raise ArgumentError(f"{name} must not be negative, found {getattr(self, name)}.")
+        if not self.lr > 0:
+            raise ArgumentError(f"lr must be positive, found {self.lr}.")
+        for name, kind in (("optimizer", Optimizer), ("schedule", Schedule), ("precision", Precision)):
+            if getattr(self, name) not in get_args(kind):
+                raise ArgumentError(f"{name} must be one of {', '.join(get_args(kind))}, found {getattr(self, name)!r}.")
+
+    def training(self) -> dict[str, Any]:
+        """What determines the trained weights: all but where and how fast it happens."""
+        elsewhere = {"device", "workers", "threads", "compile", "eval_batch_size"}
+        return {
+            name: dict(value) if isinstance(value, Mapping) else list(value) if isinstance(value, tuple | list) else value
+            for name, value in vars(self).items()
+            if name not in elsewhere
+        }
+
+    def resolved_device(self) -> torch.device:
+        return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device)
