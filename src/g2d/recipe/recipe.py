@@ -1,0 +1,184 @@
+"""Recipe: validated, resolved, and the objects it builds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from g2d.data import DATASETS, Source
+from g2d.encoders import build_encoder
+from g2d.engine.options import TrainOptions
+from g2d.engine.processes import seed_everything
+from g2d.errors import RecipeError
+from g2d.fusion import FUSIONS, Late
+from g2d.method import Method
+from g2d.methods import METHODS
+from g2d.model import MultimodalModel, Teachers, feature_dims
+from g2d.recipe.parts import Named, TeacherPlan
+from g2d.recipe.reading import override, read_recipe
+from g2d.recipe.validation import make_method, validate
+from g2d.types import Batch
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained on what, how, and for how long.
+
+    Example:
+        >>> recipe = Recipe.from_mapping({
+        ...     "seed": 1, "data": "digits", "encoders": {"image": "cnn", "tone": "mlp"}, "fusion": "late", "method": {"name": "g2d", "tau": [2, 2]}
+        ... })
+        >>> recipe.train.epochs, recipe.method.options["alpha"]
+        (4, 1.0)
+        >>> Recipe.from_mapping({"data": "digits", "encoders": {"image": "cnn", "tone": "mlp"}, "method": "joint", "epochs": "many"})
+        Traceback (most recent call last):
+        g2d.errors.RecipeError: recipe has 1 fault:
+          - epochs must be a whole number or null, found 'many'.
+    """
+
+    name: str
+    data: Named
+    encoders: dict[str, Named]
+    fusion: Named
+    method: Named
+    modulation: Named | None
+    warm_start: bool
+    train: TrainOptions
+    teachers: TeacherPlan
+    controls: bool
+    given: dict[str, Any] = field(compare=False, repr=False)
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Iterable[str] = ()) -> Self:
+        """Read, override, validate.
+
+        Args:
+            path: a YAML file.
+            overrides: dotted ``key=value`` texts, whose values are YAML: ``method.alpha=2``.
+
+        Raises:
+            RecipeError: with every fault that was found.
+        """
+        faults: list[str] = []
+        content = override(read_recipe(Path(path)), overrides, faults)
+        return cls.from_mapping(content, str(path), faults=faults)
+
+    @classmethod
+    def from_mapping(cls, content: Mapping[str, Any], source: str = "recipe", *, faults: Iterable[str] = ()) -> Self:
+        """Validate a mapping as it stands in a recipe file.
+
+        Raises:
+            RecipeError: with every fault that was found, those given included.
+        """
+        return cls(**validate(content, source, faults), given=dict(content))
+
+    def changed(self, **sections: Any) -> Self:
+        """The same recipe with other top-level keys, as if the file had held them; what follows from them follows again."""
+        return type(self).from_mapping({**self.given, **sections}, self.name)
+
+    def resolved(self) -> dict[str, Any]:
+        """Every key with its value, defaults included: what a run folder keeps, and what reads back as the same recipe."""
+        modulation = {} if self.modulation is None else {"modulation": self.modulation.plain()}
+        own, theirs = _plain_train(self.train), _plain_train(self.teachers.train)
+        plain: dict[str, Any] = _plain(
+            {
+                "name": self.name,
+                "seed": self.train.seed,
+                "epochs": self.train.epochs,
+                "data": self.data.plain(),
+                "encoders": {m: encoder.plain() for m, encoder in self.encoders.items()},
+                "fusion": self.fusion.plain(),
+                "method": self.method.plain() | modulation,
+                "warm_start": self.warm_start,
+                "train": own,
+                "teachers": {
+                    "seed": self.teachers.train.seed,
+                    "epochs": self.teachers.train.epochs,
+                    "distil_checkpoint": self.teachers.distil_checkpoint,
+                    "ranking_checkpoint": self.teachers.ranking_checkpoint,
+                    "folder": None if self.teachers.folder is None else str(self.teachers.folder),
+                    "train": {key: value for key, value in theirs.items() if value != own[key]},
+                },
+                "controls": self.controls,
+            }
+        )
+        return plain
+
+    def to_yaml(self) -> str:
+        """The resolved recipe as YAML."""
+        return yaml.safe_dump(self.resolved(), sort_keys=False, allow_unicode=True, width=160)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return tuple(self.encoders)
+
+    @property
+    def trains(self) -> bool:
+        """Whether the student is trained at all (UME is not)."""
+        return METHODS[self.method.name].trains
+
+    @property
+    def needs_teachers(self) -> bool:
+        """Whether the student cannot be trained without teachers."""
+        return METHODS[self.method.name].needs_teachers or self.modulation is not None or self.warm_start
+
+    def build_source(self) -> Source:
+        """Open the data.
+
+        Raises:
+            RecipeError: the recipe's encoders do not fit the data's modalities.
+        """
+        dataset = DATASETS[self.data.name]
+        source = dataset.open(dataset.options(**self.data.options))
+        if set(source.modalities) != set(self.encoders):
+            raise RecipeError([f"encoders must be one per modality of the data ({', '.join(source.modalities)}), found {', '.join(self.encoders)}."], self.name)
+        return source
+
+    def build_model(self, source: Source) -> MultimodalModel:
+        """The untrained student. Its weights depend on the seed and the recipe alone."""
+        example = self._example(source)
+        seed_everything(self.train.seed)
+        encoders = {m: build_encoder(self.encoders[m].name, example.inputs[m], **self.encoders[m].options) for m in source.modalities}
+        dims = feature_dims(encoders, example.inputs)
+        return MultimodalModel(encoders, FUSIONS[self.fusion.name](dims, source.task.outputs, **self.fusion.options))
+
+    def build_method(self, teachers: Teachers | None = None) -> Method:
+        """The method with its hyperparameters; not yet bound to a model."""
+        return make_method(self.method, self.modulation, teachers)
+
+    def build_teacher(self, source: Source, modality: str) -> MultimodalModel:
+        """An untrained teacher: the student's encoder of that modality and one linear layer."""
+        example = self._example(source).inputs[modality]
+        seed_everything(self.teachers.train.seed)
+        encoders = {modality: build_encoder(self.encoders[modality].name, example, **self.encoders[modality].options)}
+        return MultimodalModel(encoders, Late(feature_dims(encoders, {modality: example}), source.task.outputs))
+
+    def build_untrained(self, source: Source) -> tuple[MultimodalModel, Method]:
+        """The student and its method with teachers that know nothing: what a checkpoint is loaded into, and what refuses early.
+
+        Raises:
+            UnsupportedError: the method is not defined for this task, number of modalities or fusion.
+        """
+        teachers = Teachers({m: self.build_teacher(source, m) for m in source.modalities})
+        model = self.build_model(source)
+        return model, self.build_method(teachers).build(model, source.task)
+
+    def _example(self, source: Source) -> Batch:
+        return source.view(source.gather(source.rows("train")[:2]), seed=self.train.seed, epoch=1, train=False)
+
+
+def _plain_train(options: TrainOptions) -> dict[str, Any]:
+    return {key: value for key, value in asdict(options).items() if key not in ("epochs", "seed")}
+
+
+def _plain(value: Any) -> Any:
+    """Only what YAML and JSON hold: lists for tuples, and so on down."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return value
