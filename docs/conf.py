@@ -4,7 +4,7 @@ from importlib.metadata import version as _version_of
 
 project = "g2d"
 author = "the g2d authors"
-copyright = "2026, the g2d authors"
+project_copyright = "2026, the g2d authors"
 release = version = _version_of("g2d")
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "myst_parser"]
 exclude_patterns = ["_build", "templates"]

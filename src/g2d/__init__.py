@@ -9,11 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from g2d.experiment import load as load
-    from g2d.fusion import BiGated as BiGated
     from g2d.fusion import Concat as Concat
-    from g2d.fusion import CrossAttention as CrossAttention
-    from g2d.fusion import FiLM as FiLM
     from g2d.fusion import Late as Late
     from g2d.fusion import Sum as Sum
     from g2d.method import Method as Method
@@ -39,14 +35,13 @@ __version__ = "0.1.0"
 _HOMES = {
     "types": ("Batch", "Encoded", "Output", "Sequence", "TeacherOutput"),
     "task": ("Classification", "Regression"),
-    "fusion": ("BiGated", "Concat", "CrossAttention", "FiLM", "Late", "Sum"),
+    "fusion": ("Concat", "Late", "Sum"),
     "model": ("CachedTeachers", "MultimodalModel", "Teachers", "feature_dims", "warm_start"),
     "method": ("Method", "SinglePass", "TrainState"),
     "modulations": ("PartialSuppression", "SMP"),
-    "experiment": ("load",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("analysis", "data", "encoders", "engine", "errors", "functional", "methods", "recipe", *_HOMES)
+_MODULES = ("data", "encoders", "engine", "errors", "functional", "methods", "recipe", *_HOMES)
 
 __all__ = ["__version__", *_HOME_OF]
 
