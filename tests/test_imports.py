@@ -31,11 +31,6 @@ def test_importing_g2d_loads_nothing_heavy() -> None:
     assert loaded_by("import g2d") == set()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["list", "--help"]])
-def test_help_loads_neither_torch_nor_transformers_nor_matplotlib(arguments: list[str]) -> None:
-    assert loaded_by(f"import runpy; sys.argv = {['g2d', *arguments]!r}; runpy.run_module('g2d', run_name='__main__')") == set()
-
-
 @pytest.mark.parametrize("name", g2d.__all__)
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(g2d, name) is not None
