@@ -21,6 +21,7 @@ from g2d.recipe import Recipe
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(path for path in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in path.parts)]
 MODALITIES = {"image", "tone", "word", "audio", "visual", "video", "text"}
 
 
@@ -114,12 +115,11 @@ def test_the_readme_says_the_two_commands() -> None:
 
 
 def test_links_between_pages_lead_somewhere() -> None:
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
     broken = [
         f"{page.relative_to(ROOT)}: {link}"
-        for page in pages
+        for page in PAGES
         for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
-        if not link.startswith(("http", "mailto")) and "_build" not in page.parts and not (page.parent / link).exists()
+        if not link.startswith(("http", "mailto")) and not (page.parent / link).exists()
     ]
     assert broken == []
 
@@ -146,3 +146,15 @@ def test_every_dependency_has_a_pinned_version_within_its_range() -> None:
 
 def test_the_version_is_the_same_everywhere() -> None:
     assert yaml.safe_load(text_of("CITATION.cff"))["version"] == g2d.__version__
+
+
+def test_the_recipe_of_the_guide_is_valid() -> None:
+    printed = re.search(r"```yaml\n(.*?)```", text_of("docs/guide/recipes.md"), re.DOTALL)
+    assert printed
+    assert Recipe.from_mapping(yaml.safe_load(printed[1])).train.epochs == 30
+
+
+def test_pages_name_recipes_that_exist() -> None:
+    named = {name for page in PAGES for name in re.findall(r"\brecipes/[\w/-]+\.yaml", page.read_text(encoding="utf-8"))}
+    assert "recipes/digits/g2d.yaml" in named
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
