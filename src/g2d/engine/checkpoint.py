@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from g2d.errors import RunError
 from g2d.method import Method, TrainState
@@ -74,10 +74,28 @@ def load(folder: Path, model: MultimodalModel, method: Method, state: TrainState
     return notes
 
 
-def load_weights(folder: Path, *modules: tuple[str, nn.Module]) -> None:
-    """Load single files of a checkpoint, by name (``model``, ``method``)."""
-    for name, module in modules:
-        module.load_state_dict(load_file(folder / f"{name}.safetensors"))
+def load_model(folder: Path, model: MultimodalModel) -> None:
+    """Bring a model alone back to a checkpoint.
+
+    Raises:
+        RunError: there is none, it is damaged, or it does not fit the model.
+    """
+    try:
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+    except (FileNotFoundError, SafetensorError, RuntimeError) as error:
+        raise RunError(f"the checkpoint {folder} must be whole and fit the model, found: {error}") from error
+
+
+def verify(folder: Path) -> None:
+    """Read a checkpoint's model once.
+
+    Raises:
+        RunError: it is not there, or damaged.
+    """
+    try:
+        load_file(folder / "model.safetensors")
+    except (FileNotFoundError, SafetensorError) as error:
+        raise RunError(f"the checkpoint {folder} must be whole, found: {error}") from error
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
