@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from g2d.experiment import load as load
     from g2d.fusion import Concat as Concat
     from g2d.fusion import Late as Late
     from g2d.fusion import Sum as Sum
@@ -39,6 +40,7 @@ _HOMES = {
     "model": ("CachedTeachers", "MultimodalModel", "Teachers", "feature_dims", "warm_start"),
     "method": ("Method", "SinglePass", "TrainState"),
     "modulations": ("PartialSuppression", "SMP"),
+    "experiment": ("load",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("data", "encoders", "engine", "errors", "functional", "methods", "recipe", *_HOMES)

@@ -129,7 +129,7 @@ class TeacherCache:
         if not differing:
             return "there is none yet"
         nearest = min(differing, key=len)
-        named = [f"{name} {_short(value)} (found {_short(other)})" for name, value, other in nearest]
+        named = [f"{name} {_short(value)} (found {name} {_short(other)})" for name, value, other in nearest]
         return f"none has {', '.join(named)}" if named else "the one there is damaged"
 
     def _train(self, modality: str, folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:

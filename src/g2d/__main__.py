@@ -1,0 +1,22 @@
+"""``python -m g2d`` and the command ``g2d``."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+from g2d.cli import app
+
+
+def main() -> None:
+    """Run the command line; what nobody foresaw ends in a traceback, exit code 1 and a request."""
+    try:
+        app()
+    except Exception:
+        traceback.print_exc()
+        sys.stderr.write("\nThis is a fault of g2d, not yours. Please report it with the lines above and the output of: g2d doctor\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

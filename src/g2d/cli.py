@@ -1,0 +1,184 @@
+"""The command line. Commands import what they need when they run: ``g2d --help`` loads neither torch nor transformers nor matplotlib.
+
+Exit codes: 0 done, 2 the user can mend it (one message, no traceback), 130 interrupted and resumable, 1 our fault.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from g2d.errors import G2DError, RecipeError
+
+
+class _Commands(TyperGroup):
+    """A group of commands that turns what a user can mend into one message and exit code 2."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)  # in the order written here, not that of the alphabet
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except G2DError as error:
+            typer.echo(f"Error: {error}", err=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            typer.echo("\nInterrupted. The same command goes on where the last complete epoch ended.", err=True)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Balanced multimodal learning: Gradient-Guided Distillation (G²D) and the methods it is compared with.",
+)
+
+Assignments = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Dotted overrides of the recipe, with YAML values: method.alpha=2")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as train wrote it.")]
+RunFolders = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, as train wrote them.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress display.")]
+
+
+class Listed(StrEnum):
+    """What ``g2d list`` can list."""
+
+    methods = "methods"
+    fusions = "fusions"
+    modulations = "modulations"
+    encoders = "encoders"
+    datasets = "datasets"
+    settings = "settings"
+
+
+class Split(StrEnum):
+    """A split of the data."""
+
+    train = "train"
+    valid = "valid"
+    test = "test"
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A YAML file; recipes/ holds many.")],
+    overrides: Assignments = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The run folder. By default runs/NAME, by the recipe's name.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train the teachers a recipe needs (or reuse them), then the student.
+
+    Example: `g2d train recipes/digits/g2d.yaml method.alpha=2 --out runs/a`
+
+    An existing folder is resumed if its recipe is the same, and refused otherwise.
+    """
+    from g2d.experiment import run, run_summary
+    from g2d.recipe import Recipe
+
+    loaded = Recipe.load(recipe, overrides or ())
+    folder = out or Path("runs") / loaded.name
+    result = run(loaded, folder, progress=not quiet, say=typer.echo)
+    typer.echo(run_summary(result))
+
+
+@app.command()
+def evaluate(
+    runs: RunFolders,
+    split: Annotated[Split, typer.Option(help="Which rows.")] = Split.test,
+) -> None:
+    """Evaluate trained runs again: fused and per modality.
+
+    Example: `g2d evaluate runs/a runs/b --split valid`
+    """
+    from g2d.experiment import evaluation_table, load
+
+    for folder in runs:
+        loaded = load(folder)
+        typer.echo(f"{folder} · {loaded.name} · {split.value}")
+        typer.echo(evaluation_table(loaded.evaluate(split.value), loaded.task))
+
+
+@app.command()
+def predict(
+    run: RunFolder,
+    source: Annotated[Path, typer.Option(metavar="FILE", help="New rows, in the form the data set reads (g2d list datasets).")],
+    out: Annotated[Path, typer.Option(metavar="CSV", help="Where the predictions go.")] = Path("predictions.csv"),
+) -> None:
+    """Predict new rows: fused and per modality, with ids and probabilities.
+
+    Example: `g2d predict runs/a --source rows.csv --out predictions.csv`
+    """
+    from g2d.experiment import load, write_predictions
+
+    rows = write_predictions(load(run), source, out)
+    typer.echo(f"{rows} rows predicted, written to {out}")
+
+
+@app.command()
+def compare(
+    recipes: Annotated[list[str], typer.Argument(metavar="RECIPE... [KEY=VALUE]...", help="Recipes, then overrides that hold for all of them.")],
+    seeds: Annotated[int, typer.Option(help="How many seeds, from the recipe's own upwards.", min=1)] = 3,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder of all runs.")] = Path("runs/compare"),
+    quiet: Quiet = False,
+) -> None:
+    """Train several recipes under several seeds, and put them in one table per data set, protocol and task.
+
+    Example: `g2d compare recipes/digits/joint.yaml recipes/digits/g2d.yaml --seeds 3 --out runs/digits`
+
+    Finished runs are not repeated. A method that is not defined for a task is left out, and a sentence says so.
+    """
+    from g2d.experiment import compare as grid
+    from g2d.recipe import Recipe
+
+    files, overrides = [text for text in recipes if "=" not in text], [text for text in recipes if "=" in text]
+    if not files:
+        raise RecipeError(["at least one RECIPE must be given, found only overrides."], "the command line")
+    typer.echo(grid([Recipe.load(file, overrides) for file in files], seeds=seeds, out=out, progress=not quiet, say=typer.echo))
+
+
+@app.command("list")
+def list_(what: Annotated[Listed, typer.Argument(help="What to list.")]) -> None:
+    """List what a recipe can name: methods, fusions, modulations, encoders, data sets, and the settings of digits.
+
+    Example: `g2d list methods`
+    """
+    from g2d.experiment import registered
+
+    for name, meaning in registered(what.value):
+        typer.echo(f"{name:<20}{meaning}")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is installed and what would not work here: versions, devices, threads, data folders, optional libraries.
+
+    Example: `g2d doctor`
+    """
+    from g2d.experiment import examine
+
+    for name, finding in examine():
+        typer.echo(f"{name:<20}{finding}")
+
+
+@app.command()
+def demo(
+    setting: Annotated[str, typer.Option(help="A setting of digits (g2d list settings).")] = "memorizer",
+    data_seed: Annotated[int | None, typer.Option(help="Fresh data: another split and other draws (protocol digits/random-v1).", min=0)] = None,
+    seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 3,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder of all runs.")] = Path("runs/demo"),
+    quiet: Quiet = False,
+) -> None:
+    """Show what G²D is about, in a few minutes: teachers, joint training, G²D, and the controls that cost nothing, on built-in data.
+
+    Example: `g2d demo --setting lookalike`
+    """
+    from g2d.experiment import demonstrate
+
+    typer.echo(demonstrate(setting, data_seed=data_seed, seeds=seeds, out=out, progress=not quiet, say=typer.echo))

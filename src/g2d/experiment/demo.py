@@ -1,0 +1,114 @@
+"""The demonstration: what joint training does to a modality, what G²D does about it, and what the free controls do."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+from g2d.errors import ArgumentError
+from g2d.experiment.compare import Results, run_grid, table
+from g2d.experiment.folder import read_metrics, write_text
+from g2d.experiment.run import Say
+from g2d.recipe import Recipe
+from g2d.recipe.checking import nearest
+
+CNN, MLP, TRANSFORMER = {"name": "cnn"}, {"name": "mlp"}, {"name": "transformer"}
+FIXED = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 1e-4, "schedule": "step", "decay_at": [0.75], "decay": 0.1, "batch_size": 32}
+TWO = {"encoders": {"image": CNN, "tone": MLP}, "lr": 0.01, "tau": [15, 15], "teachers": {}}
+PROBLEMS: dict[str, dict[str, Any]] = {
+    "memorizer": {**TWO, "shows": "joint training memorises the tone and never learns the image: G²D's case"},
+    "mild": {**TWO, "shows": "the same, but the ranking depends on the teachers' checkpoints: how it can go wrong"},
+    "trio": {
+        "shows": "three modalities, two exclusive stages",
+        "encoders": {"image": CNN, "tone": MLP, "word": TRANSFORMER},
+        "lr": 0.01,
+        "tau": [8, 7, 15],
+        "teachers": {"distil_checkpoint": "last", "ranking_checkpoint": "last"},
+    },
+    "lookalike": {
+        "shows": "every row is fixed and joint training is near the ceiling: no method should claim much",
+        "encoders": {"image": CNN, "tone": CNN},
+        "lr": 0.02,
+        "tau": [10, 10],
+        "teachers": {},
+    },
+    "balanced": {**TWO, "shows": "nothing is wrong, and a diagnosis must say so"},
+    "dead": {**TWO, "shows": "one modality has no information"},
+}
+"""Every setting of digits: what it shows, and how it was measured: encoders, learning rate, schedule, and which checkpoint of a teacher counts."""
+
+
+def demonstrate(setting: str = "memorizer", *, data_seed: int | None = None, seeds: int = 3, out: str | Path, progress: bool = True, say: Say = print) -> str:
+    """Train the teachers, joint training, G²D and joint training from the teachers; add the teachers' ensembles; draw figures.
+
+    Returns:
+        a table, and what happened in words. ``out`` also holds them, with figures and one folder per run.
+    """
+    out = Path(out)
+    recipes = demo_recipes(setting, data_seed)
+    results, _ = run_grid(recipes, seeds, out, progress=progress, say=say)
+    text = f"{table(results)}\n\n{in_words(results, out)}"
+    write_text(out / "demo.md", text + "\n")
+    figures: list[Path] = []
+    return f"{text}\n\nFigures: {', '.join(map(str, figures))}" if figures else text
+
+
+def demo_recipes(setting: str, data_seed: int | None = None) -> list[Recipe]:
+    """Joint training, G²D with its controls, and joint training that starts from the teachers.
+
+    Raises:
+        ArgumentError: no such setting.
+    """
+    if setting not in PROBLEMS:
+        close = nearest(setting, PROBLEMS)
+        raise ArgumentError(f"--setting must be one of {', '.join(PROBLEMS)}, found {setting!r}." + (f" Did you mean {close!r}?" if close else ""))
+    problem = PROBLEMS[setting]
+    fresh = {} if data_seed is None else {"protocol": "random-v1", "data_seed": data_seed}
+    common = {
+        "data": {"name": "digits", "setting": setting, **fresh},
+        "encoders": problem["encoders"],
+        "epochs": sum(problem["tau"]),
+        "train": {**FIXED, "lr": problem["lr"]},
+        "teachers": problem["teachers"],
+    }
+    contents: list[dict[str, Any]] = [
+        {"name": "joint", "method": "joint"},
+        {"name": "g2d", "method": {"name": "g2d", "tau": problem["tau"]}, "controls": True},
+        {"name": "joint-warm", "method": "joint", "warm_start": True},
+    ]
+    return [Recipe.from_mapping({**common, **content}, f"demo {content['name']}") for content in contents]
+
+
+def in_words(results: Results, out: Path) -> str:
+    """What happened to which modality."""
+    by = {name: [result for result in results if result["name"] == name] for name in ("joint", "g2d")}
+    modalities = by["g2d"][0]["modalities"]
+    teacher = {m: _mean([result["teachers"][m]["test"]["accuracy"] for result in by["g2d"]]) for m in modalities}
+    alone = {name: {m: _mean([result["test"]["unimodal"][m]["accuracy"] for result in runs]) for m in modalities} for name, runs in by.items()}
+    fused = {name: _mean([result["test"]["fused"]["accuracy"] for result in runs]) for name, runs in by.items()}
+    calibrated = _mean([result["controls"]["ensemble_calibrated"]["test"]["accuracy"] for result in by["g2d"]])
+    loser = max(modalities, key=lambda m: teacher[m] - alone["joint"][m])
+    gain = fused["g2d"] - fused["joint"]
+    compared = (
+        f"G²D reaches {fused['g2d']:.1f} % against {fused['joint']:.1f} % of joint training ({gain:+.1f} points) "
+        f"and {calibrated:.1f} % of the teachers' calibrated ensemble, which needs no further training"
+    )
+    if teacher[loser] - alone["joint"][loser] < 5:
+        return f"No modality was suppressed: in joint training every one stays within 5 points of what its teacher learnt alone; {compared}."
+    first = statistics.mode([_first_learner(out / result["name"] / f"seed-{result['seed']}", modalities) for result in by["g2d"]])
+    did = f"G²D let {first} learn first, alone" if first == loser else f"G²D let {first} learn first, alone, which is not the suppressed one"
+    return (
+        f"Joint training suppressed {loser}: alone, a teacher learns {teacher[loser]:.1f} % from it; in the joint model it is left at "
+        f"{alone['joint'][loser]:.1f} %. {did}, and {loser} came to {alone['g2d'][loser]:.1f} %; {compared}."
+    )
+
+
+def _first_learner(folder: Path, modalities: list[str]) -> str:
+    """The modality that learnt in the first epoch, in most updates."""
+    kappa = read_metrics(folder)[0]["train"]
+    return max(modalities, key=lambda m: kappa[f"kappa/{m}"])
+
+
+def _mean(shares: list[float]) -> float:
+    return 100 * statistics.fmean(shares)

@@ -1,0 +1,103 @@
+"""A run folder: what lies where, and whether a recipe may go on in it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from g2d.errors import RunError
+from g2d.recipe import Recipe
+from g2d.recipe.reading import read_recipe
+
+SCHEMA = 1
+RECIPE, METRICS, RESULT, PREDICTIONS, CHECKPOINTS = "recipe.yaml", "metrics.jsonl", "result.json", "predictions/test.npz", "checkpoints"
+
+INCIDENTAL = ("device", "workers", "threads", "compile", "eval_batch_size")
+"""Training options that change where and how fast a run goes, not what it is: a run may be resumed with others."""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old one or the new one, never half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """The result of a finished run; None if it is not finished.
+
+    Raises:
+        RunError: the file is damaged, or of a later version.
+    """
+    path = folder / RESULT
+    if not path.is_file():
+        return None
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{path} must be readable JSON, found damage: {error}. Delete it and train again with the same --out to rebuild it.") from None
+    if not isinstance(result, dict) or result.get("schema") != SCHEMA:
+        found = result.get("schema") if isinstance(result, dict) else type(result).__name__
+        raise RunError(f"{path} must be of schema {SCHEMA}, found {found!r}.")
+    return result if result.get("complete") else None
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """One record per epoch."""
+    path = folder / METRICS
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()] if path.is_file() else []
+
+
+def claim(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
+    """Whether a recipe may train in a folder: the result if it already has, None if it may start or go on.
+
+    Nothing is written.
+
+    Raises:
+        RunError: the folder belongs to another recipe, or is not a run folder.
+    """
+    if not folder.exists():
+        return None
+    if not folder.is_dir():
+        raise RunError(f"--out must be a folder, found a file: {folder}.")
+    if not (folder / RECIPE).is_file():
+        if any(folder.iterdir()):
+            raise RunError(f"--out must be a new folder or a run folder, found other things in {folder}. Choose another --out.")
+        return None
+    there, here = _essential(read_recipe(folder / RECIPE)), _essential(recipe.resolved())
+    if there != here:
+        raise RunError(
+            f"{folder} must hold the same recipe to be resumed, found another: {'; '.join(differences(there, here))}. "
+            "Choose another --out, or delete the folder."
+        )
+    return read_result(folder)
+
+
+def differences(there: Any, here: Any, path: str = "") -> list[str]:
+    """Where two recipes differ, in dotted keys.
+
+    Example:
+        >>> differences({"seed": 0, "method": {"name": "g2d"}}, {"seed": 1, "method": {"name": "g2d"}})
+        ['seed is 0 there and 1 here']
+    """
+    if isinstance(there, dict) and isinstance(here, dict):
+        keys = [*there, *(key for key in here if key not in there)]
+        return [text for key in keys for text in differences(there.get(key), here.get(key), f"{path}.{key}" if path else str(key))]
+    return [] if there == here else [f"{path} is {there!r} there and {here!r} here"]
+
+
+def _essential(resolved: dict[str, Any]) -> dict[str, Any]:
+    """A resolved recipe without what does not determine the result."""
+    data = {key: value for key, value in resolved["data"].items() if key != "root"}
+    train = {key: value for key, value in resolved["train"].items() if key not in INCIDENTAL}
+    theirs = {key: value for key, value in resolved["teachers"]["train"].items() if key not in INCIDENTAL}
+    teachers = {key: value for key, value in resolved["teachers"].items() if key != "folder"} | {"train": theirs}
+    essential: dict[str, Any] = json.loads(json.dumps({**resolved, "data": data, "train": train, "teachers": teachers}))
+    return essential

@@ -1,0 +1,164 @@
+"""One run: teachers -> student -> evaluation -> a folder that says everything."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import g2d
+from g2d.data import Source
+from g2d.engine.callbacks import Progress
+from g2d.engine.evaluate import Evaluation, evaluate
+from g2d.engine.fit import Fit, as_record, fit
+from g2d.engine.processes import process, start, wait
+from g2d.experiment.controls import controls
+from g2d.experiment.folder import PREDICTIONS, RECIPE, RESULT, SCHEMA, claim, write_json, write_text
+from g2d.experiment.taught import Taught, obtain
+from g2d.method import Method
+from g2d.model import MultimodalModel, warm_start
+from g2d.recipe import Recipe
+
+Say = Callable[[str], object]
+
+
+def run(recipe: Recipe, out: str | Path, *, progress: bool = True, say: Say = print) -> dict[str, Any]:
+    """Train what a recipe says, in a folder.
+
+    An existing folder of the same recipe is resumed; a finished one is said to be finished, and its result returned.
+
+    Args:
+        out: the run folder.
+        progress: show a progress display.
+        say: takes sentences for the user.
+
+    Returns:
+        the content of ``result.json``.
+
+    Raises:
+        RunError: the folder belongs to another recipe.
+        UnsupportedError: the method is not defined for this task, number of modalities or fusion. Nothing has been created.
+    """
+    start()
+    out, main = Path(out), process() == 0
+    say = say if main else _silent
+    done = claim(out, recipe)
+    if done is not None:
+        say(f"{out} is finished: its recipe is the same, so there is nothing left to do.")
+        return done
+    if recipe.train.threads is not None:
+        torch.set_num_threads(recipe.train.threads)
+    source = recipe.build_source()
+    recipe.build_untrained(source)  # whatever can be refused is refused before anything is created or trained
+    if main and not (out / RECIPE).is_file():
+        write_text(out / RECIPE, recipe.to_yaml())
+    wait()
+    taught = obtain(recipe, source, out, progress=progress and main, say=say) if recipe.needs_teachers or recipe.controls else None
+    model = recipe.build_model(source)
+    if taught is not None and recipe.warm_start:
+        warm_start(model, taught.teachers.models)
+    method = recipe.build_method(None if taught is None else taught.teachers).build(model, source.task)
+    watchers = [Progress(recipe.name, source.task.headline)] if progress and main else []
+    fitted = fit(method, model, source, recipe.train, folder=out, callbacks=watchers)
+    result = summarize(recipe, source, model, method, fitted, taught, out)
+    if main:
+        write_json(out / RESULT, result)
+        write_report(out)
+    wait()
+    return result
+
+
+def summarize(recipe: Recipe, source: Source, model: MultimodalModel, method: Method, fitted: Fit, taught: Taught | None, out: Path) -> dict[str, Any]:
+    """The content of ``result.json``; the test split is opened here, once. Its rows are kept in ``predictions/test.npz``."""
+    task, batch_size = source.task, recipe.train.eval_batch_size
+    test = evaluate(method, model, source, "test", batch_size=batch_size, keep_rows=True)
+    valid = evaluate(method, model, source, "valid", batch_size=batch_size)
+    if process() == 0:
+        keep_predictions(out / PREDICTIONS, test, source)
+    teachers = {} if taught is None else taught.described(test.unimodal_confidence)
+    free = controls(taught.teachers, teachers, source, recipe.train) if taught is not None and recipe.controls else {}
+    return {
+        "schema": SCHEMA,
+        "name": recipe.name,
+        "method": recipe.method.name,
+        "fusion": recipe.fusion.name,
+        "modalities": list(source.modalities),
+        "task": task.config(),
+        "data": source.describe(),
+        "seed": recipe.train.seed,
+        "teacher_seed": recipe.teachers.train.seed,
+        "versions": {"g2d": g2d.__version__, "torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
+        "threads": torch.get_num_threads(),
+        "device": str(next(model.parameters()).device),
+        "epochs": fitted.epochs_done,
+        "selected_epoch": fitted.selected_epoch,
+        "select_on": recipe.train.select_on,
+        "selection_metric": task.headline,
+        "calibrated": recipe.train.calibrate,
+        "test": {**as_record(test), **size(source, "test")},
+        "valid": {**as_record(valid), **size(source, "valid")},
+        "teachers": teachers,
+        "controls": free,
+        "cost": {
+            "seconds": fitted.seconds,
+            "teacher_seconds": 0.0 if taught is None else taught.seconds,
+            "epochs": fitted.epochs_done,
+            "updates": fitted.updates,
+            "flops_per_step": flops_per_step(model, method, source, recipe.train.batch_size),
+        },
+        "notices": fitted.notices,
+        "complete": True,
+    }
+
+
+def size(source: Source, split: str) -> dict[str, int]:
+    """Rows and independent groups of rows of a split."""
+    return {"rows": len(source.rows(split)), "groups": len(np.unique(source.groups(split)))}
+
+
+def keep_predictions(path: Path, evaluation: Evaluation, source: Source) -> None:
+    """Every test row's logits, so that intervals over groups need no model."""
+    assert evaluation.index is not None
+    assert evaluation.target is not None
+    assert evaluation.logits is not None
+    tensors = {"index": evaluation.index, "target": evaluation.target, "logits": evaluation.logits}
+    tensors |= {f"unimodal/{m}": z for m, z in (evaluation.unimodal_logits or {}).items()}
+    arrays: dict[str, Any] = {name: values.numpy() for name, values in tensors.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    group = source.groups("test")  # in the order of the rows, as an evaluation goes through them
+    np.savez_compressed(path, group=group, **arrays)
+
+
+def flops_per_step(model: MultimodalModel, method: Method, source: Source, batch_size: int) -> int | None:
+    """Floating-point operations of a forward and backward pass of the student on one batch, every encoder learning.
+
+    A skipped encoder costs about a third of its share (no backward pass). None where nothing is trained.
+    """
+    if not method.trains:
+        return None
+    batch = source.view(source.gather(source.rows("train")[:batch_size]), seed=0, epoch=1, train=False).to(next(model.parameters()).device)
+    trained = model.training
+    model.eval()  # running statistics stay as they are
+    with FlopCounterMode(display=False) as counter:
+        source.task.loss(model(batch.inputs, present=batch.present).logits, batch.target).backward()
+    model.train(trained)
+    model.zero_grad(set_to_none=True)
+    return int(counter.get_total_flops())
+
+
+def write_report(out: Path) -> None:
+    """The HTML page and the figures, where this installation can write them."""
+    spec = find_spec("g2d.report")
+    if spec is not None and spec.origin is not None:
+        import_module("g2d.report").write_report(out)
+
+
+def _silent(sentence: str) -> None:
+    """What processes other than the first say."""

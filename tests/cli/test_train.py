@@ -1,0 +1,213 @@
+"""Recipes through the command line, and what stands in the folders afterwards."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+import g2d
+from g2d.cli import app
+
+RECIPES = Path(__file__).parents[2] / "recipes" / "digits"
+SMALL = ("method.tau=[1,1]", "encoders.image={name: cnn, widths: [4, 4], pool: 1}", "encoders.tone={name: mlp, widths: [8]}", "data.eval_draws=1")
+
+
+def command(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def train(out: Path, *overrides: str, recipe: str = "g2d") -> Result:
+    return command("train", RECIPES / f"{recipe}.yaml", *SMALL, *overrides, "--quiet", "--out", out)
+
+
+def result_of(out: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((out / "result.json").read_text())
+    return content
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, with its teachers beside it."""
+    out = tmp_path_factory.mktemp("runs") / "a"
+    result = train(out)
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def test_a_run_folder_says_everything(trained: Path) -> None:
+    assert {path.name for path in trained.iterdir()} >= {"recipe.yaml", "metrics.jsonl", "result.json", "checkpoints", "predictions"}
+    result = result_of(trained)
+    assert (result["schema"], result["complete"], result["method"], result["epochs"], result["teacher_seed"]) == (1, True, "g2d", 2, 0)
+    assert set(result["test"]["unimodal"]) == {"image", "tone"}
+    assert result["test"]["rows"] == result["test"]["groups"] == 360
+    for m, teacher in result["teachers"].items():
+        assert set(teacher["confidence"]) == {"train", "valid", "test"}
+        assert teacher["confidence_ratio"] == pytest.approx(result["test"]["unimodal"][m]["confidence"] / teacher["confidence"]["test"])
+    assert set(result["controls"]) == {"best_teacher", "ensemble", "ensemble_calibrated"}
+    assert [json.loads(line)["epoch"] for line in (trained / "metrics.jsonl").read_text().splitlines()] == [1, 2]
+
+
+def test_the_kept_predictions_give_the_reported_accuracy(trained: Path) -> None:
+    with np.load(trained / "predictions" / "test.npz", allow_pickle=False) as kept:
+        right = kept["logits"].argmax(1) == kept["target"]
+        late = (kept["unimodal/image"] + kept["unimodal/tone"]) / 2
+        assert len(kept["group"]) == len(kept["index"]) == 360
+    assert right.mean() == pytest.approx(result_of(trained)["test"]["fused"]["accuracy"], abs=1e-6)
+    np.testing.assert_allclose(late, np.load(trained / "predictions" / "test.npz")["logits"], atol=1e-5)
+
+
+def test_another_weight_reuses_the_teachers_and_says_so(trained: Path) -> None:
+    result = train(trained.with_name("alpha"), "method.alpha=2")
+    assert result.exit_code == 0, result.output
+    assert result.output.count("reuse") == 2
+    assert all(teacher["reused"] for teacher in result_of(trained.with_name("alpha"))["teachers"].values())
+
+
+def test_another_seed_trains_new_teachers_and_says_why(trained: Path) -> None:
+    result = train(trained.with_name("seed"), "seed=1")
+    assert result.exit_code == 0, result.output
+    assert "seed 1" in result.output
+    assert "seed 0" in result.output
+    assert not any(teacher["reused"] for teacher in result_of(trained.with_name("seed"))["teachers"].values())
+
+
+def test_another_seed_with_the_teachers_seed_given_reuses_them(trained: Path) -> None:
+    result = train(trained.with_name("pinned"), "seed=2", "teachers.seed=0")
+    assert result.exit_code == 0, result.output
+    pinned = result_of(trained.with_name("pinned"))
+    assert all(teacher["reused"] for teacher in pinned["teachers"].values())
+    assert (pinned["seed"], pinned["teacher_seed"]) == (2, 0)
+
+
+def test_another_encoder_width_trains_that_teacher_alone(trained: Path) -> None:
+    result = train(trained.with_name("width"), "encoders.tone={name: mlp, widths: [9]}")
+    assert result.exit_code == 0, result.output
+    assert {m: teacher["reused"] for m, teacher in result_of(trained.with_name("width"))["teachers"].items()} == {"image": True, "tone": False}
+
+
+def test_other_data_train_other_teachers(trained: Path) -> None:
+    result = train(trained.with_name("data"), "data.tone_db=-16.9")
+    assert result.exit_code == 0, result.output
+    assert not result_of(trained.with_name("data"))["teachers"]["tone"]["reused"]
+
+
+def test_a_finished_run_is_said_to_be_finished(trained: Path) -> None:
+    before = (trained / "result.json").read_bytes()
+    result = train(trained, "train.eval_batch_size=100")
+    assert result.exit_code == 0
+    assert "is finished" in result.output
+    assert (trained / "result.json").read_bytes() == before
+
+
+def test_another_recipe_in_the_same_folder_exits_2(trained: Path) -> None:
+    result = train(trained, "seed=1")
+    assert result.exit_code == 2
+    assert "seed is 0 there and 1 here" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_folder_with_other_things_in_it_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    result = train(tmp_path)
+    assert result.exit_code == 2
+    assert "Choose another --out" in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_faults_exit_2_name_everything_and_create_nothing(tmp_path: Path) -> None:
+    result = command("train", RECIPES / "g2d.yaml", "method.aplha=2", "epochs=many", "--out", tmp_path / "x")
+    assert result.exit_code == 2
+    assert "epochs must be a whole number" in result.output
+    assert "Did you mean 'method.alpha'?" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_method_that_is_not_defined_is_refused_before_anything_is_created(tmp_path: Path) -> None:
+    result = command("train", RECIPES / "ume.yaml", "fusion=concat", "--out", tmp_path / "x")
+    assert result.exit_code == 2
+    assert "fusion of UME must be late" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("recipe", "overrides"),
+    [
+        ("trio", ("method.tau=[1,1,1]", "data.eval_draws=1")),
+        ("regression", SMALL),
+        ("ume", (*SMALL[1:], "teachers.epochs=2")),
+        ("joint_warm", (*SMALL[1:], "epochs=1")),
+        ("joint_smp", ("method.modulation.tau=[1,1]", *SMALL[1:])),
+        ("g2d_released", SMALL),
+        ("umt", (*SMALL[1:], "epochs=1", "train.calibrate=true")),
+    ],
+)
+def test_other_recipes_run_by_changing_the_recipe_alone(trained: Path, tmp_path: Path, recipe: str, overrides: tuple[str, ...]) -> None:
+    folder = f"teachers.folder={trained.parent / 'teachers'}"
+    outcome = command("train", RECIPES / f"{recipe}.yaml", *overrides, folder, "--quiet", "--out", tmp_path / "x")
+    assert outcome.exit_code == 0, outcome.output
+    result = result_of(tmp_path / "x")
+    assert all(np.isfinite(value) for value in result["test"]["fused"].values())
+    assert len(result["modalities"]) == (3 if recipe == "trio" else 2)
+    assert result["task"]["kind"] == ("regression" if recipe == "regression" else "classification")
+
+
+def test_evaluating_again_gives_the_same_numbers(trained: Path) -> None:
+    result = command("evaluate", trained)
+    assert result.exit_code == 0, result.output
+    assert f"{100 * result_of(trained)['test']['fused']['accuracy']:.1f}" in result.output
+
+
+def test_new_rows_are_predicted_with_their_ids(trained: Path, tmp_path: Path) -> None:
+    run = g2d.load(trained)
+    rows = run.source.rows("test")[:7]
+    run.source.write_rows(tmp_path / "rows.npz", rows)
+    result = command("predict", trained, "--source", tmp_path / "rows.npz", "--out", tmp_path / "predictions.csv")
+    assert result.exit_code == 0, result.output
+    with (tmp_path / "predictions.csv").open() as file:
+        table = list(csv.DictReader(file))
+    kept = np.load(trained / "predictions" / "test.npz")
+    assert [row["id"] for row in table] == [str(row) for row in rows]
+    assert [row["prediction"] for row in table] == [run.task.classes[c] for c in kept["logits"][:7].argmax(1)]
+    assert [row["tone.prediction"] for row in table] == [run.task.classes[c] for c in kept["unimodal/tone"][:7].argmax(1)]
+    assert sum(float(table[0][f"probability[{name}]"]) for name in run.task.classes) == pytest.approx(1, abs=1e-5)
+    assert float(table[0]["image.probability[zero]"]) == pytest.approx(torch.tensor(kept["unimodal/image"][0]).softmax(0)[0].item(), abs=1e-5)
+    in_python = run.predict(tmp_path / "rows.npz")
+    assert in_python.values == [row["prediction"] for row in table]
+    assert in_python.unimodal["tone"] == [row["tone.prediction"] for row in table]
+
+
+def test_what_cannot_be_predicted_exits_2(trained: Path, tmp_path: Path) -> None:
+    assert command("predict", trained, "--source", tmp_path / "nothing.npz").exit_code == 2
+    assert command("predict", tmp_path, "--source", tmp_path / "nothing.npz").exit_code == 2
+
+
+def test_an_interrupted_run_exits_130_and_ends_as_an_uninterrupted_one(trained: Path, tmp_path: Path) -> None:
+    teachers = f"teachers.folder={trained.parent / 'teachers'}"
+    overrides = (*SMALL[1:], "method.tau=[6,6]", "teachers.epochs=2", teachers, "train.threads=1")
+    words = [sys.executable, "-m", "g2d", "train", str(RECIPES / "g2d.yaml"), *overrides, "--quiet", "--out", str(tmp_path / "x")]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "x" / "checkpoints" / "last").is_dir() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Interrupted" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "x" / "result.json").exists()
+    assert 1 <= len((tmp_path / "x" / "metrics.jsonl").read_text().splitlines()) < 12
+    for out in ("x", "whole"):
+        result = command("train", RECIPES / "g2d.yaml", *overrides, "--quiet", "--out", tmp_path / out)
+        assert result.exit_code == 0, result.output
+    assert result_of(tmp_path / "x")["test"] == result_of(tmp_path / "whole")["test"]
