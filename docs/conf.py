@@ -23,3 +23,16 @@ napoleon_use_rtype = False
 
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
+
+
+def _keep_bars(app, what, name, obj, options, lines):
+    """|S| in a docstring is the size of S, not a substitution; examples and literals stay as they are."""
+    in_example = False
+    for i, line in enumerate(lines):
+        in_example = line.lstrip().startswith(">>>") or (in_example and bool(line.strip()))
+        if not in_example:
+            lines[i] = "``".join(part if k % 2 else part.replace("|", r"\|") for k, part in enumerate(line.split("``")))
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", _keep_bars)
