@@ -8,7 +8,7 @@ it moves, whatever the optimizer, its momentum or its weight decay.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -68,6 +68,7 @@ class MultimodalModel(nn.Module):
         *,
         present: Mapping[str, Tensor] | None = None,
         freeze_batchnorm: bool = False,
+        only: Collection[str] | None = None,
     ) -> dict[str, Encoded]:
         """Features of every modality, each behind its door.
 
@@ -77,6 +78,7 @@ class MultimodalModel(nn.Module):
             present: ``(B,)`` bool per modality; features of rows that lack it are zero.
             freeze_batchnorm: normalise a suppressed encoder (kappa = 0) by its running statistics, which then stand still. By
                 default it stays in train mode, as in the paper's code: its statistics move, its weights do not.
+            only: encode these modalities and no others; for methods in which modalities take turns.
         """
         missing = [m for m in self.modalities if m not in inputs]
         if missing:
@@ -84,6 +86,7 @@ class MultimodalModel(nn.Module):
         return {
             m: self._through_door(m, inputs[m], 1.0 if kappa is None else kappa.get(m, 1.0), None if present is None else present.get(m), freeze_batchnorm)
             for m in self.modalities
+            if only is None or m in only
         }
 
     def forward(
@@ -125,25 +128,36 @@ class MultimodalModel(nn.Module):
         if present is None:
             return encoded
         # where, not a product: what an encoder makes of an absent input may be infinite, and 0 * inf is not 0.
-        tokens = None if encoded.tokens is None else torch.where(present[:, None, None], encoded.tokens, 0.0)
-        return replace(encoded, pooled=torch.where(present[:, None], encoded.pooled, 0.0), tokens=tokens)
+        pooled = torch.where(present[:, None], encoded.pooled, 0.0)
+        if encoded.tokens is None:
+            return replace(encoded, pooled=pooled)
+        real = present[:, None].expand(encoded.tokens.shape[:2])
+        mask = real if encoded.mask is None else encoded.mask & real
+        return Encoded(pooled, torch.where(present[:, None, None], encoded.tokens, 0.0), mask)
+
+
+def example_features(encoders: Mapping[str, nn.Module], inputs: Inputs) -> dict[str, Encoded]:
+    """What every encoder makes of two example rows, in eval mode: the widths of features and tokens are read from it, not typed in.
+
+    Example:
+        >>> example_features({"tone": nn.Linear(2, 5)}, {"tone": torch.zeros(9, 2)})["tone"].pooled.shape
+        torch.Size([2, 5])
+    """
+    features = {}
+    for m, encoder in encoders.items():
+        with torch.no_grad(), evaluating(encoder):
+            features[m] = _as_encoded(encoder(inputs[m][:2]), m)
+    return features
 
 
 def feature_dims(encoders: Mapping[str, nn.Module], inputs: Inputs) -> dict[str, int]:
-    """D_m of every encoder, read from what it makes of two example rows rather than typed in.
+    """D_m of every encoder, read from what it makes of two example rows.
 
     Example:
         >>> feature_dims({"tone": nn.Linear(2, 5)}, {"tone": torch.zeros(9, 2)})
         {'tone': 5}
     """
-    dims = {}
-    for m, encoder in encoders.items():
-        training = encoder.training
-        encoder.eval()
-        with torch.no_grad():
-            dims[m] = _as_encoded(encoder(inputs[m][:2]), m).pooled.shape[1]
-        encoder.train(training)
-    return dims
+    return {m: encoded.pooled.shape[1] for m, encoded in example_features(encoders, inputs).items()}
 
 
 def warm_start(model: MultimodalModel, teachers: Mapping[str, MultimodalModel]) -> None:
@@ -254,6 +268,27 @@ def _as_encoded(value: Any, modality: str) -> Encoded:
         found = tuple(encoded.pooled.shape) if isinstance(encoded.pooled, Tensor) else type(value).__name__
         raise ArgumentError(f"the encoder of {modality!r} must return features of shape (rows, D) or Encoded, found {found}.")
     return encoded
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """The module in eval mode for a while, and afterwards every part of it in the mode it had, whatever happened.
+
+    Example:
+        >>> layer = nn.Dropout()
+        >>> with evaluating(layer):
+        ...     layer.training
+        False
+        >>> layer.training
+        True
+    """
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training
 
 
 @contextmanager

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any, Self
 
 import yaml
+from torch import nn
 
 from g2d.data import DATASETS, Source
 from g2d.encoders import build_encoder
 from g2d.engine.options import TrainOptions
 from g2d.engine.processes import seed_everything
 from g2d.errors import RecipeError
-from g2d.fusion import FUSIONS, Late
+from g2d.fusion import Late, build_fusion
 from g2d.method import Method
 from g2d.methods import METHODS
-from g2d.model import MultimodalModel, Teachers, feature_dims
+from g2d.model import MultimodalModel, Teachers, example_features, feature_dims
 from g2d.recipe.parts import Named, TeacherPlan
 from g2d.recipe.reading import override, read_recipe
 from g2d.recipe.validation import make_method, validate
@@ -138,24 +139,21 @@ class Recipe:
             raise RecipeError([f"encoders must be one per modality of the data ({', '.join(source.modalities)}), found {', '.join(self.encoders)}."], self.name)
         return source
 
+    def build_encoder(self, source: Source, modality: str) -> nn.Module:
+        """An untrained encoder, its weights drawn from torch's generator as it stands."""
+        encoder = self.encoders[modality]
+        return build_encoder(encoder.name, self._example(source).inputs[modality], **encoder.options)
+
     def build_model(self, source: Source) -> MultimodalModel:
         """The untrained student. Its weights depend on the seed and the recipe alone."""
-        example = self._example(source)
         seed_everything(self.train.seed)
-        encoders = {m: build_encoder(self.encoders[m].name, example.inputs[m], **self.encoders[m].options) for m in source.modalities}
-        dims = feature_dims(encoders, example.inputs)
-        return MultimodalModel(encoders, FUSIONS[self.fusion.name](dims, source.task.outputs, **self.fusion.options))
+        encoders = {m: self.build_encoder(source, m) for m in source.modalities}
+        features = example_features(encoders, self._example(source).inputs)
+        return MultimodalModel(encoders, build_fusion(self.fusion.name, features, source.task.outputs, **self.fusion.options))
 
     def build_method(self, teachers: Teachers | None = None) -> Method:
         """The method with its hyperparameters; not yet bound to a model."""
         return make_method(self.method, self.modulation, teachers)
-
-    def build_teacher(self, source: Source, modality: str) -> MultimodalModel:
-        """An untrained teacher: the student's encoder of that modality and one linear layer."""
-        example = self._example(source).inputs[modality]
-        seed_everything(self.teachers.train.seed)
-        encoders = {modality: build_encoder(self.encoders[modality].name, example, **self.encoders[modality].options)}
-        return MultimodalModel(encoders, Late(feature_dims(encoders, {modality: example}), source.task.outputs))
 
     def build_untrained(self, source: Source) -> tuple[MultimodalModel, Method]:
         """The student and its method with teachers that know nothing: what a checkpoint is loaded into, and what refuses early.
@@ -163,8 +161,10 @@ class Recipe:
         Raises:
             UnsupportedError: the method is not defined for this task, number of modalities or fusion.
         """
-        teachers = Teachers({m: self.build_teacher(source, m) for m in source.modalities})
         model = self.build_model(source)
+        alone = {m: {m: self.build_encoder(source, m)} for m in source.modalities}
+        inputs = self._example(source).inputs
+        teachers = Teachers({m: MultimodalModel(encoder, Late(feature_dims(encoder, inputs), source.task.outputs)) for m, encoder in alone.items()})
         return model, self.build_method(teachers).build(model, source.task)
 
     def _example(self, source: Source) -> Batch:

@@ -11,7 +11,7 @@ from g2d.data import DATASETS
 from g2d.encoders import ENCODERS, HUGGING_FACE, encoder_options
 from g2d.engine.options import TrainOptions
 from g2d.errors import RecipeError
-from g2d.fusion import FUSIONS
+from g2d.fusion import FUSIONS, READ_FROM_DATA
 from g2d.method import Method
 from g2d.methods import METHODS
 from g2d.model import Teachers
@@ -50,7 +50,7 @@ def validate(content: Mapping[str, Any], source: str, faults: Iterable[str] = ()
     data = _data(check, content.get("data"), content.get("encoders"))
     encoders = _encoders(check, content.get("encoders"), data)
     modalities = tuple(encoders)
-    fusion = _registered(check, "fusion", content.get("fusion", "late"), FUSIONS, "fusion", lambda name: arguments(FUSIONS[name], ("dims", "outputs")))
+    fusion = _registered(check, "fusion", content.get("fusion", "late"), FUSIONS, "fusion", lambda name: arguments(FUSIONS[name], READ_FROM_DATA))
     method, modulation = _method(check, content.get("method"), modalities)
     train = _train(check, content, top, method, modulation, modalities)
     plan = _teachers(check, content.get("teachers"), train, modalities)

@@ -1,62 +1,16 @@
-"""From features to logits, fused and per modality.
-
-Additive fusions (:class:`Late`, :class:`Sum`, :class:`Concat`) split exactly: their unimodal logits z^m average (Late) or add up
-(Sum, Concat) to the fused logits l. For the others z^m is an approximation.
-"""
+"""Fusions with one linear head per modality, which split exactly into unimodal logits."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from g2d.errors import ArgumentError, UnsupportedError
 from g2d.functional.gradients import scale_gradient
+from g2d.fusion.base import Fusion, Kappa
 from g2d.types import Encoded
-
-Kappa = Mapping[str, Tensor | float]
-
-
-class Fusion(nn.Module):
-    """Features of k modalities -> logits.
-
-    Args:
-        dims: D_m of every modality, in the data's order.
-        outputs: C.
-
-    Attributes:
-        additive: sum_m z^m = l (or mean_m z^m = l) holds exactly.
-    """
-
-    additive: ClassVar[bool] = False
-
-    def __init__(self, dims: Mapping[str, int], outputs: int) -> None:
-        super().__init__()
-        if not dims:
-            raise ArgumentError("dims must name at least one modality, found none.")
-        self.dims, self.outputs = dict(dims), outputs
-
-    @abstractmethod
-    def forward(self, encoded: Mapping[str, Encoded], *, unimodal: bool = False, head_kappa: Kappa | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
-        """Fuse.
-
-        Args:
-            encoded: every modality's features; a modality that a row lacks is zero there.
-            unimodal: also return z^m.
-            head_kappa: scale the gradient of each modality's own head, as the door does for its encoder; only where heads are
-                separate (``additive``).
-
-        Returns:
-            l ``(B, C)``, and z^m ``(B, C)`` per modality or None.
-        """
-
-    def refuse_head_gate(self, head_kappa: Kappa | None) -> None:
-        if head_kappa is not None:
-            raise UnsupportedError(f"gate_heads must have one head per modality (late, sum or concat), found {type(self).__name__.lower()} fusion.")
 
 
 class Additive(Fusion):
@@ -137,6 +91,3 @@ class Concat(Additive):
         for m, trained in heads.items():
             self.weight(m).copy_(trained.weight / len(self.dims))
         self.bias.copy_(torch.stack([trained.bias for trained in heads.values()]).mean(0))
-
-
-FUSIONS: dict[str, type[Fusion]] = {"late": Late, "sum": Sum, "concat": Concat}

@@ -1,0 +1,74 @@
+"""From features to logits, fused and per modality.
+
+Additive fusions (:class:`Late`, :class:`Sum`, :class:`Concat`) split exactly: their unimodal logits z^m average (Late) or add up
+(Sum, Concat) to the fused logits l. For the others (:class:`FiLM`, :class:`BiGated`, :class:`CrossAttention`) z^m is an
+approximation, whose error :func:`g2d.analysis.readout_error` measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from g2d.errors import ArgumentError
+from g2d.fusion.additive import Additive, Concat, Late, Sum
+from g2d.fusion.attention import CrossAttention
+from g2d.fusion.base import Fusion, Kappa
+from g2d.fusion.conditional import BiGated, FiLM
+from g2d.fusion.shared import Align
+from g2d.types import Encoded
+
+FUSIONS: dict[str, type[Fusion]] = {
+    "late": Late,
+    "sum": Sum,
+    "concat": Concat,
+    "film": FiLM,
+    "bigated": BiGated,
+    "cross_attention": CrossAttention,
+}
+
+READ_FROM_DATA = ("dims", "outputs", "token_dims")
+"""Arguments of a fusion that are read from an example and never typed in."""
+
+
+def build_fusion(name: str, example: Mapping[str, Encoded], outputs: int, **options: Any) -> Fusion:
+    """The fusion of that name for features like the example's.
+
+    Args:
+        name: one of :data:`FUSIONS`.
+        example: what every encoder made of some rows (:func:`g2d.model.example_features`).
+        outputs: C.
+        options: the fusion's own.
+
+    Raises:
+        ArgumentError: no such name.
+
+    Example:
+        >>> import torch
+        >>> example = {"image": Encoded(torch.zeros(2, 6), tokens=torch.zeros(2, 4, 3)), "tone": Encoded(torch.zeros(2, 5))}
+        >>> fusion = build_fusion("cross_attention", example, 10, width=8, heads=2)
+        >>> fusion.dims, list(fusion.tokens)
+        ({'image': 6, 'tone': 5}, ['image'])
+    """
+    if name not in FUSIONS:
+        raise ArgumentError(f"fusion must be one of {', '.join(FUSIONS)}, found {name!r}.")
+    if FUSIONS[name].attends:
+        options["token_dims"] = {m: encoded.tokens.shape[2] for m, encoded in example.items() if encoded.tokens is not None}
+    return FUSIONS[name]({m: encoded.pooled.shape[1] for m, encoded in example.items()}, outputs, **options)
+
+
+__all__ = [
+    "FUSIONS",
+    "READ_FROM_DATA",
+    "Additive",
+    "Align",
+    "BiGated",
+    "Concat",
+    "CrossAttention",
+    "FiLM",
+    "Fusion",
+    "Kappa",
+    "Late",
+    "Sum",
+    "build_fusion",
+]
