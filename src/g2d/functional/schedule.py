@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import accumulate
+from statistics import fmean
+from typing import Literal
 
 from g2d.errors import ArgumentError
+
+Others = Literal["mean", "sum", "min"]
+_COMBINE: dict[str, Callable[[Sequence[float]], float]] = {"mean": fmean, "sum": sum, "min": min}
 
 
 def stage(epoch: int, tau: Sequence[int]) -> int:
@@ -61,11 +66,17 @@ def coefficients(prioritized: Collection[str], modalities: Sequence[str]) -> dic
     return {m: float(m in prioritized) for m in modalities}
 
 
-def partial_suppression(scores: Mapping[str, float], *, strength: float = 1.0) -> dict[str, float]:
+def partial_suppression(scores: Mapping[str, float], *, strength: float = 1.0, against: Others = "mean") -> dict[str, float]:
     """Damp whoever is above the others: kappa^m = 1 - tanh(strength * x), x = s^m / mean_{j≠m} s^j, where x > 1; else 1.
 
     With the teachers' confidence as score this is the partial suppression of Table 6; with the student's own scores and a
     strength alpha it is the coefficient of OGM-GE. Denominators are kept above 1e-8.
+
+    Args:
+        scores: s^m per modality.
+        strength: alpha; 0 damps nobody.
+        against: what s^m is compared with: the ``"mean"``, the ``"sum"`` or the ``"min"`` of the other scores; the same for two
+            modalities.
 
     Example:
         >>> {m: round(c, 6) for m, c in partial_suppression({"audio": 1.2, "video": 0.8}, strength=0.8).items()}
@@ -73,6 +84,29 @@ def partial_suppression(scores: Mapping[str, float], *, strength: float = 1.0) -
     """
     if len(scores) < 2:
         return dict.fromkeys(scores, 1.0)
-    total = sum(scores.values())
-    ratio = {m: s / max((total - s) / (len(scores) - 1), 1e-8) for m, s in scores.items()}
+    combine = _COMBINE[against]
+    ratio = {m: s / max(combine([other for j, other in scores.items() if j != m]), 1e-8) for m, s in scores.items()}
     return {m: 1.0 - math.tanh(strength * x) if x > 1 else 1.0 for m, x in ratio.items()}
+
+
+def checked_window(window: Sequence[int] | None) -> tuple[int, int] | None:
+    """A first and a last epoch, counted from 1, in which a method modulates; None is always.
+
+    Raises:
+        ArgumentError: not two numbers, or the last is before the first.
+    """
+    if window is None:
+        return None
+    if len(window) != 2 or not 1 <= window[0] <= window[1]:
+        raise ArgumentError(f"window must hold a first and a last epoch counted from 1, found {tuple(window)}.")
+    return window[0], window[1]
+
+
+def within(window: tuple[int, int] | None, epoch: int) -> bool:
+    """Whether an epoch lies in a window, both ends included.
+
+    Example:
+        >>> within((1, 51), 51), within((1, 51), 52), within(None, 1000)
+        (True, False, True)
+    """
+    return window is None or window[0] <= epoch <= window[1]

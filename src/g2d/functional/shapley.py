@@ -1,0 +1,92 @@
+"""Shapley-style shares of a fused prediction, and the coefficients that AGM derives from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+Coalition = frozenset[str]
+
+
+def coalitions(modalities: Sequence[str]) -> Iterator[Coalition]:
+    """Every non-empty subset, small ones first.
+
+    Example:
+        >>> [sorted(s) for s in coalitions(("a", "b"))]
+        [['a'], ['b'], ['a', 'b']]
+    """
+    for size in range(1, len(modalities) + 1):
+        yield from map(frozenset, combinations(modalities, size))
+
+
+def shares(values: Mapping[Coalition, Tensor], modalities: Sequence[str]) -> dict[str, Tensor]:
+    """Split f(M) among its modalities.
+
+    u^m = sum_{S ⊆ M∖{m}} |S|! (k-|S|-1)! / k! * ( f(S ∪ {m}) - f(S) ),  with f(∅) := 0, so that sum_m u^m = f(M).
+
+    Args:
+        values: f(S) ``(B, C)`` of every coalition; gradients pass. A missing empty coalition counts as 0, as in AGM; give its
+            value to get true Shapley values, which add up to f(M) - f(∅).
+        modalities: M.
+
+    Returns:
+        u^m ``(B, C)`` per modality.
+
+    Example:
+        >>> f = {frozenset("a"): torch.tensor(1.0), frozenset("b"): torch.tensor(2.0), frozenset("ab"): torch.tensor(5.0)}
+        >>> shares(f, ("a", "b"))
+        {'a': tensor(2.), 'b': tensor(3.)}
+    """
+    k = len(modalities)
+    zero = torch.zeros_like(values[frozenset(modalities)])
+    found = {}
+    for m in modalities:
+        others = [j for j in modalities if j != m]
+        total = zero
+        for size in range(k):
+            weight = math.factorial(size) * math.factorial(k - size - 1) / math.factorial(k)
+            for chosen in combinations(others, size):
+                total = total + weight * (values[frozenset((*chosen, m))] - values.get(frozenset(chosen), zero))
+        found[m] = total
+    return found
+
+
+def modulation_coefficients(current: Mapping[str, float], running: Mapping[str, float], *, alpha: float, cap: float | None = None) -> dict[str, float]:
+    """c^m = exp( alpha * min(R^m - r^m, cap) ), r^m = exp( k/(k-1) * (mean_j q^j - q^m) ), and R^m the same of the running means.
+
+    r^m is large for the modality that fits best now. Where it is larger than over the run so far, the modality is damped (c < 1).
+    Arguments of both exponentials are kept below 30.
+
+    Args:
+        current: q^m, the cross-entropy of every share in this update.
+        running: Q^m, its mean over the updates before.
+        alpha: strength; 0 gives 1 for all.
+        cap: of R^m - r^m.
+
+    Example:
+        >>> c = modulation_coefficients({"audio": 0.5, "video": 1.5}, {"audio": 0.0, "video": 0.0}, alpha=1.0)
+        >>> {m: round(value, 6) for m, value in c.items()}
+        {'audio': 0.179374, 'video': 1.881596}
+    """
+    now, before = relative_strength(current), relative_strength(running)
+    limit = math.inf if cap is None else cap
+    return {m: math.exp(min(alpha * min(before[m] - now[m], limit), 30.0)) for m in now}
+
+
+def relative_strength(q: Mapping[str, float]) -> dict[str, float]:
+    """r^m = exp( k/(k-1) * (mean_j q^j - q^m) ): above 1 for who fits better than the average; 1 for a single modality.
+
+    Example:
+        >>> r = relative_strength({"a": 1.0, "b": 2.0, "c": 3.0})
+        >>> [round(math.log(value), 6) for value in r.values()]
+        [1.5, 0.0, -1.5]
+    """
+    k = len(q)
+    if k < 2:
+        return dict.fromkeys(q, 1.0)
+    mean = sum(q.values()) / k
+    return {m: math.exp(min(k / (k - 1) * (mean - value), 30.0)) for m, value in q.items()}

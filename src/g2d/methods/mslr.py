@@ -1,0 +1,120 @@
+"""MSLR, Modality-Specific Learning Rates: every branch of a late-fusion model learns at its own rate.
+
+Y. Yao, R. Mihalcea, "Modality-specific Learning Rates for Effective Multimodal Additive Late-fusion", Findings of ACL 2022.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor
+
+from g2d.errors import ArgumentError, UnsupportedError
+from g2d.fusion import Additive
+from g2d.method import SinglePass, TrainState, Validation
+from g2d.model import MultimodalModel
+from g2d.task import Task
+from g2d.types import Batch, Output, TeacherOutput
+
+HEAD = "head/"
+
+
+class MSLR(SinglePass):
+    """lr^m = c^m * r^m * lr for encoder m, and for head m where heads are separate; L = L_S.
+
+    - ``"keep"``: lr^m = c^m lr, constant; c^m lr is the best rate of the modality alone.
+    - ``"smooth"``: c^m is drawn towards the others, (1 - blend) c^m + blend * mean_j c^j.
+    - ``"dynamic"``: r^m = a^m / mean of the modality's last ``queue`` validation accuracies before a^m; 1 until there are so many.
+
+    The step size itself is set, so that it works under every optimizer and composes with every schedule; scaling gradients
+    instead, as AGM's authors do, does almost nothing under Adam.
+
+    Args:
+        strategy: one of the three.
+        coefficients: c^m per modality; those not named are 1. AGM's authors used 0.9 for audio and 1.1 for video on CREMA-D and
+            VGGSound, 1.3 and 0.7 on AV-MNIST.
+        blend: how far ``"smooth"`` draws; the paper's own formula is not known to us.
+        queue: how many accuracies ``"dynamic"`` remembers.
+    """
+
+    history: Tensor
+    seen: Tensor
+    ratio: Tensor
+
+    def __init__(
+        self,
+        *,
+        strategy: Literal["keep", "smooth", "dynamic"] = "dynamic",
+        coefficients: Mapping[str, float] | None = None,
+        blend: float = 0.5,
+        queue: int = 5,
+    ) -> None:
+        super().__init__()
+        if strategy not in ("keep", "smooth", "dynamic"):
+            raise ArgumentError(f"strategy must be 'keep', 'smooth' or 'dynamic', found {strategy!r}.")
+        if coefficients is not None and min(coefficients.values(), default=1.0) < 0:
+            raise ArgumentError(f"coefficients must not be negative, found {dict(coefficients)}.")
+        if not 0 <= blend <= 1:
+            raise ArgumentError(f"blend must be between 0 and 1, found {blend}.")
+        if queue < 1:
+            raise ArgumentError(f"queue must hold one accuracy or more, found {queue}.")
+        self.strategy, self.coefficients, self.blend, self.queue = strategy, dict(coefficients or {}), blend, queue
+
+    def build(self, model: MultimodalModel, task: Task) -> Self:
+        super().build(model, task)
+        if unknown := [m for m in self.coefficients if m not in self.modalities]:
+            raise ArgumentError(f"coefficients must be of the model's modalities ({', '.join(self.modalities)}), found {', '.join(unknown)}.")
+        if self.strategy == "dynamic" and task.kind != "classification":
+            raise UnsupportedError(f"strategy='dynamic' of MSLR must have validation accuracies, found a {task.kind} task. Use strategy='keep'.")
+        k = len(self.modalities)
+        self.register_buffer("history", torch.zeros(k, self.queue, dtype=torch.float64))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("ratio", torch.ones(k, dtype=torch.float64))
+        return self
+
+    def parameter_groups(self, model: MultimodalModel) -> list[dict[str, Any]]:
+        """The groups of the model, where separate heads leave the fusion's group for one of their own, ``head/<modality>``."""
+        groups = super().parameter_groups(model)
+        if not isinstance(model.fusion, Additive):
+            return groups
+        heads = [{"name": HEAD + m, "params": list(head.parameters())} for m, head in model.fusion.heads.items()]
+        taken = {id(p) for head in heads for p in head["params"]}
+        rest = [group | {"params": [p for p in group["params"] if id(p) not in taken]} for group in groups]
+        return [group for group in [*rest, *heads] if group["params"]]
+
+    def objective(self, output: Output, batch: Batch, teacher: TeacherOutput | None) -> dict[str, Tensor]:
+        return {"task": self.task.loss(output.logits, batch.target)}
+
+    def factors(self) -> dict[str, float]:
+        """lr^m / lr of every modality in this epoch."""
+        c = {m: self.coefficients.get(m, 1.0) for m in self.modalities}
+        if self.strategy == "smooth":
+            mean = sum(c.values()) / len(c)
+            c = {m: (1 - self.blend) * value + self.blend * mean for m, value in c.items()}
+        return {m: c[m] * r for m, r in zip(self.modalities, self.ratio.tolist(), strict=True)}
+
+    def epoch_start(self, state: TrainState) -> None:
+        """Set the rates: in each group ``method_factor``, which a schedule multiplies by, and ``lr`` as it stands now."""
+        factors = self.factors()
+        for group in state.optimizer.param_groups:
+            factor = factors.get(str(group.get("name", "")).removeprefix(HEAD))
+            if factor is not None:
+                group["lr"] *= factor / group.get("method_factor", 1.0)
+                group["method_factor"] = factor
+
+    def epoch_end(self, state: TrainState, validation: Validation | None) -> dict[str, float]:
+        record = {f"rate/{m}": factor for m, factor in self.factors().items()}
+        if self.strategy != "dynamic":
+            return record
+        if validation is None:
+            raise ArgumentError("validation must be given at the end of every epoch for MSLR, found None: strategy='dynamic' follows its accuracies.")
+        for i, m in enumerate(self.modalities):
+            score = validation.unimodal_score[m]
+            mean = self.history[i].mean().item()
+            # The floor keeps a rate that a later epoch can raise again.
+            self.ratio[i] = max(score / mean, 1e-6) if self.seen >= self.queue and mean > 0 else 1.0
+            self.history[i] = torch.cat([self.history[i, 1:], self.history.new_tensor([score])])
+        self.seen += 1
+        return record
