@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from g2d.experiment import load as load
+    from g2d.fusion import BiGated as BiGated
     from g2d.fusion import Concat as Concat
+    from g2d.fusion import CrossAttention as CrossAttention
+    from g2d.fusion import FiLM as FiLM
     from g2d.fusion import Late as Late
     from g2d.fusion import Sum as Sum
     from g2d.method import Method as Method
@@ -36,7 +39,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "types": ("Batch", "Encoded", "Output", "Sequence", "TeacherOutput"),
     "task": ("Classification", "Regression"),
-    "fusion": ("Concat", "Late", "Sum"),
+    "fusion": ("BiGated", "Concat", "CrossAttention", "FiLM", "Late", "Sum"),
     "model": ("CachedTeachers", "MultimodalModel", "Teachers", "feature_dims", "warm_start"),
     "method": ("Method", "SinglePass", "TrainState"),
     "modulations": ("PartialSuppression", "SMP"),
