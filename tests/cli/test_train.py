@@ -61,10 +61,10 @@ def test_a_run_folder_says_everything(trained: Path) -> None:
 def test_the_kept_predictions_give_the_reported_accuracy(trained: Path) -> None:
     with np.load(trained / "predictions" / "test.npz", allow_pickle=False) as kept:
         right = kept["logits"].argmax(1) == kept["target"]
-        late = (kept["unimodal/image"] + kept["unimodal/tone"]) / 2
+        late, logits = (kept["unimodal/image"] + kept["unimodal/tone"]) / 2, kept["logits"]
         assert len(kept["group"]) == len(kept["index"]) == 360
     assert right.mean() == pytest.approx(result_of(trained)["test"]["fused"]["accuracy"], abs=1e-6)
-    np.testing.assert_allclose(late, np.load(trained / "predictions" / "test.npz")["logits"], atol=1e-5)
+    np.testing.assert_allclose(late, logits, atol=1e-5)
 
 
 def test_another_weight_reuses_the_teachers_and_says_so(trained: Path) -> None:
@@ -176,7 +176,8 @@ def test_new_rows_are_predicted_with_their_ids(trained: Path, tmp_path: Path) ->
     assert result.exit_code == 0, result.output
     with (tmp_path / "predictions.csv").open() as file:
         table = list(csv.DictReader(file))
-    kept = np.load(trained / "predictions" / "test.npz")
+    with np.load(trained / "predictions" / "test.npz") as file:
+        kept = dict(file)
     assert [row["id"] for row in table] == [str(row) for row in rows]
     assert [row["prediction"] for row in table] == [run.task.classes[c] for c in kept["logits"][:7].argmax(1)]
     assert [row["tone.prediction"] for row in table] == [run.task.classes[c] for c in kept["unimodal/tone"][:7].argmax(1)]

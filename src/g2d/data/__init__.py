@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from g2d.data.avdigits import AVDigitsOptions, open_avdigits
 from g2d.data.digits import DigitsOptions, open_digits
 from g2d.data.loader import Loader
 from g2d.data.source import SPLITS, Source
@@ -39,6 +40,13 @@ DATASETS: dict[str, DataSet] = {
         about="handwritten digit, keypad tone and written word; 10 classes or the digit's value",
         needs="nothing: scikit-learn brings the digits",
         licence="CC BY 4.0 (UCI optical recognition of handwritten digits)",
+    ),
+    "avdigits": DataSet(
+        AVDigitsOptions,
+        open_avdigits,
+        about="MNIST's handwritten and FSDD's spoken digits in background noise: AV-MNIST rebuilt from its parts",
+        needs="the folder avdigits-raw, made from public files as docs/data/avdigits tells",
+        licence="MNIST; FSDD CC BY-SA 4.0; Speech Commands CC BY 4.0",
     ),
 }
 

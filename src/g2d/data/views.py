@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -80,6 +81,47 @@ class LogSpectrogram:
 
 
 @dataclass(frozen=True)
+class LogMel:
+    """Natural log of the power in triangular bands, equally wide in mel, ``(B, 1, bands, frames)``, standardised.
+
+    Args:
+        rate: samples per second. n_fft, hop: in samples. bands: from 0 Hz to half the rate. floor: added to the power.
+        mean, std: of the log power over the training rows.
+    """
+
+    rate: int
+    n_fft: int
+    hop: int
+    bands: int
+    floor: float = 1e-7
+    mean: float = 0.0
+    std: float = 1.0
+    deterministic: bool = True
+
+    def __call__(self, values: Tensor, *, seed: int, epoch: int, index: Tensor, train: bool) -> Tensor:
+        return (self.log_power(values)[:, None] - self.mean) / self.std
+
+    def log_power(self, samples: Tensor) -> Tensor:
+        """``(B, bands, frames)`` from int16 or float samples ``(B, L)``."""
+        signal = samples.float() / 32768 if samples.dtype == torch.int16 else samples.float()
+        window = torch.hann_window(self.n_fft, periodic=True, device=signal.device)
+        spectrum = torch.stft(signal, self.n_fft, self.hop, window=window, center=True, pad_mode="constant", return_complex=True)
+        return (self.filters().to(signal.device) @ spectrum.abs().square() + self.floor).log()
+
+    def filters(self) -> Tensor:
+        """``(bands, n_fft / 2 + 1)`` triangles with peak 1, mel = 2595 log10(1 + f / 700)."""
+        top = 2595 * math.log10(1 + self.rate / 2 / 700)
+        corners = 700 * (10 ** (torch.linspace(0, top, self.bands + 2, dtype=torch.float64) / 2595) - 1)
+        low, peak, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
+        frequency = torch.linspace(0, self.rate / 2, self.n_fft // 2 + 1, dtype=torch.float64)
+        return torch.minimum((frequency - low) / (peak - low), (high - frequency) / (high - peak)).clamp(min=0).float()
+
+    def config(self) -> dict[str, Any]:
+        names = ("rate", "n_fft", "hop", "bands", "floor", "mean", "std")
+        return {"view": "log_mel"} | {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
 class OneHot:
     """Symbol numbers ``(B, T)`` with 0 for padding, as a sequence of one-hot vectors ``(B, T, symbols)``."""
 
@@ -95,37 +137,42 @@ class OneHot:
 
 @dataclass(frozen=True)
 class Canvas:
-    """A training row's small picture at a random place of a larger canvas, with a patch of another one as clutter and pixel noise.
+    """A training row's small picture at a random place of a larger canvas, with patches of others as clutter and pixel noise.
 
     Drawn anew in every epoch; rows that are not trained on are stored as finished canvases.
 
     Args:
         bank: training pictures ``(n, side, side)`` in 0..1, by sample id 0..n-1.
-        size: side of the canvas. patch: side of the clutter. noise: standard deviation of a pixel.
+        size: side of the canvas. patch: side of a patch of clutter. patches: how many. noise: standard deviation of a pixel.
     """
 
     bank: Tensor = field(repr=False)
     size: int = 16
     patch: int = 4
     noise: float = 0.2
+    patches: int = 1
     deterministic: bool = False
 
     def __call__(self, values: Tensor, *, seed: int, epoch: int, index: Tensor, train: bool) -> Tensor:
         if not train:
             return values.float()[:, None]
         bank = self.bank.to(values.device)
-        side, rows = bank.shape[1], len(index)
-        place = integers(self.size - side + 1, seed, epoch, index, 0, (2,))
-        other = bank[integers(len(bank), seed, epoch, index, 1)]
-        corner = integers(side - self.patch + 1, seed, epoch, index, 2, (2,))
-        spot = integers(self.size - self.patch + 1, seed, epoch, index, 3, (2,))
-        canvas = torch.zeros(rows, self.size, self.size, device=values.device)
-        _paste(canvas, _cut(other, corner, self.patch), spot)
-        _paste(canvas, bank[index], place)
-        return (canvas + self.noise * normal(seed, epoch, index, 4, (self.size, self.size)))[:, None]
+        return self.draw(bank[index], seed=seed, epoch=epoch, index=index)[:, None]
+
+    def draw(self, pictures: Tensor, *, seed: int, epoch: int, index: Tensor) -> Tensor:
+        """Canvases ``(B, size, size)`` of some pictures ``(B, side, side)``."""
+        bank = self.bank.to(pictures.device)
+        side = bank.shape[1]
+        canvas = torch.zeros(len(index), self.size, self.size, device=pictures.device)
+        for i in range(self.patches):
+            other, corner, spot = (1, 2, 3) if i == 0 else (3 * i + 2, 3 * i + 3, 3 * i + 4)  # numbers of the draws
+            cut = _cut(bank[integers(len(bank), seed, epoch, index, other)], integers(side - self.patch + 1, seed, epoch, index, corner, (2,)), self.patch)
+            _paste(canvas, cut, integers(self.size - self.patch + 1, seed, epoch, index, spot, (2,)))
+        _paste(canvas, pictures, integers(self.size - side + 1, seed, epoch, index, 0, (2,)))
+        return canvas + self.noise * normal(seed, epoch, index, 4, (self.size, self.size))
 
     def config(self) -> dict[str, Any]:
-        return {"view": "canvas", "size": self.size, "patch": self.patch, "noise": self.noise}
+        return {"view": "canvas", "size": self.size, "patch": self.patch, "patches": self.patches, "noise": self.noise}
 
 
 def _grid(corner: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
