@@ -14,7 +14,8 @@ from g2d.recipe import Recipe
 from g2d.recipe.checking import nearest
 
 CNN, MLP, TRANSFORMER = {"name": "cnn"}, {"name": "mlp"}, {"name": "transformer"}
-FIXED = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 1e-4, "schedule": "step", "decay_at": [0.75], "decay": 0.1, "batch_size": 32}
+# One thread: for networks this small, more of them wait for each other longer than they compute.
+FIXED = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 1e-4, "schedule": "step", "decay_at": [0.75], "decay": 0.1, "batch_size": 32, "threads": 1}
 TWO = {"encoders": {"image": CNN, "tone": MLP}, "lr": 0.01, "tau": [15, 15], "teachers": {}}
 PROBLEMS: dict[str, dict[str, Any]] = {
     "memorizer": {**TWO, "shows": "joint training memorises the tone and never learns the image: G²D's case"},
@@ -24,7 +25,7 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         "encoders": {"image": CNN, "tone": MLP, "word": TRANSFORMER},
         "lr": 0.01,
         "tau": [8, 7, 15],
-        "teachers": {"distil_checkpoint": "last", "ranking_checkpoint": "last"},
+        "teachers": {"distil_checkpoint": "last"},
     },
     "lookalike": {
         "shows": "every row is fixed and joint training is near the ceiling: no method should claim much",
@@ -37,6 +38,8 @@ PROBLEMS: dict[str, dict[str, Any]] = {
     "dead": {**TWO, "shows": "one modality has no information"},
 }
 """Every setting of digits: what it shows, and how it was measured: encoders, learning rate, schedule, and which checkpoint of a teacher counts."""
+RANKED_BY = {"g2d": "best", "g2d-last": "last"}
+"""G²D's runs, and which checkpoint of the teachers says who learns first: the ranking is the method's weak point, so both are shown."""
 
 
 def demonstrate(setting: str = "memorizer", *, data_seed: int | None = None, seeds: int = 3, out: str | Path, progress: bool = True, say: Say = print) -> str:
@@ -75,6 +78,7 @@ def demo_recipes(setting: str, data_seed: int | None = None) -> list[Recipe]:
     contents: list[dict[str, Any]] = [
         {"name": "joint", "method": "joint"},
         {"name": "g2d", "method": {"name": "g2d", "tau": problem["tau"]}, "controls": True},
+        {"name": "g2d-last", "method": {"name": "g2d", "tau": problem["tau"]}, "teachers": {**problem["teachers"], "ranking_checkpoint": "last"}},
         {"name": "joint-warm", "method": "joint", "warm_start": True},
     ]
     return [Recipe.from_mapping({**common, **content}, f"demo {content['name']}") for content in contents]
@@ -82,26 +86,26 @@ def demo_recipes(setting: str, data_seed: int | None = None) -> list[Recipe]:
 
 def in_words(results: Results, out: Path) -> str:
     """What happened to which modality."""
-    by = {name: [result for result in results if result["name"] == name] for name in ("joint", "g2d")}
+    by = {name: [result for result in results if result["name"] == name] for name in ("joint", *RANKED_BY)}
+    by = {name: runs for name, runs in by.items() if runs}
     modalities = by["g2d"][0]["modalities"]
     teacher = {m: _mean([result["teachers"][m]["test"]["accuracy"] for result in by["g2d"]]) for m in modalities}
     alone = {name: {m: _mean([result["test"]["unimodal"][m]["accuracy"] for result in runs]) for m in modalities} for name, runs in by.items()}
     fused = {name: _mean([result["test"]["fused"]["accuracy"] for result in runs]) for name, runs in by.items()}
-    calibrated = _mean([result["controls"]["ensemble_calibrated"]["test"]["accuracy"] for result in by["g2d"]])
     loser = max(modalities, key=lambda m: teacher[m] - alone["joint"][m])
-    gain = fused["g2d"] - fused["joint"]
-    compared = (
-        f"G²D reaches {fused['g2d']:.1f} % against {fused['joint']:.1f} % of joint training ({gain:+.1f} points) "
-        f"and {calibrated:.1f} % of the teachers' calibrated ensemble, which needs no further training"
-    )
-    if teacher[loser] - alone["joint"][loser] < 5:
-        return f"No modality was suppressed: in joint training every one stays within 5 points of what its teacher learnt alone; {compared}."
-    first = statistics.mode([_first_learner(out / result["name"] / f"seed-{result['seed']}", modalities) for result in by["g2d"]])
-    did = f"G²D let {first} learn first, alone" if first == loser else f"G²D let {first} learn first, alone, which is not the suppressed one"
-    return (
-        f"Joint training suppressed {loser}: alone, a teacher learns {teacher[loser]:.1f} % from it; in the joint model it is left at "
-        f"{alone['joint'][loser]:.1f} %. {did}, and {loser} came to {alone['g2d'][loser]:.1f} %; {compared}."
-    )
+    suppressed = teacher[loser] - alone["joint"][loser] >= 5
+    learnt = f"alone, a teacher learns {teacher[loser]:.1f} % from it; in the joint model it is left at {alone['joint'][loser]:.1f} %"
+    balanced = "No modality was suppressed: in joint training every one stays within 5 points of what its teacher learnt alone."
+    sentences = [f"Joint training suppressed {loser}: {learnt}." if suppressed else balanced]
+    for name in [name for name in by if name in RANKED_BY]:
+        first = statistics.mode([_first_learner(out / name / f"seed-{result['seed']}", modalities) for result in by[name]])
+        which = "" if not suppressed else ", the suppressed one," if first == loser else ", not the suppressed one,"
+        sentences.append(
+            f"G²D ranked by the teachers' {RANKED_BY[name]} checkpoints let {first}{which} learn first, alone: {loser} came to {alone[name][loser]:.1f} %, "
+            f"and all modalities together to {fused[name]:.1f} % against {fused['joint']:.1f} % of joint training ({fused[name] - fused['joint']:+.1f} points)."
+        )
+    calibrated = _mean([result["controls"]["ensemble_calibrated"]["test"]["accuracy"] for result in by["g2d"]])
+    return " ".join([*sentences, f"The teachers' calibrated ensemble, which needs no further training, reaches {calibrated:.1f} %."])
 
 
 def _first_learner(folder: Path, modalities: list[str]) -> str:
