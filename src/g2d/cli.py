@@ -47,6 +47,14 @@ RunFolders = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run fo
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress display.")]
 
 
+class Watcher(StrEnum):
+    """Where the numbers of every epoch can go, beside ``metrics.jsonl``."""
+
+    tensorboard = "tensorboard"
+    wandb = "wandb"
+    mlflow = "mlflow"
+
+
 class Listed(StrEnum):
     """What ``g2d list`` can list."""
 
@@ -71,6 +79,7 @@ def train(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A YAML file; recipes/ holds many.")],
     overrides: Assignments = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The run folder. By default runs/NAME, by the recipe's name.")] = None,
+    watch: Annotated[list[Watcher] | None, typer.Option(help="Log every epoch there too; may be given more than once.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train the teachers a recipe needs (or reuse them), then the student.
@@ -84,7 +93,7 @@ def train(
 
     loaded = Recipe.load(recipe, overrides or ())
     folder = out or Path("runs") / loaded.name
-    result = run(loaded, folder, progress=not quiet, say=typer.echo)
+    result = run(loaded, folder, progress=not quiet, watch=[watcher.value for watcher in watch or ()], say=typer.echo)
     typer.echo(run_summary(result))
 
 

@@ -212,3 +212,22 @@ def test_an_interrupted_run_exits_130_and_ends_as_an_uninterrupted_one(trained: 
         result = command("train", RECIPES / "g2d.yaml", *overrides, "--quiet", "--out", tmp_path / out)
         assert result.exit_code == 0, result.output
     assert result_of(tmp_path / "x")["test"] == result_of(tmp_path / "whole")["test"]
+
+
+def test_tensorboard_gets_the_numbers_of_every_epoch(tmp_path: Path) -> None:
+    reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="tensorboard is not installed")
+    result = command("train", RECIPES / "joint.yaml", "epochs=2", "--out", tmp_path / "a", "--watch", "tensorboard", "-q")
+    assert result.exit_code == 0, result.output
+    events = reading.EventAccumulator(str(tmp_path / "a" / "tensorboard"))
+    events.Reload()
+    kept = [json.loads(line) for line in (tmp_path / "a" / "metrics.jsonl").read_text().splitlines()]
+    shown = [event.value for event in events.Scalars("valid/fused/accuracy")]
+    assert shown == pytest.approx([record["valid"]["fused"]["accuracy"] for record in kept])
+
+
+def test_a_watcher_whose_library_is_missing_exits_2_and_creates_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    result = command("train", RECIPES / "joint.yaml", "epochs=1", "--out", tmp_path / "a", "--watch", "mlflow")
+    assert result.exit_code == 2
+    assert "pip install 'g2d[mlflow]'" in result.output
+    assert not (tmp_path / "a").exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import g2d
 from g2d.data import Source
-from g2d.engine.callbacks import Progress
+from g2d.engine.callbacks import Callback, MLflow, Progress, TensorBoard, WeightsAndBiases
 from g2d.engine.evaluate import Evaluation, evaluate
 from g2d.engine.fit import Fit, as_record, fit
 from g2d.engine.processes import process, start, wait
@@ -29,7 +29,15 @@ from g2d.recipe import Recipe
 Say = Callable[[str], object]
 
 
-def run(recipe: Recipe, out: str | Path, *, progress: bool = True, say: Say = print) -> dict[str, Any]:
+WATCHERS: dict[str, Callable[[str, Path], Callback]] = {
+    "tensorboard": lambda name, folder: TensorBoard(folder / "tensorboard"),
+    "wandb": lambda name, folder: WeightsAndBiases(name),
+    "mlflow": lambda name, folder: MLflow(name),
+}
+"""Where else the numbers of every epoch can go, beside ``metrics.jsonl``."""
+
+
+def run(recipe: Recipe, out: str | Path, *, progress: bool = True, watch: Sequence[str] = (), say: Say = print) -> dict[str, Any]:
     """Train what a recipe says, in a folder.
 
     An existing folder of the same recipe is resumed; a finished one is said to be finished, and its result returned.
@@ -37,12 +45,14 @@ def run(recipe: Recipe, out: str | Path, *, progress: bool = True, say: Say = pr
     Args:
         out: the run folder.
         progress: show a progress display.
+        watch: names of :data:`WATCHERS`.
         say: takes sentences for the user.
 
     Returns:
         the content of ``result.json``.
 
     Raises:
+        MissingDependencyError: a watcher's library is not installed.
         RunError: the folder belongs to another recipe.
         UnsupportedError: the method is not defined for this task, number of modalities or fusion. Nothing has been created.
     """
@@ -57,6 +67,7 @@ def run(recipe: Recipe, out: str | Path, *, progress: bool = True, say: Say = pr
         torch.set_num_threads(recipe.train.threads)
     source = recipe.build_source()
     recipe.build_untrained(source)  # whatever can be refused is refused before anything is created or trained
+    watchers = [WATCHERS[name](recipe.name, out) for name in watch] if main else []
     if main and not (out / RECIPE).is_file():
         write_text(out / RECIPE, recipe.to_yaml())
     wait()
@@ -65,7 +76,8 @@ def run(recipe: Recipe, out: str | Path, *, progress: bool = True, say: Say = pr
     if taught is not None and recipe.warm_start:
         warm_start(model, taught.teachers.models)
     method = recipe.build_method(None if taught is None else taught.teachers).build(model, source.task)
-    watchers = [Progress(recipe.name, source.task.headline)] if progress and main else []
+    if progress and main:
+        watchers.append(Progress(recipe.name, source.task.headline))
     fitted = fit(method, model, source, recipe.train, folder=out, callbacks=watchers)
     result = summarize(recipe, source, model, method, fitted, taught, out)
     if main:
