@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from g2d.data.source import Source
+from g2d.data.tones import FreshTone, ToneDraws, tones
 from g2d.data.views import Canvas, LogSpectrogram, OneHot, Scaled, View
 from g2d.errors import ArgumentError
 from g2d.task import Classification, Regression, Task
@@ -23,9 +24,6 @@ Modality = Literal["image", "tone", "word"]
 TRAIN, VALID = 1078, 359
 """Rows of the first two splits; the remaining 360 are the test rows."""
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-KEYPAD = ((941, 1336), (697, 1209), (697, 1336), (697, 1477), (770, 1209), (770, 1336), (770, 1477), (852, 1209), (852, 1336), (852, 1477))
-"""Frequencies in Hz of the telephone's keys 0..9."""
-RATE, LENGTH = 8000, 1024
 TONE, WORD, CANVAS = 1, 2, 3
 """Channels of the random source."""
 
@@ -111,13 +109,20 @@ def open_digits(options: DigitsOptions) -> Source:
         target=target,
         group=row,
         split=split,
-        protocol=f"digits/{options.protocol}",
+        protocol=_protocol(options),
         views=views,
         facts={"setting": options.setting, "options": options.model_dump(mode="json", exclude={"setting"}), "note": NOTE},
     )
 
 
 NOTE = "built-in problem; settings are chosen to show a phenomenon"
+
+
+def _protocol(options: DigitsOptions) -> str:
+    """A named protocol, and what it was asked with."""
+    seed = f"&data_seed={options.data_seed}" if options.protocol == "random-v1" else ""
+    return f"digits/{options.protocol}?setting={options.setting}{seed}"
+
 
 Drawn = tuple[NDArray[Any], View]
 
@@ -177,43 +182,13 @@ def _canvas(picture: NDArray[np.float64], bank: NDArray[np.float32], rng: np.ran
 def _tones(
     options: DigitsOptions, pictures: NDArray[np.float64], digits: NDArray[np.int64], row: NDArray[np.int64], draw: NDArray[np.int64], split: NDArray[np.int8]
 ) -> Drawn:
-    stored = np.stack([tone(digits[r], options.tone_db, np.random.default_rng([options.data_seed, r, TONE, d])) for r, d in zip(row, draw, strict=True)])
-    plain = LogSpectrogram(256, 128, low=19, high=50)
-    power = plain.log_power(torch.from_numpy(stored[split == 0]))
-    return stored, LogSpectrogram(256, 128, low=19, high=50, mean=round(float(power.mean()), 4), std=round(float(power.std()), 4))
-
-
-def tone(digit: int, decibel: float | None, rng: np.random.Generator) -> NDArray[np.int16]:
-    """A key's two tones in noise, ``(1024,)`` int16 at 8 kHz, peak at 0.99 of the range.
-
-    Args:
-        decibel: power of the tones over that of the noise; None leaves the tones out.
-    """
-    t = np.arange(LENGTH) / RATE
-    frequencies = np.array(KEYPAD[digit]) * (1 + rng.uniform(-0.015, 0.015, 2))
-    phases = rng.uniform(0, 2 * np.pi, 2)
-    level, twist = rng.uniform(-3, 3, 2)
-    gains = 10 ** ((level + np.array([twist, -twist]) / 2) / 20)
-    signal = (gains[:, None] * np.sin(2 * np.pi * frequencies[:, None] * t + phases[:, None])).sum(0)
-    noise = _noise(t, rng)
-    # The level varies the ratio by a few decibels around its setting.
-    mixed = noise if decibel is None else signal + noise * np.sqrt(1 / (np.square(noise).mean() * 10 ** (decibel / 10)))
-    samples: NDArray[np.int16] = np.rint(mixed / np.abs(mixed).max() * 0.99 * 32767).astype(np.int16)
-    return samples
-
-
-def _noise(t: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """White noise, noise in the telephone's band 300-3400 Hz, and a little mains hum at 50 Hz; unit power together."""
-    white = rng.standard_normal(len(t))
-    spectrum = np.fft.rfft(rng.standard_normal(len(t)))
-    frequency = np.fft.rfftfreq(len(t), 1 / RATE)
-    spectrum[(frequency < 300) | (frequency > 3400)] = 0
-    band = np.fft.irfft(spectrum, len(t))
-    hum = np.sin(2 * np.pi * 50 * t + rng.uniform(0, 2 * np.pi))
-    shares = ((white, 0.5), (band, 0.45), (hum, 0.05))
-    parts = [part * np.sqrt(share / np.square(part).mean()) for part, share in shares]
-    noise: NDArray[np.float64] = np.sum(parts, axis=0)
-    return noise
+    value = torch.from_numpy(digits[row])
+    draws = ToneDraws.fixed(np.random.default_rng([options.data_seed, r, TONE, d]) for r, d in zip(row, draw, strict=True))
+    stored = tones(value, options.tone_db, draws)
+    train = torch.from_numpy(split == 0)
+    power = LogSpectrogram(256, 128, low=19, high=50).log_power(stored[train])
+    view = LogSpectrogram(256, 128, low=19, high=50, mean=round(float(power.mean()), 4), std=round(float(power.std()), 4))
+    return stored.numpy(), FreshTone(view, value[train], options.tone_db) if options.fresh_tone else view
 
 
 def _words(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -130,26 +132,20 @@ class Source:
 
         Returns:
             Their names, and the batch as the model sees it; its targets are placeholders.
+
+        Raises:
+            DataError: the file is not there, is damaged, or its arrays are not like those the run was trained on.
         """
         path = Path(path)
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                given = {name: file[name] for name in file.files}
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path} must be an .npz file of plain arrays, one per modality ({', '.join(self.modalities)}), found: {error}") from error
-        rows = -1
-        for m, known in self.arrays.items():
-            if m not in given:
-                raise DataError(f"{path} must hold an array for every modality ({', '.join(self.modalities)}), found none for {m!r}.")
-            if given[m].shape[1:] != known.shape[1:]:
-                raise DataError(f"rows of {m!r} in {path} must have the shape {known.shape[1:]}, found {given[m].shape[1:]}.")
-            if given[m].dtype.kind == "f" and not np.isfinite(given[m]).all():
-                raise DataError(f"values of {m!r} in {path} must be finite, found NaN or infinity.")
-            if rows not in (-1, len(given[m])):
-                raise DataError(f"arrays in {path} must have the same number of rows, found {rows} and {len(given[m])}.")
-            rows = len(given[m])
-        ids = [str(value) for value in given["id"]] if "id" in given else [str(i) for i in range(rows)]
-        inputs = {m: torch.from_numpy(given[m].astype(self.arrays[m].dtype)) for m in self.modalities}
+        given = _read_arrays(path, self.modalities)
+        inputs = {m: torch.from_numpy(_stored(m, given.get(m), self.arrays[m], path)) for m in self.modalities}
+        counts = {m: len(values) for m, values in inputs.items()} | ({"id": given["id"].size} if "id" in given else {})
+        if len(set(counts.values())) > 1:
+            raise DataError(f"arrays in {path} must have the same number of rows, found {', '.join(f'{n} of {name}' for name, n in counts.items())}.")
+        rows = counts[self.modalities[0]]
+        if rows == 0:
+            raise DataError(f"{path} must hold one row or more, found none.")
+        ids = [str(value) for value in given["id"].flat] if "id" in given else [str(i) for i in range(rows)]
         target = torch.from_numpy(np.repeat(self.target[:1], rows, axis=0))
         return ids, self.view(Batch(inputs, target, torch.arange(rows)), seed=0, epoch=0, train=False)
 
@@ -162,6 +158,35 @@ class Source:
 def _tensor(values: object) -> Tensor:
     assert isinstance(values, Tensor)
     return values
+
+
+def _read_arrays(path: Path, modalities: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, AttributeError, TypeError) as error:
+        # A lone .npy is an array without names; opening it as an archive ends in one of the last two.
+        reason = "a lone array" if isinstance(error, AttributeError | TypeError) else getattr(error, "strerror", None) or str(error)
+        raise DataError(f"{path} must be an .npz file of plain arrays, one per modality ({', '.join(modalities)}), found: {reason}.") from error
+
+
+def _stored(m: str, given: NDArray[Any] | None, known: NDArray[Any], path: Path) -> NDArray[Any]:
+    """New values of a modality in the type and shape in which the known ones are stored."""
+    if given is None:
+        raise DataError(f"{path} must hold an array for every modality, found none for {m!r}.")
+    if given.shape[1:] != known.shape[1:] or given.ndim != known.ndim:
+        raise DataError(f"rows of {m!r} in {path} must have the shape {known.shape[1:]}, found {given.shape[1:] if given.ndim else 'a single number'}.")
+    if given.dtype.kind not in "fiub":
+        raise DataError(f"values of {m!r} in {path} must be numbers, found the type {given.dtype}.")
+    if given.dtype.kind == "f" and not np.isfinite(given).all():
+        raise DataError(f"values of {m!r} in {path} must be finite, found NaN or infinity.")
+    # Wrapping around or cutting off decimals would pass silently for data.
+    limits = np.finfo(known.dtype) if known.dtype.kind == "f" else np.iinfo(known.dtype)
+    whole = known.dtype.kind == "f" or given.dtype.kind != "f" or bool((given == np.rint(given)).all())
+    if given.size and (not whole or given.min() < limits.min or given.max() > limits.max):
+        kind = f"numbers between {limits.min} and {limits.max}" if known.dtype.kind == "f" else f"whole numbers between {limits.min} and {limits.max}"
+        raise DataError(f"values of {m!r} in {path} must be {kind} ({known.dtype}), found {given.dtype} from {given.min()} to {given.max()}.")
+    return given.astype(known.dtype)
 
 
 def _digest(facts: Mapping[str, Any], *arrays: NDArray[Any]) -> str:

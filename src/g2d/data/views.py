@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from g2d.data.counter import integers, normal
+from g2d.errors import DataError
 from g2d.types import Input, Sequence
 
 
@@ -129,6 +130,8 @@ class OneHot:
     deterministic: bool = True
 
     def __call__(self, values: Tensor, *, seed: int, epoch: int, index: Tensor, train: bool) -> Sequence:
+        if int(values.max()) >= self.symbols:
+            raise DataError(f"symbols must be numbers from 0 (padding) to {self.symbols - 1}, found {int(values.max())}.")
         return Sequence(F.one_hot(values.long(), self.symbols).float() * (values > 0)[..., None], values > 0)
 
     def config(self) -> dict[str, Any]:
