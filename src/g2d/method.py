@@ -120,7 +120,7 @@ class TrainState:
     def parts(self, batch: Batch) -> Iterator[Part]:
         """The pieces of a batch: one, unless accumulation is asked for. Sizes differ by one row at most."""
         total = self.sum_across_processes(torch.tensor(float(len(batch)))).item() if processes() > 1 else len(batch)
-        pieces = min(self.accumulate, len(batch))
+        pieces = min(self.accumulate, max(1, len(batch) // 2))  # BatchNorm needs two rows
         if pieces == 1:
             yield Part(batch, slice(0, len(batch)), len(batch) / total)
             return

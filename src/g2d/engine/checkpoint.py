@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from g2d.method import Method, TrainState
 from g2d.model import MultimodalModel
 
 SCHEMA = 1
+FILES = ("state.json", "model.safetensors", "method.safetensors", "optimizer.safetensors", "snapshots.safetensors", "random.safetensors")
 
 
 def save(folder: Path, model: MultimodalModel, method: Method, state: TrainState | None = None, facts: Mapping[str, Any] | None = None) -> None:
@@ -37,15 +39,25 @@ def save(folder: Path, model: MultimodalModel, method: Method, state: TrainState
         tensors, numbers = _optimizer_state(state.optimizer)
         save_file(tensors, aside / "optimizer.safetensors")
         save_file({f"{branch}/{name}": value for branch, values in state.snapshots.items() for name, value in values.items()}, aside / "snapshots.safetensors")
-        save_file({"method": state.generator.get_state(), "torch": torch.get_rng_state()}, aside / "random.safetensors")
-        notes |= {"epoch": state.epoch, "step": state.step, "optimizer": numbers, "notices": method.notices}
+        save_file(_random_state(state), aside / "random.safetensors")
+        scaler = None if state.scaler is None else state.scaler.state_dict()
+        notes |= {"epoch": state.epoch, "step": state.step, "optimizer": numbers, "scaler": scaler, "notices": method.notices}
     (aside / "state.json").write_text(json.dumps(notes, indent=1), encoding="utf-8")
-    old = folder.with_name(f".{folder.name}.old")
+    old = _old(folder)
+    recover(folder)
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)
     aside.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def recover(folder: Path) -> bool:
+    """Whether a checkpoint stands in a folder. One that was moved aside by a save that was then killed is put back first."""
+    if not folder.exists():
+        with suppress(OSError):  # nothing there, or another process was faster
+            _old(folder).rename(folder)
+    return folder.is_dir()
 
 
 def load(folder: Path, model: MultimodalModel, method: Method, state: TrainState | None = None) -> dict[str, Any]:
@@ -54,23 +66,18 @@ def load(folder: Path, model: MultimodalModel, method: Method, state: TrainState
     Raises:
         RunError: there is none, it is damaged, or it does not fit the model.
     """
-    try:
-        notes: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        if notes.get("schema") != SCHEMA:
-            raise RunError(f"the checkpoint {folder} must have schema {SCHEMA}, found {notes.get('schema')}. It was written by another version of g2d.")
+    recover(folder)
+    with _clearly(folder):
+        notes = _notes(folder)
         model.load_state_dict(load_file(folder / "model.safetensors"))
         method.load_state_dict(load_file(folder / "method.safetensors"))
         if state is not None:
             _load_optimizer_state(state.optimizer, load_file(folder / "optimizer.safetensors"), notes["optimizer"])
             state.snapshots = _nested(load_file(folder / "snapshots.safetensors"))
-            random = load_file(folder / "random.safetensors")
-            state.generator.set_state(random["method"])
-            torch.set_rng_state(random["torch"])
+            _load_random_state(state, load_file(folder / "random.safetensors"))
+            if state.scaler is not None:
+                state.scaler.load_state_dict(notes["scaler"])
             state.epoch, state.step, method.notices = notes["epoch"], notes["step"], notes["notices"]
-    except FileNotFoundError as error:
-        raise RunError(f"a checkpoint must be a folder that g2d wrote, found no {Path(error.filename or folder).name} in {folder}.") from error
-    except (json.JSONDecodeError, SafetensorError, KeyError, RuntimeError) as error:
-        raise RunError(f"the checkpoint {folder} must be whole and fit its recipe's model, found: {error}") from error
     return notes
 
 
@@ -80,22 +87,60 @@ def load_model(folder: Path, model: MultimodalModel) -> None:
     Raises:
         RunError: there is none, it is damaged, or it does not fit the model.
     """
-    try:
+    recover(folder)
+    with _clearly(folder):
         model.load_state_dict(load_file(folder / "model.safetensors"))
-    except (FileNotFoundError, SafetensorError, RuntimeError) as error:
-        raise RunError(f"the checkpoint {folder} must be whole and fit the model, found: {error}") from error
 
 
 def verify(folder: Path) -> None:
-    """Read a checkpoint's model once.
+    """Read every file of a checkpoint once.
 
     Raises:
         RunError: it is not there, or damaged.
     """
+    recover(folder)
+    with _clearly(folder):
+        _notes(folder)
+        for path in {folder / "model.safetensors", *folder.glob("*.safetensors")}:
+            load_file(path)
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
+
+
+@contextmanager
+def _clearly(folder: Path) -> Iterator[None]:
+    """What can be wrong with a checkpoint, said in a sentence."""
     try:
-        load_file(folder / "model.safetensors")
-    except (FileNotFoundError, SafetensorError) as error:
-        raise RunError(f"the checkpoint {folder} must be whole, found: {error}") from error
+        yield
+    except FileNotFoundError as error:
+        # safetensors names no file in an attribute of its error.
+        missing = next((path.name for name in FILES if not (path := folder / name).is_file()), folder.name)
+        raise RunError(f"a checkpoint must be a folder that g2d wrote, found no {missing} in {folder}. Delete what is left of it to train anew.") from error
+    except (OSError, ValueError, TypeError, AttributeError, LookupError, RuntimeError, SafetensorError) as error:
+        found = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise RunError(f"the checkpoint {folder} must be whole and fit its recipe's model, found: {found}. Delete the folder to train anew.") from error
+
+
+def _notes(folder: Path) -> dict[str, Any]:
+    notes: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    if notes.get("schema") != SCHEMA:
+        raise RunError(f"the checkpoint {folder} must have schema {SCHEMA}, found {notes.get('schema')}. It was written by another version of g2d.")
+    return notes
+
+
+def _random_state(state: TrainState) -> dict[str, Tensor]:
+    """Of the method's generator and of torch's own, which dropout draws from."""
+    states = {"method": state.generator.get_state(), "torch": torch.get_rng_state()}
+    return states | ({"cuda": torch.cuda.get_rng_state(state.device)} if state.device.type == "cuda" else {})
+
+
+def _load_random_state(state: TrainState, states: Mapping[str, Tensor]) -> None:
+    state.generator.set_state(states["method"])
+    torch.set_rng_state(states["torch"])
+    if state.device.type == "cuda" and "cuda" in states:  # a run may go on on another device, though not bit for bit
+        torch.cuda.set_rng_state(states["cuda"], state.device)
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

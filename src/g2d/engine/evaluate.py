@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ import torch
 from torch import Tensor
 
 from g2d.data import Loader, Source
+from g2d.errors import DataError
 from g2d.method import Method, Validation
-from g2d.model import MultimodalModel
+from g2d.model import MultimodalModel, evaluating
 from g2d.task import Task
 from g2d.types import Batch, Output
 
@@ -48,7 +50,7 @@ class Evaluation:
 
     def to_validation(self) -> Validation:
         """What a method hears of it."""
-        return Validation(self.loss, self.score, self.unimodal_loss, {m: metrics[self.headline] for m, metrics in self.unimodal.items()})
+        return Validation(self.loss, self.score, self.unimodal_loss, {m: metrics.get(self.headline, math.nan) for m, metrics in self.unimodal.items()})
 
 
 @torch.no_grad()
@@ -59,22 +61,24 @@ def evaluate(
 
     Args:
         keep_rows: also return every row's logits.
+
+    Raises:
+        DataError: the split has no rows.
     """
     device = device or next(model.parameters()).device
-    modes = [(module, module.training) for module in (model, method)]
-    model.eval(), method.eval()
     tallies: dict[str, _Tally] = defaultdict(lambda: _Tally(source.task, device))
     kept: list[tuple[Batch, Output]] = []
-    for batch in Loader(source, split, batch_size, device=device).epoch(0):
-        output = method.predict(model, batch.inputs, batch.present)
-        tallies[""].add(output.logits, batch.target)
-        for m, z in (output.unimodal_logits or {}).items():
-            there = slice(None) if batch.present is None or m not in batch.present else batch.present[m]
-            tallies[m].add(z[there], batch.target[there])
-        if keep_rows:
-            kept.append((batch, output))
-    for module, training in modes:
-        module.train(training)
+    with evaluating(model), evaluating(method):
+        for batch in Loader(source, split, batch_size, device=device).epoch(0):
+            output = method.predict(model, batch.inputs, batch.present)
+            tallies[""].add(output.logits, batch.target)
+            for m, z in (output.unimodal_logits or {}).items():
+                there = slice(None) if batch.present is None or m not in batch.present else batch.present[m]
+                tallies[m].add(z[there], batch.target[there])
+            if keep_rows:
+                kept.append((batch, output))
+    if not tallies:
+        raise DataError(f"the {split} split of {source.name} must have rows to evaluate, found none.")
     whole = tallies.pop("")
     return Evaluation(
         source.task.headline,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from g2d.data import Loader, Source
 from g2d.engine import checkpoint
@@ -20,7 +20,7 @@ from g2d.engine.evaluate import Evaluation, evaluate
 from g2d.engine.optimization import Schedule, make_optimizer, set_rates
 from g2d.engine.options import PRECISIONS, TrainOptions
 from g2d.engine.processes import average_statistics, broadcast_weights, process, wait
-from g2d.errors import RunError
+from g2d.errors import ArgumentError, DataError, RunError, UnsupportedError
 from g2d.functional.calibration import fit_head_weights
 from g2d.fusion import Additive
 from g2d.method import Method, TrainState, processes
@@ -64,14 +64,12 @@ def fit(
 
     Raises:
         RunError: the loss is no longer finite, or the folder's checkpoint is damaged.
+        ArgumentError, DataError, UnsupportedError: see :func:`check`.
         KeyboardInterrupt: passed on; the last finished epoch stands in the folder.
     """
-    device = options.resolved_device()
-    model.to(device), method.to(device)
+    loader = check(method, model, source, options)
+    model.to(loader.device), method.to(loader.device)
     broadcast_weights(model, method)
-    loader = Loader(
-        source, "train", options.batch_size, seed=options.seed, shuffle=True, device=device, workers=options.workers, process=process(), processes=processes()
-    )
     state = make_state(method, model, source, options, loader)
     schedule, epochs = Schedule(options), options.epochs if method.trains else 0
     watchers = [*([Metrics(folder / "metrics.jsonl")] if folder and process() == 0 else []), *callbacks]
@@ -102,8 +100,9 @@ def fit(
             schedule.observe(valid.score)
             seconds += time.perf_counter() - started
             history.append({"epoch": epoch, "seconds": time.perf_counter() - started, "lr": rates, "train": train, "valid": as_record(valid)})
-            if chosen.score >= best:  # a later epoch wins ties
-                best, selected = chosen.score, epoch
+            score = -math.inf if math.isnan(chosen.score) else chosen.score
+            if score >= best:  # a later epoch wins ties
+                best, selected = score, epoch
                 keep.best(model, method)
             facts = {"schedule": schedule.state(), "best": best, "selected": selected, "seconds": seconds, "stop": state.stop}
             # Watchers write before the checkpoint is in place: a line too many is cut off on resuming, a line too few could not be mended.
@@ -125,6 +124,30 @@ def fit(
         keep.best(model, method)
     wait()
     return Fit(selected, best, max(done, state.epoch if epochs else 0), state.step, seconds, history, list(method.notices.values()))
+
+
+def check(method: Method, model: MultimodalModel, source: Source, options: TrainOptions) -> Loader:
+    """Refuse what can be refused before anything is trained. Returns the loader of the training rows.
+
+    Raises:
+        ArgumentError: the device is not there, a group of parameters does not exist, or a batch is too small for BatchNorm.
+        DataError: there are no rows to train or validate on.
+        UnsupportedError: calibration of a fusion that is not additive.
+    """
+    make_optimizer(method.parameter_groups(model), options)
+    if options.calibrate and not isinstance(model.fusion, Additive):
+        raise UnsupportedError(f"calibrate must have an additive fusion (late, sum or concat), found {type(model.fusion).__name__}.")
+    device, number, count = options.resolved_device(), process(), processes()
+    loader = Loader(
+        source, "train", options.batch_size, seed=options.seed, shuffle=True, device=device, workers=options.workers, process=number, processes=count
+    )
+    for split, least in (("train", count), ("valid", 1), ("test", int(options.select_on == "test"))):
+        if len(source.rows(split)) < least:
+            raise DataError(f"the {split} split of {source.name} must have at least {least} rows, found {len(source.rows(split))}.")
+    smallest = min(cut.stop - cut.start for cut in loader.cuts(len(loader.ids))) // count
+    if method.trains and smallest < 2 and any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in model.modules()):
+        raise ArgumentError(f"batch_size must leave every process two rows or more where the model has BatchNorm, found {options.batch_size}.")
+    return loader
 
 
 def make_state(method: Method, model: MultimodalModel, source: Source, options: TrainOptions, loader: Loader) -> TrainState:
@@ -157,10 +180,10 @@ def calibrate(method: Method, model: MultimodalModel, source: Source, options: T
     """Weigh the heads of an additive fusion by what the validation rows say.
 
     Raises:
-        RunError: the fusion's unimodal logits are only an approximation.
+        UnsupportedError: the fusion's unimodal logits are only an approximation.
     """
     if not isinstance(model.fusion, Additive):
-        raise RunError(f"calibrate must have an additive fusion (late, sum or concat), found {type(model.fusion).__name__.lower()}.")
+        raise UnsupportedError(f"calibrate must have an additive fusion (late, sum or concat), found {type(model.fusion).__name__}.")
     method.head_weights.fill_(1)
     valid = evaluate(method, model, source, "valid", batch_size=options.eval_batch_size, keep_rows=True)
     assert valid.unimodal_logits is not None
@@ -205,7 +228,7 @@ class _Folder:
         self.folder = folder / "checkpoints"
 
     def resume(self, model: MultimodalModel, method: Method, state: TrainState) -> dict[str, Any] | None:
-        if not (self.folder / "last").is_dir():
+        if not checkpoint.recover(self.folder / "last"):
             return None
         notes = checkpoint.load(self.folder / "last", model, method, state)
         state.stop = notes["stop"]
@@ -222,6 +245,7 @@ class _Folder:
     def restore_best(self, model: MultimodalModel, method: Method) -> None:
         wait()
         checkpoint.load(self.folder / "best", model, method)
+        wait()  # calibration writes there
 
 
 class _Memory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -12,6 +13,7 @@ from g2d.errors import ArgumentError
 
 Optimizer = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "step", "cosine", "plateau"]
+Selection = Literal["validation", "test"]
 Precision = Literal["float32", "bfloat16", "float16"]
 PRECISIONS: dict[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -59,23 +61,30 @@ class TrainOptions:
     device: str = "auto"
     workers: int = 0
     threads: int | None = None
-    select_on: Literal["validation", "test"] = "validation"
+    select_on: Selection = "validation"
     calibrate: bool = False
     compile: bool = False
     eval_batch_size: int = 512
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "accumulate", "eval_batch_size"):
-            if getattr(self, name) < 1:
+        for name in ("batch_size", "accumulate", "eval_batch_size", "threads"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ArgumentError(f"{name} must be one or more, found {getattr(self, name)}.")
-        for name in ("epochs", "warmup", "workers", "weight_decay", "momentum"):
-            if getattr(self, name) < 0:
+        for name in ("epochs", "warmup", "workers", "weight_decay", "momentum", "patience", "seed"):
+            if not getattr(self, name) >= 0:
                 raise ArgumentError(f"{name} must not be negative, found {getattr(self, name)}.")
-        if not self.lr > 0:
-            raise ArgumentError(f"lr must be positive, found {self.lr}.")
-        for name, kind in (("optimizer", Optimizer), ("schedule", Schedule), ("precision", Precision)):
+        for name, rate in (("lr", self.lr), ("clip", self.clip), ("decay", self.decay), *((f"group_lr.{m}", lr) for m, lr in self.group_lr.items())):
+            if rate is not None and not 0 < rate < math.inf:
+                raise ArgumentError(f"{name} must be positive, found {rate}.")
+        for name, kind in (("optimizer", Optimizer), ("schedule", Schedule), ("precision", Precision), ("select_on", Selection)):
             if getattr(self, name) not in get_args(kind):
                 raise ArgumentError(f"{name} must be one of {', '.join(get_args(kind))}, found {getattr(self, name)!r}.")
+        if not all(0 <= share <= 1 for share in self.decay_at):
+            raise ArgumentError(f"decay_at must hold shares of the epochs between 0 and 1, found {list(self.decay_at)}.")
+        try:
+            torch.device("cpu" if self.device == "auto" else self.device)
+        except RuntimeError:
+            raise ArgumentError(f"device must be auto, cpu, cuda or cuda:N, found {self.device!r}.") from None
 
     def training(self) -> dict[str, Any]:
         """What determines the trained weights: all but where and how fast it happens."""
@@ -87,4 +96,14 @@ class TrainOptions:
         }
 
     def resolved_device(self) -> torch.device:
-        return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device)
+        """Where training happens on this machine.
+
+        Raises:
+            ArgumentError: there is no such device here.
+        """
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device)
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError, NotImplementedError):
+            raise ArgumentError(f"device must exist on this machine, found {self.device!r}, which does not. device=auto takes what is there.") from None
+        return device

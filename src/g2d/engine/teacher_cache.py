@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,10 @@ from g2d.methods import Joint
 from g2d.model import CachedTeachers, MultimodalModel, Teachers, feature_dims
 
 SCHEMA = 1
+KNOWN = "teacher.json"
+"""What stands in the folder of a finished teacher."""
+CHECKPOINTS = ("best", "last")
+CACHED_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -79,11 +84,12 @@ class TeacherCache:
         facts = self.determinants(modality)
         folder = self.folder / f"{modality}-{_key(facts)}"
         known = _read(folder)
+        reason = None if known is not None else self.reason(modality, facts)
         wait()  # so that every process looks before one of them writes
         if known is not None:
             self.say(f"teacher of {modality}: reused ({folder.name}).")
             return Teacher(modality, folder, True, known)
-        self.say(f"teacher of {modality}: training, because {self.reason(modality, facts)}.")
+        self.say(f"teacher of {modality}: training, because {reason}.")
         return Teacher(modality, folder, False, self._train(modality, folder, facts))
 
     def teachers(self, *, distil: str = "best", ranking: str = "best") -> tuple[Teachers, list[Teacher]]:
@@ -96,9 +102,14 @@ class TeacherCache:
         found = [self.obtain(m) for m in self.source.modalities]
         distils = {teacher.modality: self.open(teacher, distil) for teacher in found}
         ranks = None if ranking == distil else {teacher.modality: self.open(teacher, ranking) for teacher in found}
-        if self.source.deterministic:
-            return CachedTeachers(distils, ranks, rows=self.source.size), found
-        return Teachers(distils, ranks), found
+        if not self.source.deterministic:
+            return Teachers(distils, ranks), found
+        cached = CachedTeachers(distils, ranks, rows=self.source.size)
+        # Every row once, in one order: were rows looked up as batches come, the last bit would depend on where a run was resumed.
+        for split in ("train", "valid"):
+            for batch in Loader(self.source, split, CACHED_ROWS, device=self.options.resolved_device()).epoch(0):
+                cached(batch)
+        return cached, found
 
     def open(self, teacher: Teacher, which: str) -> MultimodalModel:
         """A teacher's model at one of its two checkpoints."""
@@ -116,11 +127,18 @@ class TeacherCache:
             "task": source.task.config(),
             "data": source.content_hash,
             "protocol": source.protocol_hash,
-            **self.options.training(),
+            **self._options(modality).training(),
         }
+
+    def _options(self, modality: str) -> TrainOptions:
+        """How this teacher is trained: the other encoders' learning rates do not concern it."""
+        own = {name: lr for name, lr in self.options.group_lr.items() if name in (modality, "fusion")}
+        return replace(self.options, group_lr=own)
 
     def reason(self, modality: str, facts: Mapping[str, Any]) -> str:
         """Why no teacher in the cache will do: how the nearest one differs."""
+        if (self.folder / f"{modality}-{_key(facts)}" / KNOWN).is_file():
+            return "the one there is damaged"
         differing = []
         for path in sorted(self.folder.glob(f"{modality}-*/determinants.json")):
             if _read(path.parent) is not None:
@@ -129,12 +147,12 @@ class TeacherCache:
         if not differing:
             return "there is none yet"
         nearest = min(differing, key=len)
-        named = [f"{name} {_short(value)} (found {name} {_short(other)})" for name, value, other in nearest]
-        return f"none has {', '.join(named)}" if named else "the one there is damaged"
+        return f"none has {', '.join(f'{name} {_short(value)} (found {name} {_short(other)})' for name, value, other in nearest)}"
 
     def _train(self, modality: str, folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
-        source, options = self.source.only((modality,)), self.options
+        source, options = self.source.only((modality,)), self._options(modality)
         if process() == 0:
+            _clear_damage(folder)
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "determinants.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
         wait()
@@ -153,7 +171,7 @@ class TeacherCache:
         if process() == 0:
             aside = folder / ".teacher.json"
             aside.write_text(json.dumps(known, indent=1), encoding="utf-8")
-            aside.replace(folder / "teacher.json")  # what stands there makes it a finished teacher
+            aside.replace(folder / KNOWN)  # what stands there makes it a finished teacher
         wait()
         return known
 
@@ -170,15 +188,26 @@ def _key(facts: Mapping[str, Any]) -> str:
 
 def _read(folder: Path) -> dict[str, Any] | None:
     """The facts of a finished, undamaged teacher."""
-    if not all((folder / "checkpoints" / which / "model.safetensors").is_file() for which in ("best", "last")):
-        return None
     try:
-        facts: dict[str, Any] = json.loads((folder / "teacher.json").read_text(encoding="utf-8"))
-        checkpoint.verify(folder / "checkpoints" / "best")
-        checkpoint.verify(folder / "checkpoints" / "last")
-    except (OSError, json.JSONDecodeError, RunError):
+        facts: dict[str, Any] = json.loads((folder / KNOWN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return None
-    return facts
+    return facts if all(_whole(folder / "checkpoints" / which) for which in CHECKPOINTS) else None
+
+
+def _clear_damage(folder: Path) -> None:
+    """Make room for a teacher where a damaged one stands; one that is only unfinished goes on where it was."""
+    there = [path for which in CHECKPOINTS if checkpoint.recover(path := folder / "checkpoints" / which)]
+    if (folder / KNOWN).is_file() or not all(map(_whole, there)):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _whole(folder: Path) -> bool:
+    try:
+        checkpoint.verify(folder)
+    except RunError:
+        return False
+    return True
 
 
 def _short(value: Any) -> str:

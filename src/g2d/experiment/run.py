@@ -17,7 +17,7 @@ import g2d
 from g2d.data import Source
 from g2d.engine.callbacks import Callback, MLflow, Progress, TensorBoard, WeightsAndBiases
 from g2d.engine.evaluate import Evaluation, evaluate
-from g2d.engine.fit import Fit, as_record, fit
+from g2d.engine.fit import Fit, as_record, check, fit
 from g2d.engine.processes import process, start, wait
 from g2d.experiment.controls import controls
 from g2d.experiment.folder import PREDICTIONS, RECIPE, RESULT, SCHEMA, claim, write_json, write_text
@@ -66,7 +66,8 @@ def run(recipe: Recipe, out: str | Path, *, progress: bool = True, watch: Sequen
     if recipe.train.threads is not None:
         torch.set_num_threads(recipe.train.threads)
     source = recipe.build_source()
-    recipe.build_untrained(source)  # whatever can be refused is refused before anything is created or trained
+    model, method = recipe.build_untrained(source)
+    check(method, model, source, recipe.train)  # whatever can be refused is refused before anything is created or trained
     watchers = [WATCHERS[name](recipe.name, out) for name in watch] if main else []
     if main and not (out / RECIPE).is_file():
         write_text(out / RECIPE, recipe.to_yaml())
