@@ -124,7 +124,9 @@ def _clearly(folder: Path) -> Iterator[None]:
 
 
 def _notes(folder: Path) -> dict[str, Any]:
-    notes: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    notes = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    if not isinstance(notes, dict):
+        raise ValueError("state.json holds no mapping")
     if notes.get("schema") != SCHEMA:
         raise RunError(f"the checkpoint {folder} must have schema {SCHEMA}, found {notes.get('schema')}. It was written by another version of g2d.")
     return notes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -67,24 +67,28 @@ class TrainOptions:
     eval_batch_size: int = 512
 
     def __post_init__(self) -> None:
+        if faults := list(self._faults()):
+            raise ArgumentError(" ".join(faults))
+
+    def _faults(self) -> Iterator[str]:
         for name in ("batch_size", "accumulate", "eval_batch_size", "threads"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ArgumentError(f"{name} must be one or more, found {getattr(self, name)}.")
+                yield f"{name} must be one or more, found {getattr(self, name)}."
         for name in ("epochs", "warmup", "workers", "weight_decay", "momentum", "patience", "seed"):
             if not getattr(self, name) >= 0:
-                raise ArgumentError(f"{name} must not be negative, found {getattr(self, name)}.")
+                yield f"{name} must not be negative, found {getattr(self, name)}."
         for name, rate in (("lr", self.lr), ("clip", self.clip), ("decay", self.decay), *((f"group_lr.{m}", lr) for m, lr in self.group_lr.items())):
             if rate is not None and not 0 < rate < math.inf:
-                raise ArgumentError(f"{name} must be positive, found {rate}.")
+                yield f"{name} must be positive, found {rate}."
         for name, kind in (("optimizer", Optimizer), ("schedule", Schedule), ("precision", Precision), ("select_on", Selection)):
             if getattr(self, name) not in get_args(kind):
-                raise ArgumentError(f"{name} must be one of {', '.join(get_args(kind))}, found {getattr(self, name)!r}.")
+                yield f"{name} must be one of {', '.join(get_args(kind))}, found {getattr(self, name)!r}."
         if not all(0 <= share <= 1 for share in self.decay_at):
-            raise ArgumentError(f"decay_at must hold shares of the epochs between 0 and 1, found {list(self.decay_at)}.")
+            yield f"decay_at must hold shares of the epochs between 0 and 1, found {list(self.decay_at)}."
         try:
             torch.device("cpu" if self.device == "auto" else self.device)
         except RuntimeError:
-            raise ArgumentError(f"device must be auto, cpu, cuda or cuda:N, found {self.device!r}.") from None
+            yield f"device must be auto, cpu, cuda or cuda:N, found {self.device!r}."
 
     def training(self) -> dict[str, Any]:
         """What determines the trained weights: all but where and how fast it happens."""
