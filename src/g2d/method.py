@@ -404,14 +404,14 @@ class SinglePass(Method):
         kappa = None if self.modulation is None or rho is None else self.modulation.coefficients(state, rho)
         door = None if self.modulation is None or kappa is None else self.modulation.at_the_door(state, kappa)
         gates = {} if self.modulation is None else {"gate_heads": self.modulation.gate_heads, "freeze_batchnorm": self.modulation.freeze_batchnorm}
-        record: dict[str, Tensor | float] = {}
+        losses: dict[str, Tensor | float] = {}
         for part in state.parts(batch):
             with state.autocast():
                 output = state.model(part.batch.inputs, door, present=part.batch.present, unimodal=self.wants_unimodal_logits, **gates)
                 terms = self.objective(output, part.batch, part.of(teacher))
             state.backward(sum(terms.values(), start=torch.zeros((), device=state.device)) * part.share)
             for name, term in terms.items():
-                record[f"loss/{name}"] = record.get(f"loss/{name}", 0.0) + term.detach() * part.share
+                losses[f"loss/{name}"] = losses.get(f"loss/{name}", 0.0) + term.detach() * part.share
             with torch.no_grad():
                 self.observe(output, part.batch)
         with torch.no_grad():
@@ -419,7 +419,9 @@ class SinglePass(Method):
         state.update()
         if rho is not None:
             self.rankings.add(rho)
-        return record | {f"kappa/{m}": value for m, value in (kappa or {}).items()}
+        if processes() > 1:  # a part's share is its share in the batch of all processes
+            losses = {name: state.sum_across_processes(torch.as_tensor(value)) for name, value in losses.items()}
+        return losses | {f"kappa/{m}": value for m, value in (kappa or {}).items()}
 
     def epoch_end(self, state: TrainState, validation: Validation | None) -> dict[str, float]:
         if self.teachers is None:
