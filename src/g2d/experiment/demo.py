@@ -53,8 +53,24 @@ def demonstrate(setting: str = "memorizer", *, data_seed: int | None = None, see
     results, _ = run_grid(recipes, seeds, out, progress=progress, say=say)
     text = f"{table(results)}\n\n{in_words(results, out)}"
     write_text(out / "demo.md", text + "\n")
-    figures: list[Path] = []
-    return f"{text}\n\nFigures: {', '.join(map(str, figures))}" if figures else text
+    figures = draw(results, out)
+    return f"{text}\n\nFigures: {', '.join(str(path) for path in figures if path.suffix == '.svg')}"
+
+
+def draw(results: Results, out: Path) -> list[Path]:
+    """Accuracy per modality over epochs for joint training and G²D, the teachers' confidence, and who learns when."""
+    from g2d import report  # matplotlib takes its time to load
+
+    runs = {name: [out / name / f"seed-{result['seed']}" for result in results if result["name"] == name] for name in ("joint", *RANKED_BY)}
+    taught = [result["teachers"] for result in results if result["teachers"]]
+    teachers = {m: statistics.fmean(teacher[m]["valid"]["accuracy"] for teacher in taught) for m in taught[0]}
+    ranked = {name: runs[name] for name in RANKED_BY}
+    figures = out / "figures"
+    return [
+        *report.unimodal_curves(runs, figures / "unimodal", teachers),
+        *report.confidence_curves(ranked, figures / "confidence"),
+        *report.prioritized_modality(ranked, figures / "prioritized"),
+    ]
 
 
 def demo_recipes(setting: str, data_seed: int | None = None) -> list[Recipe]:
