@@ -7,44 +7,21 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from g2d.errors import G2DError, RecipeError
-
-
-class _Commands(TyperGroup):
-    """A group of commands that turns what a user can mend into one message and exit code 2."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(self.commands)  # in the order written here, not that of the alphabet
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except G2DError as error:
-            typer.echo(f"Error: {error}", err=True)
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt:
-            typer.echo("\nInterrupted. The same command goes on where the last complete epoch ended.", err=True)
-            raise typer.Exit(130) from None
-
+from g2d.cli.options import Assignments, Commands, Quiet, RunFolder, RunFolders
+from g2d.errors import RecipeError
 
 app = typer.Typer(
-    cls=_Commands,
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     help="Balanced multimodal learning: Gradient-Guided Distillation (G²D) and the methods it is compared with.",
 )
-
-Assignments = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Dotted overrides of the recipe, with YAML values: method.alpha=2")]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as train wrote it.")]
-RunFolders = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, as train wrote them.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress display.")]
 
 
 class Watcher(StrEnum):
