@@ -194,8 +194,9 @@ def test_what_cannot_be_predicted_exits_2(trained: Path, tmp_path: Path) -> None
 
 
 def test_an_interrupted_run_exits_130_and_ends_as_an_uninterrupted_one(trained: Path, tmp_path: Path) -> None:
+    # Epochs enough for the signal to arrive before the last one on a busy machine.
     teachers = f"teachers.folder={trained.parent / 'teachers'}"
-    overrides = (*SMALL[1:], "method.tau=[6,6]", "teachers.epochs=2", teachers, "train.threads=1")
+    overrides = (*SMALL[1:], "method.tau=[30,30]", "teachers.epochs=2", teachers, "train.threads=1")
     words = [sys.executable, "-m", "g2d", "train", str(RECIPES / "g2d.yaml"), *overrides, "--quiet", "--out", str(tmp_path / "x")]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
@@ -207,7 +208,7 @@ def test_an_interrupted_run_exits_130_and_ends_as_an_uninterrupted_one(trained: 
     assert "Interrupted" in said
     assert "Traceback" not in said
     assert not (tmp_path / "x" / "result.json").exists()
-    assert 1 <= len((tmp_path / "x" / "metrics.jsonl").read_text().splitlines()) < 12
+    assert 1 <= len((tmp_path / "x" / "metrics.jsonl").read_text().splitlines()) < 60
     for out in ("x", "whole"):
         result = command("train", RECIPES / "g2d.yaml", *overrides, "--quiet", "--out", tmp_path / out)
         assert result.exit_code == 0, result.output
