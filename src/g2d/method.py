@@ -175,6 +175,12 @@ class TrainState:
             dist.all_reduce(values)
         return values
 
+    def recorded(self, record: Mapping[str, Tensor | float]) -> dict[str, Tensor | float]:
+        """What a step records, its losses (``loss/...``, each a share of the whole batch's) summed over processes."""
+        if processes() == 1:
+            return dict(record)
+        return {name: self.sum_across_processes(torch.as_tensor(value)) if name.startswith("loss/") else value for name, value in record.items()}
+
     def train_rows(self, fraction: float = 1.0, epoch: int | None = None) -> Iterable[Batch]:
         """Batches over a share of the training rows, as seen in an epoch (this one, unless told). The same on every process."""
         return self._split("train", fraction, epoch)
@@ -289,14 +295,22 @@ class Method(nn.Module):
         """The trained model's answer by this method's own rule, fused and unimodal: what evaluation, reports and exports call."""
         return self.calibrated(model, model(inputs, present=present, unimodal=True))
 
+    def head_scale(self, model: MultimodalModel) -> float | None:
+        """s, where this method's prediction is l = s * sum_m z^m, so that its heads can be calibrated; None where it is not such a sum."""
+        return model.fusion.scale if isinstance(model.fusion, Additive) else None
+
     def calibrated(self, model: MultimodalModel, output: Output) -> Output:
         """Weigh the heads as :func:`g2d.functional.calibration.fit_head_weights` found (all 1 unless calibration was asked for)."""
-        z = output.unimodal_logits
-        if z is None or bool((self.head_weights == 1).all()):
+        z, scale = output.unimodal_logits, self.head_scale(model)
+        if z is None or scale is None or bool((self.head_weights == 1).all()):
             return output
-        assert isinstance(model.fusion, Additive)
         weighted = {m: z[m] * weight for m, weight in zip(self.modalities, self.head_weights, strict=True)}
-        return Output(output.features, torch.stack(tuple(weighted.values())).sum(0) * model.fusion.scale, weighted)
+        return Output(output.features, torch.stack(tuple(weighted.values())).sum(0) * scale, weighted)
+
+    def unimodal_loss(self, m: str, z: Tensor, batch: Batch) -> Tensor:
+        """L_S of a modality's own prediction z^m, a scalar: the mean over all rows, of which those that lack the modality count 0."""
+        per_row = self.task.loss_per_row(z, batch.target)
+        return per_row.mean() if batch.present is None or m not in batch.present else (per_row * batch.present[m]).mean()
 
 
 class Modulation(nn.Module):
@@ -419,9 +433,7 @@ class SinglePass(Method):
         state.update()
         if rho is not None:
             self.rankings.add(rho)
-        if processes() > 1:  # a part's share is its share in the batch of all processes
-            losses = {name: state.sum_across_processes(torch.as_tensor(value)) for name, value in losses.items()}
-        return losses | {f"kappa/{m}": value for m, value in (kappa or {}).items()}
+        return state.recorded(losses | {f"kappa/{m}": value for m, value in (kappa or {}).items()})
 
     def epoch_end(self, state: TrainState, validation: Validation | None) -> dict[str, float]:
         if self.teachers is None:

@@ -22,7 +22,6 @@ from g2d.engine.options import PRECISIONS, TrainOptions
 from g2d.engine.processes import average_statistics, broadcast_weights, process, wait
 from g2d.errors import ArgumentError, DataError, RunError, UnsupportedError
 from g2d.functional.calibration import fit_head_weights
-from g2d.fusion import Additive
 from g2d.method import Method, TrainState, processes
 from g2d.model import MultimodalModel
 from g2d.types import Batch
@@ -132,11 +131,11 @@ def check(method: Method, model: MultimodalModel, source: Source, options: Train
     Raises:
         ArgumentError: the device is not there, a group of parameters does not exist, or a batch is too small for BatchNorm.
         DataError: there are no rows to train or validate on.
-        UnsupportedError: calibration of a fusion that is not additive.
+        UnsupportedError: calibration of a prediction that is not a sum of heads.
     """
     make_optimizer(method.parameter_groups(model), options)
-    if options.calibrate and not isinstance(model.fusion, Additive):
-        raise UnsupportedError(f"calibrate must have an additive fusion (late, sum or concat), found {type(model.fusion).__name__}.")
+    if options.calibrate:
+        _head_scale(method, model)
     device, number, count = options.resolved_device(), process(), processes()
     loader = Loader(
         source, "train", options.batch_size, seed=options.seed, shuffle=True, device=device, workers=options.workers, process=number, processes=count
@@ -180,18 +179,24 @@ def calibrate(method: Method, model: MultimodalModel, source: Source, options: T
     """Weigh the heads of an additive fusion by what the validation rows say.
 
     Raises:
-        UnsupportedError: the fusion's unimodal logits are only an approximation.
+        UnsupportedError: the method's prediction is not a sum of its heads.
     """
-    if not isinstance(model.fusion, Additive):
-        raise UnsupportedError(f"calibrate must have an additive fusion (late, sum or concat), found {type(model.fusion).__name__}.")
+    scale = _head_scale(method, model) * len(method.modalities)
     method.head_weights.fill_(1)
     valid = evaluate(method, model, source, "valid", batch_size=options.eval_batch_size, keep_rows=True)
     assert valid.unimodal_logits is not None
     assert valid.target is not None
-    scale = model.fusion.scale * len(method.modalities)
     with torch.enable_grad():
         a = fit_head_weights([scale * valid.unimodal_logits[m] for m in method.modalities], valid.target, source.task.negative_log_likelihood)
     method.head_weights.copy_(len(method.modalities) * a)
+
+
+def _head_scale(method: Method, model: MultimodalModel) -> float:
+    scale = method.head_scale(model)
+    if scale is None:
+        found = f"{type(method).__name__} with {type(model.fusion).__name__}"
+        raise UnsupportedError(f"calibrate must have an additive fusion (late, sum or concat) and a method that predicts by its heads' sum, found {found}.")
+    return scale
 
 
 def as_record(evaluation: Evaluation) -> dict[str, Any]:

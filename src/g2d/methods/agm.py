@@ -110,7 +110,7 @@ class AGM(Method):
             self._remember_features(state, encoded, [p.batch for p in parts])
         self._clip(state)
         state.update()
-        return {"loss/task": loss} | {f"kappa/{m}": value for m, value in c.items()}
+        return state.recorded({"loss/task": loss, **{f"kappa/{m}": value for m, value in c.items()}})
 
     def predict(self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None) -> Output:
         """l = f(M), and u^m as unimodal logits (times k with Late fusion, whose unimodal logits average to l)."""

@@ -81,12 +81,12 @@ class MSES(Method):
                 terms = {"task": self.task.loss(output.logits, part.batch.target)}
                 for m, z in (output.unimodal_logits or {}).items():
                     if m not in kappa:
-                        terms[f"unimodal/{m}"] = self.weight * self._unimodal_loss(z, m, part.batch)
+                        terms[f"unimodal/{m}"] = self.weight * self.unimodal_loss(m, z, part.batch)
             state.backward(sum(terms.values(), start=torch.zeros((), device=state.device)) * part.share)
             for name, term in terms.items():
                 record[f"loss/{name}"] = record.get(f"loss/{name}", 0.0) + term.detach() * part.share
         state.update()
-        return record
+        return state.recorded(record)
 
     def epoch_end(self, state: TrainState, validation: Validation | None) -> dict[str, float]:
         if validation is None:
@@ -107,10 +107,6 @@ class MSES(Method):
             elif state.epoch - int(self.best_epoch[i]) > self.patience:
                 self.frozen[i] = self.pending[i] = True
         return {f"frozen/{m}": float(stopped) for m, stopped in zip(self.modalities, self.frozen.tolist(), strict=True)}
-
-    def _unimodal_loss(self, z: Tensor, m: str, batch: Batch) -> Tensor:
-        per_row = self.task.loss_per_row(z, batch.target)
-        return per_row.mean() if batch.present is None or m not in batch.present else (per_row * batch.present[m]).mean()
 
     def _snapshot(self, state: TrainState, m: str) -> None:
         if self.restore == "branch":

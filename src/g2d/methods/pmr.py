@@ -110,7 +110,7 @@ class PMR(Method):
             for name, term in terms.items():
                 record[f"loss/{name}"] = record.get(f"loss/{name}", 0.0) + term.detach() * part.share
         state.update()
-        return record
+        return state.recorded(record)
 
     def predict(self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None) -> Output:
         output = super().predict(model, inputs, present)
