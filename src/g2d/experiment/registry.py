@@ -78,4 +78,4 @@ def _method_line(cls: Any) -> str:
     notes = [] if cls.tasks >= {"classification", "regression"} else [f"{' and '.join(sorted(cls.tasks))} only"]
     notes += ["needs teachers"] if cls.needs_teachers else []
     module = inspect.getdoc(inspect.getmodule(cls)) or _first_line(cls)
-    return _plain(module) + (f" [{'; '.join(notes)}]" if notes else "")
+    return f"{_plain(module)} [{'; '.join([*notes, str(cls.cost)])}]"

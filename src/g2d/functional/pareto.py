@@ -29,6 +29,18 @@ def min_norm_weights(joint: Tensor, own: Tensor) -> tuple[float, float]:
     return a, 1 - a
 
 
+def cosine(joint: Tensor, own: Tensor) -> float:
+    """cos(g_0, g_m), negative where the gradients conflict; 0 where one of them is zero.
+
+    Example:
+        >>> cosine(torch.tensor([1.0, 0.0]), torch.tensor([-2.0, 0.0]))
+        -1.0
+    """
+    joint, own = joint.flatten().double(), own.flatten().double()
+    lengths = (joint.norm() * own.norm()).item()
+    return (joint @ own).item() / lengths if lengths > 0 else 0.0
+
+
 def pareto_weights(joint: Tensor, own: Tensor) -> tuple[float, float]:
     """MMPareto's weights: (1/2, 1/2) where the gradients agree (cos > 0) or one of them is zero, the minimum-norm point where they conflict.
 
@@ -36,8 +48,7 @@ def pareto_weights(joint: Tensor, own: Tensor) -> tuple[float, float]:
         >>> pareto_weights(torch.tensor([1.0, 0.0]), torch.tensor([1.0, 9.0]))
         (0.5, 0.5)
     """
-    product = (joint.flatten().double() @ own.flatten().double()).item()
-    conflict = product <= 0 and bool(joint.any()) and bool(own.any())
+    conflict = cosine(joint, own) <= 0 and bool(joint.any()) and bool(own.any())
     return min_norm_weights(joint, own) if conflict else (0.5, 0.5)
 
 

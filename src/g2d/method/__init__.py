@@ -6,11 +6,11 @@ checkpoints and logs belong to whoever calls it: the engine, or a loop of your o
 
 from __future__ import annotations
 
-from g2d.method.contract import Method, Validation
+from g2d.method.contract import Cost, Method, Validation
 from g2d.method.modulation import Modulation, modulated
 from g2d.method.processes import processes
 from g2d.method.rankings import RankingLog, split_confidence
 from g2d.method.single_pass import SinglePass
 from g2d.method.state import Part, Rows, TrainState
 
-__all__ = ["Method", "Modulation", "Part", "RankingLog", "Rows", "SinglePass", "TrainState", "Validation", "modulated", "processes", "split_confidence"]
+__all__ = ["Cost", "Method", "Modulation", "Part", "RankingLog", "Rows", "SinglePass", "TrainState", "Validation", "modulated", "processes", "split_confidence"]

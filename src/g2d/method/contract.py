@@ -33,6 +33,32 @@ class Validation:
     unimodal_score: Mapping[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a training step costs, in which all encoders learn. Counted by a test, not estimated.
+
+    Args:
+        forward, backward: passes of every encoder.
+        teacher: forward passes of every teacher, without gradients.
+        updates: of the optimizer; ``"k"`` is one per modality.
+        flops: floating-point operations per step of joint training, on two convolutional encoders of equal cost.
+        besides: what comes on top, in words.
+    """
+
+    forward: int = 1
+    backward: int = 1
+    teacher: int = 0
+    updates: str = "1"
+    flops: float = 1.0
+    besides: str = ""
+
+    def __str__(self) -> str:
+        taught = f" + {self.teacher} of its teacher" if self.teacher else ""
+        besides = f"; {self.besides}" if self.besides else ""
+        steps = f"{self.updates} update{'' if self.updates == '1' else 's'}"
+        return f"{self.forward} forward{taught} and {self.backward} backward per encoder, {steps}, {self.flops:.2f} x the FLOPs of joint{besides}"
+
+
 class Method(nn.Module):
     """How one step of training goes, and how the trained model is asked.
 
@@ -43,6 +69,7 @@ class Method(nn.Module):
         tasks: kinds of task it is defined for.
         needs_teachers: the constructor takes ``teachers``.
         needs_rows: it passes over whole splits (``TrainState.train_rows``).
+        cost: of a training step.
         trains: False where training consists of the teachers alone.
         notices: sentences for the user that are not errors, by what they are about, oldest first.
     """
@@ -51,6 +78,7 @@ class Method(nn.Module):
     needs_teachers: ClassVar[bool] = False
     needs_rows: ClassVar[bool] = False
     trains: ClassVar[bool] = True
+    cost: ClassVar[Cost] = Cost()
 
     task: Task
     modalities: tuple[str, ...]

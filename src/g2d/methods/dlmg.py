@@ -14,7 +14,7 @@ from torch import Tensor
 from g2d.errors import ArgumentError, UnsupportedError
 from g2d.functional.matching import MATCHINGS, fitted_weight, heuristic_weight, pairwise_matching
 from g2d.fusion import Additive
-from g2d.method import SinglePass, TrainState, processes
+from g2d.method import Cost, SinglePass, TrainState, processes
 from g2d.model import MultimodalModel, evaluating
 from g2d.task import Task
 from g2d.types import Batch, Output, TeacherOutput
@@ -40,6 +40,7 @@ class DLMG(SinglePass):
     d L_val(theta - xi dL/dtheta) / d a_mm = -xi <dL_val, dL_mm - dL_cls>, with xi the learning rate; a_mm stays in [0.05, 0.95].
     """
 
+    cost = Cost(besides="the learned schedule: two passes over 16 rows per epoch")
     tasks = frozenset({"classification"})
     wants_unimodal_logits = True
     a_mm: Tensor

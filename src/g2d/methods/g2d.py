@@ -11,7 +11,7 @@ from torch import Tensor
 
 from g2d.errors import ArgumentError
 from g2d.functional.losses import Reduction, feature_terms, logit_terms
-from g2d.method import Modulation, SinglePass
+from g2d.method import Cost, Modulation, SinglePass
 from g2d.model import Teachers
 from g2d.modulations import SMP, RankingBy
 from g2d.types import Batch, Output, TeacherOutput
@@ -38,6 +38,7 @@ class G2D(SinglePass):
     decay still move: that behaviour lives in :class:`~g2d.methods.g2d_released.G2DReleased`.
     """
 
+    cost = Cost(teacher=1, flops=1.34, besides="a suppressed encoder has no backward pass")
     needs_teachers = True
 
     def __init__(

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from g2d.functional.losses import feature_terms, logit_terms
-from g2d.method import SinglePass, TrainState
+from g2d.method import Cost, SinglePass, TrainState
 from g2d.model import Teachers
 from g2d.modulations import SMP
 from g2d.types import Batch, Output, TeacherOutput
@@ -27,6 +27,7 @@ class G2DReleased(SinglePass):
         extra_epoch: the released code compares 0-based epochs inclusively, which adds one epoch to the last exclusive stage.
     """
 
+    cost = Cost(teacher=1, flops=1.34)
     needs_teachers = True
     modulation: _OpenDoor
 

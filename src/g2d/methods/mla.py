@@ -15,7 +15,7 @@ from g2d.errors import ArgumentError
 from g2d.functional.certainty import certainty_weights
 from g2d.functional.projections import forgetting, narrowed
 from g2d.fusion import Align
-from g2d.method import Method, TrainState
+from g2d.method import Cost, Method, TrainState
 from g2d.model import MultimodalModel
 from g2d.task import Task
 from g2d.types import Batch, Inputs, Output
@@ -41,6 +41,7 @@ class MLA(Method):
         weights: fixed lambda^m instead of step 5.
     """
 
+    cost = Cost(updates="k")
     tasks = frozenset({"classification"})
     projector: Tensor
 
@@ -66,7 +67,7 @@ class MLA(Method):
             raise ArgumentError(f"weights must hold one number per modality ({', '.join(self.modalities)}), found {', '.join(self.weights)}.")
         self.align = Align(model.fusion.dims)
         self.head = nn.Linear(self.align.width, task.outputs)
-        self.register_buffer("projector", torch.eye(self.align.width, dtype=torch.float64))
+        self.register_buffer("projector", torch.eye(self.align.width))
         return self
 
     def head_scale(self, model: MultimodalModel) -> None:
@@ -116,7 +117,7 @@ class MLA(Method):
     @torch.no_grad()
     def _project(self, state: TrainState, mean: Tensor) -> None:
         state.reduce_gradients()
-        before = self.projector
+        before = self.projector.double()
         after = narrowed(before, mean, forgetting(self.batches, state.batches_per_epoch))
         if self.normalize:
             after = after / after.norm()

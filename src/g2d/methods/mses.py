@@ -13,7 +13,7 @@ from torch import Tensor
 
 from g2d.errors import ArgumentError, UnsupportedError
 from g2d.fusion import Additive
-from g2d.method import Method, TrainState, Validation
+from g2d.method import Cost, Method, TrainState, Validation
 from g2d.model import MultimodalModel
 from g2d.task import Task
 from g2d.types import Batch
@@ -35,6 +35,7 @@ class MSES(Method):
             modalities too.
     """
 
+    cost = Cost(besides="a stopped encoder has no backward pass; needs validation after every epoch")
     frozen: Tensor
     pending: Tensor
     best: Tensor

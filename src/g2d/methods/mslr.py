@@ -13,7 +13,7 @@ from torch import Tensor
 
 from g2d.errors import ArgumentError, UnsupportedError
 from g2d.fusion import Additive
-from g2d.method import SinglePass, TrainState, Validation
+from g2d.method import Cost, SinglePass, TrainState, Validation
 from g2d.model import MultimodalModel
 from g2d.task import Task
 from g2d.types import Batch, Output, TeacherOutput
@@ -39,6 +39,7 @@ class MSLR(SinglePass):
         queue: how many accuracies ``"dynamic"`` remembers.
     """
 
+    cost = Cost(besides="needs validation after every epoch")
     history: Tensor
     seen: Tensor
     ratio: Tensor

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from g2d.errors import ArgumentError, UnsupportedError
 from g2d.fusion import Late
-from g2d.method import Method, TrainState
+from g2d.method import Cost, Method, TrainState
 from g2d.model import MultimodalModel, Teachers, warm_start
 from g2d.task import Task
 from g2d.types import Batch, Inputs, Output
@@ -28,6 +28,7 @@ class UME(Method):
             averages predictions instead (the fused logits are then their logarithm). Classification only.
     """
 
+    cost = Cost(forward=0, backward=0, updates="0", flops=0.0, besides="nothing is trained but the teachers")
     needs_teachers = True
     trains = False
 

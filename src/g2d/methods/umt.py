@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from g2d.functional.losses import Reduction, feature_terms
-from g2d.method import Modulation, SinglePass
+from g2d.method import Cost, Modulation, SinglePass
 from g2d.model import Teachers
 from g2d.types import Batch, Output, TeacherOutput
 
@@ -25,6 +25,7 @@ class UMT(SinglePass):
         modulation: "UMT + SMP" of Table 4, say.
     """
 
+    cost = Cost(teacher=1, flops=1.34)
     needs_teachers = True
 
     def __init__(

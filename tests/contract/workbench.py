@@ -1,0 +1,171 @@
+"""A small problem on which every method can be held to the contract: three modalities of unequal width, teachers, rows."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from g2d.encoders.transformer import Transformer
+from g2d.fusion import Concat, Fusion, Late
+from g2d.method import Method, TrainState, Validation
+from g2d.methods import METHODS
+from g2d.model import MultimodalModel, Teachers
+from g2d.task import Classification, Regression, Task
+from g2d.types import Batch, Inputs, Output, Sequence
+
+WIDTHS = {"sight": 6, "sound": 5, "word": 8}
+ROWS, CLASSES, EPOCHS = 48, 3, 2
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "g2d": {"tau": (1, 0, 1)},
+    "g2d_released": {"tau": (1, 0, 1)},
+    "mslr": {"strategy": "keep", "coefficients": {"sight": 0.5}},
+    "mses": {"patience": 1},
+    "pmr": {"fraction": 1.0},
+    "reconboost": {"phases": (1, 1), "hidden": 7},
+}
+"""What a method needs to be told here; the others stand on their defaults."""
+
+
+def arguments(name: str, k: int) -> dict[str, Any]:
+    """A method's arguments for k modalities: prioritization epochs 1, 0, .., 1 end together."""
+    found = dict(ARGUMENTS.get(name, {}))
+    if "tau" in found:
+        found["tau"] = (*[1] * min(k - 1, 1), *[0] * (k - 2), EPOCHS - min(k - 1, 1))
+    return found
+
+
+@dataclass
+class Bench:
+    """Builds the same thing at every call.
+
+    Args:
+        name: of the method.
+        k: the first k modalities.
+        options: arguments of the method, beside those of :data:`ARGUMENTS`.
+        batchnorm: in the convolutional and the multilayer encoder.
+        regression: real values instead of classes.
+        absent: some rows lack a modality.
+        order: of the modalities; None is as they come.
+        fusion: late, or concat.
+    """
+
+    name: str
+    k: int = 2
+    options: dict[str, Any] = field(default_factory=dict)
+    batchnorm: bool = False
+    regression: bool = False
+    absent: bool = False
+    order: tuple[str, ...] | None = None
+    fusion: str = "late"
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return self.order or tuple(WIDTHS)[: self.k]
+
+    @property
+    def task(self) -> Task:
+        return Regression(1, output="identity") if self.regression else Classification(CLASSES)
+
+    def encoder(self, m: str, seed: int) -> nn.Module:
+        """A convolution for sight, linear layers for sound, a transformer for word; weights depend on modality and seed alone."""
+        torch.manual_seed(1000 * seed + sum(map(ord, m)))
+        norm = {"sight": nn.BatchNorm2d(6), "sound": nn.BatchNorm1d(5)} if self.batchnorm else {}
+        layers: dict[str, list[nn.Module]] = {
+            "sight": [nn.Conv2d(1, 6, 3), norm.get("sight", nn.Identity()), nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten()],
+            "sound": [nn.Linear(4, 5), norm.get("sound", nn.Identity()), nn.Tanh()],
+        }
+        return nn.Sequential(*layers[m]) if m in layers else Transformer(features=3, width=8, heads=2)
+
+    def model(self, modalities: tuple[str, ...] | None = None, seed: int = 0) -> MultimodalModel:
+        modalities = modalities or self.modalities
+        encoders = {m: self.encoder(m, seed) for m in modalities}
+        dims, outputs = {m: WIDTHS[m] for m in modalities}, self.task.outputs
+        fusion: Fusion = Concat(dims, outputs) if self.fusion == "concat" else Late(dims, outputs)
+        torch.manual_seed(seed)
+        with torch.no_grad():  # heads that do not depend on the order of the modalities
+            for m in sorted(modalities):
+                for parameter in fusion.heads[m].parameters():
+                    parameter.normal_(0, 0.3)
+        return MultimodalModel(encoders, fusion)
+
+    def teachers(self) -> Teachers:
+        return Teachers({m: self.model((m,), seed=7 + i) for i, m in enumerate(sorted(self.modalities))})
+
+    def method(self, model: MultimodalModel) -> Method:
+        kind = METHODS[self.name]
+        known = arguments(self.name, len(self.modalities)) | self.options
+        if not set(known.get("coefficients") or ()) <= set(self.modalities):
+            known.pop("coefficients")
+        taught = {"teachers": self.teachers()} if kind.needs_teachers else {}
+        torch.manual_seed(3)
+        return kind(**known, **taught).build(model, self.task)
+
+    def rows(self, split: str = "train", size: int = 12, process: int = 0, processes: int = 1) -> Iterator[Batch]:
+        """Batches whose rows are the same whatever the modalities' order; a process gets its share of every batch."""
+        g = torch.Generator().manual_seed(len(split))
+        inputs: dict[str, Any] = {
+            "sight": torch.randn(ROWS, 1, 6, 6, generator=g),
+            "sound": torch.randn(ROWS, 4, generator=g),
+            "word": Sequence(torch.randn(ROWS, 4, 3, generator=g), torch.arange(4) < torch.randint(1, 5, (ROWS, 1), generator=g)),
+        }
+        classes = torch.randint(CLASSES, (ROWS,), generator=g)
+        target = classes[:, None] / CLASSES if self.regression else classes
+        present = {m: torch.rand(ROWS, generator=g) > 0.3 for m in WIDTHS} if self.absent else None
+        whole = Batch({m: inputs[m] for m in self.modalities}, target, torch.arange(ROWS), present and {m: present[m] for m in self.modalities})
+        for start in range(0, ROWS, size):
+            rows = torch.arange(start, start + size)
+            yield whole.rows(rows.tensor_split(processes)[process])
+
+    def inputs(self) -> Inputs:
+        return next(self.rows("valid")).inputs
+
+    def state(self, method: Method, model: MultimodalModel, optimizer: str = "sgd", **options: Any) -> TrainState:
+        groups = method.parameter_groups(model)
+        made = torch.optim.SGD(groups, lr=0.05, momentum=0.9, weight_decay=1e-2) if optimizer == "sgd" else torch.optim.AdamW(groups, lr=0.01)
+
+        def rows(split: str, fraction: float, epoch: int) -> Iterable[Batch]:
+            return self.rows(split)
+
+        return TrainState(model, made, self.task, epochs=EPOCHS, batches_per_epoch=4, rows=rows, **options)
+
+    def train(
+        self, epochs: Iterable[int] = range(1, EPOCHS + 1), optimizer: str = "sgd", **options: Any
+    ) -> tuple[MultimodalModel, Method, list[dict[str, float]]]:
+        """The whole run of a method, and what its steps recorded."""
+        model = self.model()
+        method = self.method(model)
+        state = self.state(method, model, optimizer, **options)
+        return model, method, run(self, method, state, epochs)
+
+
+def run(bench: Bench, method: Method, state: TrainState, epochs: Iterable[int], **share: int) -> list[dict[str, float]]:
+    """Epochs of a user's own loop."""
+    records = []
+    for state.epoch in epochs:
+        state.model.train(), method.train()
+        method.epoch_start(state)
+        steps = [method.training_step(state, batch) for batch in bench.rows(**share)] if method.trains else []
+        records += [{name: float(value) for name, value in record.items()} for record in steps]
+        method.epoch_end(state, Validation(1.0, 0.5, dict.fromkeys(bench.modalities, 1.0), dict.fromkeys(bench.modalities, 0.5)))
+    return records
+
+
+def weights(model: nn.Module, method: nn.Module) -> dict[str, torch.Tensor]:
+    """Everything that is saved, by name."""
+    return {f"model.{name}": v for name, v in model.state_dict().items()} | {f"method.{name}": v for name, v in method.state_dict().items()}
+
+
+def predicted(method: Method, model: MultimodalModel, batch: Batch) -> Output:
+    model.eval(), method.eval()
+    with torch.no_grad():
+        return method.predict(model, batch.inputs, batch.present)
+
+
+def takes(kind: type[Method], argument: str) -> bool:
+    return argument in inspect.signature(kind).parameters
