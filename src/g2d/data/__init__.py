@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from g2d.data.avdigits import AVDigitsOptions, open_avdigits
 from g2d.data.digits import DigitsOptions, open_digits
 from g2d.data.loader import Loader
+from g2d.data.soil import SoilOptions, open_soil
 from g2d.data.source import SPLITS, Source
 
 
@@ -40,6 +41,12 @@ DATASETS: dict[str, DataSet] = {
         about="handwritten digit, keypad tone and written word; 10 classes or the digit's value",
         needs="nothing: scikit-learn brings the digits",
         licence="CC BY 4.0 (UCI optical recognition of handwritten digits)",
+    ),
+    "soil": DataSet(
+        SoilOptions,
+        open_soil,
+        about="a photo of a soil patch and eight weather values, drawn at random; its water content (regression)",
+        licence="of this project: drawn, not measured",
     ),
     "avdigits": DataSet(
         AVDigitsOptions,

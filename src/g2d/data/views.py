@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from g2d.data.counter import integers, normal
@@ -193,3 +195,34 @@ def _paste(canvas: Tensor, pictures: Tensor, corner: Tensor) -> None:
     """Lay pictures on the canvas; the brighter pixel wins."""
     where = _grid(corner, pictures.shape[1])
     canvas[where] = torch.maximum(canvas[where], pictures.to(canvas))
+
+
+@dataclass(frozen=True)
+class Standardized:
+    """``(values - mean) / std`` of every column of a table, float32; a missing value (NaN) becomes the mean, which is 0.
+
+    Args:
+        mean, std: per column, of the training rows' known values.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    deterministic: bool = True
+
+    @classmethod
+    def fitted(cls, train: NDArray[Any]) -> Self:
+        """From the training rows ``(N, columns)``; a column that never varies is only centered.
+
+        Example:
+            >>> Standardized.fitted(np.array([[1.0, 5.0], [3.0, np.nan]]))
+            Standardized(mean=(2.0, 5.0), std=(1.0, 1.0), deterministic=True)
+        """
+        mean, std = (np.atleast_1d(f(train, axis=0, dtype=np.float64)) for f in (np.nanmean, np.nanstd))
+        return cls(tuple(round(float(value), 6) for value in mean), tuple(round(float(value), 6) or 1.0 for value in std))
+
+    def __call__(self, values: Tensor, *, seed: int, epoch: int, index: Tensor, train: bool) -> Tensor:
+        mean, std = (torch.tensor(row, device=values.device) for row in (self.mean, self.std))
+        return torch.nan_to_num((values.float() - mean) / std, nan=0.0)
+
+    def config(self) -> dict[str, Any]:
+        return {"view": "standardized", "mean": list(self.mean), "std": list(self.std)}
