@@ -120,7 +120,8 @@ class Bench:
         whole = Batch({m: inputs[m] for m in self.modalities}, target, torch.arange(ROWS), present and {m: present[m] for m in self.modalities})
         for start in range(0, ROWS, size):
             rows = torch.arange(start, start + size)
-            yield whole.rows(rows.tensor_split(processes)[process])
+            cuts = [size * (i + 1) // processes + 1 for i in range(processes - 1)]  # shares are uneven
+            yield whole.rows(rows.tensor_split(cuts)[process])
 
     def inputs(self) -> Inputs:
         return next(self.rows("valid")).inputs
