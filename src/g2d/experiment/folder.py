@@ -13,6 +13,8 @@ from g2d.recipe.reading import read_recipe
 
 SCHEMA = 1
 RECIPE, METRICS, RESULT, PREDICTIONS, CHECKPOINTS = "recipe.yaml", "metrics.jsonl", "result.json", "predictions/test.npz", "checkpoints"
+STACK = "stack"
+"""The checkpoint of a stack, beside those of its student."""
 
 INCIDENTAL = ("device", "workers", "threads", "compile", "eval_batch_size")
 """Training options that change where and how fast a run goes, not what it is: a run may be resumed with others."""

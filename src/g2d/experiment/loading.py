@@ -15,8 +15,9 @@ from torch import Tensor
 from g2d.data import Source
 from g2d.engine import checkpoint as checkpoints
 from g2d.engine.evaluate import Evaluation, evaluate
+from g2d.engine.stack import Stack
 from g2d.errors import ArgumentError, RunError
-from g2d.experiment.folder import CHECKPOINTS, RECIPE, read_result
+from g2d.experiment.folder import CHECKPOINTS, RECIPE, STACK, read_result
 from g2d.method import Method
 from g2d.model import MultimodalModel
 from g2d.recipe import Recipe
@@ -136,6 +137,8 @@ def load(folder: str | Path, checkpoint: str = "best") -> Run:
     recipe = Recipe.load(folder / RECIPE)
     source = recipe.build_source()
     model, method = recipe.build_untrained(source)
+    if recipe.stack and checkpoint == "best":
+        method, checkpoint = Stack(method, [recipe.untrained_teachers(source) for _ in range(recipe.stack)]), STACK
     checkpoints.load(folder / CHECKPOINTS / checkpoint, model, method)
     return Run(folder, recipe, source, model.eval(), method.eval(), read_result(folder))
 

@@ -15,12 +15,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import g2d
 from g2d.data import Source
+from g2d.engine import checkpoint
 from g2d.engine.callbacks import Callback, MLflow, Progress, TensorBoard, WeightsAndBiases
 from g2d.engine.evaluate import Evaluation, evaluate
 from g2d.engine.fit import Fit, as_record, check, fit
 from g2d.engine.processes import process, start, wait
+from g2d.engine.stack import Stack
 from g2d.experiment.controls import controls
-from g2d.experiment.folder import PREDICTIONS, RECIPE, RESULT, SCHEMA, claim, write_json, write_text
+from g2d.experiment.folder import CHECKPOINTS, PREDICTIONS, RECIPE, RESULT, SCHEMA, STACK, claim, write_json, write_text
 from g2d.experiment.taught import Taught, obtain
 from g2d.method import Method
 from g2d.model import MultimodalModel, warm_start
@@ -80,12 +82,35 @@ def run(recipe: Recipe, out: str | Path, *, progress: bool = True, watch: Sequen
     if progress and main:
         watchers.append(Progress(recipe.name, source.task.headline))
     fitted = fit(method, model, source, recipe.train, folder=out, callbacks=watchers)
+    stacked: dict[str, float] = {}
+    sets = [] if taught is None else [taught]
+    if recipe.stack:
+        sets = more_teachers(recipe, sets, lambda other: obtain(other, source, out, progress=progress and main, say=say))
+        method, stacked = stack(method, model, source, sets, recipe.train.eval_batch_size, out)
     result = summarize(recipe, source, model, method, fitted, taught, out)
+    result["cost"]["teacher_seconds"] = sum(other.seconds for other in sets)
+    result["stack"] = {"teacher_sets": recipe.stack, "head_weights": stacked}
     if main:
         write_json(out / RESULT, result)
         write_report(out)
     wait()
     return result
+
+
+def more_teachers(recipe: Recipe, sets: Sequence[Taught], obtain: Callable[[Recipe], Taught]) -> list[Taught]:
+    """As many sets of teachers as a stack asks for, from consecutive seeds; the first is the run's own."""
+    given = recipe.given.get("teachers") or {}
+    seeds = range(recipe.teachers.train.seed + len(sets), recipe.teachers.train.seed + recipe.stack)
+    return [*sets, *(obtain(recipe.changed(teachers={**given, "seed": seed})) for seed in seeds)]
+
+
+def stack(method: Method, model: MultimodalModel, source: Source, sets: Sequence[Taught], batch_size: int, out: Path) -> tuple[Stack, dict[str, float]]:
+    """The student and its teachers' sets stacked, kept as a checkpoint of their own."""
+    stacked = Stack(method, [other.teachers for other in sets]).to(next(model.parameters()).device)
+    weights = dict(stacked.fit(model, source, batch_size))
+    if process() == 0:
+        checkpoint.save(out / CHECKPOINTS / STACK, model, stacked)
+    return stacked, weights
 
 
 def summarize(recipe: Recipe, source: Source, model: MultimodalModel, method: Method, fitted: Fit, taught: Taught | None, out: Path) -> dict[str, Any]:
@@ -121,7 +146,6 @@ def summarize(recipe: Recipe, source: Source, model: MultimodalModel, method: Me
         "controls": free,
         "cost": {
             "seconds": fitted.seconds,
-            "teacher_seconds": 0.0 if taught is None else taught.seconds,
             "epochs": fitted.epochs_done,
             "updates": fitted.updates,
             "flops_per_step": flops_per_step(model, method, source, recipe.train.batch_size),

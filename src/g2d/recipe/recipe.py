@@ -51,6 +51,7 @@ class Recipe:
     train: TrainOptions
     teachers: TeacherPlan
     controls: bool
+    stack: int
     given: dict[str, Any] = field(compare=False, repr=False)
 
     @classmethod
@@ -105,6 +106,7 @@ class Recipe:
                     "train": {key: value for key, value in theirs.items() if value != own[key]},
                 },
                 "controls": self.controls,
+                "stack": self.stack,
             }
         )
         return plain
@@ -125,7 +127,7 @@ class Recipe:
     @property
     def needs_teachers(self) -> bool:
         """Whether the student cannot be trained without teachers."""
-        return METHODS[self.method.name].needs_teachers or self.modulation is not None or self.warm_start
+        return METHODS[self.method.name].needs_teachers or self.modulation is not None or self.warm_start or self.stack > 0
 
     def build_source(self) -> Source:
         """Open the data.
@@ -162,10 +164,13 @@ class Recipe:
             UnsupportedError: the method is not defined for this task, number of modalities or fusion.
         """
         model = self.build_model(source)
+        return model, self.build_method(self.untrained_teachers(source)).build(model, source.task)
+
+    def untrained_teachers(self, source: Source) -> Teachers:
+        """Teachers that know nothing."""
         alone = {m: {m: self.build_encoder(source, m)} for m in source.modalities}
         inputs = self._example(source).inputs
-        teachers = Teachers({m: MultimodalModel(encoder, Late(feature_dims(encoder, inputs), source.task.outputs)) for m, encoder in alone.items()})
-        return model, self.build_method(teachers).build(model, source.task)
+        return Teachers({m: MultimodalModel(encoder, Late(feature_dims(encoder, inputs), source.task.outputs)) for m, encoder in alone.items()})
 
     def _example(self, source: Source) -> Batch:
         return source.view(source.gather(source.rows("train")[:2]), seed=self.train.seed, epoch=1, train=False)

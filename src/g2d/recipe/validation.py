@@ -26,6 +26,7 @@ TOP = {
     "epochs": Option(int | None, None),
     "warm_start": Option(bool, False),
     "controls": Option(bool, False),
+    "stack": Option(int, 0),
 }
 SECTIONS = ("data", "encoders", "fusion", "method", "train", "teachers")
 TEACHERS = {
@@ -47,6 +48,8 @@ def validate(content: Mapping[str, Any], source: str, faults: Iterable[str] = ()
     for key in content.keys() - TOP.keys() - set(SECTIONS):
         check.unknown(str(key), "key", [*TOP, *SECTIONS], whose="a recipe")
     top = {key: option.default for key, option in TOP.items()} | check.options("", {k: v for k, v in content.items() if k in TOP}, TOP)
+    if top["stack"] < 0:
+        check.append(f"stack must be a number of teacher sets, 0 or more, found {top['stack']}.")
     data = _data(check, content.get("data"), content.get("encoders"))
     encoders = _encoders(check, content.get("encoders"), data)
     modalities = tuple(encoders)
@@ -69,6 +72,7 @@ def validate(content: Mapping[str, Any], source: str, faults: Iterable[str] = ()
         "train": train,
         "teachers": plan,
         "controls": top["controls"],
+        "stack": top["stack"],
     }
 
 
