@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from g2d.cli import tune as tuning
 from g2d.cli.options import Assignments, Commands, Quiet, RunFolder, RunFolders
 from g2d.errors import RecipeError
 
@@ -127,6 +128,9 @@ def compare(
     if not files:
         raise RecipeError(["at least one RECIPE must be given, found only overrides."], "the command line")
     typer.echo(grid([Recipe.load(file, overrides) for file in files], seeds=seeds, out=out, progress=not quiet, say=typer.echo))
+
+
+app.command()(tuning.tune)
 
 
 @app.command("list")

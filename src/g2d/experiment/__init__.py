@@ -8,6 +8,7 @@ from g2d.experiment.loading import Prediction, Run, load, write_predictions
 from g2d.experiment.registry import examine, registered
 from g2d.experiment.run import run
 from g2d.experiment.tables import evaluation_table, run_summary
+from g2d.experiment.tune import tune
 
 __all__ = [
     "Prediction",
@@ -20,5 +21,6 @@ __all__ = [
     "registered",
     "run",
     "run_summary",
+    "tune",
     "write_predictions",
 ]

@@ -10,7 +10,26 @@ from g2d.method.contract import Cost, Method, Validation
 from g2d.method.modulation import Modulation, modulated
 from g2d.method.processes import processes
 from g2d.method.rankings import RankingLog, split_confidence
+from g2d.method.search import Choice, Log, Space, Whole, spaces
 from g2d.method.single_pass import SinglePass
 from g2d.method.state import Part, Rows, TrainState
 
-__all__ = ["Cost", "Method", "Modulation", "Part", "RankingLog", "Rows", "SinglePass", "TrainState", "Validation", "modulated", "processes", "split_confidence"]
+__all__ = [
+    "Choice",
+    "Cost",
+    "Log",
+    "Method",
+    "Modulation",
+    "Part",
+    "RankingLog",
+    "Rows",
+    "SinglePass",
+    "Space",
+    "TrainState",
+    "Validation",
+    "Whole",
+    "modulated",
+    "processes",
+    "spaces",
+    "split_confidence",
+]

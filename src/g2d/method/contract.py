@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from g2d.errors import UnsupportedError
 from g2d.fusion import Additive
+from g2d.method.search import Space, spaces
 from g2d.method.state import TrainState
 from g2d.model import MultimodalModel
 from g2d.task import Task
@@ -70,6 +71,7 @@ class Method(nn.Module):
         needs_teachers: the constructor takes ``teachers``.
         needs_rows: it passes over whole splits (``TrainState.train_rows``).
         cost: of a training step.
+        search: the arguments that ``g2d tune`` searches by default, and their ranges.
         trains: False where training consists of the teachers alone.
         notices: sentences for the user that are not errors, by what they are about, oldest first.
     """
@@ -79,6 +81,7 @@ class Method(nn.Module):
     needs_rows: ClassVar[bool] = False
     trains: ClassVar[bool] = True
     cost: ClassVar[Cost] = Cost()
+    search: ClassVar[Mapping[str, Space]] = spaces()
 
     task: Task
     modalities: tuple[str, ...]

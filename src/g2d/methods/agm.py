@@ -18,7 +18,7 @@ from g2d.functional.gradients import scale_gradient
 from g2d.functional.schedule import checked_window, within
 from g2d.functional.shapley import Coalition, coalitions, modulation_coefficients, shares
 from g2d.fusion import Additive
-from g2d.method import Cost, Method, TrainState, modulated
+from g2d.method import Cost, Log, Method, TrainState, modulated, spaces
 from g2d.model import MultimodalModel, evaluating
 from g2d.task import Task
 from g2d.types import Batch, Encoded, Input, Inputs, Output
@@ -50,6 +50,7 @@ class AGM(Method):
     """
 
     cost = Cost(forward=2, backward=2, flops=1.03, besides="an absent input is one row")
+    search = spaces(alpha=Log(0.1, 5))
     tasks = frozenset({"classification"})
     running: Tensor
     updates: Tensor

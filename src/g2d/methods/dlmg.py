@@ -14,7 +14,7 @@ from torch import Tensor
 from g2d.errors import ArgumentError, UnsupportedError
 from g2d.functional.matching import MATCHINGS, fitted_weight, heuristic_weight, pairwise_matching
 from g2d.fusion import Additive
-from g2d.method import Cost, SinglePass, TrainState, processes
+from g2d.method import Choice, Cost, SinglePass, TrainState, processes, spaces
 from g2d.model import MultimodalModel, evaluating
 from g2d.task import Task
 from g2d.types import Batch, Output, TeacherOutput
@@ -41,6 +41,7 @@ class DLMG(SinglePass):
     """
 
     cost = Cost(besides="the learned schedule: two passes over 16 rows per epoch")
+    search = spaces(schedule=Choice(("fitted", "heuristic")))
     tasks = frozenset({"classification"})
     wants_unimodal_logits = True
     a_mm: Tensor

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from g2d.errors import ArgumentError
 from g2d.functional.losses import Reduction, feature_terms, logit_terms
-from g2d.method import Cost, Modulation, SinglePass
+from g2d.method import Cost, Log, Modulation, SinglePass, spaces
 from g2d.model import Teachers
 from g2d.modulations import SMP, RankingBy
 from g2d.types import Batch, Output, TeacherOutput
@@ -39,6 +39,7 @@ class G2D(SinglePass):
     """
 
     cost = Cost(teacher=1, flops=1.34, besides="a suppressed encoder has no backward pass")
+    search = spaces(alpha=Log(0.1, 30), beta=Log(0.1, 10))
     needs_teachers = True
 
     def __init__(

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from g2d.functional.losses import feature_terms, logit_terms
-from g2d.method import Cost, SinglePass, TrainState
+from g2d.method import Cost, Log, SinglePass, TrainState, spaces
 from g2d.model import Teachers
 from g2d.modulations import SMP
 from g2d.types import Batch, Output, TeacherOutput
@@ -28,6 +28,7 @@ class G2DReleased(SinglePass):
     """
 
     cost = Cost(teacher=1, flops=1.34)
+    search = spaces(alpha=Log(0.1, 30), beta=Log(0.1, 10))
     needs_teachers = True
     modulation: _OpenDoor
 

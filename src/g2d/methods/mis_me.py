@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from g2d.errors import ArgumentError
-from g2d.method import Cost, Method, TrainState
+from g2d.method import Cost, Log, Method, TrainState, spaces
 from g2d.model import MultimodalModel
 from g2d.task import Task
 from g2d.types import Batch, Inputs, Output
@@ -42,6 +42,7 @@ class MISME(Method):
 
     tasks = frozenset({"regression"})
     cost = Cost(flops=1.04)
+    search = spaces(gamma=Log(0.1, 10))
 
     def __init__(self, *, approach: Approach = "hybrid", delta: float = 1.0, gamma: float | Mapping[str, float] = 1.0) -> None:
         super().__init__()

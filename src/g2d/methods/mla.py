@@ -15,7 +15,7 @@ from g2d.errors import ArgumentError
 from g2d.functional.certainty import certainty_weights
 from g2d.functional.projections import forgetting, narrowed
 from g2d.fusion import Align
-from g2d.method import Cost, Method, TrainState
+from g2d.method import Choice, Cost, Method, TrainState, spaces
 from g2d.model import MultimodalModel
 from g2d.task import Task
 from g2d.types import Batch, Inputs, Output
@@ -42,6 +42,7 @@ class MLA(Method):
     """
 
     cost = Cost(updates="k")
+    search = spaces(projection=Choice((True, False)))
     tasks = frozenset({"classification"})
     projector: Tensor
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from g2d.errors import ArgumentError
 from g2d.functional.pareto import cosine, pareto_gradients
-from g2d.method import Cost, Method, TrainState, modulated, processes
+from g2d.method import Cost, Log, Method, TrainState, modulated, processes, spaces
 from g2d.model import MultimodalModel
 from g2d.task import Task
 from g2d.types import Batch, Inputs, Output
@@ -40,6 +40,7 @@ class MMPareto(Method):
     """
 
     cost = Cost(backward=2, flops=1.66)
+    search = spaces(gamma=Log(0.5, 3))
 
     def __init__(self, *, gamma: float = 1.5, norm_scope: Literal["tensor", "encoder"] = "tensor", modulate: str = "auto") -> None:
         super().__init__()

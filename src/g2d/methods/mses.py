@@ -13,7 +13,7 @@ from torch import Tensor
 
 from g2d.errors import ArgumentError, UnsupportedError
 from g2d.fusion import Additive
-from g2d.method import Cost, Method, TrainState, Validation
+from g2d.method import Cost, Method, TrainState, Validation, Whole, spaces
 from g2d.model import MultimodalModel
 from g2d.task import Task
 from g2d.types import Batch
@@ -36,6 +36,7 @@ class MSES(Method):
     """
 
     cost = Cost(besides="a stopped encoder has no backward pass; needs validation after every epoch")
+    search = spaces(patience=Whole(2, 15))
     frozen: Tensor
     pending: Tensor
     best: Tensor

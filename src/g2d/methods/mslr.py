@@ -13,7 +13,7 @@ from torch import Tensor
 
 from g2d.errors import ArgumentError, UnsupportedError
 from g2d.fusion import Additive
-from g2d.method import Cost, SinglePass, TrainState, Validation
+from g2d.method import Choice, Cost, Log, SinglePass, TrainState, Validation, spaces
 from g2d.model import MultimodalModel
 from g2d.task import Task
 from g2d.types import Batch, Output, TeacherOutput
@@ -40,6 +40,7 @@ class MSLR(SinglePass):
     """
 
     cost = Cost(besides="needs validation after every epoch")
+    search = spaces(strategy=Choice(("keep", "dynamic")), coefficients=Log(0.1, 3, per_modality=True))
     history: Tensor
     seen: Tensor
     ratio: Tensor

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from g2d.errors import ArgumentError, UnsupportedError
 from g2d.functional.noise import gradient_noise
 from g2d.functional.schedule import Others, checked_window, partial_suppression, within
-from g2d.method import SinglePass, TrainState, modulated
+from g2d.method import Log, SinglePass, TrainState, modulated, spaces
 from g2d.types import Batch, Output, TeacherOutput
 
 
@@ -36,6 +36,7 @@ class OGMGE(SinglePass):
         modulate: what a coefficient scales, see :class:`~g2d.method.Modulation`. Where it scales the step, the noise is scaled with it.
     """
 
+    search = spaces(alpha=Log(0.1, 1.5))
     tasks = frozenset({"classification"})
     wants_unimodal_logits = True
 

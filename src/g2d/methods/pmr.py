@@ -14,7 +14,7 @@ from torch import Tensor
 from g2d.errors import ArgumentError
 from g2d.functional.prototypes import class_sums, entropy_per_row, prototype_logits, rebalance_weights
 from g2d.functional.schedule import checked_window, within
-from g2d.method import Cost, Method, TrainState
+from g2d.method import Cost, Log, Method, TrainState, spaces
 from g2d.model import MultimodalModel, evaluating
 from g2d.task import Task
 from g2d.types import Batch, Inputs, Output
@@ -41,6 +41,7 @@ class PMR(Method):
     """
 
     cost = Cost(besides="a tenth of an epoch of forwards per epoch")
+    search = spaces(alpha=Log(0.1, 4), mu=Log(1e-4, 0.1))
     tasks = frozenset({"classification"})
     needs_rows = True
 

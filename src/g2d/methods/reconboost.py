@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from g2d.errors import ArgumentError
 from g2d.functional.boosting import consolidation, residual_loss
 from g2d.fusion import Align
-from g2d.method import Cost, Method, TrainState
+from g2d.method import Cost, Log, Method, TrainState, spaces
 from g2d.model import MultimodalModel, evaluating
 from g2d.task import Task
 from g2d.types import Batch, Inputs, Output
@@ -43,6 +43,7 @@ class ReconBoost(Method):
     """
 
     cost = Cost(flops=1.02, besides="in the first phase of a stage one encoder alone has a backward pass")
+    search = spaces(alpha=Log(0.05, 2))
     tasks = frozenset({"classification"})
 
     def __init__(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from g2d.functional.losses import Reduction, feature_terms
-from g2d.method import Cost, Modulation, SinglePass
+from g2d.method import Cost, Log, Modulation, SinglePass, spaces
 from g2d.model import Teachers
 from g2d.types import Batch, Output, TeacherOutput
 
@@ -26,6 +26,7 @@ class UMT(SinglePass):
     """
 
     cost = Cost(teacher=1, flops=1.34)
+    search = spaces(weight=Log(0.1, 30))
     needs_teachers = True
 
     def __init__(
