@@ -125,15 +125,18 @@ class MultimodalModel(nn.Module):
             encoded = _as_encoded(encoder(values), m)
             tokens = None if encoded.tokens is None else scale_gradient(encoded.tokens, kappa)
             encoded = replace(encoded, pooled=scale_gradient(encoded.pooled, kappa), tokens=tokens)
-        if present is None:
-            return encoded
-        # where, not a product: what an encoder makes of an absent input may be infinite, and 0 * inf is not 0.
-        pooled = torch.where(present[:, None], encoded.pooled, 0.0)
-        if encoded.tokens is None:
-            return replace(encoded, pooled=pooled)
-        real = present[:, None].expand(encoded.tokens.shape[:2])
-        mask = real if encoded.mask is None else encoded.mask & real
-        return Encoded(pooled, torch.where(present[:, None, None], encoded.tokens, 0.0), mask)
+        return encoded if present is None else without_rows(encoded, present)
+
+
+def without_rows(encoded: Encoded, present: Tensor) -> Encoded:
+    """The same features, zero in the rows that lack the modality; their tokens are zero and masked."""
+    # where, not a product: what an encoder makes of an absent input may be infinite, and 0 * inf is not 0.
+    pooled = torch.where(present[:, None], encoded.pooled, 0.0)
+    if encoded.tokens is None:
+        return replace(encoded, pooled=pooled)
+    real = present[:, None].expand(encoded.tokens.shape[:2])
+    mask = real if encoded.mask is None else encoded.mask & real
+    return Encoded(pooled, torch.where(present[:, None, None], encoded.tokens, 0.0), mask)
 
 
 def example_features(encoders: Mapping[str, nn.Module], inputs: Inputs) -> dict[str, Encoded]:

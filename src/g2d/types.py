@@ -96,6 +96,11 @@ class Batch:
     def modalities(self) -> tuple[str, ...]:
         return tuple(self.inputs)
 
+    def has(self, modality: str) -> Tensor:
+        """``(B,)`` bool: which rows have the modality."""
+        there = None if self.present is None else self.present.get(modality)
+        return torch.ones(len(self), dtype=torch.bool, device=self.target.device) if there is None else there
+
     def rows(self, rows: Rows) -> Self:
         """The same batch cut down to some rows."""
         return replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
 from datetime import timedelta
@@ -17,6 +18,13 @@ def start() -> None:
     """Join the others if ``torchrun`` started us; does nothing otherwise."""
     if "TORCHELASTIC_RUN_ID" in os.environ and not dist.is_initialized():
         dist.init_process_group("gloo", timeout=timedelta(minutes=30))
+        atexit.register(leave)
+
+
+def leave() -> None:
+    """Part from the others; threads of theirs would otherwise outlive the interpreter and abort it."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def process() -> int:

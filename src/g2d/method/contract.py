@@ -137,5 +137,4 @@ class Method(nn.Module):
 
     def unimodal_loss(self, m: str, z: Tensor, batch: Batch) -> Tensor:
         """L_S of a modality's own prediction z^m, a scalar: the mean over all rows, of which those that lack the modality count 0."""
-        per_row = self.task.loss_per_row(z, batch.target)
-        return per_row.mean() if batch.present is None or m not in batch.present else (per_row * batch.present[m]).mean()
+        return (self.task.loss_per_row(z, batch.target) * batch.has(m)).mean()

@@ -82,7 +82,7 @@ def _confidence_sums(task: Task, batch: Batch, teacher: TeacherOutput) -> dict[s
     sums = {}
     for m, logits in teacher.ranking_logits.items():
         confidence = task.confidence(logits, batch.target)
-        present = torch.ones_like(confidence) if batch.present is None or m not in batch.present else batch.present[m].to(confidence)
+        present = batch.has(m).to(confidence)
         sums[m] = torch.stack([(confidence * present).sum(), present.sum()]).double()
     return sums
 

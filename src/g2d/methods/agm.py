@@ -19,7 +19,7 @@ from g2d.functional.schedule import checked_window, within
 from g2d.functional.shapley import Coalition, coalitions, modulation_coefficients, shares
 from g2d.fusion import Additive
 from g2d.method import Cost, Log, Method, TrainState, modulated, spaces
-from g2d.model import MultimodalModel, evaluating
+from g2d.model import MultimodalModel, evaluating, without_rows
 from g2d.task import Task
 from g2d.types import Batch, Encoded, Input, Inputs, Output
 from g2d.types import Sequence as Padded
@@ -150,10 +150,8 @@ class AGM(Method):
             pooled = found.pooled.expand(rows, -1)
             tokens = None if found.tokens is None else found.tokens.expand(rows, -1, -1)
             mask = None if found.mask is None else found.mask.expand(rows, -1)
-        if present is not None:
-            pooled = torch.where(present[:, None], pooled, 0.0)
-            tokens = None if tokens is None else torch.where(present[:, None, None], tokens, 0.0)
-        return Encoded(pooled, tokens, mask)
+        absent = Encoded(pooled, tokens, mask)
+        return absent if present is None else without_rows(absent, present)
 
     @torch.no_grad()
     def _coefficients(self, state: TrainState, batches: Sequence[Batch], split: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
@@ -162,7 +160,7 @@ class AGM(Method):
         for batch, u in zip(batches, split, strict=True):
             for i, m in enumerate(self.modalities):
                 entropy = self.task.loss_per_row(u[m], batch.target).clamp_max(-math.log(1e-8))
-                there = torch.ones_like(entropy) if batch.present is None or m not in batch.present else batch.present[m].to(entropy)
+                there = batch.has(m).to(entropy)
                 total[i] += torch.stack([(entropy * there).sum(), there.sum()]).double()
         total = state.sum_across_processes(total)
         before = self.running.to(total)
@@ -179,7 +177,7 @@ class AGM(Method):
             return
         for m in self.modalities:
             features = torch.cat([e[m].pooled.float() for e in encoded])
-            there = torch.cat([torch.ones(len(b), device=state.device) if b.present is None or m not in b.present else b.present[m].float() for b in batches])
+            there = torch.cat([b.has(m).float() for b in batches])
             total = state.sum_across_processes(torch.cat([features.sum(0), there.sum()[None].to(features)]))
             mean = self.get_buffer(f"mean_{m}")
             if total[-1] > 0:

@@ -109,8 +109,7 @@ class MLA(Method):
                 term = self.unimodal_loss(m, self.head(features), part.batch)
             state.backward(term * part.share)
             loss += term.detach() * part.share
-            there = torch.ones(len(part.batch)) if present is None or m not in present else present[m]
-            there = there.to(total)
+            there = part.batch.has(m).to(total)
             total += torch.cat([there @ features.detach().to(total), there.sum()[None]])
         total = state.sum_across_processes(total)
         return loss, total[:-1] / total[-1].clamp_min(1)

@@ -70,7 +70,7 @@ class OGMGE(SinglePass):
         rows = []
         for m, z in output.unimodal_logits.items():
             confidence = self.task.confidence(z, batch.target)
-            present = torch.ones_like(confidence) if batch.present is None or m not in batch.present else batch.present[m].to(confidence)
+            present = batch.has(m).to(confidence)
             rows.append(torch.stack([(confidence * present).sum(), present.sum()]))
         self._scores.append(torch.stack(rows).double())
 

@@ -128,8 +128,7 @@ class PMR(Method):
 
     def _usable(self, m: str, batch: Batch) -> Tensor:
         """Rows ``(B,)`` that have the modality and whose class has a prototype."""
-        usable = self.get_buffer(f"known_{m}")[batch.target]
-        return usable if batch.present is None or m not in batch.present else usable & batch.present[m]
+        return self.get_buffer(f"known_{m}")[batch.target] & batch.has(m)
 
     @torch.no_grad()
     def _weights(self, state: TrainState, batches: Sequence[Batch], sims: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
@@ -153,7 +152,5 @@ class PMR(Method):
         bonus = self.mu * max(beta.values())
         if bonus != 0 and state.epoch <= self.entropy_epochs:
             for m in (m for m, weight in beta.items() if weight == 0):
-                present = None if batch.present is None else batch.present.get(m)
-                entropy = entropy_per_row(sims[m])
-                terms[f"entropy/{m}"] = -bonus * (entropy if present is None else entropy * present).mean()
+                terms[f"entropy/{m}"] = -bonus * (entropy_per_row(sims[m]) * batch.has(m)).mean()
         return terms

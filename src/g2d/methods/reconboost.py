@@ -128,7 +128,7 @@ class ReconBoost(Method):
         z = self._logits({m: state.model.encode(batch.inputs, present=batch.present, only=(m,))[m].pooled}, batch.present)[m]
         learnt = bool(known) and (stage > 0 or self.pretrained)
         solved = self.boost.detach() * torch.stack(tuple(known.values())).sum(0) if learnt else None
-        there = 1.0 if batch.present is None or m not in batch.present else batch.present[m]
+        there = batch.has(m)
         terms = {f"residual/{m}": (residual_loss(z, batch.target, solved, weights=self.weights, class_mean=self.class_mean) * there).mean()}
         if stage > 0 and previous in known and self.alpha != 0:
             terms[f"consolidation/{m}"] = self.alpha * (consolidation(z, known[previous]) * there).mean()
