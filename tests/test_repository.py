@@ -67,8 +67,9 @@ def test_no_code_compares_with_the_name_of_a_method_a_modality_or_a_data_set(pat
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_has_a_card(name: str) -> None:
     card = text_of(f"docs/methods/{name}.md")
-    for part in ("**Paper.**", "**Algorithm.**", "**Needs.**", "**Cost.**", "**When.**"):
+    for part in ("**Paper.**", "**Algorithm.**", "**Differences.**", "**Needs.**", "**Cost.**", "**When.**"):
         assert part in card
+    assert re.search(r"\$[^$]+\$", card), "a card states its formula"
 
 
 @pytest.mark.parametrize("name", DATASETS)
