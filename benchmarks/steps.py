@@ -31,10 +31,11 @@ class Case:
     label: str
     method: g2d.Method
     state: g2d.TrainState
+    batch: g2d.Batch
 
-    def seconds(self, batch: g2d.Batch) -> float:
+    def seconds(self) -> float:
         start = perf_counter()
-        self.method.training_step(self.state, batch)
+        self.method.training_step(self.state, self.batch)
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         return perf_counter() - start
@@ -51,12 +52,16 @@ def model_of(*modalities: str) -> g2d.MultimodalModel:
     return g2d.MultimodalModel({m: encoder() for m in modalities}, g2d.Late(dict.fromkeys(modalities, 4 * WIDTH), CLASSES))
 
 
-def cases(device: torch.device) -> list[Case]:
+def cases(device: torch.device, size: int) -> list[Case]:
+    inputs = {m: torch.randn(size, 1, SIZE, SIZE) for m in MODALITIES}
     teachers = g2d.Teachers({m: model_of(m).to(device) for m in MODALITIES})
-    task, found = g2d.Classification(CLASSES), []
+    found: list[Case] = []
     for name, kind in METHODS.items():
         if not kind.trains:
             continue
+        classes = "classification" in kind.tasks
+        task = g2d.Classification(CLASSES) if classes else g2d.Regression(CLASSES, output="identity")
+        batch = g2d.Batch(inputs, torch.randint(CLASSES, (size,)) if classes else torch.rand(size, CLASSES)).to(device)
         arguments = inspect.signature(kind).parameters
         options = {"teachers": teachers} if kind.needs_teachers else {}
         stages = {"exclusive stage": 1, "last stage": 2} if "tau" in arguments else {"": 1}
@@ -64,9 +69,12 @@ def cases(device: torch.device) -> list[Case]:
             method = kind(**options, **({"tau": (1, 1)} if "tau" in arguments else {}))
             model = model_of(*MODALITIES).to(device)
             method.build(model, task).to(device)
-            state = g2d.TrainState(model, torch.optim.SGD(method.parameter_groups(model), lr=0.01, momentum=0.9), task, epochs=2)
+            state = g2d.TrainState(
+                model, torch.optim.SGD(method.parameter_groups(model), lr=0.01, momentum=0.9), task, epochs=2, rows=lambda *_, batch=batch: [batch]
+            )
             state.epoch = epoch
-            found.append(Case(f"{name}, {stage}" if stage else name, method, state))
+            method.epoch_start(state)
+            found.append(Case(f"{name}, {stage}" if stage else name, method, state, batch))
     return found
 
 
@@ -79,12 +87,10 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    inputs = {m: torch.randn(arguments.batch, 1, SIZE, SIZE) for m in MODALITIES}
-    batch = g2d.Batch(inputs, torch.randint(CLASSES, (arguments.batch,))).to(device)
-    measured = cases(device)
+    measured = cases(device, arguments.batch)
     for case in measured:
-        case.seconds(batch)
-    times = [[case.seconds(batch) for case in measured] for _ in range(arguments.rounds)]
+        case.seconds()
+    times = [[case.seconds() for case in measured] for _ in range(arguments.rounds)]
     medians = dict(zip((case.label for case in measured), map(median, zip(*times, strict=True)), strict=True))
     unit = medians["joint"]
     print(f"torch {torch.__version__}, {device}, {arguments.threads} threads, batch {arguments.batch}, median of {arguments.rounds}")

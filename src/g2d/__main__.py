@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 
@@ -12,6 +13,12 @@ def main() -> None:
     """Run the command line; what nobody foresaw ends in a traceback, exit code 1 and a request."""
     try:
         app()
+    except SystemExit as ended:
+        if "TORCHELASTIC_RUN_ID" in os.environ and isinstance(ended.code, int | None):
+            # Threads of gloo can abort the interpreter on its way out; by now everything is written.
+            sys.stdout.flush(), sys.stderr.flush()
+            os._exit(ended.code or 0)
+        raise
     except Exception:
         traceback.print_exc()
         sys.stderr.write("\nThis is a fault of g2d, not yours. Please report it with the lines above and the output of: g2d doctor\n")

@@ -18,6 +18,7 @@ from g2d.methods import METHODS
 TRAINED = [name for name, kind in METHODS.items() if kind.trains]
 
 SCRIPT = """
+import os
 import sys
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from test_two_processes import keep
 start()
 keep(Path(sys.argv[1]))
 wait()
+os._exit(0)  # threads of gloo can abort the interpreter on its way out
 """
 
 

@@ -21,6 +21,7 @@ from g2d.cli import app
 RECIPES = Path(__file__).parents[2] / "recipes" / "digits"
 
 SCRIPT = """
+import os
 import sys
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from torch import nn
 from g2d.data import DigitsOptions, open_digits
 from g2d.engine.fit import fit
 from g2d.engine.options import TrainOptions
-from g2d.engine.processes import process, start
+from g2d.engine.processes import process, start, wait
 from g2d.fusion import Late
 from g2d.methods import G2D
 from g2d.model import MultimodalModel, Teachers
@@ -52,6 +53,9 @@ for name, norm in (("plain", nn.Identity), ("batchnorm", nn.BatchNorm1d)):
     fitted = fit(method, student, source, options, folder=Path(sys.argv[1]) / name)
     save_file({"score": torch.tensor([fitted.score, fitted.selected_epoch], dtype=torch.float64), **student.state_dict()},
               Path(sys.argv[1]) / f"{name}-{process()}.safetensors")
+wait()
+if "TORCHELASTIC_RUN_ID" in os.environ:
+    os._exit(0)  # threads of gloo can abort the interpreter on its way out
 """
 
 
