@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from g2d.report import confidence_curves, prioritized_modality, unimodal_curves, write_report
+from g2d.report import confidence_curves, prioritized_modality, unimodal_curves
+from g2d.report.figures import write_figures
 
 
 def run_folder(folder: Path, *, epochs: int = 4, shift: float = 0.0, teachers: bool = True) -> Path:
@@ -56,6 +57,6 @@ def test_a_band_is_drawn_over_seeds_and_none_for_a_single_one(runs: dict[str, li
 
 def test_a_run_draws_what_it_recorded(tmp_path: Path) -> None:
     with_teachers, without = run_folder(tmp_path / "a"), run_folder(tmp_path / "b", teachers=False)
-    assert {path.stem for path in write_report(with_teachers)} == {"unimodal", "confidence", "prioritized"}
-    assert {path.stem for path in write_report(without)} == {"unimodal"}
-    assert write_report(tmp_path / "never trained") == []
+    assert {path.stem for path in write_figures(with_teachers)} == {"unimodal", "confidence", "prioritized"}
+    assert {path.stem for path in write_figures(without)} == {"unimodal"}
+    assert write_figures(tmp_path / "never trained") == []

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from g2d.cli import report as reporting
 from g2d.cli import tune as tuning
 from g2d.cli.options import Assignments, Commands, Quiet, RunFolder, RunFolders
 from g2d.errors import RecipeError
@@ -113,6 +114,7 @@ def compare(
     recipes: Annotated[list[str], typer.Argument(metavar="RECIPE... [KEY=VALUE]...", help="Recipes, then overrides that hold for all of them.")],
     seeds: Annotated[int, typer.Option(help="How many seeds, from the recipe's own upwards.", min=1)] = 3,
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of all runs.")] = Path("runs/compare"),
+    baseline: Annotated[str | None, typer.Option(help="The recipe that others are compared with. By default plain joint training.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train several recipes under several seeds, and put them in one table per data set, protocol and task.
@@ -127,9 +129,10 @@ def compare(
     files, overrides = [text for text in recipes if "=" not in text], [text for text in recipes if "=" in text]
     if not files:
         raise RecipeError(["at least one RECIPE must be given, found only overrides."], "the command line")
-    typer.echo(grid([Recipe.load(file, overrides) for file in files], seeds=seeds, out=out, progress=not quiet, say=typer.echo))
+    typer.echo(grid([Recipe.load(file, overrides) for file in files], seeds=seeds, out=out, baseline=baseline, progress=not quiet, say=typer.echo))
 
 
+app.command()(reporting.report)
 app.command()(tuning.tune)
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from g2d.errors import ArgumentError
-from g2d.experiment.compare import Results, run_grid, table
-from g2d.experiment.folder import read_metrics, write_text
+from g2d.experiment.compare import run_grid
+from g2d.experiment.folder import write_text
 from g2d.experiment.run import Say
 from g2d.recipe import Recipe
 from g2d.recipe.checking import nearest
+from g2d.report.layouts import comparison_table
+from g2d.report.page import PAGE, write_page
+from g2d.report.runs import Record, read_epochs
+
+Results = Sequence[Record]
 
 CNN, MLP, TRANSFORMER = {"name": "cnn"}, {"name": "mlp"}, {"name": "transformer"}
 # One thread: for networks this small, more of them wait for each other longer than they compute.
@@ -50,11 +56,14 @@ def demonstrate(setting: str = "memorizer", *, data_seed: int | None = None, see
     """
     out = Path(out)
     recipes = demo_recipes(setting, data_seed)
-    results, _ = run_grid(recipes, seeds, out, progress=progress, say=say)
-    text = f"{table(results)}\n\n{in_words(results, out)}"
+    runs, _ = run_grid(recipes, seeds, out, progress=progress, say=say)
+    results = [run.result for run in runs]
+    table = comparison_table(runs).only("fused", "unimodal", "ratio")
+    text = f"{table.text()}\n\n{in_words(results, out)}"
     write_text(out / "demo.md", text + "\n")
     figures = draw(results, out)
-    return f"{text}\n\nFigures: {', '.join(str(path) for path in figures if path.suffix == '.svg')}"
+    write_page(out / PAGE, runs, title=f"G²D on digits, {setting}")
+    return f"{text}\n\nPage: {out / PAGE}. Figures: {', '.join(str(path) for path in figures if path.suffix == '.svg')}"
 
 
 def draw(results: Results, out: Path) -> list[Path]:
@@ -126,7 +135,7 @@ def in_words(results: Results, out: Path) -> str:
 
 def _first_learner(folder: Path, modalities: list[str]) -> str:
     """The modality that learnt in the first epoch, in most updates."""
-    kappa = read_metrics(folder)[0]["train"]
+    kappa = read_epochs(folder)[0]["train"]
     return max(modalities, key=lambda m: kappa[f"kappa/{m}"])
 
 

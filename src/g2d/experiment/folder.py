@@ -10,9 +10,9 @@ from typing import Any
 from g2d.errors import RunError
 from g2d.recipe import Recipe
 from g2d.recipe.reading import read_recipe
+from g2d.report.runs import RECIPE, read_result
 
-SCHEMA = 1
-RECIPE, METRICS, RESULT, PREDICTIONS, CHECKPOINTS = "recipe.yaml", "metrics.jsonl", "result.json", "predictions/test.npz", "checkpoints"
+PREDICTIONS, CHECKPOINTS = "predictions/test.npz", "checkpoints"
 STACK = "stack"
 """The checkpoint of a stack, beside those of its student."""
 
@@ -30,31 +30,6 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-
-
-def read_result(folder: Path) -> dict[str, Any] | None:
-    """The result of a finished run; None if it is not finished.
-
-    Raises:
-        RunError: the file is damaged, or of a later version.
-    """
-    path = folder / RESULT
-    if not path.is_file():
-        return None
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(f"{path} must be readable JSON, found damage: {error}. Delete it and train again with the same --out to rebuild it.") from None
-    if not isinstance(result, dict) or result.get("schema") != SCHEMA:
-        found = result.get("schema") if isinstance(result, dict) else type(result).__name__
-        raise RunError(f"{path} must be of schema {SCHEMA}, found {found!r}.")
-    return result if result.get("complete") else None
-
-
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """One record per epoch."""
-    path = folder / METRICS
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()] if path.is_file() else []
 
 
 def claim(folder: Path, recipe: Recipe) -> dict[str, Any] | None:

@@ -22,11 +22,12 @@ from g2d.engine.fit import Fit, as_record, check, fit
 from g2d.engine.processes import process, start, wait
 from g2d.engine.stack import Stack
 from g2d.experiment.controls import controls
-from g2d.experiment.folder import CHECKPOINTS, PREDICTIONS, RECIPE, RESULT, SCHEMA, STACK, claim, write_json, write_text
+from g2d.experiment.folder import CHECKPOINTS, PREDICTIONS, STACK, claim, write_json, write_text
 from g2d.experiment.taught import Taught, obtain
 from g2d.method import Method
 from g2d.model import MultimodalModel, warm_start
 from g2d.recipe import Recipe
+from g2d.report.runs import RECIPE, RESULT, SCHEMA
 
 Say = Callable[[str], object]
 

@@ -17,13 +17,13 @@ from g2d.engine.fit import check, fit
 from g2d.errors import MissingDependencyError, RecipeError, RunError
 from g2d.experiment.folder import write_json, write_text
 from g2d.experiment.run import Say
-from g2d.experiment.tables import aligned, spread
 from g2d.experiment.taught import Taught, obtain
 from g2d.method import Choice, Log, Space, Whole
 from g2d.methods import METHODS
 from g2d.model import warm_start
 from g2d.recipe import Recipe
 from g2d.recipe.reading import override
+from g2d.report.formatting import aligned, spread
 from g2d.task import task_from_config
 
 if TYPE_CHECKING:

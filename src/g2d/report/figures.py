@@ -5,10 +5,8 @@ Each is written as SVG and PNG; the same numbers give the same bytes of SVG.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -17,17 +15,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from g2d.report.runs import Record, read_epochs
+
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette, told apart without red and green."""
-Record = dict[str, Any]
 Runs = Mapping[str, Sequence[Path]]
 """Run folders, one per seed, under the name of what they have in common."""
-
-
-def read_epochs(folder: Path) -> list[Record]:
-    """The records of a run, one per epoch; none where it has not trained."""
-    path = folder / "metrics.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()] if path.is_file() else []
 
 
 def unimodal_curves(runs: Runs, out: Path, teachers: Mapping[str, float] | None = None) -> list[Path]:
@@ -59,8 +52,8 @@ def prioritized_modality(runs: Runs, out: Path) -> list[Path]:
     return _panels(runs, out, lambda record, m: record["train"].get(f"kappa/{m}", np.nan), "share of updates in which the encoder learns")
 
 
-def write_report(folder: Path) -> list[Path]:
-    """Figures of one run, in ``figures/``; those for which it recorded numbers."""
+def write_figures(folder: Path) -> list[Path]:
+    """Figures of one run as files, in ``figures/``; those for which it recorded numbers."""
     records = read_epochs(folder)
     if not records:
         return []
