@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import platform
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -11,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 import g2d
 from g2d.data import Source
 from g2d.engine import checkpoint
 from g2d.engine.callbacks import Callback, MLflow, Progress, TensorBoard, WeightsAndBiases
+from g2d.engine.cost import step_cost
 from g2d.engine.evaluate import Evaluation, evaluate
 from g2d.engine.fit import Fit, as_record, check, fit
 from g2d.engine.processes import process, start, wait
@@ -24,7 +25,7 @@ from g2d.engine.stack import Stack
 from g2d.experiment.controls import controls
 from g2d.experiment.folder import CHECKPOINTS, PREDICTIONS, STACK, claim, write_json, write_text
 from g2d.experiment.taught import Taught, obtain
-from g2d.method import Method
+from g2d.method import Method, TrainState, processes
 from g2d.model import MultimodalModel, warm_start
 from g2d.recipe import Recipe
 from g2d.report.runs import RECIPE, RESULT, SCHEMA
@@ -83,12 +84,13 @@ def run(recipe: Recipe, out: str | Path, *, progress: bool = True, watch: Sequen
     if progress and main:
         watchers.append(Progress(recipe.name, source.task.headline))
     fitted = fit(method, model, source, recipe.train, folder=out, callbacks=watchers)
-    stacked: dict[str, float] = {}
+    asked, stacked = method, dict[str, float]()
     sets = [] if taught is None else [taught]
     if recipe.stack:
         sets = more_teachers(recipe, sets, lambda other: obtain(other, source, out, progress=progress and main, say=say))
-        method, stacked = stack(method, model, source, sets, recipe.train.eval_batch_size, out)
-    result = summarize(recipe, source, model, method, fitted, taught, out)
+        asked, stacked = stack(method, model, source, sets, recipe.train.eval_batch_size, out)
+    result = summarize(recipe, source, model, asked, fitted, taught, out)
+    result["cost"] |= counted_step(recipe, model, method, source) if processes() == 1 else {}
     result["cost"]["teacher_seconds"] = sum(other.seconds for other in sets)
     result["stack"] = {"teacher_sets": recipe.stack, "head_weights": stacked}
     if main:
@@ -149,7 +151,6 @@ def summarize(recipe: Recipe, source: Source, model: MultimodalModel, method: Me
             "seconds": fitted.seconds,
             "epochs": fitted.epochs_done,
             "updates": fitted.updates,
-            "flops_per_step": flops_per_step(model, method, source, recipe.train.batch_size),
         },
         "notices": fitted.notices,
         "complete": True,
@@ -174,21 +175,23 @@ def keep_predictions(path: Path, evaluation: Evaluation, source: Source) -> None
     np.savez_compressed(path, group=group, **arrays)
 
 
-def flops_per_step(model: MultimodalModel, method: Method, source: Source, batch_size: int) -> int | None:
-    """Floating-point operations of a forward and backward pass of the student on one batch, every encoder learning.
+def counted_step(recipe: Recipe, model: MultimodalModel, method: Method, source: Source) -> dict[str, Any]:
+    """Floating-point operations and passes of the last epoch's training step, counted on a copy; empty where nothing is trained.
 
-    A skipped encoder costs about a third of its share (no backward pass). None where nothing is trained.
+    In an earlier stage a suppressed encoder has no backward pass and costs less.
     """
     if not method.trains:
-        return None
-    batch = source.view(source.gather(source.rows("train")[:batch_size]), seed=0, epoch=1, train=False).to(next(model.parameters()).device)
-    trained = model.training
-    model.eval()  # running statistics stay as they are
-    with FlopCounterMode(display=False) as counter:
-        source.task.loss(model(batch.inputs, present=batch.present).logits, batch.target).backward()
-    model.train(trained)
-    model.zero_grad(set_to_none=True)
-    return int(counter.get_total_flops())
+        return {}
+    teachers = getattr(method, "teachers", None)  # they do not move, and may hold an answer for every row
+    model, method = copy.deepcopy((model, method), {id(teachers): teachers})
+    model.train(), method.train()
+    batch = source.view(source.gather(source.rows("train")[: recipe.train.batch_size]), seed=0, epoch=1, train=False)
+    optimizer = torch.optim.SGD(method.parameter_groups(model), lr=0.0)
+    state = TrainState(model, optimizer, source.task, epochs=recipe.train.epochs)
+    state.epoch = recipe.train.epochs
+    found = step_cost(method, state, batch.to(next(model.parameters()).device))
+    passes = {"encoder_forward": dict(found.passes.forward), "encoder_backward": dict(found.passes.backward)}
+    return {"flops_per_step": found.flops, "updates_per_step": found.updates, "passes": passes}
 
 
 def write_report(out: Path) -> None:

@@ -123,7 +123,8 @@ def _comparison(runs: Sequence[RunRecord], baseline: str | None, layout: str) ->
         data = group[0].result["data"]
         tables = [comparison_table(group, known)]
         words = comparison_words(group, known)
-        found.append(Problem(f"{data['name']}: {data['protocol']}", words, tables, figures, sections, facts(group[0]), runs_table(group), f"problem-{i}"))
+        kind = f", {group[0].result['task']['kind']}" if sum(other[0].result["data"]["protocol"] == data["protocol"] for other in problems(runs)) > 1 else ""
+        found.append(Problem(f"{data['name']}: {data['protocol']}{kind}", words, tables, figures, sections, facts(group[0]), runs_table(group), f"problem-{i}"))
     if layout != "compare" and found:
         extra = build(runs, layout, baseline)
         found[0] = Problem(**{**vars(found[0]), "tables": [*extra, *found[0].tables]})
