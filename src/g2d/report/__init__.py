@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from g2d.report.figures import confidence_curves as confidence_curves
     from g2d.report.figures import prioritized_modality as prioritized_modality
     from g2d.report.figures import unimodal_curves as unimodal_curves
-    from g2d.report.page import page as page
+    from g2d.report.page import render_page as render_page
     from g2d.report.page import write_report as write_report
     from g2d.report.paper import build as build
     from g2d.report.runs import RunRecord as RunRecord
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "figures": ("confidence_curves", "prioritized_modality", "unimodal_curves"),
-    "page": ("page", "write_report"),
+    "page": ("render_page", "write_report"),
     "paper": ("build",),
     "runs": ("RunRecord", "find_runs", "read_run"),
     "tables": ("FORMATS", "Table"),

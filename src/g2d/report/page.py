@@ -63,7 +63,7 @@ class Problem:
     anchor: str = field(default="")
 
 
-def page(runs: Sequence[RunRecord], *, title: str = "", baseline: str | None = None, layout: str = "compare", unfinished: Sequence[Path] = ()) -> str:
+def render_page(runs: Sequence[RunRecord], *, title: str = "", baseline: str | None = None, layout: str = "compare", unfinished: Sequence[Path] = ()) -> str:
     """The page of one run, or of a comparison of several.
 
     Args:
@@ -97,7 +97,7 @@ def write_page(path: Path, runs: Sequence[RunRecord], **options: Any) -> Path:
     """Write a page so that a reader sees the old one or the new one, never half."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(page(runs, **options), encoding="utf-8")
+    aside.write_text(render_page(runs, **options), encoding="utf-8")
     aside.replace(path)
     return path
 
@@ -273,4 +273,4 @@ def _is_numeric(cell: Cell, column: Column) -> bool:
     return not isinstance(cell.value, str) or cell.value[:1] in "+-0123456789<["
 
 
-__all__ = ["PAGE", "Line", "page", "write_page", "write_report"]
+__all__ = ["PAGE", "Line", "render_page", "write_page", "write_report"]

@@ -1,0 +1,98 @@
+"""The page: one file that asks for nothing, in words, for one run and for two hundred."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
+
+from g2d.cli import app
+from g2d.report import find_runs, read_run, render_page
+from g2d.report.page import write_page, write_report
+
+VOID = {"meta", "link", "br", "img", "path", "line", "rect", "circle", "polyline", "polygon", "input", "hr"}
+
+
+class Balanced(HTMLParser):
+    """Sees that every tag is closed, and what the page would ask for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.asked: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.asked += [str(value) for name, value in attributes if name in ("src", "href", "xlink:href", "data", "action")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+
+def read(text: str) -> Balanced:
+    found = Balanced()
+    found.feed(text)
+    assert not found.open
+    return found
+
+
+def test_a_run_has_a_page_beside_it(make_run: Any) -> None:
+    folder = make_run("g2d", 0, 0.7, taught=True)
+    assert folder / "report.html" in write_report(folder)
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    assert {address.split(":")[0][:5] for address in read(text).asked} <= {"data", "#"}
+    for part in ("g2d on toy, seed 0", "toy/v1", "torch 2.13.0", "The ranking is in doubt: it flips.", "confidence ratio", "Data (CSV)"):
+        assert part in text
+    assert text.count("<svg") >= 3
+
+
+def test_what_comes_from_a_recipe_cannot_become_markup(make_run: Any) -> None:
+    folder = make_run("joint", 0, 0.5, notices=["<script>alert(1)</script>"], recipe={"name": "</pre><b>bold</b>"})
+    text = render_page([read_run(folder)])
+    assert "<script" not in text
+    assert "</pre><b>" not in text
+    read(text)
+
+
+def test_a_comparison_says_in_words_what_the_interval_allows(make_run: Any, tmp_path: Path) -> None:
+    for seed in range(4):
+        make_run("joint", seed, 0.50 + 0.01 * (seed % 2))
+        make_run("g2d", seed, 0.70 + 0.013 * (seed % 3), taught=True)
+    text = render_page(find_runs([tmp_path / "runs"])[0])
+    words = re.sub(r"<[^>]+>", " ", text)
+    assert "The highest mean is that of a control, teacher ensemble, calibrated, 76.0 %; the highest of what was trained is g2d" in words
+    assert "stand after correction (p &lt; 0.05); better: g2d" in words
+    assert {address[:5] for address in read(text).asked} <= {"data:", "#prob"}
+
+
+def test_a_diagnosis_that_lies_beside_a_run_is_shown(make_run: Any) -> None:
+    folder = make_run("joint", 0, 0.5)
+    (folder / "analysis.json").write_text('{"verdict": ["image is suppressed"], "shapley": {"image": {"mean": 0.25}, "tone": {"mean": 0.75}}}')
+    text = render_page([read_run(folder)])
+    assert "image is suppressed" in text
+    assert "Shapley" in text
+
+
+def test_two_hundred_runs_make_a_page_under_ten_megabytes(make_run: Any, tmp_path: Path) -> None:
+    for recipe in range(40):
+        for seed in range(5):
+            make_run(f"method{recipe}", seed, 0.5 + 0.001 * recipe + 0.01 * seed, taught=True)
+    runs = find_runs([tmp_path / "runs"])[0]
+    assert len(runs) == 200
+    path = write_page(tmp_path / "report.html", runs)
+    assert path.stat().st_size < 10 * 2**20
+    read(path.read_text(encoding="utf-8"))
+
+
+def test_the_command_writes_the_page(make_run: Any, tmp_path: Path) -> None:
+    make_run("joint", 0, 0.5)
+    make_run("g2d", 0, 0.6)
+    result = CliRunner().invoke(app, ["report", str(tmp_path / "runs")])
+    assert result.exit_code == 0
+    assert "2 runs reported in" in result.output
+    assert (tmp_path / "runs" / "report.html").is_file()
