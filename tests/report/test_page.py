@@ -96,3 +96,16 @@ def test_the_command_writes_the_page(make_run: Any, tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "2 runs reported in" in result.output
     assert (tmp_path / "runs" / "report.html").is_file()
+
+
+def test_a_baseline_that_is_no_row_is_refused_and_one_that_is_is_used(make_run: Any, tmp_path: Path) -> None:
+    for seed in range(3):
+        make_run("joint", seed, 0.50 + 0.01 * seed)
+        make_run("umt", seed, 0.70 + 0.013 * (seed % 2))
+    folder = str(tmp_path / "runs")
+    refused = CliRunner().invoke(app, ["report", folder, "--baseline", "jiont"])
+    assert refused.exit_code == 2
+    assert "--baseline must be a row of the table (joint, umt), found 'jiont'." in refused.output
+    assert not (tmp_path / "runs" / "report.html").exists()
+    assert CliRunner().invoke(app, ["report", folder, "--baseline", "umt"]).exit_code == 0
+    assert "difference to umt" in (tmp_path / "runs" / "report.html").read_text(encoding="utf-8")

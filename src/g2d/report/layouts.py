@@ -148,16 +148,16 @@ def notes_of(runs: Sequence[RunRecord], differences: dict[str, Difference | None
 
 
 def baseline_of(shown: Sequence[Line], name: str | None) -> str | None:
-    """The row that others are compared with: the one named, or plain joint training; None where it is not among them."""
-    if name is not None:
-        return name if any(line.name == name and line.fused for line in shown) else None
+    """The row that others are compared with: the one named, where it is among them, else plain joint training; None where neither is."""
+    if any(line.name == name and line.fused for line in shown):
+        return name
     plain = [line.name for line in shown if line.runs and all(is_plain_joint(run) for run in line.runs)]
     return plain[0] if plain else None
 
 
 def is_plain_joint(run: RunRecord) -> bool:
     """Joint training from scratch, of which nothing is held back."""
-    return run.result["method"] in BASELINES and not run.recipe.get("warm_start") and not modulation_of(run)
+    return run.result["method"] in BASELINES and not (run.recipe.get("warm_start") or run.recipe.get("stack") or modulation_of(run))
 
 
 def selected_on_test(run: RunRecord) -> bool:

@@ -15,8 +15,8 @@ from markupsafe import Markup
 from g2d.report.curves import Figure, analysis_figures, epoch_figures, fused_figure, unimodal_figures
 from g2d.report.figures import write_figures
 from g2d.report.formatting import ABSENT, PERCENT, number, scale_of
-from g2d.report.layouts import Line, baseline_of, comparison_table, lines
-from g2d.report.paper import build
+from g2d.report.layouts import baseline_of, lines
+from g2d.report.paper import COMPARE, build
 from g2d.report.runs import RESULT, RunRecord, by_recipe, problems, read_run
 from g2d.report.tables import Cell, Column, Row, Table
 from g2d.report.words import comparison_words, run_words, seeds_words
@@ -109,25 +109,23 @@ def _run_problem(run: RunRecord) -> Problem:
 
 
 def _comparison(runs: Sequence[RunRecord], baseline: str | None, layout: str) -> list[Problem]:
+    groups, asked = problems(runs), build(runs, layout, baseline)
+    protocols = [group[0].result["data"]["protocol"] for group in groups]
     found = []
-    for i, group in enumerate(problems(runs)):
-        metric, shown = group[0].headline, lines(group, group[0].headline)
-        known = baseline if any(line.name == baseline for line in shown) else None
-        base = baseline_of(shown, known)
+    for i, (group, compared) in enumerate(zip(groups, build(runs, baseline=baseline), strict=True)):
+        metric, result = group[0].headline, group[0].result
+        shown = lines(group, metric)
         sections = []
         for name, same in by_recipe(group).items():
             notices = list(dict.fromkeys(f"seed {run.seed}: {notice}" for run in same for notice in run.result["notices"]))
             analyses = [analysis for run in same for analysis in _analyses(run, f", seed {run.seed}")]
             sections.append(Section(name, epoch_figures(same), same[0].recipe_text, notices, analyses))
-        figures = [fused_figure(shown, metric, base), *unimodal_figures(shown, group[0].modalities, metric)]
-        data = group[0].result["data"]
-        tables = [comparison_table(group, known)]
-        words = comparison_words(group, known)
-        kind = f", {group[0].result['task']['kind']}" if sum(other[0].result["data"]["protocol"] == data["protocol"] for other in problems(runs)) > 1 else ""
-        found.append(Problem(f"{data['name']}: {data['protocol']}{kind}", words, tables, figures, sections, facts(group[0]), runs_table(group), f"problem-{i}"))
-    if layout != "compare" and found:
-        extra = build(runs, layout, baseline)
-        found[0] = Problem(**{**vars(found[0]), "tables": [*extra, *found[0].tables]})
+        figures = [fused_figure(shown, metric, baseline_of(shown, baseline)), *unimodal_figures(shown, group[0].modalities, metric)]
+        title = f"{result['data']['name']}: {protocols[i]}"
+        if protocols.count(protocols[i]) > 1:  # the same protocol with another task or other modalities
+            title += f", {result['task']['kind']} from {', '.join(group[0].modalities)}"
+        tables = [compared] if i or layout == COMPARE else [*asked, compared]
+        found.append(Problem(title, comparison_words(group, baseline), tables, figures, sections, facts(group[0]), runs_table(group), f"problem-{i}"))
     return found
 
 
@@ -273,4 +271,4 @@ def _is_numeric(cell: Cell, column: Column) -> bool:
     return not isinstance(cell.value, str) or cell.value[:1] in "+-0123456789<["
 
 
-__all__ = ["PAGE", "Line", "render_page", "write_page", "write_report"]
+__all__ = ["PAGE", "render_page", "write_page", "write_report"]

@@ -13,6 +13,7 @@ from dataclasses import replace
 from g2d.errors import ArgumentError
 from g2d.report.formatting import scale_of
 from g2d.report.layouts import (
+    Line,
     Values,
     baseline_of,
     cell,
@@ -34,10 +35,12 @@ from g2d.report.tables import Cell, Column, Row, Table
 
 Problems = Sequence[Sequence[RunRecord]]
 """Runs of one problem each."""
+COMPARE = "compare"
+"""The layout of everything."""
 NO_SUPPRESSION, PARTIAL_SUPPRESSION, COMPLETE_SUPPRESSION = "none", "partial", "complete"
 
 
-def build(runs: Sequence[RunRecord], layout: str = "compare", baseline: str | None = None) -> list[Table]:
+def build(runs: Sequence[RunRecord], layout: str = COMPARE, baseline: str | None = None) -> list[Table]:
     """The tables of a layout.
 
     Args:
@@ -64,44 +67,45 @@ def method_table(groups: Problems, baseline: str | None, metrics: Sequence[str])
     """Methods in rows; per problem, every modality alone and all of them together (Tables 1-3)."""
     if not groups:
         return []
-    names = list(dict.fromkeys(name for group in groups for name in _by_label(group)))
-    controls = list(dict.fromkeys(line.name for group in groups for line in lines(group, group[0].headline) if not line.runs))
-    columns: list[Column] = []
-    cells: dict[str, list[Cell]] = {name: [] for name in [*names, *controls]}
-    compared = False
+    columns: list[tuple[Column, dict[str, Cell]]] = []
+    kinds: dict[str, str] = {}
     for group in groups:
-        data, labels = group[0].result["data"]["name"], {run.name: label for label, runs in _by_label(group).items() for run in runs}
-        before = f"{data}: " if len(groups) > 1 else ""
+        before = f"{group[0].result['data']['name']}: " if len(groups) > 1 else ""
         for metric in metrics:
-            shown, scale = lines(group, metric), scale_of(metric)
-            # A row goes by its method: the recipes of two data sets have different names.
-            shown = [replace(line, name=labels.get(line.name, line.name)) for line in shown]
-            base = None if baseline is None else labels.get(baseline, baseline)
-            base = baseline_of(shown, base) if metric == group[0].headline else None
-            found = {} if base is None else compare_all({line.name: line.fused for line in shown if line.fused}, base)
-            compared = compared or any(difference is not None and difference.p is not None for difference in found.values())
-            by_name = {line.name: line for line in shown}
-            suffix = "" if len(metrics) == 1 else f" {metric}"
-            for m in group[0].modalities:
-                columns.append(Column(f"{before}{m}{suffix}", scale.unit, scale.digits, group=before + metric))
-                for name, row in cells.items():
-                    row.append(cell(by_name[name].unimodal.get(m, {}), scale) if name in by_name else Cell())
-            columns.append(Column(f"{before}fused{suffix}", scale.unit, scale.digits, group=before + metric))
-            for name, row in cells.items():
-                row.append(cell(by_name[name].fused, scale, difference=found.get(name)) if name in by_name else Cell())
-            reported = {name: published(protocol_of(group[0]), by_name[name].runs[0].result["method"], metric) for name in by_name if by_name[name].runs}
-            if any(value is not None for value in reported.values()):
-                columns.append(Column(f"{before}published{suffix}", scale.unit, 2, group=before + metric))
-                for name, row in cells.items():
-                    row.append(Cell(reported.get(name)))
-    order = [name for name in controls if name in cells and all(found.value is None for found in _fused(columns, cells[name]))]
-    order += [*names, *(name for name in controls if name not in order)]
-    seeds = listed(sorted({run.seed for group in groups for run in group}))
-    title = f"Test {', '.join(metrics)} per modality and fused, mean ± standard deviation over seeds {seeds}"
-    marks = ("↑ and ↓: fused differs from joint training (or the baseline named), paired by seed, Holm-corrected p < 0.05 per data set.",) if compared else ()
-    notes = dict.fromkeys(note for group in groups for note in notes_of(group))
-    rows = tuple(Row(name, tuple(cells[name]), kind="run" if name in names else "control") for name in order)
-    return [Table(title, tuple(columns), rows, (*notes, *marks), "method")]
+            shown = _by_method(group, metric)
+            kinds |= {line.name: line.kind for line in shown if line.name not in kinds}
+            columns += _method_columns(shown, group, metric, baseline, f"{before}{{}}" if len(metrics) == 1 else f"{before}{{}} {metric}")
+    order = sorted(kinds, key=lambda name: ("teacher", "run", "control").index(kinds[name]))
+    rows = tuple(Row(name, tuple(cells.get(name, Cell()) for _, cells in columns), kind=kinds[name]) for name in order)
+    title = f"Test {', '.join(metrics)} per modality and fused, mean ± standard deviation over seeds {listed(sorted({run.seed for g in groups for run in g}))}"
+    notes = list(dict.fromkeys(note for group in groups for note in notes_of(group)))
+    if any(found.marks for row in rows for found in row.cells):
+        notes.append("↑ and ↓: fused differs from joint training (or the baseline named), paired by seed, Holm-corrected p < 0.05 per data set.")
+    return [Table(title, tuple(column for column, _ in columns), rows, tuple(notes), "method")]
+
+
+def _by_method(group: Sequence[RunRecord], metric: str) -> list[Line]:
+    """The rows of a problem, called by what they do: the recipes of two data sets have different names."""
+    labels = {run.name: label for label, runs in _by_label(group).items() for run in runs}
+    return [replace(line, name=labels.get(line.name, line.name)) for line in lines(group, metric)]
+
+
+def _method_columns(shown: Sequence[Line], group: Sequence[RunRecord], metric: str, baseline: str | None, name: str) -> list[tuple[Column, dict[str, Cell]]]:
+    """Columns of one problem and metric, with their cells by row; the fused ones are marked under the metric that selects."""
+    scale, modalities = scale_of(metric), group[0].modalities
+    labels = {run.name: label for label, runs in _by_label(group).items() for run in runs}
+    base = baseline_of(shown, labels.get(baseline or "", baseline)) if metric == group[0].headline else None
+    found = {} if base is None else compare_all({line.name: line.fused for line in shown if line.fused}, base)
+
+    def column(what: str, digits: int = scale.digits) -> Column:
+        return Column(name.format(what), scale.unit, digits, group=name)
+
+    columns = [(column(m), {line.name: cell(line.unimodal.get(m, {}), scale) for line in shown}) for m in modalities]
+    columns.append((column("fused"), {line.name: cell(line.fused, scale, difference=found.get(line.name)) for line in shown}))
+    reported = {line.name: published(protocol_of(group[0]), line.runs[0].result["method"], metric) for line in shown if line.runs}
+    if any(value is not None for value in reported.values()):
+        columns.append((column("published", 2), {row: Cell(value) for row, value in reported.items()}))
+    return columns
 
 
 def crossed_table(
@@ -219,10 +223,6 @@ def _by_label(group: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
     return {label if labels.count(label) == 1 else name: runs for (name, runs), label in zip(recipes.items(), labels, strict=True)}
 
 
-def _fused(columns: Sequence[Column], cells: Sequence[Cell]) -> list[Cell]:
-    return [found for column, found in zip(columns, cells, strict=True) if "fused" in column.name]
-
-
 def _tables(found: Sequence[Table | None]) -> list[Table]:
     return [table for table in found if table is not None]
 
@@ -279,7 +279,7 @@ def _of_width(groups: Problems, accept: Callable[[int], bool]) -> Problems:
 
 
 LAYOUTS: dict[str, tuple[str, Callable[[Problems, str | None], list[Table]]]] = {
-    "compare": ("finished runs", lambda groups, baseline: [comparison_table(group, baseline) for group in groups]),
+    COMPARE: ("finished runs", lambda groups, baseline: [comparison_table(group, baseline) for group in groups]),
     "1": ("classification with two modalities", lambda groups, baseline: method_table(_of_width(groups, lambda k: k <= 2), baseline, ["accuracy"])),
     "2": ("classification with three modalities or more", lambda groups, baseline: method_table(_of_width(groups, lambda k: k > 2), baseline, ["accuracy"])),
     "3": ("regression runs", lambda groups, baseline: method_table([group for group in groups if not _classification(group)], baseline, ["mape", "r2"])),
