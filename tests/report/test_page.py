@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -70,12 +71,22 @@ def test_a_comparison_says_in_words_what_the_interval_allows(make_run: Any, tmp_
     assert {address[:5] for address in read(text).asked} <= {"data:", "#prob"}
 
 
-def test_a_diagnosis_that_lies_beside_a_run_is_shown(make_run: Any) -> None:
+def test_a_diagnosis_that_lies_beside_a_run_is_shown_as_what_it_looks_like(make_run: Any) -> None:
     folder = make_run("joint", 0, 0.5)
-    (folder / "analysis.json").write_text('{"verdict": ["image is suppressed"], "shapley": {"image": {"mean": 0.25}, "tone": {"mean": 0.75}}}')
+    sections = {
+        "verdict": ["image is suppressed"],
+        "shapley": {"image": {"mean": [0.25, 0.2, 0.3], "state": "<suppressed>"}, "tone": {"mean": [0.75, 0.7, 0.8], "state": "well"}},
+        "recall_by_class": {"image": [0.1, 0.5, 0.9], "tone": [0.3, 0.3, 0.3]},
+        "pairs": {"image": [[1, 2], [3, 4]], "tone": "no"},
+    }
+    (folder / "analysis.json").write_text(json.dumps(sections))
     text = render_page([read_run(folder)])
-    assert "image is suppressed" in text
-    assert "Shapley" in text
+    read(text)
+    for part in ("image is suppressed", "0.250 [0.200, 0.300]", "&lt;suppressed&gt;", "<h4>Recall by class</h4>", "<summary>numbers</summary>"):
+        assert part in text
+    plain = render_page([read_run(make_run("other", 0, 0.5))])
+    assert "Diagnosis" in text
+    assert "Diagnosis" not in plain
 
 
 def test_two_hundred_runs_make_a_page_under_ten_megabytes(make_run: Any, tmp_path: Path) -> None:

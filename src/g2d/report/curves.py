@@ -152,7 +152,7 @@ def analysis_figures(name: str, section: Any) -> list[Figure]:
     if not columns or len({len(value) for value in columns.values()}) > 1 or len(columns) < len(section):
         return []
     lines = [Series(key, value, color=i, dashed=i >= 6) for i, (key, value) in enumerate(columns.items())]
-    figure = _lines(name, "From analysis.json.", lines, name, x_name="step")
+    figure = _lines(name, "In the order of the list.", lines, "value", x_name="entry")
     return [] if figure is None else [figure]
 
 

@@ -48,6 +48,11 @@ class Analysis:
     figures: Sequence[Figure] = ()
     text: str = ""
 
+    @property
+    def broad(self) -> bool:
+        """Whether it takes the whole width: sentences and wide tables do."""
+        return bool(self.words) or any(len(table.columns) > 3 for table in self.tables)
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -254,6 +259,8 @@ def _plain_cell(value: Any) -> Cell:
     if isinstance(value, bool):
         return Cell("yes" if value else "no")
     if isinstance(value, list):
+        if len(value) == 3 and value[1] <= value[0] <= value[2]:  # an estimate with its interval
+            return Cell(float(value[0]), low=float(value[1]), high=float(value[2]))
         return Cell(f"[{', '.join(f'{v:.3g}' for v in value)}]")
     return Cell(float(value) if isinstance(value, int | float) else value)
 
