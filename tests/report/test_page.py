@@ -8,10 +8,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner
 
 from g2d.cli import app
 from g2d.report import find_runs, read_run, render_page
+from g2d.report.curves import epoch_figures
 from g2d.report.page import write_page, write_report
 
 VOID = {"meta", "link", "br", "img", "path", "line", "rect", "circle", "polyline", "polygon", "input", "hr"}
@@ -120,3 +122,31 @@ def test_a_baseline_that_is_no_row_is_refused_and_one_that_is_is_used(make_run: 
     assert not (tmp_path / "runs" / "report.html").exists()
     assert CliRunner().invoke(app, ["report", folder, "--baseline", "umt"]).exit_code == 0
     assert "difference to umt" in (tmp_path / "runs" / "report.html").read_text(encoding="utf-8")
+
+
+def test_long_runs_are_thinned_evenly_in_a_large_comparison_and_say_so(make_run: Any, tmp_path: Path) -> None:
+    folder = make_run("g2d", 0, 0.5, taught=True)
+    (record,) = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()][-1:]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps({**record, "epoch": epoch}) + "\n" for epoch in range(1, 301)))
+    whole, thinned = epoch_figures([read_run(folder)]), epoch_figures([read_run(folder)], points=60)
+    for figure, short in zip(whole, thinned, strict=True):
+        assert [row.split(",")[0] for row in figure.data.splitlines()[1:]] == [str(epoch) for epoch in range(1, 301)]
+        assert [row.split(",")[0] for row in short.data.splitlines()[1:]] == [str(epoch) for epoch in range(1, 301, 5)]
+        assert "Every 5 epochs" in short.caption
+        assert "Every 5 epochs" not in figure.caption
+
+
+@pytest.mark.slow
+def test_two_hundred_recipes_of_three_hundred_epochs_stay_under_ten_megabytes(make_run: Any, tmp_path: Path) -> None:
+    first = make_run("recipe0", 0, 0.5, taught=True)
+    (record,) = [json.loads(line) for line in (first / "metrics.jsonl").read_text().splitlines()][-1:]
+    train = {
+        **record["train"],
+        **{f"{term}/{m}": 0.123456789 for term in ("loss/feature", "loss/logit", "kappa", "confidence_validation") for m in ("image", "tone")},
+    }
+    metrics = "".join(json.dumps({**record, "train": train, "epoch": epoch}) + "\n" for epoch in range(1, 301))
+    for recipe in range(200):
+        folder = first if recipe == 0 else make_run(f"recipe{recipe}", 0, 0.5, taught=True)
+        (folder / "metrics.jsonl").write_text(metrics)
+    path = write_page(tmp_path / "report.html", find_runs([tmp_path / "runs"])[0])
+    assert path.stat().st_size < 10 * 2**20

@@ -74,6 +74,7 @@ def line_chart(
     levels: Sequence[Level] = (),
     floor: float | None = None,
     top: float | None = None,
+    step: int = 1,
 ) -> str:
     """Lines over epochs, with bands.
 
@@ -82,8 +83,9 @@ def line_chart(
         y_label, x_label: quantity and unit, written above the axis and below it.
         levels: dotted levels.
         floor, top: the axis reaches at least there.
+        step: epochs from one value to the next.
     """
-    length = max((len(line.values) for line in series), default=1)
+    length = 1 + step * (max((len(line.values) for line in series), default=1) - 1)
     known = [v for line in series for v in (*(v for _, v in _finite(line.values)), *(edge for _, *edges in _band(line) for edge in edges))]
     known += [level.value for level in levels]
     low, high, ticks = _axis([*known, *(edge for edge in (floor, top) if edge is not None)])
@@ -107,7 +109,7 @@ def line_chart(
         parts.append(f'<path class="dot s{_color(level.color)}" d="M{_n(left)} {_n(y(level.value))}H{_n(right)}">{said}</path>')
     drawn = [line for line in series if _finite(line.values)]
     for line in drawn:
-        parts += _curve(line, x, y)
+        parts += _curve(line, lambda i: x(1 + step * i), y)
     ends = [(y(level.value), level.name, level.color) for level in levels]
     ends += [(y(_finite(line.values)[-1][1]), line.name, line.color) for line in drawn]
     for place, (at, name, color) in zip(_apart([end[0] for end in ends], 13.0, ceiling, bottom), ends, strict=True):
@@ -117,14 +119,14 @@ def line_chart(
     return _svg(parts, HEIGHT, label)
 
 
-def _curve(line: Series, x: Callable[[float], float], y: Callable[[float], float]) -> list[str]:
+def _curve(line: Series, x: Callable[[int], float], y: Callable[[float], float]) -> list[str]:
     """A band, a line broken where a value is missing, and a dot where it is a single one."""
     parts, color = [], _color(line.color)
-    band = [(x(i + 1), y(under), y(over)) for i, under, over in _band(line)]
+    band = [(x(i), y(under), y(over)) for i, under, over in _band(line)]
     if band:
         edge = [f"{_n(at)} {_n(under)}" for at, under, _ in band] + [f"{_n(at)} {_n(over)}" for at, _, over in reversed(band)]
         parts.append(f'<path class="band f{color}" d="M{" ".join(edge)}Z"/>')
-    points = [(x(i + 1), y(value)) if value is not None and math.isfinite(value) else None for i, value in enumerate(line.values)]
+    points = [(x(i), y(value)) if value is not None and math.isfinite(value) else None for i, value in enumerate(line.values)]
     said = _title(f"{line.name}: {_finite(line.values)[-1][1]:.4g} at the end")
     parts.append(f'<path class="line s{color}{" dash" if line.dashed else ""}" d="{_path(points)}">{said}</path>')
     known = [point for point in points if point is not None]

@@ -50,16 +50,22 @@ class Figure:
         return "".join(c if c.isalnum() else "-" for c in self.title.lower()).strip("-") + ".csv"
 
 
-def epoch_figures(runs: Sequence[RunRecord]) -> list[Figure]:
-    """What was recorded over epochs by the seeds of one recipe: a line is their mean, its band one standard deviation."""
+def epoch_figures(runs: Sequence[RunRecord], points: int | None = None) -> list[Figure]:
+    """What was recorded over epochs by the seeds of one recipe: a line is their mean, its band one standard deviation.
+
+    Args:
+        points: about how many epochs are kept, evenly; all by default.
+    """
     kept = [run for run in runs if run.epochs]
     if not kept:
         return []
+    step = 1 if points is None else -(-len(kept[0].epochs) // points)
     modalities, headline = kept[0].modalities, kept[0].headline
     scale, first = scale_of(headline), kept[0].epochs[0]
     unit = f" ({scale.unit})" if scale.unit else ""
     recorded = dict.fromkeys(name for record in kept[0].epochs for name in record["train"])
     over = f"Mean of {len(kept)} seeds, band: one standard deviation." if len(kept) > 1 else f"Seed {kept[0].seed}."
+    over += f" Every {step} epochs; all of them are in metrics.jsonl." if step > 1 else ""
 
     def valid(*path: str) -> Callable[[Record], Any]:
         return lambda record: _at(record["valid"], *path, headline)
@@ -68,29 +74,33 @@ def epoch_figures(runs: Sequence[RunRecord]) -> list[Figure]:
         return lambda record: record["train"].get(name)
 
     found = []
-    alone = {m: _series(kept, valid("unimodal", m), m, i, scale.factor) for i, m in enumerate(modalities) if m in first["valid"].get("unimodal", {})}
-    together = _series(kept, valid("fused"), "fused", -1, scale.factor)
+    alone = {m: _series(kept, step, valid("unimodal", m), m, i, scale.factor) for i, m in enumerate(modalities) if m in first["valid"].get("unimodal", {})}
+    together = _series(kept, step, valid("fused"), "fused", -1, scale.factor)
     levels = _teacher_levels(kept, modalities, headline)
     dotted = " Dotted: what the modality's teacher reaches alone." if levels else ""
     title = f"Validation {headline} per modality"
     found.append(
-        _lines(title, f"Each modality's own logits, and all of them together. {over}{dotted}", [together, *alone.values()], f"{headline}{unit}", levels)
+        _lines(
+            title, f"Each modality's own logits, and all of them together. {over}{dotted}", [together, *alone.values()], f"{headline}{unit}", levels, step=step
+        )
     )
     if any(f"confidence/{m}" in recorded for m in modalities):
-        lines = [_series(kept, train(f"confidence/{m}"), m, i) for i, m in enumerate(modalities)]
-        lines += [_series(kept, train(f"confidence_validation/{m}"), f"{m}, valid.", i, dashed=True) for i, m in enumerate(modalities)]
+        lines = [_series(kept, step, train(f"confidence/{m}"), m, i) for i, m in enumerate(modalities)]
+        lines += [_series(kept, step, train(f"confidence_validation/{m}"), f"{m}, valid.", i, dashed=True) for i, m in enumerate(modalities)]
         caption = (
             f"Mean probability that a teacher gives to the truth, on training batches; dashed: on validation rows. Modalities are ranked by it (Eq. 5). {over}"
         )
-        found.append(_lines("Teachers' confidence", caption, [line for line in lines if line.values], "probability of the truth", floor=0.0))
+        found.append(_lines("Teachers' confidence", caption, [line for line in lines if line.values], "probability of the truth", floor=0.0, step=step))
     if any(f"kappa/{m}" in recorded for m in modalities):
-        lines = [_series(kept, train(f"kappa/{m}"), m, i) for i, m in enumerate(modalities)]
+        lines = [_series(kept, step, train(f"kappa/{m}"), m, i) for i, m in enumerate(modalities)]
         caption = f"Coefficient κ of each modality's encoder, mean over an epoch's updates: 1 learns in all of them, 0 in none (Eq. 7). {over}"
-        found.append(_lines("Who learns when", caption, lines, "κ, mean over updates", floor=0.0, top=1.0))
+        found.append(_lines("Who learns when", caption, lines, "κ, mean over updates", floor=0.0, top=1.0, step=step))
     terms = [name for name in recorded if name.startswith("loss/")]
     if terms:
-        lines = [_series(kept, train(name), name.removeprefix("loss/").replace("/", " "), i, dashed=i >= 6) for i, name in enumerate(terms)]
-        found.append(_lines("Loss by term", f"The terms whose sum is minimized, mean over an epoch's training batches. {over}", lines, "loss", floor=0.0))
+        lines = [_series(kept, step, train(name), name.removeprefix("loss/").replace("/", " "), i, dashed=i >= 6) for i, name in enumerate(terms)]
+        found.append(
+            _lines("Loss by term", f"The terms whose sum is minimized, mean over an epoch's training batches. {over}", lines, "loss", floor=0.0, step=step)
+        )
     return [figure for figure in found if figure is not None]
 
 
@@ -166,20 +176,25 @@ def _lines(
     floor: float | None = None,
     top: float | None = None,
     x_name: str = "epoch",
+    step: int = 1,
 ) -> Figure | None:
     lines = [line for line in lines if any(value is not None for value in line.values)]
     if not lines:
         return None
-    svg = line_chart(lines, label=f"{title}: {', '.join(line.name for line in lines)}", x_label=x_name, y_label=y_label, levels=levels, floor=floor, top=top)
+    svg = line_chart(
+        lines, label=f"{title}: {', '.join(line.name for line in lines)}", x_label=x_name, y_label=y_label, levels=levels, floor=floor, top=top, step=step
+    )
     header = [x_name, *(name for line in lines for name in ([line.name, f"{line.name} sd"] if line.spread else [line.name]))]
     columns = [column for line in lines for column in ([line.values, line.spread] if line.spread else [line.values])]
-    rows = [[i + 1, *(column[i] if i < len(column) else None for column in columns)] for i in range(max(len(line.values) for line in lines))]
+    rows = [[1 + step * i, *(column[i] if i < len(column) else None for column in columns)] for i in range(max(len(line.values) for line in lines))]
     return Figure(title, caption, svg, _csv(header, rows))
 
 
-def _series(runs: Sequence[RunRecord], value: Callable[[Record], Any], name: str, color: int, factor: float = 1.0, *, dashed: bool = False) -> Series:
+def _series(
+    runs: Sequence[RunRecord], step: int, value: Callable[[Record], Any], name: str, color: int, factor: float = 1.0, *, dashed: bool = False
+) -> Series:
     """Mean and standard deviation over seeds, per epoch that all of them have."""
-    table = [[_scaled_number(value(record), factor) for record in run.epochs] for run in runs]
+    table = [[_scaled_number(value(record), factor) for record in run.epochs[::step]] for run in runs]
     epochs = [summarize(column) for column in zip(*table, strict=False)]
     if not any(epoch.n for epoch in epochs):
         return Series(name, ())

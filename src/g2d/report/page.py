@@ -24,6 +24,8 @@ from g2d.report.words import comparison_words, run_words, seeds_words
 PAGE = "report.html"
 OPEN_RECIPES = 20
 """Up to so many recipes, their curves are shown at once; beyond, each is opened when wanted."""
+POINTS = 12_000
+"""About how many epochs the curves of a page show in all, so that a large comparison stays under 10 MB."""
 Facts = dict[str, str]
 
 
@@ -116,6 +118,7 @@ def _run_problem(run: RunRecord) -> Problem:
 def _comparison(runs: Sequence[RunRecord], baseline: str | None, layout: str) -> list[Problem]:
     groups, asked = problems(runs), build(runs, layout, baseline)
     protocols = [group[0].result["data"]["protocol"] for group in groups]
+    points = max(20, POINTS // len({run.name for run in runs}))
     found = []
     for i, (group, compared) in enumerate(zip(groups, build(runs, baseline=baseline), strict=True)):
         metric, result = group[0].headline, group[0].result
@@ -124,7 +127,7 @@ def _comparison(runs: Sequence[RunRecord], baseline: str | None, layout: str) ->
         for name, same in by_recipe(group).items():
             notices = list(dict.fromkeys(f"seed {run.seed}: {notice}" for run in same for notice in run.result["notices"]))
             analyses = [analysis for run in same for analysis in _analyses(run, f", seed {run.seed}")]
-            sections.append(Section(name, epoch_figures(same), same[0].recipe_text, notices, analyses))
+            sections.append(Section(name, epoch_figures(same, points), same[0].recipe_text, notices, analyses))
         figures = [fused_figure(shown, metric, baseline_of(shown, baseline)), *unimodal_figures(shown, group[0].modalities, metric)]
         title = f"{result['data']['name']}: {protocols[i]}"
         if protocols.count(protocols[i]) > 1:  # the same protocol with another task or other modalities
