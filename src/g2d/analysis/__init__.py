@@ -2,6 +2,45 @@
 
 from __future__ import annotations
 
+from g2d.analysis.alignment import feature_alignment, modality_gap, projected
+from g2d.analysis.bootstrap import Interval, bootstrap_difference, bootstrap_mean, bootstrap_ratio
+from g2d.analysis.coalitions import coalition_values, feature_means, shapley_values
+from g2d.analysis.confidence import confidence_ratio, unimodal_accuracy
+from g2d.analysis.diagnosis import Diagnosis, Finding, diagnose
+from g2d.analysis.gradients import Pull, gradient_pull
+from g2d.analysis.heads import Reliability, Reweighed, per_class, reliability, reweighed
+from g2d.analysis.probe import linear_probe
 from g2d.analysis.readout import ReadoutError, readout_error
+from g2d.analysis.robustness import under_corruption
+from g2d.analysis.rows import Rows, collect
 
-__all__ = ["ReadoutError", "readout_error"]
+__all__ = [
+    "Diagnosis",
+    "Finding",
+    "Interval",
+    "Pull",
+    "ReadoutError",
+    "Reliability",
+    "Reweighed",
+    "Rows",
+    "bootstrap_difference",
+    "bootstrap_mean",
+    "bootstrap_ratio",
+    "coalition_values",
+    "collect",
+    "confidence_ratio",
+    "diagnose",
+    "feature_alignment",
+    "feature_means",
+    "gradient_pull",
+    "linear_probe",
+    "modality_gap",
+    "per_class",
+    "projected",
+    "readout_error",
+    "reliability",
+    "reweighed",
+    "shapley_values",
+    "under_corruption",
+    "unimodal_accuracy",
+]

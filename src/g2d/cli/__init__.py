@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from g2d.cli import diagnose as diagnosing
 from g2d.cli import report as reporting
 from g2d.cli import tune as tuning
 from g2d.cli.options import Assignments, Commands, Quiet, RunFolder, RunFolders
@@ -132,6 +133,7 @@ def compare(
     typer.echo(grid([Recipe.load(file, overrides) for file in files], seeds=seeds, out=out, baseline=baseline, progress=not quiet, say=typer.echo))
 
 
+app.command()(diagnosing.diagnose)
 app.command()(reporting.report)
 app.command()(tuning.tune)
 

@@ -92,6 +92,12 @@ class TeacherCache:
         self.say(f"teacher of {modality}: training, because {reason}.")
         return Teacher(modality, folder, False, self._train(modality, folder, facts))
 
+    def find(self, modality: str) -> Teacher | None:
+        """The teacher of a modality if it is there; nothing is trained."""
+        folder = self.folder / f"{modality}-{_key(self.determinants(modality))}"
+        known = _read(folder)
+        return None if known is None else Teacher(modality, folder, True, known)
+
     def teachers(self, *, distil: str = "best", ranking: str = "best") -> tuple[Teachers, list[Teacher]]:
         """Frozen teachers of all modalities, and where they came from.
 

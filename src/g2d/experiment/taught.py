@@ -56,17 +56,15 @@ class Taught:
 
 def obtain(recipe: Recipe, source: Source, out: Path, *, progress: bool, say: Callable[[str], object]) -> Taught:
     """The teachers a recipe asks for, trained now or found again; kept in ``teachers`` beside the run folder unless told."""
+    cache = teacher_cache(recipe, source, recipe.teachers.folder or out.parent / "teachers", progress=progress, say=say)
+    return Taught(*cache.teachers(distil=recipe.teachers.distil_checkpoint, ranking=recipe.teachers.ranking_checkpoint))
+
+
+def teacher_cache(recipe: Recipe, source: Source, folder: Path, *, progress: bool = False, say: Callable[[str], object] = lambda _: None) -> TeacherCache:
+    """Where a recipe's teachers are kept, or would be."""
 
     def watch(name: str) -> Sequence[Callback]:
         return [Progress(name, source.task.headline)] if progress else []
 
-    cache = TeacherCache(
-        recipe.teachers.folder or out.parent / "teachers",
-        source,
-        {m: encoder.plain() for m, encoder in recipe.encoders.items()},
-        lambda m: recipe.build_encoder(source, m),
-        recipe.teachers.train,
-        say=say,
-        watch=watch,
-    )
-    return Taught(*cache.teachers(distil=recipe.teachers.distil_checkpoint, ranking=recipe.teachers.ranking_checkpoint))
+    encoders = {m: encoder.plain() for m, encoder in recipe.encoders.items()}
+    return TeacherCache(folder, source, encoders, lambda m: recipe.build_encoder(source, m), recipe.teachers.train, say=say, watch=watch)

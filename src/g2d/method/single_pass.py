@@ -83,6 +83,8 @@ class SinglePass(Method):
                 losses[f"loss/{name}"] = losses.get(f"loss/{name}", 0.0) + term.detach() * part.share
             with torch.no_grad():
                 self.observe(output, part.batch)
+                for m, cosine in _alignment(output, part.of(teacher)).items():
+                    losses[f"alignment/{m}"] = losses.get(f"alignment/{m}", 0.0) + cosine * part.share
         with torch.no_grad():
             self.before_update(state)
         state.update()
@@ -96,3 +98,10 @@ class SinglePass(Method):
         if self.modulation is not None:
             self.notices = self.rankings.doubts() | self.notices
         return self.rankings.summary()
+
+
+def _alignment(output: Output, teacher: TeacherOutput | None) -> dict[str, Tensor]:
+    """Mean cosine of every modality's features with its teacher's, where they are equally wide  (Fig. 5)."""
+    taught = {} if teacher is None else teacher.features
+    pairs = {m: (output.features[m].float(), f.float()) for m, f in taught.items() if f.shape == output.features[m].shape}
+    return {m: torch.nn.functional.cosine_similarity(own, other, dim=1).mean() for m, (own, other) in pairs.items()}

@@ -154,10 +154,12 @@ class TrainState:
         return values
 
     def recorded(self, record: Mapping[str, Tensor | float]) -> dict[str, Tensor | float]:
-        """What a step records, its losses (``loss/...``, each a share of the whole batch's) summed over processes."""
+        """What a step records; losses and alignments (``loss/...``, each a share of the whole batch's) are summed over processes."""
         if processes() == 1:
             return dict(record)
-        return {name: self.sum_across_processes(torch.as_tensor(value)) if name.startswith("loss/") else value for name, value in record.items()}
+        return {
+            name: self.sum_across_processes(torch.as_tensor(value)) if name.startswith(("loss/", "alignment/")) else value for name, value in record.items()
+        }
 
     def train_rows(self, fraction: float = 1.0, epoch: int | None = None) -> Iterable[Batch]:
         """Batches over a share of the training rows, as seen in an epoch (this one, unless told). The same on every process."""
