@@ -150,3 +150,27 @@ def test_two_hundred_recipes_of_three_hundred_epochs_stay_under_ten_megabytes(ma
         (folder / "metrics.jsonl").write_text(metrics)
     path = write_page(tmp_path / "report.html", find_runs([tmp_path / "runs"])[0])
     assert path.stat().st_size < 10 * 2**20
+
+
+def test_a_section_of_a_diagnosis_can_say_how_it_is_drawn(make_run: Any) -> None:
+    folder = make_run("joint", 0, 0.5)
+    points = {"image": [[0.0, 0.1], [0.5, 0.4], [1.0, 0.9]], "tone": [[0.0, 0.2], [1.0, 0.3]]}
+    content = {"reliability": {"points": points, "x": "confidence", "y": "share of right rows", "caption": "dotted: honest", "joined": True, "diagonal": True}}
+    content["plane"] = {"points": points, "x": "first", "y": "second"}
+    (folder / "analysis.json").write_text(json.dumps(content))
+    text = render_page([read_run(folder)])
+    plain = render_page([read_run(make_run("umt", 0, 0.5))])
+    assert text.count("<svg") == plain.count("<svg") + 2
+    assert text.count("<circle") == plain.count("<circle") + 10
+    assert "share of right rows" in text
+    assert "image,0.5,0.4" in text
+    read(text)
+
+
+def test_alignment_with_the_teachers_is_drawn_where_it_was_recorded(make_run: Any) -> None:
+    folder = make_run("g2d", 0, 0.7, taught=True)
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for record in records:
+        record["train"]["alignment/image"] = 0.1 * record["epoch"]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert "Alignment with the teachers" in render_page([read_run(folder)])

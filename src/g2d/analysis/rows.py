@@ -45,6 +45,12 @@ class Rows:
     def modalities(self) -> tuple[str, ...]:
         return tuple(self.features)
 
+    def at(self, rows: NDArray[np.int64]) -> Rows:
+        """Some of the rows."""
+        index = torch.from_numpy(rows)
+        unimodal, features, has = ({m: values[index] for m, values in table.items()} for table in (self.unimodal, self.features, self.has))
+        return Rows(self.logits[index], unimodal, features, self.target[index], has, np.unique(self.group[rows], return_inverse=True)[1])
+
     def confidence(self, task: Task, modality: str | None = None) -> NDArray[np.float64]:
         """Per row, the probability given to the truth by a modality's own prediction, or by the fused one; NaN where the row lacks the modality."""
         return self._where(task.confidence(self._logits(modality), self.target), modality)

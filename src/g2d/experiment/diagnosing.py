@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from g2d import analysis
 from g2d.data import Loader
@@ -135,19 +136,46 @@ def _kept(found: analysis.Diagnosis) -> dict[str, Any]:
     return {"verdict": [*found.verdict, *(f"Try: {sentence}" for sentence in found.advice)], "modalities": table}
 
 
+POINTS = 200
+"""Rows whose features are drawn in a plane."""
+
+
+def _axes(x: str, y: str, caption: str) -> dict[str, str]:
+    return {"x": x, "y": y, "caption": caption}
+
+
 def _more(run: Run, rows: analysis.Rows, taught: dict[str, analysis.Rows], right: dict[frozenset[str], Any]) -> dict[str, Any]:
     """Further figures: subsets, corruption, alignment, gap, gradients, classes, calibration."""
-    found: dict[str, Any] = {"score_of_every_subset": {" + ".join(sorted(some)) or "none": float(np.mean(value)) for some, value in right.items()}}
+    exact = analysis.shapley_values({some: torch.from_numpy(value) for some, value in right.items()}, run.modalities)
+    found: dict[str, Any] = {"Shapley_share_of_the_score": {m: float(value.mean()) for m, value in exact.items()}}
+    found |= {"score_of_every_subset": {" + ".join(sorted(some)) or "none": float(np.mean(value)) for some, value in right.items()}}
     if run.task.kind in ("classification",):
-        found["recall_by_class"] = analysis.per_class(rows)
-        heads = {"fused": rows.logits, **rows.unimodal}
-        found["calibration_error"] = {name: analysis.reliability(z, rows.target).error for name, z in heads.items()}
+        recalls = analysis.per_class(rows)
+        found["recall_by_class"] = {name: {m: recalls[m][c] for m in recalls} for c, name in enumerate(run.task.config()["classes"])}
+        heads = {name: analysis.reliability(z, rows.target) for name, z in {**rows.unimodal, "fused": rows.logits}.items()}
+        found["calibration_error"] = {name: head.error for name, head in heads.items()}
+        found["reliability"] = {
+            "points": {name: list(zip(head.confidence, head.accuracy, strict=True)) for name, head in heads.items()},
+            **_axes("predicted confidence", "share of right predictions", "Each head's predictions in ten bins of confidence; dotted: what is honest."),
+            "joined": True,
+            "diagonal": True,
+        }
     predict = partial(_predicted, run)
-    corrupted = {f"noise on {m}": list(analysis.under_corruption(predict, _batches(run, "valid"), run.task, m).values()) for m in run.modalities}
-    found["score_under_noise_of_0_half_1_2_4_deviations"] = corrupted
+    noisy = {m: analysis.under_corruption(predict, _batches(run, "valid"), run.task, m) for m in run.modalities}
+    found["score_under_noise"] = {
+        "points": {f"noise on {m}": list(scores.items()) for m, scores in noisy.items()},
+        **_axes("noise, in standard deviations of the input", f"validation {run.task.headline}", "All modalities together, while one is corrupted."),
+        "joined": True,
+    }
     same = {m: rows_.features[m] for m, rows_ in taught.items() if rows_.features[m].shape == rows.features[m].shape}
     found["alignment_with_teacher"] = {m: analysis.feature_alignment(rows.features[m], f) for m, f in same.items()}
     found["modality_gap"] = {" to ".join(pair): distance for pair, distance in analysis.modality_gap(rows).items()}
+    some = np.random.default_rng(0).permutation(len(rows))[:POINTS]
+    flat = analysis.projected(rows.at(some), "pca")
+    found["modalities_in_a_plane"] = {
+        "points": {m: cloud.round(4).tolist() for m, cloud in flat.items()},
+        **_axes("first component", "second component", f"L2-normalised features of {len(some)} rows, projected by PCA."),
+    }
     pulls = analysis.gradient_pull(run.model, _batches(run, "valid"), run.task)
     found["gradient_of_every_encoder"] = {m: {"norm": pull.norm, "cosine with its own loss": pull.agreement} for m, pull in pulls.items()}
     if run.method.head_scale(run.model) is not None:

@@ -7,7 +7,7 @@ For files to print and to send, :mod:`g2d.report.figures` draws with matplotlib.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -133,6 +133,52 @@ def _curve(line: Series, x: Callable[[int], float], y: Callable[[float], float])
     if len(known) == 1:
         parts.append(f'<circle class="f{color}" cx="{_n(known[0][0])}" cy="{_n(known[0][1])}" r="3"/>')
     return parts
+
+
+def plane_chart(
+    clouds: Mapping[str, Sequence[tuple[float, float]]], *, label: str, x_label: str, y_label: str, joined: bool = False, diagonal: bool = False
+) -> str:
+    """Points in a plane: joined to lines with a dot each, or clouds whose names stand above the plane.
+
+    Args:
+        clouds: points by name.
+        joined: draw a line through each cloud, in its order, with its name at its end.
+        diagonal: also draw y = x.
+    """
+    points = [point for cloud in clouds.values() for point in cloud]
+    x_low, x_high, x_ticks = _axis([x for x, _ in points])
+    y_low, y_high, y_ticks = _axis([y for _, y in points])
+    left = 12 + LETTER * max(len(_tick(t, y_ticks)) for t in y_ticks)
+    right = WIDTH - 14 - (BOLD * max(map(len, clouds)) if joined else 0)
+    bottom, ceiling = HEIGHT - 34, 26 if joined else 42
+
+    def at(point: tuple[float, float]) -> tuple[float, float]:
+        across, up = (point[0] - x_low) / (x_high - x_low), (point[1] - y_low) / (y_high - y_low)
+        return left + (right - left) * across, bottom - (bottom - ceiling) * up
+
+    parts = [_text(4, 12, y_label, "ax")]
+    parts += [f'<path class="grid" d="M{_n(left)} {_n(at((x_low, tick))[1])}H{_n(right)}"/>' for tick in y_ticks]
+    parts += [_text(left - 5, at((x_low, tick))[1] + 4, _tick(tick, y_ticks), "ax e") for tick in y_ticks]
+    parts += [_text(at((tick, y_low))[0], bottom + 15, _tick(tick, x_ticks), "ax m") for tick in x_ticks]
+    parts.append(_text((left + right) / 2, HEIGHT - 4, x_label, "ax m"))
+    if diagonal:
+        low, high = max(x_low, y_low), min(x_high, y_high)
+        parts.append(f'<path class="dot sk" d="{_path([at((low, low)), at((high, high))])}"/>')
+    beside = 4.0
+    for i, (name, cloud) in enumerate(clouds.items()):
+        placed = [at(point) for point in cloud]
+        if joined:
+            parts.append(f'<path class="line s{_color(i)}{" dash" if i >= COLORS else ""}" d="{_path(placed)}">{_title(name)}</path>')
+        else:
+            parts.append(_text(beside, 28, name, f"end f{_color(i)}"))
+            beside += 14 + BOLD * len(name)
+        radius, seen = (2.5, "") if joined else (1.8, " seed")
+        parts += [f'<circle class="f{_color(i)}{seen}" cx="{_n(x)}" cy="{_n(y)}" r="{radius}"/>' for x, y in placed]
+    if joined:
+        ends = [(at(cloud[-1])[1], name, i) for i, (name, cloud) in enumerate(clouds.items()) if cloud]
+        for place, (_, name, color) in zip(_apart([end[0] for end in ends], 13.0, ceiling, bottom), ends, strict=True):
+            parts.append(_text(right + 7, place + 4, name, f"end f{_color(color)}"))
+    return _svg(parts, HEIGHT, label)
 
 
 def row_chart(marks: Sequence[Mark], *, label: str, x_label: str, bars: bool = False, levels: Sequence[Level] = ()) -> str:

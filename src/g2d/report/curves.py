@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from scipy.special import stdtrit
 
-from g2d.report.charts import Level, Mark, Series, line_chart, row_chart
+from g2d.report.charts import Level, Mark, Series, line_chart, plane_chart, row_chart
 from g2d.report.formatting import scale_of
 from g2d.report.layouts import TEACHERS, Line, Values
 from g2d.report.runs import Record, RunRecord
@@ -95,6 +95,10 @@ def epoch_figures(runs: Sequence[RunRecord], points: int | None = None) -> list[
         lines = [_series(kept, step, train(f"kappa/{m}"), m, i) for i, m in enumerate(modalities)]
         caption = f"Coefficient κ of each modality's encoder, mean over an epoch's updates: 1 learns in all of them, 0 in none (Eq. 7). {over}"
         found.append(_lines("Who learns when", caption, lines, "κ, mean over updates", floor=0.0, top=1.0, step=step))
+    if any(f"alignment/{m}" in recorded for m in modalities):
+        lines = [_series(kept, step, train(f"alignment/{m}"), m, i) for i, m in enumerate(modalities)]
+        caption = f"Mean cosine of each modality's features with its teacher's, on training batches. {over}"
+        found.append(_lines("Alignment with the teachers", caption, lines, "cosine", top=1.0, step=step))
     terms = [name for name in recorded if name.startswith("loss/")]
     if terms:
         lines = [_series(kept, step, train(name), name.removeprefix("loss/").replace("/", " "), i, dashed=i >= 6) for i, name in enumerate(terms)]
@@ -164,6 +168,20 @@ def analysis_figures(name: str, section: Any) -> list[Figure]:
     lines = [Series(key, value, color=i, dashed=i >= 6) for i, (key, value) in enumerate(columns.items())]
     figure = _lines(name, "In the order of the list.", lines, "value", x_name="entry")
     return [] if figure is None else [figure]
+
+
+def drawn(name: str, section: Any) -> Figure | None:
+    """A section of ``analysis.json`` that says how it is drawn: ``points`` by name, axes, a caption, whether they are ``joined``; None otherwise."""
+    if not isinstance(section, Mapping) or not isinstance(section.get("points"), Mapping):
+        return None
+    clouds = {str(key): [(float(x), float(y)) for x, y in points] for key, points in section["points"].items() if points}
+    if not clouds:
+        return None
+    x_label, y_label = str(section.get("x", "")), str(section.get("y", ""))
+    joined, diagonal = bool(section.get("joined")), bool(section.get("diagonal"))
+    svg = plane_chart(clouds, label=f"{name}: {', '.join(clouds)}", x_label=x_label, y_label=y_label, joined=joined, diagonal=diagonal)
+    rows = [[key, x, y] for key, points in clouds.items() for x, y in points]
+    return Figure(name, str(section.get("caption", "")), svg, _csv(["name", x_label, y_label], rows))
 
 
 def _lines(

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from g2d.report.curves import Figure, analysis_figures, epoch_figures, fused_figure, unimodal_figures
+from g2d.report.curves import Figure, analysis_figures, drawn, epoch_figures, fused_figure, unimodal_figures
 from g2d.report.figures import write_figures
 from g2d.report.formatting import ABSENT, PERCENT, number, scale_of
 from g2d.report.layouts import baseline_of, lines
@@ -224,6 +224,8 @@ def _analyses(run: RunRecord, suffix: str = "") -> list[Analysis]:
             found.append(Analysis(title, words=[str(content)]))
         elif isinstance(content, list) and content and all(isinstance(item, str) for item in content):
             found.append(Analysis(title, words=content))
+        elif figure := drawn(title, content):
+            found.append(Analysis(title, figures=[figure]))
         elif figures := analysis_figures(title, content):
             found.append(Analysis(title, figures=figures))
         elif table := _records_table(title, content):
