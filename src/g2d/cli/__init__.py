@@ -116,6 +116,7 @@ def compare(
     seeds: Annotated[int, typer.Option(help="How many seeds, from the recipe's own upwards.", min=1)] = 3,
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of all runs.")] = Path("runs/compare"),
     baseline: Annotated[str | None, typer.Option(help="The recipe that others are compared with. By default plain joint training.")] = None,
+    controls: Annotated[bool, typer.Option(help="Add the teachers' ensembles, the best of them, and joint training from them.")] = True,
     quiet: Quiet = False,
 ) -> None:
     """Train several recipes under several seeds, and put them in one table per data set, protocol and task.
@@ -130,7 +131,9 @@ def compare(
     files, overrides = [text for text in recipes if "=" not in text], [text for text in recipes if "=" in text]
     if not files:
         raise RecipeError(["at least one RECIPE must be given, found only overrides."], "the command line")
-    typer.echo(grid([Recipe.load(file, overrides) for file in files], seeds=seeds, out=out, baseline=baseline, progress=not quiet, say=typer.echo))
+    typer.echo(
+        grid([Recipe.load(file, overrides) for file in files], seeds=seeds, out=out, baseline=baseline, controls=controls, progress=not quiet, say=typer.echo)
+    )
 
 
 app.command()(diagnosing.diagnose)

@@ -21,17 +21,25 @@ FILES = {"markdown": "compare.md", "csv": "compare.csv", "latex": "compare.tex",
 
 
 def compare(
-    recipes: Sequence[Recipe], *, seeds: int | Sequence[int] = 3, out: str | Path, baseline: str | None = None, progress: bool = True, say: Say = print
+    recipes: Sequence[Recipe],
+    *,
+    seeds: int | Sequence[int] = 3,
+    out: str | Path,
+    baseline: str | None = None,
+    controls: bool = True,
+    progress: bool = True,
+    say: Say = print,
 ) -> str:
     """Train every recipe under every seed, and put the results side by side.
 
     Runs that are finished are not repeated, so that an interrupted comparison goes on, and a longer one reuses a shorter.
-    Teachers are shared. Where a recipe says ``controls: true``, rows for the best teacher, the teachers' ensemble (raw and
-    calibrated) and joint training from the teachers are added.
+    Teachers are shared. Rows for the best teacher, the teachers' ensemble (raw and calibrated) and joint training from the teachers
+    are added for every problem: they cost little, and a gain that they reach too is none.
 
     Args:
         seeds: how many, from each recipe's own upwards; or which.
         out: the folder of all runs, ``NAME/seed-N`` each.
+        controls: False leaves the controls to the recipes that ask for them (``controls: true``).
         baseline: the name of the recipe that others are compared with; by default plain joint training, where it is among them.
 
     Returns:
@@ -41,6 +49,7 @@ def compare(
         RecipeError: two recipes have the same name, or the baseline is none of them.
     """
     out = Path(out)
+    recipes = controlled(recipes) if controls else list(recipes)
     recipes = [*recipes, *warm_started(recipes)]
     names = [recipe.name for recipe in recipes]
     doubled = sorted({name for name in names if names.count(name) > 1})
@@ -76,6 +85,19 @@ def run_grid(recipes: Iterable[Recipe], seeds: int | Sequence[int], out: Path, *
                 say(skipped[-1])
                 break
     return runs, skipped
+
+
+def controlled(recipes: Sequence[Recipe]) -> list[Recipe]:
+    """The same recipes, of which one per problem asks for the controls: one that has teachers anyway, or else the first."""
+    problems: dict[str, list[int]] = {}
+    for i, recipe in enumerate(recipes):
+        problems.setdefault(json.dumps(recipe.data.plain(), sort_keys=True), []).append(i)
+    found = list(recipes)
+    for places in problems.values():
+        if not any(recipes[i].controls for i in places):
+            chosen = next((i for i in places if recipes[i].needs_teachers), places[0])
+            found[chosen] = recipes[chosen].changed(controls=True)
+    return found
 
 
 def warm_started(recipes: Sequence[Recipe]) -> list[Recipe]:
