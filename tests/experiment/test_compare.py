@@ -37,7 +37,7 @@ def test_controls_stand_in_every_comparison_unless_told(tmp_path: Path) -> None:
         assert row in shown.output
     bare = CliRunner().invoke(app, [*words, str(tmp_path / "b"), "--no-controls", *short])
     assert bare.exit_code == 0, bare.output
-    assert "teacher" not in bare.output
+    assert "teacher ensemble" not in bare.output
     assert {path.name for path in (tmp_path / "b").iterdir()} >= {"compare.md", "compare.csv", "compare.tex", "compare.json", "report.html"}
     plain = json.loads((tmp_path / "b" / "compare.json").read_text())
     assert [row["name"] for row in plain["tables"][0]["rows"]] == ["digits-joint", "digits-ogm-ge"]
