@@ -190,3 +190,21 @@ def test_corruption_starts_at_the_score_and_harms_only_what_is_used() -> None:
     )
     with pytest.raises(ArgumentError, match="modality must be one of the inputs"):
         analysis.under_corruption(predict, bench.rows(), bench.task, "smell")
+
+
+def test_a_method_with_heads_of_its_own_is_asked_by_its_own_rule() -> None:
+    """Its model's fusion is never trained, and says nothing."""
+    bench = Bench("mla")
+    model, method, _ = bench.train()
+    method.eval()
+    means = analysis.feature_means(model, bench.rows())
+    values = analysis.coalition_values(model, bench.rows(), means, bench.task, lambda batch: method.predict(model, batch.inputs))
+    rows = list(bench.rows())
+    with torch.no_grad():
+        whole = torch.cat([method.predict(model.eval(), batch.inputs).logits for batch in rows])
+    target = torch.cat([batch.target for batch in rows])
+    torch.testing.assert_close(values[frozenset(model.modalities)][0], whole.gather(1, target[:, None])[:, 0])
+    assert not torch.allclose(values[frozenset({"sight"})][0], values[frozenset(model.modalities)][0])
+    empty = values[frozenset()][0]
+    assert all(torch.allclose(empty[target == c], empty[target == c][0], atol=1e-5) for c in range(3))  # nothing of a row is left
+    assert not any(encoder._forward_hooks for encoder in model.encoders.values())

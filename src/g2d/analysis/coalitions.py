@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
+from g2d.analysis.rows import Predict
 from g2d.errors import ArgumentError
 from g2d.functional.shapley import Coalition, coalitions, shares
 from g2d.model import MultimodalModel, evaluating
@@ -30,7 +32,9 @@ def feature_means(model: MultimodalModel, batches: Iterable[Batch]) -> dict[str,
 
 
 @torch.no_grad()
-def coalition_values(model: MultimodalModel, batches: Iterable[Batch], means: Mapping[str, Tensor], task: Task) -> dict[Coalition, tuple[Tensor, Tensor]]:
+def coalition_values(
+    model: MultimodalModel, batches: Iterable[Batch], means: Mapping[str, Tensor], task: Task, predict: Predict | None = None
+) -> dict[Coalition, tuple[Tensor, Tensor]]:
     """Per subset of the modalities, the empty one included: the value of every row, and whether the prediction is right.
 
     The value is the logit of the true class; of a regression, minus the loss. Modalities outside the subset have their mean feature, and
@@ -38,16 +42,18 @@ def coalition_values(model: MultimodalModel, batches: Iterable[Batch], means: Ma
 
     Args:
         means: of :func:`feature_means`.
+        predict: how the model is asked, where its method has a rule or heads of its own; by default its fusion answers.
 
     Returns:
         value ``(N,)`` and right ``(N,)``.
     """
+    ask = predict or (lambda batch: model(batch.inputs, present=batch.present))
     found: dict[Coalition, tuple[list[Tensor], list[Tensor]]] = {some: ([], []) for some in (EMPTY, *coalitions(model.modalities))}
     with evaluating(model):
         for batch in batches:
-            encoded = model.encode(batch.inputs, present=batch.present)
             for some, (values, right) in found.items():
-                logits = model.fusion({m: encoded[m] if m in some else _absent(encoded[m], means[m]) for m in model.modalities})[0].float()
+                with _absent(model, {m: means[m] for m in model.modalities if m not in some}):
+                    logits = ask(batch).logits.float()
                 classes = batch.target.ndim == 1
                 values.append(logits.gather(1, batch.target[:, None])[:, 0] if classes else -task.loss_per_row(logits, batch.target))
                 right.append((logits.argmax(1) == batch.target).float() if classes else values[-1])
@@ -64,8 +70,20 @@ def shapley_values(values: Mapping[Coalition, Tensor], modalities: tuple[str, ..
     return shares(values, modalities)
 
 
-def _absent(encoded: Encoded, mean: Tensor) -> Encoded:
-    pooled = mean.to(encoded.pooled).expand_as(encoded.pooled)
-    if encoded.tokens is None:
-        return Encoded(pooled)
-    return Encoded(pooled, torch.zeros_like(encoded.tokens), torch.zeros(encoded.tokens.shape[:2], dtype=torch.bool, device=pooled.device))
+@contextmanager
+def _absent(model: MultimodalModel, means: Mapping[str, Tensor]) -> Iterator[None]:
+    """These modalities' encoders answer with a mean feature and no tokens, whoever asks them."""
+
+    def answer(mean: Tensor, output: Tensor | Encoded) -> Encoded:
+        encoded = output if isinstance(output, Encoded) else Encoded(output)
+        pooled = mean.to(encoded.pooled).expand_as(encoded.pooled)
+        if encoded.tokens is None:
+            return Encoded(pooled)
+        return Encoded(pooled, torch.zeros_like(encoded.tokens), torch.zeros(encoded.tokens.shape[:2], dtype=torch.bool, device=pooled.device))
+
+    hooks = [model.encoders[m].register_forward_hook(lambda _, __, output, mean=mean: answer(mean, output)) for m, mean in means.items()]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -30,6 +30,7 @@ class Stack(Method):
     """
 
     trains = False
+    own_heads = True
     weights: Tensor
 
     def __init__(self, method: Method, sets: Sequence[Teachers]) -> None:

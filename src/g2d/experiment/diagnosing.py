@@ -39,20 +39,20 @@ def diagnose_run(folder: str | Path, *, split: str = "test", teachers: str | Pat
     rows = _collected(run, split)
     taught = find_teachers(run if teachers is None else load(teachers))
     other = {m: analysis.collect(partial(_ask, teacher, m), _batches(run, split), run.source.groups(split)) for m, teacher in taught.items()}
-    means = analysis.feature_means(model, _batches(run, "train"))
-    values = analysis.coalition_values(model, _batches(run, split), means, run.task)
+    # Teachers in a stack see the inputs too: without a modality for all of them, it is not absent.
+    values = {} if run.recipe.stack else _coalitions(run, split)
     everyone = frozenset(model.modalities)
     right = {some: found[1].double().numpy() for some, found in values.items()}
-    shapley = analysis.shapley_values({some: found[0] for some, found in values.items()}, model.modalities)
+    shapley = analysis.shapley_values({some: found[0] for some, found in values.items()}, model.modalities) if values else {}
     train = _collected(run, "train")
     found = analysis.diagnose(
         rows,
         run.task,
         teachers=other or None,
         probe=analysis.linear_probe(train, rows),
-        without={m: right[everyone - {m}] for m in model.modalities},
-        complete=right[everyone],
-        shapley={m: float(value.mean()) for m, value in shapley.items()},
+        without={m: right[everyone - {m}] for m in model.modalities} if right else None,
+        complete=right.get(everyone),
+        shapley={m: float(value.mean()) for m, value in shapley.items()} or None,
     )
     write_json(run.folder / ANALYSIS, {**_kept(found), **_more(run, rows, other, right)})
     if (run.folder / RESULT).is_file():
@@ -109,6 +109,11 @@ def _collected(run: Run, split: str) -> analysis.Rows:
     return analysis.collect(partial(_predicted, run), _batches(run, split), run.source.groups(split))
 
 
+def _coalitions(run: Run, split: str) -> dict[frozenset[str], tuple[torch.Tensor, torch.Tensor]]:
+    means = analysis.feature_means(run.model, _batches(run, "train"))
+    return analysis.coalition_values(run.model, _batches(run, split), means, run.task, partial(_predicted, run))
+
+
 def _predicted(run: Run, batch: Batch) -> Output:
     return run.method.predict(run.model, batch.inputs, batch.present)
 
@@ -146,7 +151,7 @@ def _axes(x: str, y: str, caption: str) -> dict[str, str]:
 
 def _more(run: Run, rows: analysis.Rows, taught: dict[str, analysis.Rows], right: dict[frozenset[str], Any]) -> dict[str, Any]:
     """Further figures: subsets, corruption, alignment, gap, gradients, classes, calibration."""
-    exact = analysis.shapley_values({some: torch.from_numpy(value) for some, value in right.items()}, run.modalities)
+    exact = analysis.shapley_values({some: torch.from_numpy(value) for some, value in right.items()}, run.modalities) if right else {}
     found: dict[str, Any] = {"Shapley_share_of_the_score": {m: float(value.mean()) for m, value in exact.items()}}
     found |= {"score_of_every_subset": {" + ".join(sorted(some)) or "none": float(np.mean(value)) for some, value in right.items()}}
     if run.task.kind in ("classification",):
@@ -176,8 +181,9 @@ def _more(run: Run, rows: analysis.Rows, taught: dict[str, analysis.Rows], right
         "points": {m: cloud.round(4).tolist() for m, cloud in flat.items()},
         **_axes("first component", "second component", f"L2-normalised features of {len(some)} rows, projected by PCA."),
     }
-    pulls = analysis.gradient_pull(run.model, _batches(run, "valid"), run.task)
-    found["gradient_of_every_encoder"] = {m: {"norm": pull.norm, "cosine with its own loss": pull.agreement} for m, pull in pulls.items()}
+    if not run.method.own_heads:
+        pulls = analysis.gradient_pull(run.model, _batches(run, "valid"), run.task)
+        found["gradient_of_every_encoder"] = {m: {"norm": pull.norm, "cosine with its own loss": pull.agreement} for m, pull in pulls.items()}
     if run.method.head_scale(run.model) is not None:
         weighed = analysis.reweighed(_collected(run, "valid"), rows, run.task)
         found["calibrated_heads"] = {**{f"weight of {m}": w for m, w in weighed.weights.items()}, "fused before": weighed.before, "fused after": weighed.after}

@@ -72,6 +72,7 @@ class Method(nn.Module):
         needs_rows: it passes over whole splits (``TrainState.train_rows``).
         cost: of a training step.
         search: the arguments that ``g2d tune`` searches by default, and their ranges.
+        own_heads: its prediction does not pass through the model's fusion.
         trains: False where training consists of the teachers alone.
         notices: sentences for the user that are not errors, by what they are about, oldest first.
     """
@@ -79,6 +80,7 @@ class Method(nn.Module):
     tasks: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
     needs_teachers: ClassVar[bool] = False
     needs_rows: ClassVar[bool] = False
+    own_heads: ClassVar[bool] = False
     trains: ClassVar[bool] = True
     cost: ClassVar[Cost] = Cost()
     search: ClassVar[Mapping[str, Space]] = spaces()

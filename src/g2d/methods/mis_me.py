@@ -41,6 +41,7 @@ class MISME(Method):
     """
 
     tasks = frozenset({"regression"})
+    own_heads = True
     cost = Cost(flops=1.04)
     search = spaces(gamma=Log(0.1, 10))
 

@@ -44,6 +44,7 @@ class MLA(Method):
     cost = Cost(updates="k")
     search = spaces(projection=Choice((True, False)))
     tasks = frozenset({"classification"})
+    own_heads = True
     projector: Tensor
 
     def __init__(

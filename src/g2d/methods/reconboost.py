@@ -45,6 +45,7 @@ class ReconBoost(Method):
     cost = Cost(flops=1.02, besides="in the first phase of a stage one encoder alone has a backward pass")
     search = spaces(alpha=Log(0.05, 2))
     tasks = frozenset({"classification"})
+    own_heads = True
 
     def __init__(
         self,
