@@ -1,0 +1,7 @@
+"""Prepared stores: a folder of memory-mapped arrays that says where its values come from."""
+
+from __future__ import annotations
+
+from g2d.data.store.plan import Decoded, Plan, Sample, Signal, Skip, Unreadable, name_hash, places
+
+__all__ = ["Decoded", "Plan", "Sample", "Signal", "Skip", "Unreadable", "name_hash", "places"]

@@ -1,0 +1,160 @@
+"""What a reader finds in a folder of raw files: the samples, how one of them is decoded, and who stands in which split.
+
+A reader writes a :class:`Plan` and nothing else; that preparation is parallel, resumable and honest about what it skips is the
+business of :mod:`g2d.data.store.preparing`, the same for every data set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+Kind = Literal["audio", "image", "video", "sequence", "table", "text"]
+Reason = Literal[
+    "missing-file", "lfs-pointer", "undecodable", "no-audio", "zero-length", "too-few-frames", "non-finite", "duplicate", "no-agreed-label", "known-bad"
+]
+REASONS: tuple[str, ...] = get_args(Reason)
+"""Why a sample can be skipped. There are no others: silence is a defect."""
+UNUSED, TRAIN, VALID, TEST = -1, 0, 1, 2
+"""Places in a split."""
+
+
+class Unreadable(Exception):
+    """A sample cannot be used; it is skipped and reported.
+
+    Args:
+        reason: one of :data:`REASONS`. detail: what was found, for the summary.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(reason, detail)  # both, so that it survives the way back from a worker process
+        self.reason, self.detail = reason, detail
+
+
+@dataclass(frozen=True)
+class Signal:
+    """How a modality is stored.
+
+    Args:
+        kind: what it is; text is UTF-8 bytes, padded with zeros.
+        dtype, shape: of one row, as NumPy names them: compact raw values (int16 sound, uint8 pixels, float16 or float32 features).
+        view: the steps from stored values to a model's input that hold where a recipe says nothing (:mod:`g2d.data.views`).
+        facts: what a reader of the store must know: ``{"rate": 16000}``, ``{"columns": [...]}``.
+        masked: rows are padded sequences; a mask ``(steps,)`` says which of the first axis are real.
+    """
+
+    kind: Kind
+    dtype: str
+    shape: tuple[int, ...]
+    view: tuple[Mapping[str, Any], ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    masked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One row to be.
+
+    Args:
+        id: unique in the data set; samples are sorted by it, bytewise.
+        target: class number, value, or values in the original unit.
+        group: speaker, actor, station: rows of one group never stand on two sides of a split that calls itself disjoint.
+        files: the raw files it is made of, relative to the source folder; their bytes enter the content hash.
+        facts: what decoding needs besides (a start, a sentence); written to ``samples.jsonl``.
+    """
+
+    id: str
+    target: int | float | tuple[float, ...]
+    group: str
+    files: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A sample that is left out, and why."""
+
+    id: str
+    reason: Reason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The values of one row.
+
+    Args:
+        values: per modality an array of the signal's shape and type; None where the row lacks the modality.
+        masks: per masked modality a ``(steps,)`` bool array.
+        warnings: what a user should know about this sample, which is kept.
+    """
+
+    values: Mapping[str, NDArray[Any] | None]
+    masks: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+Decode = Callable[[Path, Sample], Decoded]
+"""From the source folder and a sample to its values, in a worker process: a function of a module, or a frozen dataclass with
+``__call__`` that holds options. Raises :class:`Unreadable` for what must be skipped."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that preparation needs to know.
+
+    Args:
+        name: of the data set.
+        task: ``{"kind": "classification", "classes": [...]}``, or ``{"kind": "regression", "outputs": 1, "scale": "train"}`` with the
+            scale ``"train"`` (0 and 1 are the least and greatest training value) or ``[low, high]``; optional keys ``log`` (the scale
+            holds the logarithm), ``clip`` (``[0.01, 0.99]``: bounds of the scaled target), ``output`` (``"sigmoid"`` or ``"identity"``).
+        signals: per modality, in the order in which the data set names them.
+        samples: sorted by id.
+        decode: of one sample.
+        protocols: per name an ``(N,)`` int8 of places (-1 unused, 0 train, 1 valid, 2 test) in the order of the samples; the first is
+            the default.
+        skipped: samples that the plan already leaves out (they are not among ``samples``).
+        parameters: what changes the stored values; belongs to the content hash.
+        report: what the reader counted or noticed; recorded in ``dataset.json``, no part of the hash. ``warnings``: sentences that are shown.
+        missing: modalities of which no file at all was found.
+        chunk: samples that a worker takes at a time.
+    """
+
+    name: str
+    task: Mapping[str, Any]
+    signals: Mapping[str, Signal]
+    samples: Sequence[Sample]
+    decode: Decode
+    protocols: Mapping[str, NDArray[np.int8]]
+    skipped: Sequence[Skip] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    report: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    chunk: int = 16
+
+    @property
+    def expected(self) -> int:
+        """Samples that the data set should have: those planned and those already left out."""
+        return len(self.samples) + len(self.skipped)
+
+
+def name_hash(text: str) -> int:
+    """A number that every machine derives from a name alone: the first 32 bits of its SHA-256.
+
+    Example:
+        >>> name_hash("1001_DFA_ANG_XX")
+        2222258598
+    """
+    return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
+
+
+def places(samples: Sequence[Sample], rule: Callable[[Sample], int]) -> NDArray[np.int8]:
+    """A split from a rule that looks at one sample at a time."""
+    return np.fromiter((rule(sample) for sample in samples), np.int8, len(samples))
