@@ -26,10 +26,12 @@ class Sequence:
     Args:
         values: ``(B, T, ...)``, zero where padded.
         mask: ``(B, T)`` bool, True where real.
+        symbols: how many different token ids there are, where ``values`` holds those; None for vectors.
     """
 
     values: Tensor
     mask: Tensor
+    symbols: int | None = None
 
     def __len__(self) -> int:
         return len(self.values)

@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,9 +18,25 @@ from torch import Tensor
 from g2d.data.views import View
 from g2d.errors import ArgumentError, DataError
 from g2d.task import Task
-from g2d.types import Batch, Inputs
+from g2d.types import Batch, Input, Inputs, Sequence
 
 SPLITS = ("train", "valid", "test")
+
+
+MASK = ".mask"
+"""What follows a modality's name where its mask is stored or read."""
+
+
+class Values(Protocol):
+    """Stored values of a modality: a NumPy array, or one on disk of which rows are read when they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def ndim(self) -> int: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    def __getitem__(self, rows: Any, /) -> NDArray[Any]: ...
 
 
 class Source:
@@ -36,6 +52,9 @@ class Source:
         protocol: its name.
         views: per modality, what the model sees.
         facts: parameters that belong to the content hash, and to every result.
+        masks: of the modalities whose rows are padded sequences, ``(N, steps)`` bool: which steps are real.
+        present: ``(N,)`` bool of the modalities that some rows lack.
+        content_hash: of values that are already signed; None computes it.
     """
 
     def __init__(
@@ -43,16 +62,21 @@ class Source:
         *,
         name: str,
         task: Task,
-        arrays: Mapping[str, NDArray[Any]],
+        arrays: Mapping[str, Values],
         target: NDArray[Any],
         group: NDArray[Any],
         split: NDArray[np.int8],
         protocol: str,
         views: Mapping[str, View],
         facts: Mapping[str, Any],
+        masks: Mapping[str, Values] | None = None,
+        present: Mapping[str, NDArray[np.bool_]] | None = None,
+        content_hash: str | None = None,
     ) -> None:
         self.name, self.task, self.protocol, self.facts = name, task, protocol, dict(facts)
         self.arrays, self.target, self.group, self.split, self.views = dict(arrays), target, group, split, dict(views)
+        self.masks, self.present = dict(masks or {}), dict(present or {})
+        self.signed, self._content_hash = content_hash is not None, content_hash
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -70,7 +94,11 @@ class Source:
     @property
     def content_hash(self) -> str:
         """Covers the parameters and every byte of the stored values."""
-        return _digest({"name": self.name, "facts": self.facts}, *self.arrays.values(), self.target)
+        if self._content_hash is None:
+            rows = slice(None)
+            stored = [values[rows] for values in (*self.arrays.values(), *self.masks.values(), *self.present.values())]
+            self._content_hash = _digest({"name": self.name, "facts": self.facts}, *stored, self.target)
+        return self._content_hash
 
     @property
     def protocol_hash(self) -> str:
@@ -91,13 +119,20 @@ class Source:
     def gather(self, indices: NDArray[np.int64] | Tensor) -> Batch:
         """Stored values of some rows, as they are."""
         index = np.asarray(indices)
-        inputs = {m: torch.from_numpy(np.ascontiguousarray(values[index])) for m, values in self.arrays.items()}
-        return Batch(inputs, torch.from_numpy(self.target[index]), torch.from_numpy(index.astype(np.int64)))
+        inputs = {m: self.stored(m, index) for m in self.arrays}
+        present = {m: torch.from_numpy(there[index]) for m, there in self.present.items()}
+        return Batch(inputs, torch.from_numpy(self.target[index]), torch.from_numpy(index.astype(np.int64)), present or None)
+
+    def stored(self, modality: str, index: NDArray[np.int64]) -> Input:
+        """Stored values of a modality: a tensor, or a padded sequence with its mask."""
+        values = torch.from_numpy(np.ascontiguousarray(self.arrays[modality][index]))
+        mask = self.masks.get(modality)
+        return values if mask is None else Sequence(values, torch.from_numpy(np.ascontiguousarray(mask[index])))
 
     def view(self, batch: Batch, *, seed: int, epoch: int, train: bool) -> Batch:
         """What the model sees of a gathered batch, on the batch's device."""
         assert batch.index is not None
-        inputs: Inputs = {m: self.views[m](_tensor(values), seed=seed, epoch=epoch, index=batch.index, train=train) for m, values in batch.inputs.items()}
+        inputs: Inputs = {m: self.views[m](values, seed=seed, epoch=epoch, index=batch.index, train=train) for m, values in batch.inputs.items()}
         return Batch(inputs, batch.target, batch.index, batch.present)
 
     def only(self, modalities: tuple[str, ...]) -> Source:
@@ -112,7 +147,14 @@ class Source:
             protocol=self.protocol,
             views={m: self.views[m] for m in modalities},
             facts=self.facts,
+            masks={m: mask for m, mask in self.masks.items() if m in modalities},
+            present={m: there for m, there in self.present.items() if m in modalities},
+            content_hash=self._only_hash(modalities),
         )
+
+    def _only_hash(self, modalities: tuple[str, ...]) -> str | None:
+        """A part of signed values needs no second look at them."""
+        return _digest({"of": self.content_hash, "modalities": list(modalities)}) if self.signed else None
 
     def describe(self) -> dict[str, Any]:
         """What every result says about its data."""
@@ -138,7 +180,11 @@ class Source:
         """
         path = Path(path)
         given = _read_arrays(path, self.modalities)
-        inputs = {m: torch.from_numpy(_stored(m, given.get(m), self.arrays[m], path)) for m in self.modalities}
+        inputs: dict[str, Input] = {m: torch.from_numpy(_stored(m, given.get(m), self.arrays[m], path)) for m in self.modalities}
+        for m, known in self.masks.items():
+            values = inputs[m]
+            assert isinstance(values, Tensor)
+            inputs[m] = Sequence(values, torch.from_numpy(_mask(m, given.get(m + MASK), known, values, path)))
         counts = {m: len(values) for m, values in inputs.items()} | ({"id": given["id"].size} if "id" in given else {})
         if len(set(counts.values())) > 1:
             raise DataError(f"arrays in {path} must have the same number of rows, found {', '.join(f'{n} of {name}' for name, n in counts.items())}.")
@@ -152,12 +198,8 @@ class Source:
     def write_rows(self, path: str | Path, indices: NDArray[np.int64]) -> None:
         """Stored values of some rows as a file that :meth:`read_rows` reads."""
         arrays: dict[str, Any] = {m: values[indices] for m, values in self.arrays.items()}
+        arrays |= {m + MASK: mask[indices] for m, mask in self.masks.items()}
         np.savez(path, id=indices.astype(str), **arrays)
-
-
-def _tensor(values: object) -> Tensor:
-    assert isinstance(values, Tensor)
-    return values
 
 
 def _read_arrays(path: Path, modalities: tuple[str, ...]) -> dict[str, NDArray[Any]]:
@@ -170,7 +212,17 @@ def _read_arrays(path: Path, modalities: tuple[str, ...]) -> dict[str, NDArray[A
         raise DataError(f"{path} must be an .npz file of plain arrays, one per modality ({', '.join(modalities)}), found: {reason}.") from error
 
 
-def _stored(m: str, given: NDArray[Any] | None, known: NDArray[Any], path: Path) -> NDArray[Any]:
+def _mask(m: str, given: NDArray[Any] | None, known: Values, values: Tensor, path: Path) -> NDArray[np.bool_]:
+    """Which steps are real; without one, all of them."""
+    shape = (len(values), *known.shape[1:])
+    if given is None:
+        return np.ones(shape, np.bool_)
+    if given.shape != shape or given.dtype != np.bool_:
+        raise DataError(f"{m + MASK!r} in {path} must be bool {shape}, found {given.dtype} {given.shape}.")
+    return given
+
+
+def _stored(m: str, given: NDArray[Any] | None, known: Values, path: Path) -> NDArray[Any]:
     """New values of a modality in the type and shape in which the known ones are stored."""
     if given is None:
         raise DataError(f"{path} must hold an array for every modality, found none for {m!r}.")

@@ -24,7 +24,7 @@ class View(Protocol):
     def deterministic(self) -> bool:
         """A training row looks the same in every epoch."""
 
-    def __call__(self, values: Tensor, *, seed: int, epoch: int, index: Tensor, train: bool) -> Input: ...
+    def __call__(self, values: Any, *, seed: int, epoch: int, index: Tensor, train: bool) -> Input: ...
 
     def config(self) -> dict[str, Any]:
         """What determines the view, as plain values: part of the hash by which teachers are reused."""

@@ -28,7 +28,7 @@ ENCODERS: dict[str, Callable[..., nn.Module]] = {
 }
 HUGGING_FACE = "hf:"
 
-_READ_FROM_DATA = frozenset({"channels", "features"})
+_READ_FROM_DATA = frozenset({"channels", "features", "vocabulary"})
 
 
 def build_encoder(name: str, example: Input, **options: Any) -> nn.Module:
@@ -47,7 +47,7 @@ def build_encoder(name: str, example: Input, **options: Any) -> nn.Module:
     if name not in ENCODERS:
         near = get_close_matches(name, ENCODERS, n=1)
         raise ArgumentError(f"encoder must be one of {', '.join(ENCODERS)} or hf:<name>, found {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
-    return ENCODERS[name](**_read(name, example), **options)
+    return ENCODERS[name](**_read(name, example) | options)
 
 
 def encoder_options(name: str) -> dict[str, inspect.Parameter]:
@@ -66,7 +66,7 @@ def _read(name: str, example: Input) -> dict[str, int]:
         return {"channels": values.shape[1]}
     if "vocabulary" in accepted:
         if not values.is_floating_point():
-            return {}
+            return {} if not isinstance(example, Sequence) or example.symbols is None else {"vocabulary": example.symbols}
         if values.ndim != 3:
             raise ArgumentError(f"inputs of the encoder {name!r} must be (rows, steps, features) or token ids (rows, steps), found {tuple(values.shape)}.")
         return {"features": values.shape[2]}

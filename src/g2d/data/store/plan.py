@@ -25,7 +25,7 @@ UNUSED, TRAIN, VALID, TEST = -1, 0, 1, 2
 """Places in a split."""
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     """A sample cannot be used; it is skipped and reported.
 
     Args:
@@ -102,7 +102,7 @@ class Decoded:
 
 Decode = Callable[[Path, Sample], Decoded]
 """From the source folder and a sample to its values, in a worker process: a function of a module, or a frozen dataclass with
-``__call__`` that holds options. Raises :class:`Unreadable` for what must be skipped."""
+``__call__`` that holds options. Raises :class:`UnreadableError` for what must be skipped."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,7 @@ class Plan:
         parameters: what changes the stored values; belongs to the content hash.
         report: what the reader counted or noticed; recorded in ``dataset.json``, no part of the hash. ``warnings``: sentences that are shown.
         missing: modalities of which no file at all was found.
+        official: how many samples the whole data set has, where that is known.
         chunk: samples that a worker takes at a time.
     """
 
@@ -137,12 +138,13 @@ class Plan:
     report: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    official: int = 0
     chunk: int = 16
 
     @property
     def expected(self) -> int:
-        """Samples that the data set should have: those planned and those already left out."""
-        return len(self.samples) + len(self.skipped)
+        """Samples that the data set should have: those of its authors' count, or all of which something was found."""
+        return max(self.official, len(self.samples) + len(self.skipped))
 
 
 def name_hash(text: str) -> int:

@@ -1,0 +1,177 @@
+"""The last step of a preparation: keep what could be read, learn what each protocol's training rows teach, and sign."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from g2d.data.source import MASK
+from g2d.data.source import SPLITS as NAMES
+from g2d.data.steps import Chain, read_chain
+from g2d.data.store.arrays import StoredArray, blocks, copy_rows, sha256
+from g2d.data.store.facts import DATASET, SAMPLES, SCHEMA, SPLITS, protocol_file, read_facts
+from g2d.data.store.fitting import fit_chain
+from g2d.data.store.journal import Journal
+from g2d.data.store.plan import Plan, Skip
+from g2d.data.store.scaling import fit_target
+from g2d.data.store.working import PRESENT
+from g2d.types import Input, Sequence
+
+WARNINGS_KEPT = 100
+"""Sentences about single samples that dataset.json holds; the number of all is there too."""
+
+
+def write_store(plan: Plan, journal: Journal, work: Path, out: Path, *, plan_hash: str, skipped: list[Skip]) -> dict[str, Any]:
+    """Everything that a store holds, ``dataset.json`` last. Killed in between, it starts over from the decoded arrays, which stay."""
+    kept = journal.kept()
+    arrays = _place_arrays(plan, kept, work, out)
+    target, group = _labels(plan, kept)
+    np.save(out / "target.npy", target)
+    np.save(out / "group.npy", group)
+    content = _content_hash(plan, kept, journal, target)
+    _write_samples(plan, kept, journal, out / SAMPLES)
+    facts: dict[str, Any] = {
+        "schema": SCHEMA,
+        "name": plan.name,
+        "task": dict(plan.task),
+        "modalities": {m: asdict(signal) for m, signal in plan.signals.items()},
+        "rows": len(kept),
+        "expected": plan.expected,
+        "partial": len(kept) < plan.expected,
+        "skipped": [asdict(skip) for skip in skipped],
+        "warnings": [*plan.warnings, *_warnings(plan, journal)],
+        "parameters": dict(plan.parameters),
+        "report": dict(plan.report),
+        "plan_hash": plan_hash,
+        "content_hash": content,
+    }
+    facts["protocols"] = {name: _protocol(name, place[kept], group, target, plan, out) for name, place in plan.protocols.items()}
+    own = [file for p in facts["protocols"].values() for file in (p["file"], p["views"])]
+    facts["files"] = {name: sha256(out / name) for name in [*arrays, "target.npy", "group.npy", SAMPLES, *own]}
+    aside = out / f".{DATASET}.new"
+    aside.write_text(json.dumps(facts, indent=1, default=list), encoding="utf-8")
+    aside.replace(out / DATASET)
+    return read_facts(out)
+
+
+def _place_arrays(plan: Plan, kept: NDArray[np.int64], work: Path, out: Path) -> list[str]:
+    """The arrays of the kept rows; the decoded ones stay in place until the store is signed."""
+    names = [f"{m}.npy" for m in plan.signals] + [f"{m}{MASK}.npy" for m, signal in plan.signals.items() if signal.masked]
+    present = np.load(work / f"{PRESENT}.npy", mmap_mode="r", allow_pickle=False)
+    if not present[kept].all():
+        names.append(f"{PRESENT}.npy")
+    for name in names:
+        aside = out / f".{name}.new"
+        aside.unlink(missing_ok=True)
+        if len(kept) == len(plan.samples):
+            _link(work / name, aside)
+        else:
+            copy_rows(work / name, aside.with_suffix(".npy"), kept)
+            aside = aside.with_suffix(".npy")
+        os.replace(aside, out / name)
+    return names
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links
+        shutil.copyfile(source, target)
+
+
+def _labels(plan: Plan, kept: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Targets as they are, ``(N,)`` int64 or ``(N, C)`` float64, and groups as numbers in order of their names."""
+    classes = "classes" in plan.task
+    outputs = plan.task.get("outputs", 1)
+    target = np.zeros(len(kept), np.int64) if classes else np.zeros((len(kept), outputs), np.float64)
+    numbers: dict[str, int] = {}
+    group = np.zeros(len(kept), np.int64)
+    for row, place in enumerate(kept.tolist()):
+        sample = plan.samples[place]
+        target[row] = sample.target
+        # A row that is its own group needs no entry: a million of them would not be small.
+        group[row] = -1 if sample.group == sample.id else numbers.setdefault(sample.group, len(numbers))
+    order = np.zeros(len(numbers) + 1, np.int64)
+    for number, name in enumerate(sorted(numbers, key=str.encode)):
+        order[numbers[name]] = number
+    alone = group < 0
+    return target, np.where(alone, len(numbers) + np.cumsum(alone) - 1, order[group])
+
+
+def _content_hash(plan: Plan, kept: NDArray[np.int64], journal: Journal, target: NDArray[Any]) -> str:
+    """Over the parameters and, in an order that does not depend on where rows stand, every id, target and digest of the raw bytes."""
+    rows = np.zeros((len(kept), 32), np.uint8)
+    for row, place in enumerate(kept.tolist()):
+        said = plan.samples[place].id.encode() + b"\0" + target[row].tobytes() + journal.digest[place].tobytes()
+        rows[row] = np.frombuffer(hashlib.sha256(said).digest(), np.uint8)
+    order = np.argsort(rows.view(">u8")[:, 0], kind="stable")
+    head = {"name": plan.name, "task": plan.task, "parameters": plan.parameters, "signals": {m: [s.dtype, s.shape, s.facts] for m, s in plan.signals.items()}}
+    digest = hashlib.sha256(json.dumps(head, sort_keys=True, default=list).encode())
+    for block in blocks(order, 4096):
+        digest.update(rows[block].data)
+    return digest.hexdigest()
+
+
+def _write_samples(plan: Plan, kept: NDArray[np.int64], journal: Journal, path: Path) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for place in kept.tolist():
+            sample = plan.samples[place]
+            line = {"id": sample.id, "group": sample.group, "files": list(sample.files), "sha256": journal.digest[place].tobytes().hex(), **sample.facts}
+            file.write(json.dumps(line, ensure_ascii=False, default=list) + "\n")
+
+
+def _warnings(plan: Plan, journal: Journal) -> list[str]:
+    sentences = [f"{plan.samples[place].id}: {sentence}" for place in sorted(journal.warnings) for sentence in journal.warnings[place]]
+    more = [f"and {len(sentences) - WARNINGS_KEPT} more about single samples"] if len(sentences) > WARNINGS_KEPT else []
+    return sentences[:WARNINGS_KEPT] + more
+
+
+def _protocol(name: str, place: NDArray[np.int8], group: NDArray[np.int64], target: NDArray[Any], plan: Plan, out: Path) -> dict[str, Any]:
+    """Write a split and what is learnt on its training rows; tell its numbers."""
+    folder = out / SPLITS
+    folder.mkdir(exist_ok=True)
+    file = protocol_file(name)
+    np.save(folder / f"{file}.npy", place)
+    fitted = {m: chain.config()["steps"] for m, chain in _views(plan, np.flatnonzero(place == 0), out)}
+    (folder / f"{file}.json").write_text(json.dumps(fitted), encoding="utf-8")
+    return {
+        "file": f"{SPLITS}/{file}.npy",
+        "views": f"{SPLITS}/{file}.json",
+        "hash": hashlib.sha256(name.encode() + place.tobytes()).hexdigest(),
+        "rows": {split: int((place == number).sum()) for number, split in enumerate(NAMES)},
+        "unused": int((place < 0).sum()),
+        "groups_on_two_sides": shared_groups(place, group),
+        "target": fit_target(plan.task, target[place == 0]),
+    }
+
+
+def _views(plan: Plan, train: NDArray[np.int64], out: Path) -> Iterator[tuple[str, Chain]]:
+    """The store's own views, fitted on the training rows."""
+    there = StoredArray(out / f"{PRESENT}.npy") if (out / f"{PRESENT}.npy").is_file() else None
+    for number, (m, signal) in enumerate(plan.signals.items()):
+        values = StoredArray(out / f"{m}.npy")
+        mask = StoredArray(out / f"{m}{MASK}.npy") if signal.masked else None
+
+        def stored(rows: NDArray[np.int64], values: StoredArray = values, mask: StoredArray | None = mask) -> Input:
+            tensor = torch.from_numpy(values[rows])
+            return tensor if mask is None else Sequence(tensor, torch.from_numpy(mask[rows]))
+
+        present = None if there is None else there[:, number]
+        yield m, fit_chain(read_chain(m, signal.view), signal, train, stored, present)
+
+
+def shared_groups(place: NDArray[np.int8], group: NDArray[np.int64]) -> int:
+    """How many groups stand in more than one split."""
+    seen = Counter(int(g) for number in range(3) for g in np.unique(group[place == number]))
+    return sum(times > 1 for times in seen.values())

@@ -1,0 +1,97 @@
+"""What is already decoded: a line per chunk, so that a preparation that was killed goes on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2d.data.store.plan import REASONS, Plan, Skip
+from g2d.data.store.working import Done
+
+KEPT, OPEN = 0, 255
+"""States of a sample; numbers between them are places in REASONS, plus one."""
+
+
+class Journal:
+    """The states of all samples, in a few bytes each.
+
+    Args:
+        path: of the file. samples: how many there are. chunk: how many a line covers.
+    """
+
+    def __init__(self, path: Path, samples: int, chunk: int) -> None:
+        self.path, self.chunk = path, chunk
+        self.state: NDArray[np.uint8] = np.full(samples, OPEN, np.uint8)
+        self.digest: NDArray[np.uint8] = np.zeros((samples, 32), np.uint8)
+        self.details: dict[int, str] = {}
+        self.warnings: dict[int, list[str]] = {}
+        if path.exists():
+            self._read()
+
+    def open_chunks(self) -> NDArray[np.int64]:
+        """Numbers of the chunks that are still to be decoded."""
+        return np.flatnonzero(self.state[:: self.chunk] == OPEN)
+
+    def add(self, number: int, done: Done) -> None:
+        """A chunk is decoded and its values are written."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps([number, done.digests, done.skipped, done.warnings]) + "\n")
+        self._take(number, done)
+
+    def kept(self) -> NDArray[np.int64]:
+        """Places of the samples that stay."""
+        return np.flatnonzero(self.state == KEPT)
+
+    def skips(self, plan: Plan) -> list[Skip]:
+        """Those that do not, by the plan or by decoding, in order of their ids."""
+        found = [Skip(plan.samples[int(i)].id, _reason(self.state[i]), self.details.get(int(i), "")) for i in np.flatnonzero(self.state != KEPT)]
+        return sorted([*plan.skipped, *found], key=lambda skip: skip.id.encode())
+
+    def _take(self, number: int, done: Done) -> None:
+        first = number * self.chunk
+        for i, digest in enumerate(done.digests):
+            reason = done.skipped.get(i)
+            self.state[first + i] = KEPT if reason is None else 1 + REASONS.index(reason[0])
+            self.digest[first + i] = np.frombuffer(bytes.fromhex(digest or "00" * 32), np.uint8)
+        self.details |= {first + i: detail for i, (_, detail) in done.skipped.items()}
+        self.warnings |= {first + i: sentences for i, sentences in done.warnings.items()}
+
+    def _read(self) -> None:
+        """Lines of a run before; one that a kill cut off is forgotten, and its chunk decoded again."""
+        whole = 0
+        with self.path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                number, digests, skipped, warnings = json.loads(line)
+                self._take(number, Done(digests, {int(i): tuple(r) for i, r in skipped.items()}, {int(i): s for i, s in warnings.items()}))
+                whole += len(line)
+        with self.path.open("r+b") as file:
+            file.truncate(whole)
+
+
+def plan_hash(plan: Plan) -> str:
+    """Covers everything that determines a store but for the bytes of the raw files."""
+    digest = hashlib.sha256()
+
+    def add(value: Any) -> None:
+        digest.update(json.dumps(value, sort_keys=True, default=list).encode() + b"\n")
+
+    add([plan.name, plan.task, plan.parameters, plan.chunk, {m: asdict(signal) for m, signal in plan.signals.items()}])
+    for sample in plan.samples:
+        add([sample.id, sample.target, sample.group, sample.files])
+    for skip in plan.skipped:
+        add([skip.id, skip.reason])
+    for name, place in plan.protocols.items():
+        digest.update(name.encode() + place.tobytes())
+    return digest.hexdigest()
+
+
+def _reason(state: np.uint8) -> Any:
+    return REASONS[int(state) - 1]

@@ -1,0 +1,201 @@
+"""From a plan to a store: decode in parallel, remember what is done, leave nothing out in silence.
+
+The folder holds ``.preparing/`` until the store is whole; ``dataset.json`` is written last, so a folder with one is a store.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from g2d.data.source import MASK
+from g2d.data.store.arrays import create
+from g2d.data.store.facts import DATASET, read_facts
+from g2d.data.store.finishing import write_store
+from g2d.data.store.journal import Journal, plan_hash
+from g2d.data.store.plan import Plan, Skip
+from g2d.data.store.working import PRESENT, Chunk, Job, decode_all
+from g2d.errors import DataError
+
+WORK, PLAN, JOURNAL = ".preparing", "plan.json", "journal.jsonl"
+LEAST = 0.9
+"""Share of the expected samples that must be kept."""
+Watch = Callable[[int, int], None]
+"""Told how many samples are done, of how many."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a preparation ends with.
+
+    Args:
+        out: the store. facts: its ``dataset.json``. decoded: samples that were decoded now, the others stood from before.
+    """
+
+    out: Path
+    facts: dict[str, Any]
+    decoded: int
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        facts = self.facts
+        rows, skipped = facts["rows"], facts["skipped"]
+        again = "" if self.decoded else " (it stood already)"
+        yield f"{facts['name']}: {rows} of {facts['expected']} samples prepared in {self.out}{again}"
+        yield from skip_lines([Skip(**skip) for skip in skipped])
+        for sentence in facts["warnings"]:
+            yield f"warning: {sentence}"
+        for name, protocol in facts["protocols"].items():
+            yield f"protocol {name}: " + " / ".join(f"{count} {split}" for split, count in protocol["rows"].items())
+        yield f"content hash {facts['content_hash']}"
+
+
+def skip_lines(skipped: list[Skip], shown: int = 10) -> Iterator[str]:
+    """How many were skipped, by reason, with the first names of each."""
+    if not skipped:
+        return
+    yield f"{len(skipped)} skipped:"
+    for reason, count in sorted(Counter(skip.reason for skip in skipped).items()):
+        names = [f"{skip.id} ({skip.detail})" if skip.detail else skip.id for skip in skipped if skip.reason == reason]
+        more = f", and {count - shown} more (dataset.json names all)" if count > shown else ""
+        yield f"  {reason} {count}: {', '.join(names[:shown])}{more}"
+
+
+def prepare(plan: Plan, source: Path, out: Path, *, workers: int = 1, allow_partial: bool = False, watch: Watch | None = None) -> Summary:
+    """Write a store, or go on writing one where a killed process stopped.
+
+    Args:
+        plan: of a reader. source: the folder that it looked at. out: the folder of the store.
+        workers: processes that decode; 1 decodes in this one.
+        allow_partial: accept a store with less than 90 % of the expected samples, or without a modality.
+
+    Raises:
+        DataError: too little could be kept (what was decoded stays, so that the same command with ``allow_partial`` ends soon), the folder
+            holds something else, or another process is at work there.
+    """
+    if not plan.samples:
+        raise DataError(f"{source} must hold samples of {plan.name}, found none." + "".join(f"\n{line}" for line in skip_lines(list(plan.skipped))))
+    _refuse(plan, list(plan.skipped), allow_partial)
+    digest = plan_hash(plan)
+    if (out / DATASET).is_file():
+        facts = read_facts(out)
+        if facts["plan_hash"] != digest:
+            raise DataError(f"{out} must be a new folder, found a store of {facts['name']} made from other files or with other options. Give another --out.")
+        return Summary(out, facts, 0)
+    work = _begin(plan, digest, out)
+    with _alone(work):
+        journal = Journal(work / JOURNAL, len(plan.samples), plan.chunk)
+        decoded = _decode(plan, source, work, journal, workers, watch)
+        skipped = journal.skips(plan)
+        _refuse(plan, skipped, allow_partial)
+        absent = _absent(plan, work, journal)
+        if absent and not allow_partial:
+            raise DataError(_partial(f"no sample has {' or '.join(absent)}", plan, []))
+        facts = write_store(plan, journal, work, out, plan_hash=digest, skipped=skipped)
+    shutil.rmtree(work)
+    return Summary(out, facts, decoded)
+
+
+def _begin(plan: Plan, digest: str, out: Path) -> Path:
+    """The working folder, with its arrays; the one that stands if it belongs to the same plan."""
+    work = out / WORK
+    if out.is_dir() and not work.is_dir() and any(out.iterdir()):
+        raise DataError(f"{out} must be a new or empty folder, found other files in it. Give another --out.")
+    if (work / PLAN).is_file():
+        begun = json.loads((work / PLAN).read_text(encoding="utf-8"))
+        if begun["plan_hash"] != digest:
+            raise DataError(
+                f"{out} must be free or hold the same preparation, found one of {begun['name']} begun from other files or with other options. "
+                f"Go on with those, give another --out, or delete {work}."
+            )
+        return work
+    work.mkdir(parents=True, exist_ok=True)
+    (work / JOURNAL).unlink(missing_ok=True)
+    rows = len(plan.samples)
+    for m, signal in plan.signals.items():
+        create(work / f"{m}.npy", signal.dtype, (rows, *signal.shape))
+        if signal.masked:
+            create(work / f"{m}{MASK}.npy", "bool", (rows, signal.shape[0]))
+    create(work / f"{PRESENT}.npy", "bool", (rows, len(plan.signals)))
+    aside = work / f"{PLAN}.new"
+    aside.write_text(json.dumps({"name": plan.name, "plan_hash": digest}), encoding="utf-8")
+    aside.replace(work / PLAN)
+    return work
+
+
+def _decode(plan: Plan, source: Path, work: Path, journal: Journal, workers: int, watch: Watch | None) -> int:
+    numbers, total = journal.open_chunks(), len(plan.samples)
+
+    def chunks() -> Iterator[Chunk]:
+        for number in numbers.tolist():
+            first = number * plan.chunk
+            yield number, first, [plan.samples[i] for i in range(first, min(first + plan.chunk, total))]
+
+    size: dict[int, int] = {number: min(plan.chunk, total - number * plan.chunk) for number in (numbers[:1].tolist() + numbers[-1:].tolist())}
+    todo = sum(size.get(number, plan.chunk) for number in numbers.tolist())
+    done = total - todo
+    if watch:
+        watch(done, total)
+    for number, what in decode_all(Job(source, work, plan.signals, plan.decode), chunks(), min(workers, len(numbers))):
+        journal.add(number, what)
+        done += len(what.digests)
+        if watch:
+            watch(done, total)
+    return todo
+
+
+def _refuse(plan: Plan, skips: list[Skip], allow_partial: bool) -> None:
+    """Too little to be called the data set: said before the work where it is known, else after it."""
+    kept = len(plan.samples) + len(plan.skipped) - len(skips)
+    if not kept:
+        raise DataError("\n".join([f"{plan.name} must have samples that can be read, found none.", *skip_lines(skips)]))
+    if allow_partial:
+        return
+    if plan.missing:
+        raise DataError(_partial(f"no file of {' and '.join(plan.missing)} was found", plan, []))
+    if kept < LEAST * plan.expected:
+        raise DataError(_partial(f"{kept} of {plan.expected} samples can be used", plan, skips))
+
+
+def _partial(what: str, plan: Plan, skips: list[Skip]) -> str:
+    rule = f"{plan.name} must be whole, or at least {LEAST:.0%} of it, found that {what}."
+    return "\n".join([rule, *skip_lines(skips), "Add the files, or give --allow-partial: it is recorded, and shown beside every result."])
+
+
+def _absent(plan: Plan, work: Path, journal: Journal) -> list[str]:
+    present = np.load(work / f"{PRESENT}.npy", mmap_mode="r", allow_pickle=False)
+    there = present[journal.kept()].any(0)
+    return [m for m, any_row in zip(plan.signals, there, strict=True) if not any_row]
+
+
+@contextmanager
+def _alone(work: Path) -> Iterator[None]:
+    """Two processes must not write one store. The system drops the lock of a process that is killed."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    with (work / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise DataError(f"{work.parent} must be prepared by one process, found another one at work there. Wait for it, or give another --out.") from None
+        yield
+
+
+def default_workers() -> int:
+    """One per core, up to eight."""
+    return min(os.cpu_count() or 1, 8)
