@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from g2d.cli import data as preparing
 from g2d.cli import diagnose as diagnosing
 from g2d.cli import report as reporting
 from g2d.cli import tune as tuning
@@ -139,6 +140,7 @@ def compare(
 app.command()(diagnosing.diagnose)
 app.command()(reporting.report)
 app.command()(tuning.tune)
+app.add_typer(preparing.app, name="data")
 
 
 @app.command("list")

@@ -24,7 +24,7 @@ class Commands(TyperGroup):
             typer.echo(f"Error: {error}", err=True)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
-            typer.echo("\nInterrupted. The same command goes on where the last complete epoch ended.", err=True)
+            typer.echo("\nInterrupted. The same command goes on from what is complete.", err=True)
             raise typer.Exit(130) from None
 
 

@@ -11,8 +11,11 @@ from pydantic import BaseModel
 from g2d.data.avdigits import AVDigitsOptions, open_avdigits
 from g2d.data.digits import DigitsOptions, open_digits
 from g2d.data.loader import Loader
+from g2d.data.prepared import opener, options_of
+from g2d.data.readers import READERS
 from g2d.data.soil import SoilOptions, open_soil
 from g2d.data.source import SPLITS, Source
+from g2d.data.store.opening import StoreOptions, open_store
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,18 @@ DATASETS: dict[str, DataSet] = {
         needs="the folder avdigits-raw, made from public files as docs/data/avdigits tells",
         licence="MNIST; FSDD CC BY-SA 4.0; Speech Commands CC BY 4.0",
     ),
+    "store": DataSet(
+        StoreOptions,
+        open_store,
+        about="any store that g2d data prepare wrote: your own data, or one of the sets below under another name",
+        needs="a folder with dataset.json; data.store names it",
+        licence="that of its data",
+    ),
+}
+DATASETS |= {
+    name: DataSet(options_of(name), opener(reader), reader.about, needs=reader.needs, licence=reader.licence)
+    for name, reader in READERS.items()
+    if not reader.own
 }
 
 __all__ = ["DATASETS", "SPLITS", "DataSet", "DigitsOptions", "Loader", "Source", "open_digits"]

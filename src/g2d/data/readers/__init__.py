@@ -2,8 +2,28 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
+from g2d.data.readers import grid_av, manifest
 from g2d.data.readers.base import Reader
+from g2d.errors import DataError
 
-READERS: dict[str, Reader] = {}
+READERS: dict[str, Reader] = {
+    "grid_av": grid_av.READER,
+    "manifest": manifest.READER,
+}
 
-__all__ = ["READERS", "Reader"]
+
+def find_reader(name: str) -> Reader:
+    """The reader of that name.
+
+    Raises:
+        DataError: there is none.
+    """
+    if name not in READERS:
+        near = get_close_matches(name, READERS, n=1)
+        raise DataError(f"a data set must be one of {', '.join(READERS)}, found {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+    return READERS[name]
+
+
+__all__ = ["READERS", "Reader", "find_reader"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -105,12 +106,10 @@ def _views(folder: Path, source: Source, known: Mapping[str, Signal], options: S
         raise DataError(f"{path} must hold the fitted views of the store, found damage: {error}. Prepare it again.") from error
     for m in source.modalities:
         given = options.views.get(m)
-        yield (
-            m,
-            own[m]
-            if given is None
-            else fit_chain(read_chain(m, given), known[m], source.rows("train"), lambda rows, m=m: source.stored(m, rows), source.present.get(m)),
-        )
+        if given is None:
+            yield m, own[m]
+        else:
+            yield m, fit_chain(read_chain(m, given), known[m], source.rows("train"), partial(source.stored, m), source.present.get(m))
 
 
 def _present(folder: Path, facts: Mapping[str, Any], chosen: tuple[str, ...]) -> dict[str, NDArray[np.bool_]]:

@@ -122,6 +122,7 @@ class Plan:
         skipped: samples that the plan already leaves out (they are not among ``samples``).
         parameters: what changes the stored values; belongs to the content hash.
         report: what the reader counted or noticed; recorded in ``dataset.json``, no part of the hash. ``warnings``: sentences that are shown.
+        told: what the reader inferred, in sentences that a user reads before the work begins.
         missing: modalities of which no file at all was found.
         official: how many samples the whole data set has, where that is known.
         chunk: samples that a worker takes at a time.
@@ -137,6 +138,7 @@ class Plan:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     report: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     official: int = 0
     chunk: int = 16

@@ -1,0 +1,253 @@
+"""Sound and pictures from files, through FFmpeg (PyAV) and Pillow: decoded to the end, or refused with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from math import gcd
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2d.data.store.plan import UnreadableError
+
+Pick = Callable[[int, float], Sequence[int]]
+"""From the number of decoded frames and the container's rate to the frames that are kept."""
+SILENCE = 1e-3
+"""Sound whose peak stays under this share of full scale is none."""
+RESAMPLER = "scipy.signal.resample_poly"
+
+
+def read_audio(path: Path, rate: int) -> NDArray[np.int16]:
+    """Mono sound ``(L,)`` at ``rate`` samples per second: the mean of the channels, resampled by a polyphase filter.
+
+    The length is ceil(n * rate / native).
+
+    Raises:
+        UnreadableError: ``missing-file``, ``lfs-pointer``, ``zero-length``, ``no-audio`` (no stream of sound), ``undecodable``.
+    """
+    samples, native = decode_audio(path)
+    return to_int16(resample(samples, native, rate))
+
+
+def decode_audio(path: Path) -> tuple[NDArray[np.float32], int]:
+    """Mono sound in [-1, 1] as the file holds it, and its rate."""
+    parts: list[NDArray[np.float32]] = []
+    with _opened(path) as container:
+        if not container.streams.audio:
+            raise UnreadableError("no-audio", "there is no stream of sound")
+        stream = container.streams.audio[0]
+        rate = int(stream.rate or 0)
+        for frame in container.decode(stream):
+            parts.append(_mono(frame))
+    if not parts or rate <= 0:
+        raise UnreadableError("zero-length", "it holds no sound")
+    return np.concatenate(parts), rate
+
+
+def resample(samples: NDArray[np.float32], native: int, rate: int) -> NDArray[np.float32]:
+    """``ceil(n * rate / native)`` samples.
+
+    Example:
+        >>> resample(np.zeros(36_409, np.float32), 16_000, 22_050).shape
+        (50177,)
+    """
+    if native == rate:
+        return samples
+    from scipy.signal import resample_poly
+
+    common = gcd(native, rate)
+    changed: NDArray[np.float32] = resample_poly(samples, rate // common, native // common).astype(np.float32)
+    return changed
+
+
+def to_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+    """From [-1, 1]: times 32768, rounded, cut at the ends."""
+    return np.rint(samples.astype(np.float64) * 32768).clip(-32768, 32767).astype(np.int16)
+
+
+def is_silent(samples: NDArray[np.int16]) -> bool:
+    """The peak stays under a thousandth of full scale."""
+    return not samples.size or int(np.abs(samples.astype(np.int32)).max()) < SILENCE * 32768
+
+
+def fit_length(samples: NDArray[np.int16], length: int, *, repeat: bool = False) -> NDArray[np.int16]:
+    """Exactly ``length`` samples: the end is cut off; what is short is repeated, or followed by silence.
+
+    Example:
+        >>> fit_length(np.array([1, 2, 3], np.int16), 7, repeat=True).tolist()
+        [1, 2, 3, 1, 2, 3, 1]
+    """
+    if repeat and len(samples):
+        return np.resize(samples, length)
+    fitted = np.zeros(length, np.int16)
+    fitted[: min(length, len(samples))] = samples[:length]
+    return fitted
+
+
+def spread(count: int) -> Pick:
+    """``count`` frames at floor((i + 0.5) n / count) of n; a short video repeats some.
+
+    Example:
+        >>> list(spread(3)(75, 25.0))
+        [12, 37, 62]
+    """
+    return lambda frames, rate: [int((2 * i + 1) * frames // (2 * count)) for i in range(count)]
+
+
+def legacy_frames(per_second: int) -> Pick:
+    """The rule of the paper's released code: with F = int(rate), step = int(F / k) and r = index mod F, keep r < step k with r mod step = 0.
+
+    Example:
+        >>> list(legacy_frames(2)(75, 29.97))
+        [0, 14, 29, 43, 58, 72]
+    """
+
+    def pick(frames: int, rate: float) -> list[int]:
+        whole = int(rate)
+        step = whole // per_second
+        if not step > 0 or whole >= 1000:
+            raise UnreadableError("undecodable", f"its frame rate reads {rate:g}, so that frames per second have no meaning")
+        return [c for c in range(frames) if c % whole < step * per_second and c % whole % step == 0]
+
+    return pick
+
+
+def read_frames(path: Path, pick: Pick, size: tuple[int, int], *, gray: bool = False, span: tuple[float, float] | None = None) -> NDArray[np.uint8]:
+    """Some frames of a video, ``(T, H, W, 3)`` or gray ``(T, H, W)``, resized bilinearly with antialias.
+
+    The file is decoded to its end first, to know how many frames there really are: containers lie.
+
+    Args:
+        pick: which frames. size: (H, W). gray: luminance only. span: only frames between two times in seconds count.
+
+    Raises:
+        UnreadableError: ``missing-file``, ``lfs-pointer``, ``zero-length``, ``undecodable``, ``too-few-frames`` (nothing to pick).
+    """
+    frames, rate = count_frames(path, span)
+    if not frames:
+        raise UnreadableError("too-few-frames", "no frame could be decoded")
+    wanted = list(pick(frames, rate))
+    if not wanted:
+        raise UnreadableError("too-few-frames", f"{frames} frames at {rate:g} per second")
+    pictures: dict[int, NDArray[np.uint8]] = {}
+    with _opened(path) as container:
+        for number, frame in enumerate(_within(container, span)):
+            if number in wanted:
+                pictures[number] = _resized(frame.to_image(), size, gray)
+            if number >= max(wanted):
+                break
+    return np.stack([pictures[number] for number in wanted])
+
+
+def count_frames(path: Path, span: tuple[float, float] | None = None) -> tuple[int, float]:
+    """How many frames decode, and the rate that the container states."""
+    with _opened(path) as container:
+        if not container.streams.video:
+            raise UnreadableError("too-few-frames", "there is no stream of pictures")
+        rate = container.streams.video[0].average_rate or container.streams.video[0].base_rate or Fraction(0)
+        return sum(1 for _ in _within(container, span)), float(rate)
+
+
+def read_image(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A picture as RGB, ``(H, W, 3)`` of the size asked for, bilinear with antialias; the aspect is not kept.
+
+    Raises:
+        UnreadableError: ``missing-file``, ``lfs-pointer``, ``zero-length``, ``undecodable`` (damaged or cut off).
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    _look(path)
+    try:
+        with Image.open(path) as picture:
+            return _resized(picture.convert("RGB"), size, gray=False)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UnreadableError("undecodable", _short(error)) from error
+
+
+def media_facts(path: Path) -> dict[str, Any]:
+    """Decoded counts: ``frames`` and ``frame_rate``, ``samples`` and ``sample_rate``, of the streams that the file has."""
+    found: dict[str, Any] = {}
+    with _opened(path) as container:
+        there = bool(container.streams.video), bool(container.streams.audio)
+    if there[0]:
+        found["frames"], found["frame_rate"] = count_frames(path)
+    if there[1]:
+        samples, found["sample_rate"] = decode_audio(path)
+        found["samples"] = len(samples)
+    return found
+
+
+def _look(path: Path) -> None:
+    """Refuse what is no media file at all, before a decoder says something less clear."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(24)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UnreadableError("missing-file", path.name) from None
+    except OSError as error:
+        raise UnreadableError("undecodable", error.strerror or str(error)) from error
+    if not start:
+        raise UnreadableError("zero-length", f"{path.name} has no bytes")
+    if start == b"version https://git-lfs."[:24]:
+        raise UnreadableError("lfs-pointer", "run git lfs pull in the data set's folder")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    import av
+    from av import logging
+
+    _look(path)
+    logging.set_level(logging.PANIC)
+    try:
+        with av.open(str(path)) as container:
+            yield container
+    except (av.FFmpegError, EOFError, ValueError) as error:
+        raise UnreadableError("undecodable", _short(error)) from error
+
+
+def _mono(frame: Any) -> NDArray[np.float32]:
+    values = frame.to_ndarray()
+    channels = len(frame.layout.channels)
+    if not frame.format.is_planar:
+        values = values.reshape(-1, channels).T
+    if values.dtype.kind == "u":
+        scaled = (values.astype(np.float32) - 128) / 128
+    elif values.dtype.kind == "i":
+        scaled = values.astype(np.float32) / -float(np.iinfo(values.dtype).min)
+    else:
+        scaled = values.astype(np.float32)
+    mono: NDArray[np.float32] = scaled.mean(0, dtype=np.float32)
+    return mono
+
+
+def _within(container: Any, span: tuple[float, float] | None) -> Iterator[Any]:
+    stream = container.streams.video[0]
+    if span is None:
+        yield from container.decode(stream)
+        return
+    begin, end = span
+    container.seek(int(begin * 1_000_000), backward=True)
+    for frame in container.decode(stream):
+        if frame.time is None or frame.time < begin:
+            continue
+        if frame.time >= end:
+            return
+        yield frame
+
+
+def _resized(picture: Any, size: tuple[int, int], gray: bool) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    mode = picture.convert("L") if gray else picture
+    height, width = size
+    values: NDArray[np.uint8] = np.asarray(mode.resize((width, height), Image.Resampling.BILINEAR), dtype=np.uint8)
+    return values
+
+
+def _short(error: BaseException) -> str:
+    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__

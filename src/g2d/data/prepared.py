@@ -1,0 +1,82 @@
+"""Data sets that a reader prepares: opened from their store, or, where they are small packs of arrays, straight from those."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pydantic import Field, ValidationError, create_model
+
+from g2d.data.readers import Reader
+from g2d.data.readers.base import ReaderOptions
+from g2d.data.roots import data_root
+from g2d.data.source import Source
+from g2d.data.store.facts import DATASET
+from g2d.data.store.opening import StoreOptions, open_store
+from g2d.data.store.preparing import prepare
+from g2d.errors import DataError
+
+
+class PreparedOptions(StoreOptions):
+    """As for any store, and what its preparation was told.
+
+    Args:
+        prepare: options of the reader, where the data lie as a pack of arrays; those of a store must agree with them.
+    """
+
+    prepare: dict[str, Any] = Field(default_factory=dict)
+
+
+def options_of(name: str) -> type[PreparedOptions]:
+    """The options of a data set whose store is called like it unless a recipe says otherwise."""
+    return create_model(f"{name}Options", __base__=PreparedOptions, __doc__=PreparedOptions.__doc__, store=(str, Field(name, min_length=1)))
+
+
+def opener(reader: Reader) -> Callable[[PreparedOptions], Source]:
+    """What opens a reader's data set."""
+
+    def open_prepared(options: PreparedOptions) -> Source:
+        pack = None if reader.pack is None else data_root(options.root) / reader.pack
+        if pack is None or not pack.is_dir() or (options.folder / DATASET).is_file():
+            source = open_store(options)
+            _agree(options.prepare, source.facts["parameters"], options.folder)
+            return source
+        return _from_pack(reader, pack, options)
+
+    return open_prepared
+
+
+def read_options(reader: Reader, given: Mapping[str, Any]) -> ReaderOptions:
+    """The options of a reader.
+
+    Raises:
+        DataError: an option that it does not have, or a value that it does not take.
+    """
+    try:
+        return reader.options.model_validate(dict(given))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        known = ", ".join(reader.options.model_fields) or "none"
+        raise DataError(f"options of the preparation must be valid ({known}), found {name}: {first['msg']}.") from error
+
+
+def _from_pack(reader: Reader, pack: Path, options: PreparedOptions) -> Source:
+    """Prepared in passing; the arrays, which are small, stay in memory."""
+    with TemporaryDirectory(prefix="g2d-") as folder:
+        store = Path(folder) / "store"
+        prepare(reader.plan(pack, read_options(reader, options.prepare)), pack, store)
+        source = open_store(options.model_copy(update={"store": str(store)}))
+        source.arrays = {m: values[:] for m, values in source.arrays.items()}
+        source.masks = {m: values[:] for m, values in source.masks.items()}
+    return source
+
+
+def _agree(wanted: Mapping[str, Any], stored: Mapping[str, Any], folder: Path) -> None:
+    for name, value in wanted.items():
+        if stored.get(name) != value:
+            raise DataError(
+                f"the store {folder} must be prepared with {name}={value}, found {stored.get(name)}. Prepare another one and name it in data.store."
+            )

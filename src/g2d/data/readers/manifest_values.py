@@ -1,0 +1,229 @@
+"""How the columns of a manifest are stored, and how one of its rows is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2d.data.media import decode_audio, fit_length, read_audio, read_frames, read_image, spread
+from g2d.data.readers.inferring import KINDS, Column
+from g2d.data.readers.table import Table, empty, number
+from g2d.data.store.plan import Decoded, Sample, Signal, UnreadableError
+from g2d.errors import DataError
+
+TABLE = "table"
+"""Name of the modality that all columns of single numbers make up."""
+PROBED = 50
+"""Files that are looked into, to see how long sound and sequences are."""
+MOST_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Modalities and the columns they come from.
+
+    Args:
+        signals: how each is stored. columns: of each. kinds: what the cells are (image, audio, video, array, text, number).
+        parameters: rates, sizes and lengths.
+    """
+
+    signals: Mapping[str, Signal]
+    columns: Mapping[str, tuple[str, ...]]
+    kinds: Mapping[str, str]
+    parameters: dict[str, Any]
+
+    def files(self, cells: Mapping[str, Any]) -> tuple[str, ...]:
+        """Paths that a row names."""
+        return tuple(str(cells[c]).strip() for m, names in self.columns.items() if self.kinds[m] in FILES for c in names if not empty(cells.get(c)))
+
+    def facts(self, cells: Mapping[str, Any]) -> dict[str, Any]:
+        """What else a row says: paths by modality, its text and numbers."""
+        return {m: [None if empty(cells.get(c)) else cells.get(c) for c in names] for m, names in self.columns.items()}
+
+
+@dataclass(frozen=True)
+class ManifestDecode:
+    """From a row's cells to stored values; an empty cell means that the row lacks the modality."""
+
+    layout: Layout
+
+    def __call__(self, source: Path, sample: Sample) -> Decoded:
+        values: dict[str, NDArray[Any] | None] = {}
+        masks: dict[str, NDArray[np.bool_]] = {}
+        for m, signal in self.layout.signals.items():
+            cells = sample.facts[m]
+            if all(cell is None for cell in cells):
+                values[m] = None
+                continue
+            values[m], mask = READ[self.layout.kinds[m]](source, cells, signal, self.layout.parameters)
+            if mask is not None:
+                masks[m] = mask
+        if not any(v is not None for v in values.values()):
+            raise UnreadableError("zero-length", "all of its cells are empty")
+        return Decoded(values, masks)
+
+
+Read = tuple[NDArray[Any], NDArray[np.bool_] | None]
+
+
+def _image(source: Path, cells: Sequence[Any], signal: Signal, parameters: Mapping[str, Any]) -> Read:
+    return read_image(source / str(cells[0]).strip(), (signal.shape[0], signal.shape[1])), None
+
+
+def _audio(source: Path, cells: Sequence[Any], signal: Signal, parameters: Mapping[str, Any]) -> Read:
+    return fit_length(read_audio(source / str(cells[0]).strip(), parameters["rate"]), signal.shape[0]), None
+
+
+def _video(source: Path, cells: Sequence[Any], signal: Signal, parameters: Mapping[str, Any]) -> Read:
+    return read_frames(source / str(cells[0]).strip(), spread(signal.shape[0]), (signal.shape[1], signal.shape[2])), None
+
+
+def _array(source: Path, cells: Sequence[Any], signal: Signal, parameters: Mapping[str, Any]) -> Read:
+    values = load_values(source / str(cells[0]).strip())
+    wanted = signal.shape[1:] if signal.masked else signal.shape
+    if values.shape[1:] != wanted and values.shape != wanted:
+        raise UnreadableError("undecodable", f"its shape is {values.shape}, not {('steps', *wanted) if signal.masked else wanted}")
+    if not signal.masked:
+        return values.astype(np.float32), None
+    kept = values[: signal.shape[0]]
+    padded, mask = np.zeros(signal.shape, np.float32), np.zeros(signal.shape[0], np.bool_)
+    padded[: len(kept)], mask[: len(kept)] = kept, True
+    if not np.isfinite(kept).all():
+        raise UnreadableError("non-finite", "it holds NaN or infinity")
+    return padded, mask
+
+
+def _text(source: Path, cells: Sequence[Any], signal: Signal, parameters: Mapping[str, Any]) -> Read:
+    return text_bytes(str(cells[0]), signal.shape[0]), None
+
+
+def _number(source: Path, cells: Sequence[Any], signal: Signal, parameters: Mapping[str, Any]) -> Read:
+    flat = cells[0] if len(cells) == 1 and isinstance(cells[0], list) else cells
+    numbers = [number(cell) for cell in flat]
+    if len(numbers) != signal.shape[0] or None in numbers:
+        raise UnreadableError("undecodable", f"{len(numbers)} cells that should be {signal.shape[0]} numbers")
+    return np.array(numbers, np.float32), None
+
+
+READ: dict[str, Callable[[Path, Sequence[Any], Signal, Mapping[str, Any]], Read]] = {
+    "image": _image, "audio": _audio, "video": _video, "array": _array, "text": _text, "number": _number,
+}  # fmt: skip
+FILES = frozenset({"image", "audio", "video", "array"})
+
+
+def text_bytes(text: str, length: int) -> NDArray[np.uint8]:
+    """UTF-8, padded with zeros, cut at a whole character.
+
+    Example:
+        >>> text_bytes("né", 2).tobytes()
+        b'n\\x00'
+    """
+    kept = text.encode()[:length].decode(errors="ignore").encode()
+    stored = np.zeros(length, np.uint8)
+    stored[: len(kept)] = np.frombuffer(kept, np.uint8)
+    return stored
+
+
+def load_values(path: Path) -> NDArray[Any]:
+    """An ``.npy`` file of numbers."""
+    try:
+        values: NDArray[Any] = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise UnreadableError("missing-file", path.name) from None
+    except (OSError, ValueError, EOFError) as error:
+        raise UnreadableError("undecodable", f"no array of plain numbers: {error}"[:120]) from error
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub" or values.ndim not in (1, 2) or not values.size:
+        raise UnreadableError("undecodable", "it must hold numbers in one or two axes")
+    return values
+
+
+def layout_of(columns: Mapping[str, Column], options: Any, names: Sequence[str], table: Table) -> Layout:
+    """Modalities from columns: every column of files, text or lists is one, all columns of single numbers together are another.
+
+    Raises:
+        DataError: there is nothing to learn from, or an option names no column or kind.
+    """
+    for name, kind in options.kinds.items():
+        if name not in columns or kind not in KINDS:
+            raise DataError(f"kinds must give columns ({', '.join(columns)}) a kind ({', '.join(KINDS)}), found {name}: {kind}.")
+    kinds = {name: options.kinds.get(name, columns[name].kind) for name in names if columns[name].cells}
+    single = tuple(name for name, kind in kinds.items() if kind not in SIGNAL and columns[name].width == 1)
+    made: dict[str, tuple[str, ...]] = {}
+    for name in kinds:
+        if name not in single:
+            made[name] = (name,)
+        elif TABLE not in made:
+            made[TABLE] = single
+    if not made:
+        raise DataError("a manifest must have a column to learn from beside its target, found none.")
+    kind_of = {m: kinds[columns_of[0]] for m, columns_of in made.items()}
+    signals = {}
+    for m, columns_of in made.items():
+        paths = [
+            table.path.parent / str(cells[m]).strip() for cells in table.rows(0, min(PROBED, len(table))) if kind_of[m] in FILES and not empty(cells.get(m))
+        ]
+        build = SIGNAL.get(kind_of[m])
+        width = columns[columns_of[0]].width if len(columns_of) == 1 else len(columns_of)
+        signals[m] = build(columns[m], paths, options) if build else _table_signal(width, columns_of)
+    said = {key: getattr(options, key) for key in ("rate", "seconds", "size", "frames", "steps", "characters")}
+    return Layout(signals, made, kind_of, said)
+
+
+def _table_signal(width: int, names: Sequence[str]) -> Signal:
+    return Signal("table", "float32", (width,), ({"name": "standardize"},), {"columns": list(names)})
+
+
+def _image_signal(column: Column, paths: Sequence[Path], options: Any) -> Signal:
+    shape = (options.size, options.size, 3)
+    return Signal("image", "uint8", shape, ({"name": "pixels"}, {"name": "standardize", "axes": "all"}))
+
+
+def _video_signal(column: Column, paths: Sequence[Path], options: Any) -> Signal:
+    shape = (options.frames, options.size, options.size, 3)
+    return Signal("video", "uint8", shape, ({"name": "pixels"}, {"name": "standardize", "axes": "all"}))
+
+
+def _audio_signal(column: Column, paths: Sequence[Path], options: Any) -> Signal:
+    seconds = options.seconds or min(max((_seconds(path) for path in paths), default=0.0) or MOST_SECONDS, MOST_SECONDS)
+    mel = {"name": "log_mel", "rate": options.rate, "n_fft": 2 ** round(np.log2(0.04 * options.rate)), "hop": options.rate // 100, "bands": 40}
+    return Signal("audio", "int16", (int(np.ceil(seconds * options.rate)),), (mel, {"name": "standardize", "axes": "all"}), {"rate": options.rate})
+
+
+def _seconds(path: Path) -> float:
+    try:
+        samples, rate = decode_audio(path)
+        return len(samples) / rate
+    except UnreadableError:
+        return 0.0  # it will be reported when its turn comes
+
+
+def _array_signal(column: Column, paths: Sequence[Path], options: Any) -> Signal:
+    shapes = []
+    for path in paths:
+        try:
+            shapes.append(load_values(path).shape)
+        except UnreadableError:
+            continue
+    if not shapes:
+        raise DataError(f"arrays that a manifest names must be .npy files of numbers in one or two axes, found none among the first {len(paths)}.")
+    axes = max(len(shape) for shape in shapes)
+    longest = max(shape[0] for shape in shapes)
+    if axes == 1:
+        return Signal("table", "float32", (longest,), ({"name": "standardize"},))
+    width = max(shape[1] for shape in shapes if len(shape) == 2)
+    return Signal("sequence", "float32", (options.steps if longest > options.steps else longest, width), ({"name": "standardize", "clip": 5.0},), masked=True)
+
+
+def _text_signal(column: Column, paths: Sequence[Path], options: Any) -> Signal:
+    return Signal("text", "uint8", (max(1, min(column.longest or 16, options.characters)),), ({"name": "tokens"},))
+
+
+SIGNAL: dict[str, Callable[[Column, Sequence[Path], Any], Signal]] = {
+    "image": _image_signal, "audio": _audio_signal, "video": _video_signal, "array": _array_signal, "text": _text_signal,
+}  # fmt: skip
+"""How each kind is stored; numbers go into tables."""
