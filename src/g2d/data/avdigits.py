@@ -5,7 +5,6 @@ Pairs, noise and splits follow ``av_mnist/rebuilt-v1``; what is drawn once is de
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,16 +13,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from g2d.data.digits import WORDS, reduce_energy
+from g2d.data.parts import NEEDS, RATE, Parts, read_pack
 from g2d.data.roots import find
 from g2d.data.source import Source
 from g2d.data.views import Canvas, LogMel, Scaled, View
-from g2d.errors import DataError
 from g2d.task import Classification
-
-RATE, LENGTH = 8000, 8000
-IMAGE_TRAIN = 55_000
-"""MNIST's training images from here on are validation."""
-NEEDS = "the docs (data/avdigits) say how to make it from MNIST, the Free Spoken Digit Dataset and the noise of Speech Commands"
 
 
 class AVDigitsOptions(BaseModel):
@@ -72,7 +66,7 @@ def open_avdigits(options: AVDigitsOptions) -> Source:
     """
     options = options.filled()
     assert options.pairs is not None
-    parts = Parts(find("avdigits-raw", options.root, needs=NEEDS))
+    parts = read_pack(find("avdigits-raw", options.root, needs=NEEDS))
     counts = (options.pairs, options.pairs // 3, 2 * options.pairs // 3)
     split = np.repeat(np.arange(3, dtype=np.int8), counts)
     chosen, digit = parts.pictures(counts)
@@ -90,84 +84,6 @@ def open_avdigits(options: AVDigitsOptions) -> Source:
         views={m: view for m, (_, view) in made.items()},
         facts={"setting": options.setting, "options": options.model_dump(mode="json", exclude={"setting", "root", "modalities"})},
     )
-
-
-class Parts:
-    """The raw material: pictures, recordings and noise, and the pools they are divided into (0 train, 1 valid, 2 test)."""
-
-    def __init__(self, folder: Path) -> None:
-        train, test = _arrays(folder / "mnist_train.npz", "image", "digit"), _arrays(folder / "mnist_test.npz", "image", "digit")
-        self.picture = np.concatenate([train["image"], test["image"]])
-        self.picture_digit = np.concatenate([train["digit"], test["digit"]])
-        n = len(train["digit"])
-        self.picture_pool = np.where(np.arange(len(self.picture_digit)) < min(IMAGE_TRAIN, n), 0, np.where(np.arange(len(self.picture_digit)) < n, 1, 2))
-        spoken = _arrays(folder / "spoken_digits_8khz.npz", "waveform", "offset", "digit", "speaker", "take", "speaker_name")
-        self.speech, self.offset, self.speech_digit = spoken["waveform"], spoken["offset"], spoken["digit"]
-        self.speaker, self.take, self.speaker_name = spoken["speaker"], spoken["take"], spoken["speaker_name"]
-        self.speech_pool = np.select([self.take < 5, self.take < 10], [2, 1], 0)
-        noise = _arrays(folder / "noise_speech_commands_8khz.npz", "waveform", "offset")
-        clips = [noise["waveform"][a:b] for a, b in zip(noise["offset"][:-1], noise["offset"][1:], strict=True)]
-        place = {4: 2, 3: 1}
-        self.noise = {pool: [clip for i, clip in enumerate(clips) if place.get(i % 5, 0) == pool] for pool in range(3)}
-
-    def pictures(self, counts: tuple[int, int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The first pictures of every pool, in MNIST's order, and their digits.
-
-        Raises:
-            DataError: a pool holds fewer.
-        """
-        chosen = []
-        for pool, count in enumerate(counts):
-            rows = np.flatnonzero(self.picture_pool == pool)
-            if len(rows) < count:
-                raise DataError(f"data.pairs must leave enough pictures, found {len(rows)} for {count} rows of split {pool}.")
-            chosen.append(rows[:count])
-        rows = np.concatenate(chosen)
-        return rows, self.picture_digit[rows].astype(np.int64)
-
-    def pair(self, digit: NDArray[np.int64], split: NDArray[np.int8], seed: int) -> NDArray[np.int64]:
-        """A recording of the same digit for every row: each pool's recordings in a drawn order, and again in another one when they are used up."""
-        recording = np.zeros(len(digit), np.int64)
-        for pool in range(3):
-            for d in range(10):
-                rows = np.flatnonzero((split == pool) & (digit == d))
-                have = np.flatnonzero((self.speech_pool == pool) & (self.speech_digit == d))
-                have = have[np.argsort([f"{d}_{self.speaker_name[self.speaker[i]]}_{self.take[i]}" for i in have])]
-                cycles = -(-len(rows) // len(have))
-                order = [np.random.default_rng([seed, pool, d, q]).permutation(len(have)) for q in range(cycles)]
-                recording[rows] = have[np.concatenate(order)[: len(rows)]] if len(rows) else []
-        return recording
-
-    def speaker_take(self, recording: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The group of a row: the speaker and take of its recording, as one number."""
-        group: NDArray[np.int64] = self.speaker[recording].astype(np.int64) * 100 + self.take[recording]
-        return group
-
-    def mixed(self, recording: int, pool: int, snr_db: float, rng: np.random.Generator) -> NDArray[np.int16]:
-        """A recording in the middle of a second of background noise, ``(8000,)`` int16; the ratio counts over the recording's own span."""
-        spoken = self.speech[self.offset[recording] : self.offset[recording + 1]].astype(np.float64) / 32768
-        if len(spoken) > LENGTH:
-            spoken = spoken[(len(spoken) - LENGTH) // 2 :][:LENGTH]
-        clips = self.noise[pool]
-        clip = clips[int(rng.integers(len(clips)))]
-        noise = np.take(clip, np.arange(LENGTH) + int(rng.integers(len(clip))), mode="wrap").astype(np.float64) / 32768
-        power, noise_power = np.square(spoken).mean(), max(float(np.square(noise).mean()), 1e-12)
-        mixed = noise * np.sqrt(power / (noise_power * 10 ** (snr_db / 10)))
-        left = (LENGTH - len(spoken)) // 2
-        mixed[left : left + len(spoken)] += spoken
-        mixed /= max(np.abs(mixed).max() / 0.99, 1)
-        samples: NDArray[np.int16] = np.rint(32767 * mixed).astype(np.int16)
-        return samples
-
-
-def _arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in names}
-    except FileNotFoundError:
-        raise DataError(f"{path} must be there, found no such file; {NEEDS}.") from None
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path} must hold the arrays {', '.join(names)}, found damage: {error}. Fetch it again.") from error
 
 
 def _images(options: AVDigitsOptions, parts: Parts, chosen: NDArray[np.int64], split: NDArray[np.int8]) -> tuple[NDArray[Any], View]:

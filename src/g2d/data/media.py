@@ -18,6 +18,8 @@ Pick = Callable[[int, float], Sequence[int]]
 """From the number of decoded frames and the container's rate to the frames that are kept."""
 SILENCE = 1e-3
 """Sound whose peak stays under this share of full scale is none."""
+HELD = 200 * 2**20
+"""Bytes of decoded frames that are held while a video is read to its end; longer ones are read twice."""
 RESAMPLER = "scipy.signal.resample_poly"
 
 
@@ -41,8 +43,7 @@ def decode_audio(path: Path) -> tuple[NDArray[np.float32], int]:
             raise UnreadableError("no-audio", "there is no stream of sound")
         stream = container.streams.audio[0]
         rate = int(stream.rate or 0)
-        for frame in container.decode(stream):
-            parts.append(_mono(frame))
+        parts.extend(_mono(frame) for frame in container.decode(stream))
     if not parts or rate <= 0:
         raise UnreadableError("zero-length", "it holds no sound")
     return np.concatenate(parts), rate
@@ -98,6 +99,17 @@ def spread(count: int) -> Pick:
     return lambda frames, rate: [int((2 * i + 1) * frames // (2 * count)) for i in range(count)]
 
 
+def at_least(least: int, pick: Pick) -> Pick:
+    """The same choice, for videos that have so many frames."""
+
+    def checked(frames: int, rate: float) -> Sequence[int]:
+        if frames < least:
+            raise UnreadableError("too-few-frames", f"{frames}")
+        return pick(frames, rate)
+
+    return checked
+
+
 def legacy_frames(per_second: int) -> Pick:
     """The rule of the paper's released code: with F = int(rate), step = int(F / k) and r = index mod F, keep r < step k with r mod step = 0.
 
@@ -127,29 +139,32 @@ def read_frames(path: Path, pick: Pick, size: tuple[int, int], *, gray: bool = F
     Raises:
         UnreadableError: ``missing-file``, ``lfs-pointer``, ``zero-length``, ``undecodable``, ``too-few-frames`` (nothing to pick).
     """
-    frames, rate = count_frames(path, span)
+    held: list[Any] = []
+    frames, room = 0, HELD
+    with _opened(path) as container:
+        rate = _rate(container)
+        for frame in _within(container, span):
+            frames, room = frames + 1, room - 2 * frame.width * frame.height
+            if room > 0:
+                held.append(frame)
     if not frames:
         raise UnreadableError("too-few-frames", "no frame could be decoded")
     wanted = list(pick(frames, rate))
     if not wanted:
         raise UnreadableError("too-few-frames", f"{frames} frames at {rate:g} per second")
-    pictures: dict[int, NDArray[np.uint8]] = {}
-    with _opened(path) as container:
-        for number, frame in enumerate(_within(container, span)):
-            if number in wanted:
-                pictures[number] = _resized(frame.to_image(), size, gray)
-            if number >= max(wanted):
-                break
+    pictures = {number: _resized(held[number].to_image(), size, gray) for number in set(wanted) if number < len(held)}
+    if len(pictures) < len(set(wanted)):
+        with _opened(path) as container:
+            for number, frame in enumerate(_within(container, span)):
+                if number in wanted and number not in pictures:
+                    pictures[number] = _resized(frame.to_image(), size, gray)
     return np.stack([pictures[number] for number in wanted])
 
 
 def count_frames(path: Path, span: tuple[float, float] | None = None) -> tuple[int, float]:
     """How many frames decode, and the rate that the container states."""
     with _opened(path) as container:
-        if not container.streams.video:
-            raise UnreadableError("too-few-frames", "there is no stream of pictures")
-        rate = container.streams.video[0].average_rate or container.streams.video[0].base_rate or Fraction(0)
-        return sum(1 for _ in _within(container, span)), float(rate)
+        return sum(1 for _ in _within(container, span)), _rate(container)
 
 
 def read_image(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -225,6 +240,13 @@ def _mono(frame: Any) -> NDArray[np.float32]:
     return mono
 
 
+def _rate(container: Any) -> float:
+    if not container.streams.video:
+        raise UnreadableError("too-few-frames", "there is no stream of pictures")
+    stream = container.streams.video[0]
+    return float(stream.average_rate or stream.base_rate or Fraction(0))
+
+
 def _within(container: Any, span: tuple[float, float] | None) -> Iterator[Any]:
     stream = container.streams.video[0]
     if span is None:
@@ -250,4 +272,6 @@ def _resized(picture: Any, size: tuple[int, int], gray: bool) -> NDArray[np.uint
 
 
 def _short(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror  # without the path, which differs from machine to machine
     return str(error).splitlines()[0][:120] if str(error) else type(error).__name__

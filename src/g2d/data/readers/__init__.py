@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from g2d.data.readers import grid_av, manifest
+from g2d.data.readers import av_mnist, crema_d, grid_av, manifest, vggsound
 from g2d.data.readers.base import Reader
 from g2d.errors import DataError
 
 READERS: dict[str, Reader] = {
+    "crema_d": crema_d.READER,
+    "av_mnist": av_mnist.READER,
+    "vggsound": vggsound.READER,
     "grid_av": grid_av.READER,
     "manifest": manifest.READER,
 }

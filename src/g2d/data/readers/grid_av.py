@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from g2d.data.media import count_frames, fit_length, read_audio, read_frames
+from g2d.data.media import at_least, fit_length, read_audio, read_frames
 from g2d.data.readers.base import Reader, ReaderOptions, open_pack
-from g2d.data.store.plan import TEST, TRAIN, VALID, Decoded, Plan, Sample, Signal, Skip, UnreadableError
+from g2d.data.store.plan import TEST, TRAIN, VALID, Decoded, Plan, Sample, Signal, Skip
 from g2d.errors import DataError
 
 RATE, FRAME_RATE, FRAMES, SAMPLES = 8000, 25, 16, 5120
@@ -28,11 +28,12 @@ COLORS = ("blue", "green", "red", "white")
 TARGETS: dict[str, tuple[int, tuple[str, ...]]] = {"digit": (4, WORDS), "letter": (3, LETTERS), "color": (1, COLORS)}
 """Place in the sentence (command, color, preposition, letter, digit, adverb), and the classes."""
 PACK = "grid_s1_digit_windows.npz"
+MEL = {"name": "log_mel", "rate": RATE, "n_fft": 512, "hop": 160, "bands": 32}
+OVERALL = {"name": "standardize", "axes": "all"}
 SIGNALS = {
-    "audio": Signal("audio", "int16", (SAMPLES,), ({"name": "log_mel", "rate": RATE, "n_fft": 512, "hop": 160, "bands": 32}, {"name": "standardize", "axes": "all"}),
-                    {"rate": RATE}),
-    "video": Signal("video", "uint8", (FRAMES, 40, 64), ({"name": "pixels", "frames": True}, {"name": "standardize", "axes": "all"}), {"rate": FRAME_RATE}),
-}  # fmt: skip
+    "audio": Signal("audio", "int16", (SAMPLES,), (MEL, OVERALL), {"rate": RATE}),
+    "video": Signal("video", "uint8", (FRAMES, 40, 64), ({"name": "pixels", "frames": True}, OVERALL), {"rate": FRAME_RATE}),
+}
 
 
 class GridOptions(ReaderOptions):
@@ -92,10 +93,7 @@ def stratified(samples: list[Sample]) -> NDArray[np.int8]:
 def decode(source: Path, sample: Sample) -> Decoded:
     """Gray mouth pictures, averaged 2 x 2, and the sound of the same time."""
     path, first = source / sample.files[0], sample.facts["first_frame"]
-    frames, _ = count_frames(path)
-    if frames < first + FRAMES:
-        raise UnreadableError("too-few-frames", f"{frames} frames, and the window ends at {first + FRAMES}")
-    pictures = read_frames(path, lambda n, rate: range(first, first + FRAMES), (288, 360), gray=True)
+    pictures = read_frames(path, at_least(first + FRAMES, lambda n, rate: range(first, first + FRAMES)), (288, 360), gray=True)
     mouth = pictures[:, ROWS, COLUMNS].astype(np.float64).reshape(FRAMES, 40, 2, 64, 2).mean((2, 4))
     start = round(first / FRAME_RATE * RATE)
     sound = fit_length(read_audio(path, RATE)[start : start + SAMPLES], SAMPLES)
@@ -142,7 +140,7 @@ def parse_alignment(text: str) -> tuple[tuple[str, ...], int] | None:
     """The six words, and the first of the 16 frames around the digit; None if that is not what the text holds.
 
     Example:
-        >>> parse_alignment("0 5000 sil\\n5000 9000 bin\\n9000 12000 blue\\n12000 14000 at\\n14000 17000 f\\n17000 23000 two\\n23000 30000 now\\n30000 74500 sil")
+        >>> parse_alignment("\\n".join("0 50 bin|90 120 blue|120 140 at|140 170 f|17000 23000 two|23000 300000 now".split("|")))
         (('bin', 'blue', 'at', 'f', 'two', 'now'), 12)
     """
     spoken = [(int(a), int(b), word) for a, b, word in re.findall(r"^\s*(\d+)\s+(\d+)\s+(\w+)\s*$", text, re.MULTILINE) if word not in ("sil", "sp")]

@@ -49,13 +49,13 @@ def plan_manifest(source: Path, options: ManifestOptions) -> Plan:
     layout = layout_of(columns, options, [c for c in columns if c not in {*targets, options.id, options.split, options.group, *options.ignore}], table)
     index = _Index(table, options, targets)
     samples = Rows(table, index.rows, options, layout, targets, classes)
-    protocol, place, how = _split(index, columns, options)
+    protocol, place, how = _split(source.stem, index, columns, options)
     task: dict[str, Any] = {"kind": "regression", "outputs": len(targets), "scale": "train", "output": "identity"}
     if classes is not None:
         task = {"kind": "classification", "classes": list(classes)}
     told = [*_told(layout, columns), f"target {', '.join(targets)}: {_said(classes, targets)}", how]
     return Plan(
-        name="manifest",
+        name=source.stem,
         task=task,
         signals=layout.signals,
         samples=samples,
@@ -161,7 +161,7 @@ def _targets(columns: dict[str, Column], options: ManifestOptions) -> tuple[str,
     return found
 
 
-def _split(index: _Index, columns: dict[str, Column], options: ManifestOptions) -> tuple[str, NDArray[np.int8], str]:
+def _split(name: str, index: _Index, columns: dict[str, Column], options: ManifestOptions) -> tuple[str, NDArray[np.int8], str]:
     """The column's split, else one by hash; validation is carved from train where the column has none."""
     tenth = index.key % 10
     unsaid = index.place == UNUSED - 1
@@ -172,19 +172,20 @@ def _split(index: _Index, columns: dict[str, Column], options: ManifestOptions) 
             place = (np.arange(len(place)) % 5).astype(np.int8)
             place = np.where(place == 2, TEST, np.where(place == 4, VALID, TRAIN)).astype(np.int8)
             by = "place in the file"
-        return "manifest/hash-v1", place, f"split: none is given; drawn by {by}, about 80 % train, 10 % valid, 10 % test"
+        return f"{name}/hash-v1", place, f"split: none is given; drawn by {by}, about 80 % train, 10 % valid, 10 % test"
     place = np.where(unsaid, UNUSED, index.place).astype(np.int8)
     if (place == VALID).any():
-        return "manifest/given", place, f"split: from the column {options.split!r}"
+        return f"{name}/given", place, f"split: from the column {options.split!r}"
     place[(place == TRAIN) & (tenth == 1)] = VALID
-    return "manifest/given-valid-carved-v1", place, f"split: from the column {options.split!r}; a tenth of its train rows, by hash, is validation"
+    return f"{name}/given-valid-carved-v1", place, f"split: from the column {options.split!r}; a tenth of its train rows, by hash, is validation"
 
 
 def _told(layout: Layout, columns: dict[str, Column]) -> Iterator[str]:
     for m, signal in layout.signals.items():
         names = layout.columns[m]
         held = min(columns[name].cells for name in names)
-        yield f"{m}: {signal.kind} from {len(names)} column{'s' * (len(names) > 1)} ({', '.join(names[:6])}{', ...' * (len(names) > 6)}), {held} rows hold it, stored as {signal.dtype} {signal.shape}"
+        whence = f"{signal.kind} from {len(names)} column{'s' * (len(names) > 1)} ({', '.join(names[:6])}{', ...' * (len(names) > 6)})"
+        yield f"{m}: {whence}, {held} rows hold it, stored as {signal.dtype} {signal.shape}"
 
 
 def _said(classes: Sequence[str] | None, targets: Sequence[str]) -> str:

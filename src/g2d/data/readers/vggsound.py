@@ -1,0 +1,178 @@
+"""VGGSound: what sounds, seen and heard, from YouTube (Chen, Xie, Vedaldi & Zisserman, ICASSP 2020)."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from g2d.data.media import RESAMPLER, at_least, fit_length, is_silent, read_audio, read_frames, spread
+from g2d.data.readers.base import Reader, ReaderOptions, find_file
+from g2d.data.steps.pictures import IMAGENET_MEAN, IMAGENET_STD
+from g2d.data.store.plan import TEST, TRAIN, VALID, Decoded, Plan, Sample, Signal, Skip, UnreadableError, name_hash, places
+from g2d.errors import DataError
+
+RATE, SAMPLES, WINDOW, SIDE = 16_000, 160_000, 80_000, 256
+CLIP = r"^(?P<id>.{11})_(?P<start>\d{6})$"
+SPLITS = {"train": TRAIN, "test": TEST}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table."""
+
+    clip: str
+    video: str
+    label: str
+    split: int
+
+
+class VGGSoundOptions(ReaderOptions):
+    """What ``g2d data prepare vggsound`` can be told."""
+
+    frames: int = Field(3, ge=1, description="stored per clip, evenly spread")
+    classes: int | None = Field(None, ge=2, description="only the first so many classes in order of their names")
+    limit: int | None = Field(None, ge=1, description="only the first so many clips of every class and split, by name")
+    least_frames: int = Field(4, ge=1, description="clips with fewer decoded frames are left out; at one frame per second the paper asks for more than 3")
+
+
+def plan_vggsound(source: Path, options: VGGSoundOptions, clip: str = CLIP) -> Plan:
+    """The table ``vggsound.csv`` and mp4 files in any folders, found by the clip's name."""
+    rows, warnings = read_rows(source, clip)
+    classes = class_names(source, rows)
+    if options.classes is not None:
+        classes = classes[: options.classes]
+    known = {name: i for i, name in enumerate(classes)}
+    rows = _limited([row for row in rows if row.label in known], options.limit)
+    files = {path.stem: path.relative_to(source).as_posix() for path in sorted(source.rglob("*.mp4"))}
+    if not files:
+        raise DataError(f"{source} must hold clips ID_SSSSSS.mp4, in any folders, found none.")
+    samples = [Sample(r.clip, known[r.label], r.video, (files[r.clip],), {"listed": r.split}) for r in rows if r.clip in files]
+    skipped = [Skip(r.clip, "missing-file", r.label) for r in rows if r.clip not in files]
+    lost = Counter(f"{r.label} / {'test' if r.split == TEST else 'train'}" for r in rows if r.clip not in files)
+    return Plan(
+        name="vggsound",
+        task={"kind": "classification", "classes": list(classes)},
+        signals=signals(options.frames),
+        samples=samples,
+        decode=VGGSoundDecode(options.frames, options.least_frames),
+        protocols={"vggsound/video-disjoint-v1": disjoint(samples), "vggsound/legacy": places(samples, lambda s: int(s.facts["listed"]))},
+        skipped=skipped,
+        parameters=options.model_dump() | {"resampler": RESAMPLER, "side": SIDE},
+        report={"missing_by_class_and_split": dict(sorted(lost.items())), "listed": len(rows)},
+        warnings=(*warnings, "vggsound/legacy has no validation: choose checkpoints on another protocol"),
+    )
+
+
+def signals(frames: int) -> dict[str, Signal]:
+    """129 x 626 log spectrograms of five seconds; random ones in training, the middle ones else."""
+    sound = ({"name": "window", "samples": WINDOW}, {"name": "log_spectrogram", "n_fft": 256, "hop": 128})
+    picture = ({"name": "pixels", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}, {"name": "crop", "size": 224}, {"name": "flip"})
+    return {
+        "audio": Signal("audio", "int16", (SAMPLES,), sound, {"rate": RATE}),
+        "video": Signal("video", "uint8", (frames, SIDE, SIDE, 3), picture),
+    }
+
+
+@dataclass(frozen=True)
+class VGGSoundDecode:
+    """Ten seconds of sound, repeated where there are fewer, and the frames."""
+
+    frames: int
+    least: int
+
+    def __call__(self, source: Path, sample: Sample) -> Decoded:
+        path = source / sample.files[0]
+        samples = read_audio(path, RATE)
+        if is_silent(samples):
+            raise UnreadableError("no-audio", "its peak is under a thousandth of full scale")
+        pictures = read_frames(path, at_least(self.least, spread(self.frames)), (SIDE, SIDE))
+        still = self.frames > 1 and bool((pictures == pictures[:1]).all())
+        return Decoded({"audio": fit_length(samples, SAMPLES, repeat=True), "video": pictures}, warnings=("a still picture",) if still else ())
+
+
+def read_rows(source: Path, clip: str = CLIP) -> tuple[list[Row], list[str]]:
+    """The table, with or without its header, sorted by clip; where a clip stands twice the first line counts."""
+    path = find_file(source, "vggsound.csv")
+    if path is None:
+        raise DataError(
+            f"{source} must hold the table vggsound.csv (YouTube id, start second, label, split), found none. It lies at github.com/hche11/VGGSound."
+        )
+    rows: dict[str, Row] = {}
+    twice = 0
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for number, cells in enumerate(csv.reader(file), start=1):
+            if not cells or (number == 1 and cells[:2] == ["youtube_id", "time"]):
+                continue
+            if len(cells) != 4 or not cells[1].strip().isdigit() or cells[3].strip() not in SPLITS:
+                raise DataError(f"line {number} of {path} must be YouTube id, start second, label, train or test, found {','.join(cells)!r}.")
+            video, start, label, split = (cell.strip() for cell in cells)
+            name = clip_name(video, int(start))
+            if not re.match(clip, name):
+                raise DataError(f"line {number} of {path} must begin with an 11-letter YouTube id, found {video!r}.")
+            twice += name in rows
+            rows.setdefault(name, Row(name, video, label, SPLITS[split]))
+    warnings = [f"{twice} clips stand twice in {path.name}: the first line counts"] if twice else []
+    return [rows[name] for name in sorted(rows, key=str.encode)], warnings
+
+
+def clip_name(video: str, start: int) -> str:
+    """``{id}_{start:06d}``.
+
+    Example:
+        >>> clip_name("--0PQM4-hqg", 30)
+        '--0PQM4-hqg_000030'
+    """
+    return f"{video}_{start:06d}"
+
+
+def class_names(source: Path, rows: list[Row]) -> list[str]:
+    """The names of ``stat.csv`` in Python's order; without that file those of the whole table. Never those of the clips that happen to exist."""
+    path = find_file(source, "stat.csv")
+    if path is None:
+        return sorted({row.label for row in rows})
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        names = sorted({cells[0].strip() for cells in csv.reader(file) if cells})
+    if unknown := sorted({row.label for row in rows} - set(names)):
+        raise DataError(f"labels of vggsound.csv must be among the {len(names)} of {path}, found {unknown[0]!r}.")
+    return names
+
+
+def disjoint(samples: list[Sample]) -> NDArray[np.int8]:
+    """Test as listed; a training clip of a video that is in test is left out; a twentieth of the others' videos, by hash, validates."""
+    tested = {sample.group for sample in samples if sample.facts["listed"] == TEST}
+
+    def place(sample: Sample) -> int:
+        if sample.facts["listed"] == TEST:
+            return TEST
+        return -1 if sample.group in tested else VALID if name_hash(sample.group) % 20 == 0 else TRAIN
+
+    return places(samples, place)
+
+
+def _limited(rows: list[Row], limit: int | None) -> list[Row]:
+    if limit is None:
+        return rows
+    seen: Counter[tuple[str, int]] = Counter()
+    kept = []
+    for row in rows:
+        seen[row.label, row.split] += 1
+        if seen[row.label, row.split] <= limit:
+            kept.append(row)
+    return kept
+
+
+READER = Reader(
+    plan=plan_vggsound,
+    options=VGGSoundOptions,
+    about="VGGSound: 10-second clips of 309 kinds of sound; sound and video",
+    layout="vggsound.csv (and stat.csv with the 309 names) and clips ID_SSSSSS.mp4, flat or in sub-folders",
+    needs="the table from github.com/hche11/VGGSound, the clips from YouTube or a public mirror (about 320 GB); some are gone",
+    licence="CC BY 4.0 for the table; the videos stay with their owners",
+)
