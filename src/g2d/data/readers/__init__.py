@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from g2d.data.readers import av_mnist, crema_d, grid_av, manifest, vggsound
+from g2d.data.readers import av_mnist, crema_d, grid_av, manifest, ur_funny, vggsound
 from g2d.data.readers.base import Reader
 from g2d.errors import DataError
 
@@ -12,6 +12,7 @@ READERS: dict[str, Reader] = {
     "crema_d": crema_d.READER,
     "av_mnist": av_mnist.READER,
     "vggsound": vggsound.READER,
+    "ur_funny": ur_funny.READER,
     "grid_av": grid_av.READER,
     "manifest": manifest.READER,
 }

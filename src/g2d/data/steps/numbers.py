@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Literal, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor
 
@@ -21,14 +23,17 @@ class Standardize(Step):
     Args:
         axes: ``"feature"``: a mean and std for every column of a table or feature of a sequence; ``"all"``: one of each, for grids.
         clip: bound of the result, in standard deviations; None for none.
-        mean, std: fitted, or given.
+        fill: what stands for a number that is missing or infinite: the training rows' mean, or their median (the moments are then taken with it).
+        mean, std: fitted, or given. center: of each feature, where it is the median that fills.
     """
 
     name: Literal["standardize"] = "standardize"
     axes: Literal["feature", "all"] = "feature"
     clip: float | None = Field(None, gt=0)
+    fill: Literal["mean", "median"] = "mean"
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    center: tuple[float, ...] | None = None
 
     @property
     def fitted(self) -> bool:
@@ -36,22 +41,22 @@ class Standardize(Step):
 
     def fit(self, training: Iterable[Input]) -> Self:
         """Population moments over known values, in float64; what never varies is only centered."""
-        count, mean, deviation = np.zeros(1), np.zeros(1), np.zeros(1)
-        for block in training:
-            values = real_values(block).double().numpy()
-            rows = values.reshape(-1, values.shape[-1] if self.axes == "feature" else 1)
-            known = np.isfinite(rows)
-            n = known.sum(0)
-            block_mean = np.where(known, rows, 0).sum(0) / np.maximum(n, 1)
-            block_deviation = np.square(np.where(known, rows - block_mean, 0)).sum(0)
-            # Chan's merge of two groups: no loss of digits where the mean is large.
-            total = np.maximum(count + n, 1)
-            deviation = deviation + block_deviation + (block_mean - mean) ** 2 * count * n / total
-            mean = mean + (block_mean - mean) * n / total
-            count = count + n
-        std = np.sqrt(deviation / np.maximum(count, 1))
-        std = np.where(std > 1e-12 * np.maximum(np.abs(mean), 1), std, 1.0)
-        return self.model_copy(update={"mean": tuple(np.atleast_1d(mean).tolist()), "std": tuple(np.atleast_1d(std).tolist())})
+        blocks: Iterable[NDArray[np.float64]] = (self._rows(block) for block in training)
+        center = None
+        if self.fill == "median":
+            together = np.concatenate([rows.astype(np.float32) for rows in blocks])
+            together[~np.isfinite(together)] = np.nan
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # a feature without any number: 0 will do
+                center = np.nan_to_num(np.nanmedian(together, axis=0).astype(np.float64))
+            blocks = [np.where(np.isfinite(together), together, center)]
+        mean, std = _moments(blocks)
+        given = {"mean": tuple(mean.tolist()), "std": tuple(std.tolist()), "center": None if center is None else tuple(center.tolist())}
+        return self.model_copy(update=given)
+
+    def _rows(self, block: Input) -> NDArray[np.float64]:
+        values: NDArray[np.float64] = real_values(block).double().numpy()
+        return values.reshape(-1, values.shape[-1] if self.axes == "feature" else 1)
 
     def __call__(self, values: Input, draw: Draw) -> Input:
         assert self.mean is not None
@@ -59,10 +64,30 @@ class Standardize(Step):
         mean, std = self.mean, self.std
 
         def change(x: Tensor) -> Tensor:
-            scaled = torch.nan_to_num((x.float() - column(mean, x)) / column(std, x), nan=0.0)
+            x = x.float()
+            missing = column(self.center or mean, x)
+            scaled = (torch.where(x.isfinite(), x, missing) - column(mean, x)) / column(std, x)
             return scaled if self.clip is None else scaled.clamp(-self.clip, self.clip)
 
         return on_values(values, change)
+
+
+def _moments(blocks: Iterable[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and population standard deviation of every column over finite numbers; 1 for a column that does not vary."""
+    count, mean, deviation = np.zeros(1), np.zeros(1), np.zeros(1)
+    for rows in blocks:
+        known = np.isfinite(rows)
+        n = known.sum(0)
+        block_mean = np.where(known, rows, 0).sum(0) / np.maximum(n, 1)
+        block_deviation = np.square(np.where(known, rows - block_mean, 0)).sum(0)
+        # Chan's merge of two groups: no loss of digits where the mean is large.
+        total = np.maximum(count + n, 1)
+        deviation = deviation + block_deviation + (block_mean - mean) ** 2 * count * n / total
+        mean = mean + (block_mean - mean) * n / total
+        count = count + n
+    std = np.sqrt(deviation / np.maximum(count, 1))
+    std = np.where(std > 1e-12 * np.maximum(np.abs(mean), 1), std, 1.0)
+    return np.atleast_1d(mean), np.atleast_1d(std)
 
 
 class PCA(Step):

@@ -122,7 +122,7 @@ def _check_values(folder: Path, m: str, signal: Signal, rows: int, facts: dict[s
         found.warnings.append(f"{m} has no step on {empty - lacking} rows")
 
 
-_MAY_MISS = frozenset({"table"})
+_MAY_MISS = frozenset({"table", "sequence"})
 
 
 def _check_target(task: dict[str, Any], target: NDArray[Any], found: Findings) -> None:

@@ -1,0 +1,61 @@
+"""UR-FUNNY's six pickles of version 2, with the faults that occur in the real ones."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+IDS = list(range(1, 37))
+PLANTED = {"00003": "missing-file", "00004": "no-agreed-label", "00005": "zero-length"}
+"""Skipped; 7 has a -inf, 8 has modalities of different lengths, 12 no text."""
+
+
+def ur_funny_content() -> dict[str, Any]:
+    """By file name; numbers follow the label a little, so that there is something to learn."""
+    rng = np.random.default_rng(0)
+    language: dict[int, Any] = {}
+    covarep: dict[int, Any] = {}
+    openface: dict[int, Any] = {}
+    label: dict[int, Any] = {}
+    for i in IDS:
+        w = 0 if i == 5 else 3 + i % 4
+        label[i] = 2 if i == 4 else i % 2
+        language[i] = {
+            "punchline_embedding_indexes": [0] * w if i == 12 else rng.integers(1, 20, w).tolist(),
+            "context_embedding_indexes": [rng.integers(1, 20, 4).tolist() for _ in range(i % 3)],
+            "punchline_sentence": 'and that is "why" I laugh',
+            "context_sentences": ["so it began"] * (i % 3),
+            "punchline_intervals": [[0.0, 1.0]] * w,
+            "context_intervals": [[[0.0, 1.0]] * 4] * (i % 3),
+        }
+        shift = float(i % 2)
+        covarep[i] = _features(rng, w, 81, i % 3, shift)
+        openface[i] = _features(rng, w, 371, i % 3, shift)
+    covarep[7]["punchline_features"][0][2] = float("-inf")
+    openface[8]["punchline_features"].pop()
+    del covarep[3]
+    vectors = rng.normal(size=(20, 300)).astype(np.float32)
+    vectors[0] = 0
+    return {
+        "data_folds.pkl": {"train": IDS[:24], "dev": IDS[24:30], "test": IDS[30:]},
+        "language_sdk.pkl": language,
+        "covarep_features_sdk.pkl": covarep,
+        "openface_features_sdk.pkl": openface,
+        "humor_label_sdk.pkl": label,
+        "word_embedding_list.pkl": list(vectors),
+    }
+
+
+def write_ur_funny(folder: Path, protocol: int = 4) -> None:
+    """The six files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in ur_funny_content().items():
+        (folder / name).write_bytes(pickle.dumps(content, protocol))
+
+
+def _features(rng: np.random.Generator, words: int, width: int, sentences: int, shift: float) -> dict[str, Any]:
+    rows = rng.normal(shift, 1, (words, width)).astype(np.float32)
+    return {"punchline_features": [row.tolist() for row in rows], "context_features": [rng.normal(size=(4, width)).tolist() for _ in range(sentences)]}
