@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from math import gcd
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from g2d.data.store.plan import UnreadableError
 
 Pick = Callable[[int, float], Sequence[int]]
 """From the number of decoded frames and the container's rate to the frames that are kept."""
+Span = tuple[float, float]
+Box = tuple[int, int, int, int]
 SILENCE = 1e-3
 """Sound whose peak stays under this share of full scale is none."""
 HELD = 200 * 2**20
@@ -128,13 +130,14 @@ def legacy_frames(per_second: int) -> Pick:
     return pick
 
 
-def read_frames(path: Path, pick: Pick, size: tuple[int, int], *, gray: bool = False, span: tuple[float, float] | None = None) -> NDArray[np.uint8]:
+def read_frames(path: Path, pick: Pick, size: tuple[int, int], *, gray: bool = False, span: Span | None = None, box: Box | None = None) -> NDArray[np.uint8]:
     """Some frames of a video, ``(T, H, W, 3)`` or gray ``(T, H, W)``, resized bilinearly with antialias.
 
     The file is decoded to its end first, to know how many frames there really are: containers lie.
 
     Args:
         pick: which frames. size: (H, W). gray: luminance only. span: only frames between two times in seconds count.
+        box: (left, top, right, bottom) in pixels, the part of the picture that is kept.
 
     Raises:
         UnreadableError: ``missing-file``, ``lfs-pointer``, ``zero-length``, ``undecodable``, ``too-few-frames`` (nothing to pick).
@@ -152,22 +155,29 @@ def read_frames(path: Path, pick: Pick, size: tuple[int, int], *, gray: bool = F
     wanted = list(pick(frames, rate))
     if not wanted:
         raise UnreadableError("too-few-frames", f"{frames} frames at {rate:g} per second")
-    pictures = {number: _resized(held[number].to_image(), size, gray) for number in set(wanted) if number < len(held)}
+    pictures = {number: _resized(held[number].to_image(), size, gray, box) for number in set(wanted) if number < len(held)}
     if len(pictures) < len(set(wanted)):
         with _opened(path) as container:
             for number, frame in enumerate(_within(container, span)):
                 if number in wanted and number not in pictures:
-                    pictures[number] = _resized(frame.to_image(), size, gray)
+                    pictures[number] = _resized(frame.to_image(), size, gray, box)
     return np.stack([pictures[number] for number in wanted])
 
 
-def count_frames(path: Path, span: tuple[float, float] | None = None) -> tuple[int, float]:
+def decode_span(path: Path, span: Span) -> Iterator[NDArray[np.uint8]]:
+    """Gray frames ``(H, W)`` between two times in seconds, one after the other."""
+    with _opened(path) as container:
+        for frame in _within(container, span):
+            yield frame.to_ndarray(format="gray")
+
+
+def count_frames(path: Path, span: Span | None = None) -> tuple[int, float]:
     """How many frames decode, and the rate that the container states."""
     with _opened(path) as container:
         return sum(1 for _ in _within(container, span)), _rate(container)
 
 
-def read_image(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+def read_image(path: Path | BinaryIO, size: tuple[int, int]) -> NDArray[np.uint8]:
     """A picture as RGB, ``(H, W, 3)`` of the size asked for, bilinear with antialias; the aspect is not kept.
 
     Raises:
@@ -175,7 +185,8 @@ def read_image(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
     """
     from PIL import Image, UnidentifiedImageError
 
-    _look(path)
+    if isinstance(path, Path):
+        _look(path)
     try:
         with Image.open(path) as picture:
             return _resized(picture.convert("RGB"), size, gray=False)
@@ -247,7 +258,8 @@ def _rate(container: Any) -> float:
     return float(stream.average_rate or stream.base_rate or Fraction(0))
 
 
-def _within(container: Any, span: tuple[float, float] | None) -> Iterator[Any]:
+def _within(container: Any, span: Span | None) -> Iterator[Any]:
+    _rate(container)  # says so where there are no pictures
     stream = container.streams.video[0]
     if span is None:
         yield from container.decode(stream)
@@ -262,16 +274,16 @@ def _within(container: Any, span: tuple[float, float] | None) -> Iterator[Any]:
         yield frame
 
 
-def _resized(picture: Any, size: tuple[int, int], gray: bool) -> NDArray[np.uint8]:
+def _resized(picture: Any, size: tuple[int, int], gray: bool, box: Box | None = None) -> NDArray[np.uint8]:
     from PIL import Image
 
     mode = picture.convert("L") if gray else picture
     height, width = size
-    values: NDArray[np.uint8] = np.asarray(mode.resize((width, height), Image.Resampling.BILINEAR), dtype=np.uint8)
+    values: NDArray[np.uint8] = np.asarray(mode.resize((width, height), Image.Resampling.BILINEAR, box=box), dtype=np.uint8)
     return values
 
 
 def _short(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror  # without the path, which differs from machine to machine
+    if said := getattr(error, "strerror", None):
+        return str(said)  # without the path, which differs from machine to machine
     return str(error).splitlines()[0][:120] if str(error) else type(error).__name__

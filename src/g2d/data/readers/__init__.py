@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from g2d.data.readers import av_mnist, crema_d, grid_av, manifest, ur_funny, vggsound
+from g2d.data.readers import av_mnist, crema_d, grid_av, houses, iemocap, manifest, mis_me, mosi, sequences, ur_funny, vggsound
 from g2d.data.readers.base import Reader
 from g2d.errors import DataError
 
@@ -13,7 +13,14 @@ READERS: dict[str, Reader] = {
     "av_mnist": av_mnist.READER,
     "vggsound": vggsound.READER,
     "ur_funny": ur_funny.READER,
+    "iemocap": iemocap.READER,
+    "mis_me": mis_me.READER,
     "grid_av": grid_av.READER,
+    "mosi": mosi.READER,
+    "mmmo": sequences.MMMO_READER,
+    "youtube": sequences.YOUTUBE_READER,
+    "pom": sequences.POM_READER,
+    "houses": houses.READER,
     "manifest": manifest.READER,
 }
 

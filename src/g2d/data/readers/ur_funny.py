@@ -41,6 +41,8 @@ class URFunnyOptions(ReaderOptions):
 def plan_ur_funny(source: Path, options: URFunnyOptions) -> Plan:
     """The six pickles of version 2 (or 1), converted first, each in a process of its own."""
     version, folders, digests = _convert(source)
+    if version in _WITHOUT_SENTENCES and options.text in _AS_BYTES:
+        raise DataError("text must be vectors for version 1 of UR-FUNNY, which publishes no sentences, found tokens.")
     folds = json.loads((folders["folds"] / "folds.json").read_text())
     labels = json.loads((folders["labels"] / "labels.json").read_text())
     said = json.loads((folders["words"] / "sentences.json").read_text())
@@ -88,7 +90,7 @@ def _convert(source: Path) -> tuple[str, dict[str, Path], dict[str, str]]:
         raise DataError(
             f"{source} must hold UR-FUNNY's own files ({', '.join(sorted(known))}), found {strange[0]}. Move it away: what is not known is not opened."
         )
-    wanted = {key: file for key, file in (OTHERS | FEATURES).items()} | {"words": (next(iter(there), "language_sdk.pkl"), "words")}
+    wanted = OTHERS | FEATURES | {"words": (next(iter(there), "language_sdk.pkl"), "words")}
     if absent := [name for name, _ in wanted.values() if not (source / name).is_file()]:
         raise DataError(f"{source} must hold {', '.join(name for name, _ in wanted.values())}, found no {absent[0]}.")
     done = {key: convert(source / name, kind) for key, (name, kind) in wanted.items()}
@@ -200,6 +202,7 @@ class URFunnyDecode:
 
 
 _KIND: dict[str, Any] = {"text": np.float16}
+_WITHOUT_SENTENCES = frozenset({"v1"})
 _AS_BYTES = frozenset({"tokens"})
 
 

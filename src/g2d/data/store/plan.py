@@ -21,6 +21,7 @@ Reason = Literal[
 ]
 REASONS: tuple[str, ...] = get_args(Reason)
 """Why a sample can be skipped. There are no others: silence is a defect."""
+UNLABELED: Reason = "no-agreed-label"
 UNUSED, TRAIN, VALID, TEST = -1, 0, 1, 2
 """Places in a split."""
 
@@ -145,8 +146,11 @@ class Plan:
 
     @property
     def expected(self) -> int:
-        """Samples that the data set should have: those of its authors' count, or all of which something was found."""
-        return max(self.official, len(self.samples) + len(self.skipped))
+        """Samples that the data set should have: those of its authors' count, or all of which something was found.
+
+        What has no agreed label never belonged to the problem.
+        """
+        return max(self.official, len(self.samples) + sum(skip.reason != UNLABELED for skip in self.skipped))
 
 
 def name_hash(text: str) -> int:

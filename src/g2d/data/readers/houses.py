@@ -1,0 +1,145 @@
+"""Houses: photographs and a few numbers -> price, in the shape of MIS-ME (Ahmed & Moustafa, IJCCI 2016)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from g2d.data.media import read_image
+from g2d.data.readers.base import Reader, ReaderOptions
+from g2d.data.store.plan import TEST, TRAIN, VALID, Decoded, Plan, Sample, Signal, Skip, UnreadableError, places
+from g2d.errors import DataError
+
+HOUSES, SIDE = 535, 256
+PACK, TABLE = "houses.zip", "HousesInfo.txt"
+COLUMNS = ("bedrooms", "bathrooms", "log area")
+View = Literal["frontal", "bathroom", "bedroom", "kitchen"]
+
+
+@dataclass(frozen=True)
+class House:
+    """A line of the table."""
+
+    number: int
+    bedrooms: float
+    bathrooms: float
+    area: float
+    zipcode: str
+    price: float
+
+
+class HousesOptions(ReaderOptions):
+    """What ``g2d data prepare houses`` can be told."""
+
+    views: tuple[View, ...] = Field(("frontal",), min_length=1, description="photographs; one is called image, several by their own names")
+    zipcode: bool = Field(False, description="add the zip code to the table, one column for each")
+
+
+def plan_houses(source: Path, options: HousesOptions) -> Plan:
+    """From the pack, or from the folder ``Houses Dataset`` with ``HousesInfo.txt``."""
+    packed = (source / PACK).is_file()
+    houses = _packed(source / PACK) if packed else _raw(source)
+    photos = _names(source / PACK) if packed else {path.name: path.relative_to(source).as_posix() for path in sorted(source.rglob("*_*.jpg"))}
+    samples, skipped = [], []
+    for house in houses:
+        files = [photos.get(f"{house.number:03d}_{view}.jpg") or photos.get(f"{house.number}_{view}.jpg") for view in options.views]
+        name = f"{house.number:03d}"
+        if absent := [view for view, file in zip(options.views, files, strict=True) if file is None]:
+            skipped.append(Skip(name, "missing-file", f"no photograph {' or '.join(absent)}"))
+            continue
+        facts = {"photos": files, "table": [house.bedrooms, house.bathrooms, float(np.log(house.area))], "zipcode": house.zipcode}
+        samples.append(Sample(name, house.price, name, () if packed else tuple(map(str, files)), facts))
+    codes = tuple(sorted({house.zipcode for house in houses})) if options.zipcode else ()
+    names = ("image",) if len(options.views) == 1 else options.views
+    pixels = ({"name": "pixels"}, {"name": "standardize", "axes": "all"})
+    signals = {m: Signal("image", "uint8", (SIDE, SIDE, 3), pixels) for m in names}
+    signals["table"] = Signal("table", "float32", (len(COLUMNS) + len(codes),), ({"name": "standardize"},), {"columns": [*COLUMNS, *codes]})
+    return Plan(
+        name="houses",
+        task={"kind": "regression", "outputs": 1, "scale": "train", "log": True, "clip": [0.01, 0.99], "output": "sigmoid"},
+        signals=signals,
+        samples=samples,
+        decode=HousesDecode(tuple(names), codes, packed),
+        protocols={"houses/by-number-v1": places(samples, lambda s: {0: TEST, 1: VALID}.get(int(s.id) % 5, TRAIN))},
+        skipped=skipped,
+        parameters=options.model_dump() | {"side": SIDE},
+        official=HOUSES,
+        chunk=16,
+    )
+
+
+@dataclass(frozen=True)
+class HousesDecode:
+    """Photographs and numbers of a house."""
+
+    names: tuple[str, ...]
+    codes: tuple[str, ...]
+    packed: bool
+
+    def __call__(self, source: Path, sample: Sample) -> Decoded:
+        table = [*sample.facts["table"], *(float(code == sample.facts["zipcode"]) for code in self.codes)]
+        values: dict[str, NDArray[Any]] = {"table": np.array(table, np.float32)}
+        for m, file in zip(self.names, sample.facts["photos"], strict=True):
+            values[m] = read_image(_unpacked(source / PACK, file) if self.packed else source / file, (SIDE, SIDE))
+        return Decoded(values)
+
+
+def _unpacked(pack: Path, name: str) -> io.BytesIO:
+    try:
+        return io.BytesIO(_archive(pack).read(name))
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise UnreadableError("undecodable", f"{name} in {pack.name}: {error}") from error
+
+
+@lru_cache(maxsize=1)
+def _archive(pack: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(pack)
+    except zipfile.BadZipFile as error:
+        raise DataError(f"{pack} must be a zip file, found damage: {error}. Fetch it again.") from error
+
+
+def _names(pack: Path) -> dict[str, str]:
+    return {name.rpartition("/")[2]: name for name in sorted(_archive(pack).namelist()) if name.endswith(".jpg")}
+
+
+def _packed(pack: Path) -> list[House]:
+    with _archive(pack).open("houses.csv") as file:
+        rows = list(csv.DictReader(io.TextIOWrapper(file, "utf-8")))
+    return [House(int(r["house"]), float(r["bedrooms"]), float(r["bathrooms"]), float(r["area_sqft"]), r["zipcode"], float(r["price_usd"])) for r in rows]
+
+
+def _raw(source: Path) -> list[House]:
+    """Line N of ``HousesInfo.txt`` is house N: bedrooms bathrooms area zipcode price."""
+    path = min(source.rglob(TABLE), default=None)
+    if path is None:
+        raise DataError(f"{source} must hold {TABLE} and photographs N_frontal.jpg, found no {TABLE}.")
+    houses = []
+    for number, line in enumerate((line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()), start=1):
+        cells = line.split()
+        try:
+            bedrooms, bathrooms, area, price = (float(cells[i]) for i in (0, 1, 2, 4))
+        except (IndexError, ValueError):
+            raise DataError(f"line {number} of {path} must be bedrooms bathrooms area zipcode price, found {line!r}.") from None
+        houses.append(House(number, bedrooms, bathrooms, area, cells[3], price))
+    return houses
+
+
+READER = Reader(
+    plan=plan_houses,
+    options=HousesOptions,
+    about="Houses: a photograph (or four) and a few numbers; the price (regression)",
+    layout="the folder Houses Dataset: N_{frontal,bathroom,bedroom,kitchen}.jpg and HousesInfo.txt; or the pack houses.zip",
+    needs="github.com/emanhamed/Houses-dataset (186 MB)",
+    licence="none stated; its authors ask to cite Ahmed & Moustafa, IJCCI 2016",
+    pack="houses-img-tab",
+)
