@@ -190,7 +190,9 @@ def read_image(path: Path | BinaryIO, size: tuple[int, int]) -> NDArray[np.uint8
     try:
         with Image.open(path) as picture:
             return _resized(picture.convert("RGB"), size, gray=False)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UnidentifiedImageError as error:
+        raise UnreadableError("undecodable", "it is no picture of a known kind") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UnreadableError("undecodable", _short(error)) from error
 
 

@@ -60,6 +60,8 @@ def encoder_options(name: str) -> dict[str, inspect.Parameter]:
 def _read(name: str, example: Input) -> dict[str, int]:
     values = example.values if isinstance(example, Sequence) else example
     accepted = inspect.signature(ENCODERS[name]).parameters
+    if isinstance(example, Sequence) and "vocabulary" not in accepted:
+        raise ArgumentError(f"inputs of the encoder {name!r} must be one grid or table per row, found a padded sequence. A transformer reads those.")
     if "channels" in accepted:
         if values.ndim not in (4, 5):
             raise ArgumentError(f"inputs of the encoder {name!r} must be (rows, channels, [frames,] height, width), found {tuple(values.shape)}.")

@@ -129,6 +129,8 @@ def notes_of(runs: Sequence[RunRecord], differences: dict[str, Difference | None
     data, on_test = runs[0].result["data"], [run for run in runs if selected_on_test(run)]
     chosen = f"the epoch is selected by {runs[0].result['selection_metric']} on validation, the later one of equals, and the test split is opened once"
     notes = [f"Protocol {data['protocol']} (data {data['content_hash'][:12]}, split {data['protocol_hash'][:12]}): {chosen}."]
+    if data.get("partial"):
+        notes.append(f"Partial data: {data['kept']:,} of {data['expected']:,} samples. Only results of the same data hash compare.")
     if on_test:
         notes.append("(*) selected on the test split: its value is too good to be compared with others.")
     found = {name: difference for name, difference in (differences or {}).items() if difference is not None}

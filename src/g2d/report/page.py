@@ -191,6 +191,7 @@ def facts(run: RunRecord) -> dict[str, str]:
         "Data": f"{data['name']}, content {data['content_hash'][:16]}",
         "Protocol": f"{data['protocol']}, split {data['protocol_hash'][:16]}",
         "Rows": ", ".join(f"{split} {count:,}" for split, count in rows.items()),
+        "Samples": f"{data['kept']:,} of {data['expected']:,} prepared{' (partial)' if data.get('partial') else ''}" if "kept" in data else "",
         "Modalities": ", ".join(run.modalities),
         "Task": ", ".join(f"{key} {_listed(value)}" for key, value in result["task"].items()),
         "Note on the data": str(data.get("note", "")),

@@ -143,7 +143,7 @@ def _named(folder: Path, suffix: str) -> dict[str, str]:
 
 def _protocols(source: Path, samples: list[Sample], grammar: Grammar) -> tuple[dict[str, NDArray[np.int8]], list[str]]:
     """Actors by the last digits of their numbers; the field's split where a user holds its lists."""
-    protocols = {"crema_d/actor-disjoint-v1": places(samples, lambda s: {0: TEST, 5: VALID}.get(int(s.group) % 10, TRAIN))}
+    protocols = {"crema_d/actor-disjoint-v1": places(samples, lambda s: {0: TEST, 5: VALID}.get(_number(s.group) % 10, TRAIN))}
     for fold in range(5):
         protocols[f"crema_d/actor-5fold-v1?fold={fold}"] = places(samples, partial(_in_fold, fold))
     lists = {split: source / f"{split}.csv" for split in ("train", "test")}
@@ -158,9 +158,14 @@ def _protocols(source: Path, samples: list[Sample], grammar: Grammar) -> tuple[d
     return protocols, []
 
 
+def _number(actor: str) -> int:
+    """An actor's number; of other corpora's speakers, who have none, the hash of the name."""
+    return int(actor) if actor.isdigit() else name_hash(actor)
+
+
 def _in_fold(fold: int, sample: Sample) -> int:
     """The fold tests, the next one validates."""
-    return {fold: TEST, (fold + 1) % 5: VALID}.get(int(sample.group) % 5, TRAIN)
+    return {fold: TEST, (fold + 1) % 5: VALID}.get(_number(sample.group) % 5, TRAIN)
 
 
 def _list(path: Path, grammar: Grammar) -> dict[str, str]:

@@ -1,0 +1,48 @@
+"""AV-MNIST: the circulating arrays, small; and MNIST's idx files, recordings and noise written from the pack's arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from media_files import write_wav
+
+
+def write_circulating(folder: Path) -> None:
+    """60 training and 20 test rows; one picture holds a NaN."""
+    rng = np.random.default_rng(0)
+    base = folder / "avmnist"
+    for split, rows in (("train", 60), ("test", 20)):
+        labels = np.arange(rows, dtype=np.uint8) % 10
+        image = rng.normal(0, 60, (rows, 784)) + 8 * labels[:, None]
+        if split == "train":
+            image[2, 5] = np.nan
+        for kind, values in (("image", image), ("audio", rng.integers(0, 255, (rows, 112, 112)).astype(np.uint8))):
+            (base / kind).mkdir(parents=True, exist_ok=True)
+            np.save(base / kind / f"{split}_data.npy", values)
+        np.save(base / f"{split}_labels.npy", labels)
+
+
+def write_raw_parts(pack: Path, folder: Path) -> None:
+    """The public files that the pack ``avdigits-raw`` was made of: four idx files (two gzipped), 3,000 wav files, 6 of noise."""
+    import gzip
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, images, labels in (
+        ("train", "train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+        ("test", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+    ):
+        with np.load(pack / f"mnist_{split}.npz", allow_pickle=False) as file:
+            image, digit = file["image"], file["digit"]
+        (folder / images).write_bytes(np.array([2051, *image.shape], ">u4").tobytes() + image.tobytes())
+        (folder / f"{labels}.gz").write_bytes(gzip.compress(np.array([2049, len(digit)], ">u4").tobytes() + digit.astype(np.uint8).tobytes()))
+    with np.load(pack / "spoken_digits_8khz.npz", allow_pickle=False) as file:
+        spoken = {name: file[name] for name in file.files}
+    for i, (digit, speaker, take) in enumerate(zip(spoken["digit"], spoken["speaker"], spoken["take"], strict=True)):
+        wave = spoken["waveform"][spoken["offset"][i] : spoken["offset"][i + 1]]
+        write_wav(folder / "recordings" / f"{digit}_{spoken['speaker_name'][speaker]}_{take}.wav", wave, 8000)
+    with np.load(pack / "noise_speech_commands_8khz.npz", allow_pickle=False) as file:
+        for name, a, b in zip(file["name"], file["offset"][:-1], file["offset"][1:], strict=True):
+            write_wav(folder / "noise" / f"{Path(str(name)).stem}.wav", file["waveform"][a:b], 8000)
+    (folder / "recordings" / "7_jackson_99.wav").write_bytes(b"RIFF")
+    write_wav(folder / "noise" / "zz_silent.wav", np.zeros(8000, np.int16), 8000)
