@@ -1,0 +1,254 @@
+"""Preparation: parallel, resumable, and honest about what it leaves out."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import made_up
+import numpy as np
+import pytest
+
+from g2d.data.store.checking import check_store
+from g2d.data.store.opening import StoreOptions, open_store
+from g2d.data.store.preparing import Summary, prepare
+from g2d.errors import DataError
+from g2d.types import Sequence
+
+KILLS = 3
+"""``benchmarks/kill.py`` does it 20 times."""
+
+
+def made(tmp_path: Path, name: str = "store", workers: int = 1, **told: str) -> Summary:
+    made_up.write(tmp_path / "raw", **told)
+    return prepare(made_up.plan(tmp_path / "raw"), tmp_path / "raw", tmp_path / name, workers=workers)
+
+
+def test_the_hash_does_not_depend_on_workers_or_chunks(tmp_path: Path) -> None:
+    one = made(tmp_path, "one", s5="broken", s6="warned")
+    two = made(tmp_path, "two", workers=2, s5="broken", s6="warned")
+    other = prepare(made_up.plan(tmp_path / "raw", chunk=7), tmp_path / "raw", tmp_path / "three")
+    assert one.facts["content_hash"] == two.facts["content_hash"] == other.facts["content_hash"]
+    assert np.array_equal(np.load(tmp_path / "one" / "wave.npy"), np.load(tmp_path / "two" / "wave.npy"))
+    assert (tmp_path / "one" / "dataset.json").read_bytes() == (tmp_path / "two" / "dataset.json").read_bytes()
+
+
+def test_the_hash_covers_bytes_targets_and_parameters(tmp_path: Path) -> None:
+    first = made(tmp_path, "a").facts["content_hash"]
+    raw = tmp_path / "raw"
+    assert prepare(made_up.plan(raw, parameters={"side": 3}), raw, tmp_path / "b").facts["content_hash"] != first
+    (raw / "0003.txt").write_text("sample 3, otherwise good")
+    assert prepare(made_up.plan(raw), raw, tmp_path / "c").facts["content_hash"] != first
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_stays(tmp_path: Path) -> None:
+    summary = made(tmp_path, s5="broken", s7="infinite", s9="warned")
+    skipped = {skip["id"]: skip["reason"] for skip in summary.facts["skipped"]}
+    assert skipped == {"0005": "undecodable", "0007": "non-finite"}
+    assert "undecodable 1: 0005 (as it was told)" in str(summary)
+    assert "warning: 0009: it looks odd" in str(summary)
+    ids = [json.loads(line)["id"] for line in (tmp_path / "store" / "samples.jsonl").read_text().splitlines()]
+    assert ids == [f"{i:04d}" for i in range(40) if i not in (5, 7)]
+    rng = np.random.default_rng(39)
+    rng.normal(size=(5, 3))
+    assert np.array_equal(np.load(tmp_path / "store" / "wave.npy")[-1], rng.integers(-900, 900, 40))
+
+
+def test_a_sample_that_takes_its_decoder_down_costs_only_itself(tmp_path: Path) -> None:
+    summary = made(tmp_path, workers=2, s13="crash")
+    assert summary.facts["skipped"] == [{"id": "0013", "reason": "undecodable", "detail": "its decoder crashed"}]
+    assert summary.facts["rows"] == 39
+
+
+def test_too_little_is_refused_unless_it_is_asked_for(tmp_path: Path) -> None:
+    made_up.write(tmp_path / "raw", **{f"s{i}": "broken" for i in range(5)})
+    plan = made_up.plan(tmp_path / "raw")
+    with pytest.raises(DataError, match="35 of 40") as caught:
+        prepare(plan, tmp_path / "raw", tmp_path / "store")
+    assert "--allow-partial" in str(caught.value)
+    assert not (tmp_path / "store" / "dataset.json").exists()
+    summary = prepare(plan, tmp_path / "raw", tmp_path / "store", allow_partial=True)
+    assert summary.decoded == 0, "what was decoded before stands"
+    assert summary.facts["partial"]
+
+
+def test_a_set_that_should_be_larger_or_lacks_a_modality_is_refused(tmp_path: Path) -> None:
+    made_up.write(tmp_path / "raw")
+    for plan in (made_up.plan(tmp_path / "raw", official=50), made_up.plan(tmp_path / "raw", missing=("steps",))):
+        with pytest.raises(DataError, match="must be whole"):
+            prepare(plan, tmp_path / "raw", tmp_path / "store")
+    with pytest.raises(DataError, match="found none"):
+        prepare(made_up.plan(tmp_path / "raw", samples=[], skipped=[made_up.SKIP]), tmp_path / "raw", tmp_path / "store", allow_partial=True)
+
+
+def test_a_modality_that_no_sample_has_is_refused(tmp_path: Path) -> None:
+    made_up.write(tmp_path / "raw", **{f"s{i}": "absent" for i in range(40)})
+    with pytest.raises(DataError, match="no sample has steps"):
+        prepare(made_up.plan(tmp_path / "raw"), tmp_path / "raw", tmp_path / "store")
+
+
+def test_a_finished_store_is_left_alone_and_another_one_is_refused(tmp_path: Path) -> None:
+    first = made(tmp_path)
+    again = made(tmp_path)
+    assert (again.decoded, again.facts) == (0, first.facts)
+    with pytest.raises(DataError, match="other options"):
+        prepare(made_up.plan(tmp_path / "raw", parameters={"x": 1}), tmp_path / "raw", tmp_path / "store")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("precious")
+    with pytest.raises(DataError, match="new or empty"):
+        prepare(made_up.plan(tmp_path / "raw"), tmp_path / "raw", tmp_path / "full")
+    assert (tmp_path / "full" / "mine.txt").read_text() == "precious"
+
+
+PREPARE = """
+import sys
+sys.path.insert(0, {folder!r})
+import made_up
+from pathlib import Path
+from g2d.data.store.preparing import prepare
+if __name__ == "__main__":
+    source, out = Path(sys.argv[1]), Path(sys.argv[2])
+    prepare(made_up.plan(source, sleep=0.01), source, out, workers=2, watch=lambda done, total: print(done, flush=True))
+"""
+
+
+@pytest.mark.parametrize("seed", range(KILLS))
+def test_a_killed_preparation_goes_on_and_ends_in_the_same_hash(tmp_path: Path, seed: int) -> None:
+    raw = tmp_path / "raw"
+    made_up.write(raw, s5="broken")
+    undisturbed = prepare(made_up.plan(raw, sleep=0.01), raw, tmp_path / "calm").facts
+    script = tmp_path / "prepare.py"
+    script.write_text(PREPARE.format(folder=str(Path(made_up.__file__).parent)))
+    stop = random.Random(seed).randrange(1, 32)
+    process = subprocess.Popen([sys.executable, str(script), str(raw), str(tmp_path / "killed")], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if int(line) >= stop:
+            break
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert not (tmp_path / "killed" / "dataset.json").exists()
+    time.sleep(0.5)  # the workers notice that nobody waits for them
+    summary = prepare(made_up.plan(raw, sleep=0.01), raw, tmp_path / "killed")
+    assert summary.facts["content_hash"] == undisturbed["content_hash"]
+    assert summary.facts["files"] == undisturbed["files"]
+    assert summary.decoded <= 40 - stop, "finished samples are not decoded again"
+
+
+def test_two_processes_do_not_write_one_store(tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "store"
+    made_up.write(raw)
+    script = tmp_path / "prepare.py"
+    script.write_text(PREPARE.format(folder=str(Path(made_up.__file__).parent)))
+    process = subprocess.Popen([sys.executable, str(script), str(raw), str(out)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    with pytest.raises(DataError, match="another one at work"):
+        prepare(made_up.plan(raw, sleep=0.01), raw, out)
+    process.communicate()
+    assert process.returncode == 0
+
+
+def test_a_torn_last_line_of_the_journal_is_forgotten(tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "store"
+    made_up.write(raw, **{f"s{i}": "broken" for i in range(5)})
+    plan = made_up.plan(raw)
+    with pytest.raises(DataError):
+        prepare(plan, raw, out)
+    journal = out / ".preparing" / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-7])
+    assert prepare(plan, raw, out, allow_partial=True).decoded == 4
+
+
+def test_a_store_opens_as_what_was_prepared(tmp_path: Path) -> None:
+    made(tmp_path, s5="broken", s6="absent")
+    source = open_store(StoreOptions(store="store", root=str(tmp_path)))
+    assert (source.name, source.protocol, source.modalities, source.size) == ("made_up", "made_up/by-group-v1", ("wave", "steps"), 39)
+    batch = source.gather(np.array([5, 4]))  # row 5 is sample 6
+    steps = batch.inputs["steps"]
+    assert isinstance(steps, Sequence)
+    assert batch.has("steps").tolist() == [False, True]
+    assert steps.mask.sum(1).tolist() == [0, 5]
+    seen = source.view(batch, seed=0, epoch=1, train=True)
+    assert seen.present is not None
+    alone = source.only(("steps",))
+    assert alone.modalities == ("steps",)
+    assert alone.content_hash != source.content_hash
+    assert source.content_hash == check_hash(tmp_path)
+    with pytest.raises(DataError, match=r"made_up/by-group-v1, made_up/leaky"):
+        open_store(StoreOptions(store="store", root=str(tmp_path), protocol="nope"))
+    with pytest.raises(DataError, match="wave, steps"):
+        open_store(StoreOptions(store="store", root=str(tmp_path), modalities=("wav",)))
+
+
+def check_hash(tmp_path: Path) -> str:
+    return str(json.loads((tmp_path / "store" / "dataset.json").read_text())["content_hash"])
+
+
+def test_statistics_are_those_of_the_protocols_training_rows(tmp_path: Path) -> None:
+    made(tmp_path)
+    for protocol in ("made_up/by-group-v1", "made_up/leaky"):
+        source = open_store(StoreOptions(store="store", root=str(tmp_path), protocol=protocol))
+        rows = source.rows("train")
+        values, mask = source.arrays["steps"][rows], source.masks["steps"][rows]
+        config = source.views["steps"].config()["steps"][0]
+        assert config["mean"] == pytest.approx(values[mask].astype(np.float64).mean(0))
+        again = open_store(StoreOptions(store="store", root=str(tmp_path), protocol=protocol, views={"steps": ({"name": "standardize"},)}))
+        assert again.views["steps"].config()["steps"][0]["mean"] == pytest.approx(config["mean"])
+
+
+def test_new_rows_are_read_with_their_masks(tmp_path: Path) -> None:
+    made(tmp_path)
+    source = open_store(StoreOptions(store="store", root=str(tmp_path)))
+    source.write_rows(tmp_path / "rows.npz", np.array([3, 8]))
+    ids, batch = source.read_rows(tmp_path / "rows.npz")
+    assert ids == ["3", "8"]
+    steps = batch.inputs["steps"]
+    assert isinstance(steps, Sequence)
+    assert steps.mask.sum(1).tolist() == [4, 4]
+
+
+def test_a_sound_store_has_no_errors_and_a_leak_is_told(tmp_path: Path) -> None:
+    made(tmp_path, s6="absent")
+    found = check_store(tmp_path / "store")
+    assert found.errors == []
+    assert any("made_up/leaky" in text and "groups stand in more than one split" in text for text in found.warnings)
+    assert any("steps is missing on 1 rows" in text for text in found.warnings)
+
+
+def test_a_leak_of_the_default_protocol_is_an_error(tmp_path: Path) -> None:
+    made_up.write(tmp_path / "raw")
+    plan = made_up.plan(tmp_path / "raw")
+    prepare(made_up.plan(tmp_path / "raw", protocols=dict(reversed(plan.protocols.items()))), tmp_path / "raw", tmp_path / "store")
+    assert any("groups" in text for text in check_store(tmp_path / "store").errors)
+
+
+@pytest.mark.parametrize("name", ["wave.npy", "target.npy", "samples.jsonl", "splits/leaky.json"])
+def test_a_changed_or_missing_file_is_found(tmp_path: Path, name: str) -> None:
+    made(tmp_path)
+    path = tmp_path / "store" / name
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert any(name in text for text in check_store(tmp_path / "store").errors)
+    path.unlink()
+    assert any("no such file" in text for text in check_store(tmp_path / "store").errors)
+
+
+def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="found none"):
+        check_store(tmp_path)
+    made(tmp_path)
+    path = tmp_path / "store" / "dataset.json"
+    facts = json.loads(path.read_text())
+    path.write_text(json.dumps({**facts, "schema": 99}))
+    with pytest.raises(DataError, match="schema"):
+        check_store(tmp_path / "store")
+    path.write_text("{")
+    with pytest.raises(DataError, match="damage"):
+        open_store(StoreOptions(store="store", root=str(tmp_path)))
