@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from g2d.data.avdigits import AVDigitsOptions, Parts, open_avdigits
+from g2d.data.avdigits import AVDigitsOptions, open_avdigits
+from g2d.data.parts import read_pack
 from g2d.data.views import Canvas, LogMel
 from g2d.errors import DataError
 
@@ -46,7 +47,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_picture_and_recording_of_a_row_mean_its_digit(root: Path) -> None:
-    parts = Parts(root / "avdigits-raw")
+    parts = read_pack(root / "avdigits-raw")
     rows, digit = parts.pictures((60, 20, 40))
     split = np.repeat(np.arange(3, dtype=np.int8), (60, 20, 40))
     recording = parts.pair(digit, split, seed=0)
@@ -55,7 +56,7 @@ def test_picture_and_recording_of_a_row_mean_its_digit(root: Path) -> None:
 
 
 def test_no_take_and_no_noise_clip_stands_on_two_sides(root: Path) -> None:
-    parts = Parts(root / "avdigits-raw")
+    parts = read_pack(root / "avdigits-raw")
     _, digit = parts.pictures((300, 100, 200))
     split = np.repeat(np.arange(3, dtype=np.int8), (300, 100, 200))
     takes = [set(parts.take[parts.pair(digit, split, 0)[split == pool]].tolist()) for pool in range(3)]
@@ -67,7 +68,7 @@ def test_no_take_and_no_noise_clip_stands_on_two_sides(root: Path) -> None:
 
 
 def test_a_recording_is_used_again_only_when_all_of_its_digit_were(root: Path) -> None:
-    parts = Parts(root / "avdigits-raw")
+    parts = read_pack(root / "avdigits-raw")
     digit = np.zeros(65, np.int64)
     used = parts.pair(digit, np.zeros(65, np.int8), seed=3)
     assert len(set(used[:30].tolist())) == len(set(used[30:60].tolist())) == 30
@@ -76,7 +77,7 @@ def test_a_recording_is_used_again_only_when_all_of_its_digit_were(root: Path) -
 
 @pytest.mark.parametrize("snr_db", [-8.0, 0.0, 12.0])
 def test_noise_is_mixed_in_at_the_ratio_asked_for(root: Path, snr_db: float) -> None:
-    parts = Parts(root / "avdigits-raw")
+    parts = read_pack(root / "avdigits-raw")
     mixed = parts.mixed(0, 0, snr_db, np.random.default_rng(0)).astype(np.float64)
     around = np.concatenate([mixed[:3000], mixed[5000:]])  # the recording fills the 2,000 samples in the middle
     clean = np.square(mixed[3000:5000]).mean() - np.square(around).mean()

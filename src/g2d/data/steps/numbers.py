@@ -44,7 +44,8 @@ class Standardize(Step):
         blocks: Iterable[NDArray[np.float64]] = (self._rows(block) for block in training)
         center = None
         if self.fill == "median":
-            together = np.concatenate([rows.astype(np.float32) for rows in blocks])
+            parts = [rows.astype(np.float32) for rows in blocks]
+            together = np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
             together[~np.isfinite(together)] = np.nan
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # a feature without any number: 0 will do

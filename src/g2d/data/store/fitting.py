@@ -18,14 +18,12 @@ _SAMPLED = frozenset({"audio", "image", "video"})
 
 
 def fit_chain(chain: Chain, signal: Signal, train: NDArray[np.int64], stored: Callable[[NDArray[np.int64]], Input], present: NDArray[np.bool_] | None) -> Chain:
-    """The chain with what it learns on the training rows that have the modality.
+    """The chain with what it learns on the training rows that have the modality; where none has, it changes nothing.
 
     Args:
         train: their numbers. stored: values of some rows. present: ``(N,)``, which rows have the modality; None if all have.
     """
     rows = train if present is None else train[present[train]]
-    if not len(rows):
-        return chain
     if signal.kind in _SAMPLED and len(rows) > FITTED_ROWS:
         rows = rows[np.linspace(0, len(rows) - 1, FITTED_ROWS).round().astype(np.int64)]
 

@@ -1,0 +1,173 @@
+"""A user's own data, from a table to a model."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from media_files import moving, tone, write_video, write_wav
+from PIL import Image
+from typer.testing import CliRunner
+
+from g2d.cli import app
+from g2d.data.readers.manifest import ManifestOptions, plan_manifest
+from g2d.data.readers.table import Table
+from g2d.data.store.opening import StoreOptions, open_store
+from g2d.data.store.preparing import prepare
+from g2d.errors import DataError
+from g2d.task import Classification, Regression
+
+COLORS = ("red", "green", "blue")
+
+
+def g2d(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def everything(folder: Path, rows: int = 40) -> Path:
+    """A column of every kind; a row without sound, one without number, one without label, a repeated id, two broken files."""
+    rng = np.random.default_rng(0)
+    (folder / "files").mkdir(parents=True)
+    table: list[dict[str, Any]] = []
+    for i in range(rows):
+        c = i % 3
+        Image.fromarray(np.full((12, 16, 3), 60 * c + 20, np.uint8)).save(folder / f"files/{i}.png")
+        write_wav(folder / f"files/{i}.wav", tone(0.3, 8000, 200 + 200 * c), 8000)
+        write_video(folder / f"files/{i}.mp4", moving(6, (32, 48), i), 6)
+        np.save(folder / f"files/{i}.npy", rng.normal(c, 1, (3 + i % 4, 5)).astype(np.float32))
+        table.append(
+            {"id": f"row {i}", "photo": f"files/{i}.png", "sound": f"files/{i}.wav", "film": f"files/{i}.mp4", "steps": f"files/{i}.npy"}
+            | {"note": f'it is "{COLORS[c]}",\nor so', "size": round(float(rng.normal(c)), 3), "age": i, "label": COLORS[c]}
+        )
+    table[4]["sound"] = ""
+    table[6]["size"] = ""
+    table[7]["label"] = ""
+    table[8]["id"] = "row 1"
+    table[9]["photo"] = "files/none.png"
+    (folder / "files" / "10.wav").write_bytes(b"RIFF")
+    with (folder / "mine.csv").open("w", newline="", encoding="utf-8-sig") as file:
+        writer = csv.DictWriter(file, list(table[0]))
+        writer.writeheader()
+        writer.writerows(table)
+    return folder / "mine.csv"
+
+
+def test_a_table_becomes_a_store_and_a_recipe_that_trains_at_once(tmp_path: Path) -> None:
+    source = everything(tmp_path)
+    told = g2d("data", "prepare", "manifest", "size=32", "frames=2", "--source", source, "--out", tmp_path / "store", "--workers", 1, "--quiet")
+    for line in (
+        "photo: image",
+        "sound: audio",
+        "film: video",
+        "steps: sequence",
+        "note: text",
+        "table: table from 2 columns (size, age)",
+        "3 classes (blue, green, red)",
+    ):
+        assert line in told
+    facts = json.loads((tmp_path / "store" / "dataset.json").read_text())
+    assert {skip["id"]: skip["reason"] for skip in facts["skipped"]} == {
+        "row 1": "duplicate", "row 7": "no-agreed-label", "row 9": "missing-file", "row 10": "undecodable",
+    }  # fmt: skip
+    assert "0 errors" in g2d("data", "check", tmp_path / "store")
+    source_rows = open_store(StoreOptions(store="store", root=str(tmp_path)))
+    assert isinstance(source_rows.task, Classification)
+    assert source_rows.task.classes == ("blue", "green", "red")
+    g2d("train", tmp_path / "store" / "recipe.yaml", "epochs=1", "--out", tmp_path / "run", "--quiet")
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["modalities"] == ["photo", "sound", "film", "steps", "note", "table"]
+
+
+def rows_of(count: int, **columns: Any) -> list[dict[str, Any]]:
+    return [{name: make(i) for name, make in columns.items()} for i in range(count)]
+
+
+def jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("\n".join(json.dumps(row) for row in rows) + "\n", encoding="utf-8")
+    return path
+
+
+def test_the_scale_of_a_regression_is_learnt_on_training_rows_alone(tmp_path: Path) -> None:
+    split = ["train"] * 6 + ["valid"] * 2 + ["test"] * 2
+    source = jsonl(tmp_path / "a.jsonl", rows_of(10, x=lambda i: [float(i), 1.5], target=lambda i: 100.0 * i + 0.5, split=split.__getitem__))
+    prepare(plan_manifest(source, ManifestOptions()), tmp_path, tmp_path / "store")
+    opened = open_store(StoreOptions(store="store", root=str(tmp_path)))
+    task = opened.task
+    assert isinstance(task, Regression)
+    assert (task.low, task.high) == (0.5, 500.5)
+    assert opened.target[:, 0].tolist() == pytest.approx([i / 5 for i in range(10)])
+    assert opened.protocol == "a/given"
+    assert opened.views["x"].config()["steps"][0]["mean"] == pytest.approx([2.5, 1.5])
+
+
+def test_several_targets_and_a_task_that_is_asked_for(tmp_path: Path) -> None:
+    source = jsonl(tmp_path / "a.jsonl", rows_of(30, x=float, y1=lambda i: i % 3, y2=lambda i: i / 7))
+    both = plan_manifest(source, ManifestOptions(target=("y1", "y2")))
+    assert both.task["outputs"] == 2
+    assert both.samples[4].target == (1.0, pytest.approx(4 / 7))
+    assert plan_manifest(source, ManifestOptions(target="y1", ignore=("y2",))).task["classes"] == ["0", "1", "2"]
+    assert plan_manifest(source, ManifestOptions(target="y1", task="regression", ignore=("y2",))).task["kind"] == "regression"
+
+
+def test_groups_stay_together_and_validation_is_carved_from_training(tmp_path: Path) -> None:
+    source = jsonl(tmp_path / "a.jsonl", rows_of(400, x=float, label=lambda i: "ab"[i % 2], group=lambda i: f"p{i // 4}"))
+    plan = plan_manifest(source, ManifestOptions())
+    ((name, place),) = plan.protocols.items()
+    assert name == "a/hash-v1"
+    assert all(len(set(place[4 * g : 4 * g + 4])) == 1 for g in range(100))
+    assert set(place) == {0, 1, 2}
+    given = jsonl(tmp_path / "b.jsonl", rows_of(200, x=float, label=lambda i: "ab"[i % 2], split=lambda i: "test" if i % 4 == 0 else "train"))
+    ((name, place),) = plan_manifest(given, ManifestOptions()).protocols.items()
+    assert name == "b/given-valid-carved-v1"
+    assert (place[::4] == 2).all()
+    assert 5 < (place == 1).sum() < 30
+
+
+def test_rows_are_read_one_by_one_whatever_their_cells_hold(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('\ufeffid,text\n1,"two\nlines, and a comma"\n\n2,"say ""hi"""\n', encoding="utf-8")
+    table = Table(path)
+    assert (len(table), table.columns) == (2, ["id", "text"])
+    assert table[1] == {"id": "2", "text": 'say "hi"'}
+    assert table[0]["text"] == "two\nlines, and a comma"
+    assert list(table) == table.rows(0, 2) == [table[0], table[1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "said"),
+    [
+        ("", (), "one row or more"),
+        ("a,b\n", (), "one row or more"),
+        ("a,a,label\n1,2,x\n", (), "different names"),
+        ("a,label\n1\n", (), "2 cells"),
+        ("a,b\n1,2\n", (), "a column for its target"),
+        ("a,label\n1,x\n2,x\n", (), "two classes"),
+        ("a,label\n1,\n2,\n", (), "must hold something"),
+        ("label\nx\ny\n", (), "a column to learn from"),
+        ("a,label,split\n1,x,train\n2,y,nowhere\n", (), "train, valid or test"),
+        ("a,label\n1,x\n2,y\n", ("task=regression",), "numbers for a regression"),
+        ("a,label\n1,x\n2,y\n", ("kinds.a=smell",), "a kind"),
+        ("a,label\n1,x\n2,y\n", ("colour=1",), "colour"),
+        ("a,label\n1,x\n2,y\n", ("target",), "key=value"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_refused_with_the_reason(tmp_path: Path, text: str, settings: tuple[str, ...], said: str) -> None:
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    assert said in g2d("data", "prepare", "manifest", *settings, "--source", tmp_path / "a.csv", "--out", tmp_path / "store", "--quiet", code=2)
+    assert not (tmp_path / "store").exists()
+
+
+def test_what_is_not_there_or_not_json_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="must be a file"):
+        Table(tmp_path / "none.csv")
+    (tmp_path / "a.jsonl").write_text('{"x": 1}\nnonsense\n')
+    with pytest.raises(DataError, match="line 2"):
+        list(Table(tmp_path / "a.jsonl"))
+    (tmp_path / "b.csv").write_bytes(b"a,label\n\xff\xfe,x\n")
+    with pytest.raises(DataError, match="UTF-8"):
+        Table(tmp_path / "b.csv")
