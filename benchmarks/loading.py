@@ -1,0 +1,156 @@
+"""Samples per second of a prepared store against decoding every sample anew, memory, and the feed's share of a ResNet-18 step.
+
+Needs the packs rawmedia-mini and avdigits-raw under G2D_DATA (else ../shared/data); without them it says so and measures the rest on made-up clips.
+
+    python benchmarks/loading.py [--repeats 20]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from g2d.data import Loader, Source
+from g2d.data.readers.av_mnist import AVMNISTOptions, plan_av_mnist
+from g2d.data.readers.crema_d import CremaOptions, Grammar, plan_crema
+from g2d.data.store.opening import StoreOptions, open_store
+from g2d.data.store.plan import Plan
+from g2d.data.store.preparing import prepare
+from g2d.encoders import build_encoder
+
+SHARED = Path(os.environ.get("G2D_DATA", Path(__file__).parents[2] / "shared" / "data"))
+GRID = Grammar(r"^(?P<label>[a-z])[a-z]{3}(?P<actor>[\dz])[a-z]$", {"b": 0, "l": 1, "p": 2, "s": 3}, ("bin", "lay", "place", "set"), 0)
+
+
+class Decoding(Dataset[dict[str, torch.Tensor]]):
+    """The way without a store: every sample is decoded when it is asked for."""
+
+    def __init__(self, plan: Plan, folder: Path, repeats: int) -> None:
+        self.plan, self.folder, self.repeats = plan, folder, repeats
+
+    def __len__(self) -> int:
+        return len(self.plan.samples) * self.repeats
+
+    def __getitem__(self, row: int) -> dict[str, torch.Tensor]:
+        decoded = self.plan.decode(self.folder, self.plan.samples[row % len(self.plan.samples)])
+        return {m: torch.from_numpy(values) for m, values in decoded.values.items() if values is not None}
+
+
+def per_second(batches: Iterator[int]) -> float:
+    """Samples per second, after a first batch that warms up."""
+    next(batches)
+    start = time.perf_counter()
+    count = sum(batches)
+    return count / (time.perf_counter() - start)
+
+
+def stored(source: Source, batch: int, repeats: int) -> Iterator[int]:
+    """Batches of raw values from the store."""
+    rows = np.concatenate([np.arange(source.size)] * repeats)
+    for start in range(0, len(rows), batch):
+        yield len(source.gather(rows[start : start + batch]))
+
+
+def decoded(plan: Plan, folder: Path, batch: int, repeats: int) -> Iterator[int]:
+    """Batches that are decoded sample by sample, in this process as the store's are."""
+    for made in DataLoader(Decoding(plan, folder, repeats), batch_size=batch):
+        yield len(next(iter(made.values())))
+
+
+def compare(name: str, plan: Plan, folder: Path, repeats: int, batch: int) -> None:
+    """A line of the table."""
+    with tempfile.TemporaryDirectory() as out:
+        prepare(plan, folder, Path(out) / "store", allow_partial=True)
+        source = open_store(StoreOptions(store=str(Path(out) / "store")))
+        fast = per_second(stored(source, batch, repeats * 20))
+        slow = per_second(decoded(plan, folder, batch, max(2, repeats // 10)))
+        size = sum(path.stat().st_size for path in (Path(out) / "store").rglob("*.npy")) / source.size / 1024
+    print(f"{name:<28}{fast:>12,.0f}{slow:>12,.0f}{fast / slow:>9,.0f} x{size:>10,.0f}")
+
+
+def share_of_a_step(steps: int = 6, batch: int = 16) -> None:
+    """ResNet-18 on 112 x 112 pictures and 128 x 112 spectrograms: how much of a step is the feed's (gathering and views)."""
+    rng = np.random.default_rng(0)
+    rows = 256
+    from g2d.data.steps import read_chain
+    from g2d.task import Classification
+
+    source = Source(
+        name="made up",
+        task=Classification(10),
+        arrays={"video": rng.integers(0, 255, (rows, 128, 128, 3)).astype(np.uint8), "audio": rng.integers(-9000, 9000, (rows, 14_336)).astype(np.int16)},
+        target=rng.integers(0, 10, rows),
+        group=np.arange(rows),
+        split=np.zeros(rows, np.int8),
+        protocol="made up",
+        views={
+            "video": read_chain("video", [{"name": "pixels"}, {"name": "crop", "size": 112}, {"name": "flip"}]),
+            "audio": read_chain("audio", [{"name": "log_spectrogram", "n_fft": 254, "hop": 128}]),
+        },
+        facts={},
+    )
+    loader = Loader(source, "train", batch, shuffle=True)
+    example = next(loader.epoch(1)).inputs
+    encoders = torch.nn.ModuleDict({m: build_encoder("resnet18", values) for m, values in example.items()})
+    heads = torch.nn.ModuleDict({m: torch.nn.Linear(512, 10) for m in example})
+    optimizer = torch.optim.SGD([*encoders.parameters(), *heads.parameters()], lr=0.01)
+    batches, feed, whole = loader.epoch(1), 0.0, 0.0
+    for step in range(steps + 1):
+        start = time.perf_counter()
+        made = next(batches)
+        fed = time.perf_counter()
+        logits = sum(heads[m](encoders[m](values).pooled) for m, values in made.inputs.items())
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(logits, made.target).backward()
+        optimizer.step()
+        if step:
+            feed, whole = feed + fed - start, whole + time.perf_counter() - start
+    print(
+        f"feed of a ResNet-18 step at 112 x 112, batch {batch}, two modalities: {1000 * feed / steps:.1f} of {1000 * whole / steps:.0f} ms, {feed / whole:.1%}"
+    )
+
+
+def peak(measure: Callable[[], None]) -> None:
+    """Run, then say how much memory the process has needed at most."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    measure()
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(f"{'':<28}peak memory {after / 1024:,.0f} MB, {(after - before) / 1024:+,.0f} MB here")
+
+
+def main() -> None:
+    """Print all of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=20)
+    repeats = parser.parse_args().repeats
+    torch.manual_seed(0)
+    print(f"{'samples per second':<28}{'store':>12}{'decoding':>12}{'':>11}{'kB/sample':>10}")
+    clips = SHARED / "rawmedia-mini" / "rawmedia_mini.tar"
+    if clips.is_file():
+        with tempfile.TemporaryDirectory() as raw:
+            with tarfile.open(clips) as file:
+                file.extractall(raw, filter="data")
+            folder = Path(raw) / "cremad-layout"
+            peak(lambda: compare("rawmedia (flv + wav)", plan_crema(folder, CremaOptions(), GRID), folder, repeats, 8))
+    else:
+        print(f"rawmedia-mini is not in {SHARED} (G2D_DATA): left out")
+    digits = SHARED / "avdigits-raw"
+    if digits.is_dir():
+        peak(lambda: compare("avdigits (AV-MNIST rebuilt)", plan_av_mnist(digits, AVMNISTOptions(limit=50)), digits, repeats, 64))
+    else:
+        print(f"avdigits-raw is not in {SHARED} (G2D_DATA): left out")
+    peak(share_of_a_step)
+
+
+if __name__ == "__main__":
+    main()

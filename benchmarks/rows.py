@@ -1,0 +1,74 @@
+"""A million made-up rows through ``g2d data prepare manifest`` and an epoch of training: peak memory against that of a hundred thousand.
+
+python benchmarks/rows.py [--rows 1000000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+COLUMNS = 12
+MEASURED = """
+import resource, sys
+from g2d.cli import app
+try:
+    app(sys.argv[1:], standalone_mode=False)
+finally:
+    print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def write(path: Path, rows: int) -> None:
+    """Numbers that follow the label a little."""
+    rng = random.Random(0)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file)
+        out.writerow(["id", *(f"x{i}" for i in range(COLUMNS)), "label"])
+        for row in range(rows):
+            label = rng.randrange(4)
+            out.writerow([f"r{row}", *(round(rng.gauss(label, 3), 3) for _ in range(COLUMNS)), f"class {label}"])
+
+
+def measured(*arguments: str) -> tuple[float, float]:
+    """Peak memory in MB and seconds of a command."""
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", MEASURED, *arguments], capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    if done.returncode:
+        raise SystemExit(done.stdout + done.stderr)
+    return int(done.stdout.split()[-1]) / 1024, time.perf_counter() - start
+
+
+def peaks(rows: int) -> tuple[float, float]:
+    """Of preparing and of training."""
+    with tempfile.TemporaryDirectory() as folder:
+        table, store = Path(folder) / "table.csv", Path(folder) / "store"
+        write(table, rows)
+        prepare, seconds = measured("data", "prepare", "manifest", "--source", str(table), "--out", str(store), "--workers", "1", "--quiet")
+        print(f"{rows:>9,} rows: prepare {prepare:,.0f} MB, {seconds:,.0f} s", end="", flush=True)
+        recipe = store / "recipe.yaml"
+        train, seconds = measured("train", str(recipe), "epochs=1", "train.batch_size=1024", "--out", str(Path(folder) / "run"), "--quiet")
+        kept = json.loads((store / "dataset.json").read_text())["rows"]
+        print(f"; train {train:,.0f} MB, {seconds:,.0f} s ({kept:,} kept)")
+    return prepare, train
+
+
+def main() -> None:
+    """Print peaks and their difference."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    rows = parser.parse_args().rows
+    small, large = peaks(rows // 10), peaks(rows)
+    print(f"ten times the rows: prepare {large[0] - small[0]:+,.0f} MB, train {large[1] - small[1]:+,.0f} MB (aim: at most 200)")
+
+
+if __name__ == "__main__":
+    main()
