@@ -11,11 +11,11 @@ from pydantic import BaseModel
 from g2d.data.avdigits import AVDigitsOptions, open_avdigits
 from g2d.data.digits import DigitsOptions, open_digits
 from g2d.data.loader import Loader
-from g2d.data.prepared import opener, options_of
+from g2d.data.prepared import open_any, opener, options_of
 from g2d.data.readers import READERS
 from g2d.data.soil import SoilOptions, open_soil
 from g2d.data.source import SPLITS, Source
-from g2d.data.store.opening import StoreOptions, open_store
+from g2d.data.store.opening import StoreOptions
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ DATASETS: dict[str, DataSet] = {
     ),
     "store": DataSet(
         StoreOptions,
-        open_store,
+        open_any,
         about="any store that g2d data prepare wrote: your own data, or one of the sets below under another name",
         needs="a folder with dataset.json; data.store names it",
         licence="that of its data",

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from g2d.data.digits import WORDS, reduce_energy
-from g2d.data.parts import NEEDS, RATE, Parts, read_pack
+from g2d.data.parts import NEEDS, RATE, Parts
+from g2d.data.readers.av_mnist_raw import read_parts
 from g2d.data.roots import find
 from g2d.data.source import Source
 from g2d.data.views import Canvas, LogMel, Scaled, View
@@ -66,7 +67,7 @@ def open_avdigits(options: AVDigitsOptions) -> Source:
     """
     options = options.filled()
     assert options.pairs is not None
-    parts = read_pack(find("avdigits-raw", options.root, needs=NEEDS))
+    parts = read_parts(find("avdigits-raw", options.root, needs=NEEDS), "take")[0]
     counts = (options.pairs, options.pairs // 3, 2 * options.pairs // 3)
     split = np.repeat(np.arange(3, dtype=np.int8), counts)
     chosen, digit = parts.pictures(counts)

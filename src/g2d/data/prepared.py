@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
 from pydantic import Field, ValidationError, create_model
+from torch import Tensor
 
 from g2d.data.readers import Reader
 from g2d.data.readers.base import ReaderOptions
+from g2d.data.readers.manifest_values import Layout, read_new_rows
 from g2d.data.roots import data_root
 from g2d.data.source import Source
-from g2d.data.store.facts import DATASET
+from g2d.data.store.facts import DATASET, read_facts, signals
 from g2d.data.store.opening import StoreOptions, open_store
 from g2d.data.store.preparing import prepare
 from g2d.errors import DataError
+from g2d.types import Input, Sequence
+
+
+def open_any(options: StoreOptions) -> Source:
+    """Any store; one that was made from a user's table also reads new rows from a table."""
+    source = open_store(options)
+    if "kinds" in source.facts["parameters"]:
+        source.read_table = partial(_new_rows, options.folder, source.modalities)
+    return source
+
+
+def _new_rows(folder: Path, modalities: tuple[str, ...], path: Path) -> tuple[list[str], dict[str, Input], dict[str, Tensor]]:
+    facts = read_facts(folder)
+    parameters, known = facts["parameters"], signals(facts)
+    columns = {m: tuple(parameters["columns"][m]) for m in modalities}
+    layout = Layout({m: known[m] for m in modalities}, columns, parameters["kinds"], parameters)
+    ids, values, masks, present = read_new_rows(layout, parameters["id"], path)
+    inputs: dict[str, Input] = {m: torch.from_numpy(stored) for m, stored in values.items()}
+    inputs |= {m: Sequence(torch.from_numpy(values[m]), torch.from_numpy(mask)) for m, mask in masks.items()}
+    return ids, inputs, {m: torch.from_numpy(there) for m, there in present.items() if not there.all()}
 
 
 class PreparedOptions(StoreOptions):

@@ -6,7 +6,7 @@ import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +25,9 @@ SPLITS = ("train", "valid", "test")
 
 MASK = ".mask"
 """What follows a modality's name where its mask is stored or read."""
+
+
+TABLES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson"})
 
 
 class Values(Protocol):
@@ -76,6 +79,7 @@ class Source:
         self.name, self.task, self.protocol, self.facts = name, task, protocol, dict(facts)
         self.arrays, self.target, self.group, self.split, self.views = dict(arrays), target, group, split, dict(views)
         self.masks, self.present = dict(masks or {}), dict(present or {})
+        self.read_table: Callable[[Path], tuple[list[str], dict[str, Input], dict[str, Tensor]]] | None = None
         self.signed, self._content_hash = content_hash is not None, content_hash
 
     @property
@@ -172,6 +176,8 @@ class Source:
     def read_rows(self, path: str | Path) -> tuple[list[str], Batch]:
         """New rows from an ``.npz`` file with one array per modality, shaped as :meth:`write_rows` writes them.
 
+        Of data that came from a user's table, another such table will do.
+
         Returns:
             Their names, and the batch as the model sees it; its targets are placeholders.
 
@@ -179,6 +185,10 @@ class Source:
             DataError: the file is not there, is damaged, or its arrays are not like those the run was trained on.
         """
         path = Path(path)
+        if self.read_table is not None and path.suffix.lower() in TABLES:
+            ids, told, present = self.read_table(path)
+            target = torch.from_numpy(np.repeat(self.target[:1], len(ids), axis=0))
+            return ids, self.view(Batch(told, target, torch.arange(len(ids)), present or None), seed=0, epoch=0, train=False)
         given = _read_arrays(path, self.modalities)
         inputs: dict[str, Input] = {m: torch.from_numpy(_stored(m, given.get(m), self.arrays[m], path)) for m in self.modalities}
         for m, known in self.masks.items():

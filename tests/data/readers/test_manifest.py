@@ -83,6 +83,22 @@ def test_a_table_becomes_a_store_and_a_recipe_that_trains_at_once(tmp_path: Path
     assert json.loads((tmp_path / "run" / "result.json").read_text())["modalities"] == ["photo", "sound", "film", "steps", "note", "table"]
 
 
+def test_a_trained_model_answers_for_the_rows_of_another_table(tmp_path: Path) -> None:
+    source = everything(tmp_path)
+    g2d("data", "prepare", "manifest", "size=32", "frames=2", "ignore=[film]", "--source", source, "--out", tmp_path / "store", "--workers", 1, "--quiet")
+    g2d("train", tmp_path / "store" / "recipe.yaml", "epochs=1", "--out", tmp_path / "run", "--quiet")
+    new = jsonl(
+        tmp_path / "new.jsonl", [{"id": "x", "photo": "files/1.png", "steps": "files/2.npy", "note": "green", "size": 1, "age": None}, {"sound": "files/3.wav"}]
+    )
+    g2d("predict", tmp_path / "run", "--source", new, "--out", tmp_path / "answers.csv")
+    with (tmp_path / "answers.csv").open() as file:
+        answers = list(csv.DictReader(file))
+    assert [row["id"] for row in answers] == ["x", "2"]
+    assert {row["prediction"] for row in answers} <= set(COLORS)
+    jsonl(tmp_path / "bad.jsonl", [{"photo": "files/none.png"}])
+    assert "none.png" in g2d("predict", tmp_path / "run", "--source", tmp_path / "bad.jsonl", "--out", tmp_path / "more.csv", code=2)
+
+
 def rows_of(count: int, **columns: Any) -> list[dict[str, Any]]:
     return [{name: make(i) for name, make in columns.items()} for i in range(count)]
 

@@ -13,6 +13,7 @@ from media_files import tone, write_video
 from raw_av_mnist import write_raw_parts
 
 from g2d.data import DATASETS, Source
+from g2d.data.avdigits import AVDigitsOptions, open_avdigits
 from g2d.data.readers import READERS
 from g2d.data.readers.av_mnist import AVMNISTOptions, plan_av_mnist
 from g2d.data.readers.av_mnist_raw import read_idx
@@ -193,6 +194,10 @@ def test_av_mnist_from_idx_and_wav_files_is_the_one_from_the_pack(tmp_path: Path
     for name in ("audio.npy", "image.npy", "target.npy", "group.npy"):
         assert np.array_equal(np.load(tmp_path / "a" / name), np.load(tmp_path / "b" / name))
     assert rebuilt.facts["content_hash"] == given.facts["content_hash"]
+    (tmp_path / "avdigits-raw").symlink_to(tmp_path / "raw")
+    settings = {"pairs": 60}
+    opened_raw, opened_pack = (open_avdigits(AVDigitsOptions.model_validate({**settings, "root": str(root)})) for root in (tmp_path, SHARED))
+    assert opened_raw.content_hash == opened_pack.content_hash
     assert tuple(next(iter(rebuilt.facts["protocols"].values()))["rows"].values()) == (30, 30, 30)
     assert rebuilt.facts["report"]["energy_kept"] == pytest.approx(0.28359, abs=1e-5)
     assert rebuilt.facts["report"]["recordings"] == {"train": 2400, "valid": 300, "test": 300}

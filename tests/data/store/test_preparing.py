@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -20,8 +21,8 @@ from g2d.data.store.preparing import Summary, prepare
 from g2d.errors import DataError
 from g2d.types import Sequence
 
-KILLS = 3
-"""``benchmarks/kill.py`` does it 20 times."""
+KILLS = int(os.environ.get("G2D_KILLS", "3"))
+"""How many preparations are killed; try 20."""
 
 
 def made(tmp_path: Path, name: str = "store", workers: int = 1, **told: str) -> Summary:

@@ -19,6 +19,8 @@ from g2d.data.store.plan import TEST, TRAIN, UNUSED, VALID, Plan, Sample, Skip, 
 from g2d.errors import DataError
 
 TARGETS = ("target", "label", "class", "y")
+LIGHT = frozenset({"table", "text"})
+"""Kinds that need no decoding: rows are taken by the thousand."""
 PLACES = {"train": TRAIN, "training": TRAIN, "valid": VALID, "val": VALID, "validation": VALID, "dev": VALID, "test": TEST, "unused": UNUSED}
 
 
@@ -62,9 +64,10 @@ def plan_manifest(source: Path, options: ManifestOptions) -> Plan:
         decode=ManifestDecode(layout),
         protocols={protocol: place},
         skipped=index.skipped,
-        parameters=layout.parameters | {"columns": {m: list(names) for m, names in layout.columns.items()}, "target": list(targets)},
+        parameters=layout.parameters
+        | {"columns": {m: list(names) for m, names in layout.columns.items()}, "kinds": dict(layout.kinds), "target": list(targets), "id": options.id},
         told=tuple(told),
-        chunk=1024 if all(signal.kind in ("table", "text") for signal in layout.signals.values()) else 16,
+        chunk=1024 if all(signal.kind in LIGHT for signal in layout.signals.values()) else 16,
     )
 
 

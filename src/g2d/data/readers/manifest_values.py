@@ -142,6 +142,36 @@ def load_values(path: Path) -> NDArray[Any]:
     return values
 
 
+def read_new_rows(
+    layout: Layout, id_column: str, path: Path
+) -> tuple[list[str], dict[str, NDArray[Any]], dict[str, NDArray[np.bool_]], dict[str, NDArray[np.bool_]]]:
+    """Rows of another table with the same columns: names, values, masks, and which rows have which modality.
+
+    Raises:
+        DataError: a column is missing, or a row cannot be read.
+    """
+    table, decode = Table(path), ManifestDecode(layout)
+    ids: list[str] = []
+    rows: list[Decoded] = []
+    for number_of_row, cells in enumerate(table, start=1):
+        if absent := [c for names in layout.columns.values() for c in names if c not in cells and not table.json]:
+            raise DataError(f"{path} must have the columns that the data were prepared from, found no {absent[0]!r}.")
+        name = str(cells.get(id_column) or number_of_row)
+        try:
+            rows.append(decode(path.parent, Sample(name, 0, name, layout.files(cells), layout.facts(cells))))
+        except UnreadableError as error:
+            raise DataError(f"row {name} of {path} must be readable, found {error.reason}: {error.detail}.") from error
+        ids.append(name)
+    values, masks, present = {}, {}, {}
+    for m, signal in layout.signals.items():
+        empty_row = np.zeros(signal.shape, signal.dtype)
+        values[m] = np.stack([empty_row if (value := row.values[m]) is None else value for row in rows])
+        present[m] = np.array([row.values[m] is not None for row in rows])
+        if signal.masked:
+            masks[m] = np.stack([row.masks.get(m, np.zeros(signal.shape[0], np.bool_)) for row in rows])
+    return ids, values, masks, present
+
+
 def layout_of(columns: Mapping[str, Column], options: Any, names: Sequence[str], table: Table) -> Layout:
     """Modalities from columns: every column of files, text or lists is one, all columns of single numbers together are another.
 
