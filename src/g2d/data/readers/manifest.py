@@ -50,7 +50,7 @@ def plan_manifest(source: Path, options: ManifestOptions) -> Plan:
     classes = classes_of(columns[targets[0]], targets[0], options.task) if len(targets) == 1 else None
     layout = layout_of(columns, options, [c for c in columns if c not in {*targets, options.id, options.split, options.group, *options.ignore}], table)
     index = _Index(table, options, targets)
-    samples = Rows(table, index.rows, options, layout, targets, classes)
+    samples = ManifestRows(table, index.rows, options, layout, targets, classes)
     protocol, place, how = _split(source.stem, index, columns, options)
     task: dict[str, Any] = {"kind": "regression", "outputs": len(targets), "scale": "train", "output": "identity"}
     if classes is not None:
@@ -71,7 +71,7 @@ def plan_manifest(source: Path, options: ManifestOptions) -> Plan:
     )
 
 
-class Rows(Sequence[Sample]):
+class ManifestRows(Sequence[Sample]):
     """Samples of a manifest, read from it when they are asked for."""
 
     def __init__(
