@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +63,9 @@ class Grammar:
 class CremaOptions(ReaderOptions):
     """What ``g2d data prepare crema_d`` can be told."""
 
-    frames: int | Literal["legacy"] = Field(3, description="stored per clip, evenly spread; legacy: one per second, by the paper's rule, the first four")
+    frames: Annotated[int, Field(ge=1)] | Literal["legacy"] = Field(
+        3, description="stored per clip, evenly spread; legacy: one per second, by the paper's rule, the first four"
+    )
     rate: int = Field(RATE, ge=4000, description="samples per second of sound")
     keep_known_bad: bool = Field(False, description="keep the four clips that the maintainers list as broken")
 

@@ -121,7 +121,11 @@ def _begin(plan: Plan, digest: str, out: Path) -> Path:
                 f"Go on with those, give another --out, or delete {work}."
             )
         return work
-    work.mkdir(parents=True, exist_ok=True)
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{out} must be a folder that can be written, found: {error.strerror}. Give another --out.") from error
+    _room(plan, work)
     (work / JOURNAL).unlink(missing_ok=True)
     rows = len(plan.samples)
     for m, signal in plan.signals.items():
@@ -133,6 +137,14 @@ def _begin(plan: Plan, digest: str, out: Path) -> Path:
     aside.write_text(json.dumps({"name": plan.name, "plan_hash": digest}), encoding="utf-8")
     aside.replace(work / PLAN)
     return work
+
+
+def _room(plan: Plan, work: Path) -> None:
+    """Refuse before the work what would end in a full disk."""
+    row = sum(int(np.prod(s.shape, dtype=np.int64)) * np.dtype(s.dtype).itemsize + (s.shape[0] if s.masked else 0) for s in plan.signals.values())
+    needed, free = row * len(plan.samples), shutil.disk_usage(work).free
+    if needed > free:
+        raise DataError(f"{work.parent} must have room for {needed / 2**30:.1f} GiB, found {free / 2**30:.1f} GiB free. Give another --out, or prepare less.")
 
 
 def _decode(plan: Plan, source: Path, work: Path, journal: Journal, workers: int, watch: Watch | None) -> int:
