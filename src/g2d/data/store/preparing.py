@@ -93,6 +93,7 @@ def prepare(plan: Plan, source: Path, out: Path, *, workers: int = 1, allow_part
         facts = read_facts(out)
         if facts["plan_hash"] != digest:
             raise DataError(f"{out} must be a new folder, found a store of {facts['name']} made from other files or with other options. Give another --out.")
+        shutil.rmtree(out / WORK, ignore_errors=True)  # a kill after the signature may have left it
         return Summary(out, facts, 0)
     work = _begin(plan, digest, out)
     with _alone(work):
