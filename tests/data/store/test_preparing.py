@@ -74,8 +74,20 @@ def test_too_little_is_refused_unless_it_is_asked_for(tmp_path: Path) -> None:
     assert "--allow-partial" in str(caught.value)
     assert not (tmp_path / "store" / "dataset.json").exists()
     summary = prepare(plan, tmp_path / "raw", tmp_path / "store", allow_partial=True)
-    assert summary.decoded == 0, "what was decoded before stands"
+    assert summary.decoded == 5, "what was decoded before stands, what was skipped is tried again"
     assert summary.facts["partial"]
+
+
+def test_files_that_were_mended_are_read_by_the_same_command(tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "store"
+    made_up.write(raw, **{f"s{i}": "broken" for i in range(0, 40, 3)})
+    plan = made_up.plan(raw)
+    with pytest.raises(DataError, match="26 of 40"):
+        prepare(plan, raw, out)
+    made_up.write(raw)
+    mended = prepare(plan, raw, out, workers=2)
+    assert (mended.decoded, mended.facts["skipped"]) == (14, [])
+    assert mended.facts["files"] == prepare(plan, raw, tmp_path / "whole").facts["files"]
 
 
 def test_a_set_that_should_be_larger_or_lacks_a_modality_is_refused(tmp_path: Path) -> None:
@@ -97,8 +109,10 @@ def test_a_finished_store_is_left_alone_and_another_one_is_refused(tmp_path: Pat
     first = made(tmp_path)
     again = made(tmp_path)
     assert (again.decoded, again.facts) == (0, first.facts)
-    with pytest.raises(DataError, match="other options"):
-        prepare(made_up.plan(tmp_path / "raw", parameters={"x": 1}), tmp_path / "raw", tmp_path / "store")
+    assert "stood already" in str(again)
+    for changed in ({"parameters": {"x": 1}}, {"sleep": 0.001}):
+        with pytest.raises(DataError, match="other options"):
+            prepare(made_up.plan(tmp_path / "raw", **changed), tmp_path / "raw", tmp_path / "store")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("precious")
     with pytest.raises(DataError, match="new or empty"):
@@ -139,7 +153,7 @@ def test_a_killed_preparation_goes_on_and_ends_in_the_same_hash(tmp_path: Path, 
     summary = prepare(made_up.plan(raw, sleep=0.01), raw, tmp_path / "killed")
     assert summary.facts["content_hash"] == undisturbed["content_hash"]
     assert summary.facts["files"] == undisturbed["files"]
-    assert summary.decoded <= 40 - stop, "finished samples are not decoded again"
+    assert summary.decoded <= 40 - stop + 1, "finished samples are not decoded again; the broken one is"
 
 
 def test_two_processes_do_not_write_one_store(tmp_path: Path) -> None:
@@ -164,7 +178,7 @@ def test_a_torn_last_line_of_the_journal_is_forgotten(tmp_path: Path) -> None:
         prepare(plan, raw, out)
     journal = out / ".preparing" / "journal.jsonl"
     journal.write_bytes(journal.read_bytes()[:-7])
-    assert prepare(plan, raw, out, allow_partial=True).decoded == 4
+    assert prepare(plan, raw, out, allow_partial=True).decoded == 4 + 5
 
 
 def test_a_store_opens_as_what_was_prepared(tmp_path: Path) -> None:

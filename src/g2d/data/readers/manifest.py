@@ -89,7 +89,9 @@ class ManifestRows(Sequence[Sample]):
     def __getitem__(self, place: slice) -> list[Sample]: ...
     def __getitem__(self, place: int | slice) -> Sample | list[Sample]:
         if isinstance(place, slice):
-            return [self[i] for i in range(*place.indices(len(self)))]
+            rows = self.rows[place].tolist()
+            cells = self.table.rows(rows[0], rows[-1] + 1) if rows else []
+            return [self._sample(row, cells[row - rows[0]]) for row in rows]
         row = int(self.rows[place])
         return self._sample(row, self.table[row])
 

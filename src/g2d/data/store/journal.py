@@ -1,9 +1,10 @@
-"""What is already decoded: a line per chunk, so that a preparation that was killed goes on where it stopped."""
+"""What is already decoded: a line per handful of samples, so that a preparation that was killed goes on where it stopped."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,14 @@ KEPT, OPEN = 0, 255
 class Journal:
     """The states of all samples, in a few bytes each.
 
+    What an earlier run had to skip is open again: its files may have been mended since.
+
     Args:
-        path: of the file. samples: how many there are. chunk: how many a line covers.
+        path: of the file. samples: how many there are.
     """
 
-    def __init__(self, path: Path, samples: int, chunk: int) -> None:
-        self.path, self.chunk = path, chunk
+    def __init__(self, path: Path, samples: int) -> None:
+        self.path = path
         self.state: NDArray[np.uint8] = np.full(samples, OPEN, np.uint8)
         self.digest: NDArray[np.uint8] = np.zeros((samples, 32), np.uint8)
         self.details: dict[int, str] = {}
@@ -34,15 +37,15 @@ class Journal:
         if path.exists():
             self._read()
 
-    def open_chunks(self) -> NDArray[np.int64]:
-        """Numbers of the chunks that are still to be decoded."""
-        return np.flatnonzero(self.state[:: self.chunk] == OPEN)
+    def open(self) -> NDArray[np.int64]:
+        """Rows that are still to be decoded."""
+        return np.flatnonzero(self.state == OPEN)
 
-    def add(self, number: int, done: Done) -> None:
-        """A chunk is decoded and its values are written."""
+    def add(self, rows: Sequence[int], done: Done) -> None:
+        """These rows are decoded and their values are written."""
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps([number, done.digests, done.skipped, done.warnings]) + "\n")
-        self._take(number, done)
+            file.write(json.dumps([list(rows), done.digests, done.skipped, done.warnings]) + "\n")
+        self._take(rows, done)
 
     def kept(self) -> NDArray[np.int64]:
         """Places of the samples that stay."""
@@ -53,27 +56,28 @@ class Journal:
         found = [Skip(plan.samples[int(i)].id, _reason(self.state[i]), self.details.get(int(i), "")) for i in np.flatnonzero(self.state != KEPT)]
         return sorted([*plan.skipped, *found], key=lambda skip: skip.id.encode())
 
-    def _take(self, number: int, done: Done) -> None:
-        first = number * self.chunk
-        for i, digest in enumerate(done.digests):
+    def _take(self, rows: Sequence[int], done: Done) -> None:
+        for i, (row, digest) in enumerate(zip(rows, done.digests, strict=True)):
             reason = done.skipped.get(i)
-            self.state[first + i] = KEPT if reason is None else 1 + REASONS.index(reason[0])
-            self.digest[first + i] = np.frombuffer(bytes.fromhex(digest or "00" * 32), np.uint8)
-        self.details |= {first + i: detail for i, (_, detail) in done.skipped.items()}
-        self.warnings |= {first + i: sentences for i, sentences in done.warnings.items()}
+            self.state[row] = KEPT if reason is None else 1 + REASONS.index(reason[0])
+            self.digest[row] = np.frombuffer(bytes.fromhex(digest or "00" * 32), np.uint8)
+        self.details |= {rows[i]: detail for i, (_, detail) in done.skipped.items()}
+        self.warnings |= {rows[i]: sentences for i, sentences in done.warnings.items()}
 
     def _read(self) -> None:
-        """Lines of a run before; one that a kill cut off is forgotten, and its chunk decoded again."""
+        """Lines of a run before; one that a kill cut off is forgotten, and its rows are decoded again."""
         whole = 0
         with self.path.open("rb") as file:
             for line in file:
                 if not line.endswith(b"\n"):
                     break
-                number, digests, skipped, warnings = json.loads(line)
-                self._take(number, Done(digests, {int(i): tuple(r) for i, r in skipped.items()}, {int(i): s for i, s in warnings.items()}))
+                rows, digests, skipped, warnings = json.loads(line)
+                self._take(rows, Done(digests, {int(i): tuple(r) for i, r in skipped.items()}, {int(i): s for i, s in warnings.items()}))
                 whole += len(line)
         with self.path.open("r+b") as file:
             file.truncate(whole)
+        self.state[self.state != KEPT] = OPEN
+        self.details.clear()
 
 
 def plan_hash(plan: Plan) -> str:
@@ -83,9 +87,9 @@ def plan_hash(plan: Plan) -> str:
     def add(value: Any) -> None:
         digest.update(json.dumps(value, sort_keys=True, default=list).encode() + b"\n")
 
-    add([plan.name, plan.task, plan.parameters, plan.chunk, {m: asdict(signal) for m, signal in plan.signals.items()}])
+    add([plan.name, plan.task, plan.parameters, {m: asdict(signal) for m, signal in plan.signals.items()}])
     for sample in plan.samples:
-        add([sample.id, sample.target, sample.group, sample.files])
+        add([sample.id, sample.target, sample.group, sample.files, sample.facts])
     for skip in plan.skipped:
         add([skip.id, skip.reason])
     for name, place in plan.protocols.items():

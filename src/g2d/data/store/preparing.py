@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from g2d.data.source import MASK
-from g2d.data.store.arrays import create
+from g2d.data.store.arrays import blocks, create
 from g2d.data.store.facts import DATASET, read_facts
 from g2d.data.store.finishing import write_store
 from g2d.data.store.journal import Journal, plan_hash
@@ -40,11 +40,13 @@ class Summary:
 
     Args:
         out: the store. facts: its ``dataset.json``. decoded: samples that were decoded now, the others stood from before.
+        whole: the store was finished before, and nothing was done.
     """
 
     out: Path
     facts: dict[str, Any]
     decoded: int
+    whole: bool = False
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -52,7 +54,7 @@ class Summary:
     def _lines(self) -> Iterator[str]:
         facts = self.facts
         rows, skipped = facts["rows"], facts["skipped"]
-        again = "" if self.decoded else " (it stood already)"
+        again = " (it stood already; another --out reads the files again)" if self.whole else ""
         yield f"{facts['name']}: {rows} of {facts['expected']} samples prepared in {self.out}{again}"
         yield from skip_lines([Skip(**skip) for skip in skipped])
         for sentence in facts["warnings"]:
@@ -94,10 +96,10 @@ def prepare(plan: Plan, source: Path, out: Path, *, workers: int = 1, allow_part
         if facts["plan_hash"] != digest:
             raise DataError(f"{out} must be a new folder, found a store of {facts['name']} made from other files or with other options. Give another --out.")
         shutil.rmtree(out / WORK, ignore_errors=True)  # a kill after the signature may have left it
-        return Summary(out, facts, 0)
+        return Summary(out, facts, 0, whole=True)
     work = _begin(plan, digest, out)
     with _alone(work):
-        journal = Journal(work / JOURNAL, len(plan.samples), plan.chunk)
+        journal = Journal(work / JOURNAL, len(plan.samples))
         decoded = _decode(plan, source, work, journal, workers, watch)
         skipped = journal.skips(plan)
         _refuse(plan, skipped, allow_partial)
@@ -149,24 +151,24 @@ def _room(plan: Plan, work: Path) -> None:
 
 
 def _decode(plan: Plan, source: Path, work: Path, journal: Journal, workers: int, watch: Watch | None) -> int:
-    numbers, total = journal.open_chunks(), len(plan.samples)
+    rows, total = journal.open(), len(plan.samples)
+    done = total - len(rows)
 
     def chunks() -> Iterator[Chunk]:
-        for number in numbers.tolist():
-            first = number * plan.chunk
-            yield number, first, [plan.samples[i] for i in range(first, min(first + plan.chunk, total))]
+        for some in blocks(rows, plan.chunk):
+            numbers = some.tolist()
+            first, last = numbers[0], numbers[-1]
+            # Neighbours are asked for at once: a table reads them in one go.
+            yield numbers, plan.samples[first : last + 1] if last - first < len(numbers) else [plan.samples[i] for i in numbers]
 
-    size: dict[int, int] = {number: min(plan.chunk, total - number * plan.chunk) for number in (numbers[:1].tolist() + numbers[-1:].tolist())}
-    todo = sum(size.get(number, plan.chunk) for number in numbers.tolist())
-    done = total - todo
     if watch:
         watch(done, total)
-    for number, what in decode_all(Job(source, work, plan.signals, plan.decode), chunks(), min(workers, len(numbers))):
-        journal.add(number, what)
-        done += len(what.digests)
+    for finished, what in decode_all(Job(source, work, plan.signals, plan.decode), chunks(), min(workers, -(-len(rows) // plan.chunk))):
+        journal.add(finished, what)
+        done += len(finished)
         if watch:
             watch(done, total)
-    return todo
+    return len(rows)
 
 
 def _refuse(plan: Plan, skips: list[Skip], allow_partial: bool) -> None:

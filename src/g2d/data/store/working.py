@@ -55,8 +55,8 @@ class Done:
     warnings: dict[int, list[str]] = field(default_factory=dict)
 
 
-Chunk = tuple[int, int, Sequence[Sample]]
-"""Its number, the row of its first sample, and its samples."""
+Chunk = tuple[Sequence[int], Sequence[Sample]]
+"""Rows, and the samples that belong there."""
 
 
 class Worker:
@@ -68,12 +68,11 @@ class Worker:
         self.arrays = {name: open_for_writing(job.folder / f"{name}.npy") for name in names}
 
     def __call__(self, chunk: Chunk) -> Done:
-        _, first, samples = chunk
         done = Done()
-        for i, sample in enumerate(samples):
+        for i, (row, sample) in enumerate(zip(*chunk, strict=True)):
             try:
                 decoded = self.job.decode(self.job.source, sample)
-                done.digests.append(self._write(first + i, sample, decoded))
+                done.digests.append(self._write(row, sample, decoded))
                 if decoded.warnings:
                     done.warnings[i] = list(decoded.warnings)
             except UnreadableError as error:
@@ -104,8 +103,8 @@ class Worker:
         return digest.hexdigest()
 
 
-def decode_all(job: Job, chunks: Iterable[Chunk], workers: int) -> Iterator[tuple[int, Done]]:
-    """Numbers of chunks, as they are finished, and what became of them."""
+def decode_all(job: Job, chunks: Iterable[Chunk], workers: int) -> Iterator[tuple[Sequence[int], Done]]:
+    """Rows, as they are finished, and what became of them."""
     if workers <= 1:
         worker = Worker(job)
         for chunk in chunks:
@@ -136,7 +135,7 @@ def decode_all(job: Job, chunks: Iterable[Chunk], workers: int) -> Iterator[tupl
         crashed = []
 
 
-def _finished(running: dict[Future[Done], Chunk]) -> Iterator[tuple[int, Done]]:
+def _finished(running: dict[Future[Done], Chunk]) -> Iterator[tuple[Sequence[int], Done]]:
     ready, _ = wait(running, return_when=FIRST_COMPLETED)
     # Those that failed first: a chunk leaves the list only with its result.
     for future in sorted(ready, key=lambda f: f.exception() is None):
@@ -145,12 +144,11 @@ def _finished(running: dict[Future[Done], Chunk]) -> Iterator[tuple[int, Done]]:
 
 
 def _one_by_one(job: Job, chunk: Chunk) -> Done:
-    number, first, samples = chunk
     whole = Done()
-    for i, sample in enumerate(samples):
+    for i, (row, sample) in enumerate(zip(*chunk, strict=True)):
         with _pool(job, 1) as pool:
             try:
-                done = pool.submit(_work, (number, first + i, [sample])).result()
+                done = pool.submit(_work, ([row], [sample])).result()
             except BrokenProcessPool:
                 done = Done([""], {0: ("undecodable", "its decoder crashed")})
         whole.digests += done.digests
