@@ -212,3 +212,26 @@ def test_lengths_are_fitted() -> None:
     assert fit_length(samples, 7, repeat=True).tolist() == [1, 2, 3, 1, 2, 3, 1]
     assert is_silent(np.full(9, 30, np.int16))
     assert not is_silent(np.array([-32768], np.int16))
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flv", ".avi"])
+def test_a_file_that_ends_before_its_header_says_is_told(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"clip{suffix}"
+    if suffix == ".wav":
+        write_wav(path, tone(3.0, 16_000), 16_000)
+    else:
+        write_video(path, np.random.default_rng(0).integers(0, 255, (75, 64, 96, 3), np.uint8), 25)
+
+    def told() -> list[str]:
+        sentences: list[str] = []
+        if suffix == ".wav":
+            read_audio(path, 16_000, sentences)
+        else:
+            read_frames(path, spread(3), (32, 48), told=sentences)
+        return sentences
+
+    assert told() == []
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    (sentence,) = told()
+    assert "cut off: 1." in sentence
+    assert "of 3.0" in sentence

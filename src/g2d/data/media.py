@@ -22,22 +22,29 @@ SILENCE = 1e-3
 """Sound whose peak stays under this share of full scale is none."""
 HELD = 200 * 2**20
 """Bytes of decoded frames that are held while a video is read to its end; longer ones are read twice."""
+WHOLE = 0.9
+"""Share of what a header promises that must be there, or a user is told."""
+UNKNOWN_SIZE = 2**32 - 2**16
+"""What programs that write to a pipe claim as the size of a RIFF file."""
 RESAMPLER = "scipy.signal.resample_poly"
 
 
-def read_audio(path: Path, rate: int) -> NDArray[np.int16]:
+def read_audio(path: Path, rate: int, told: list[str] | None = None) -> NDArray[np.int16]:
     """Mono sound ``(L,)`` at ``rate`` samples per second: the mean of the channels, resampled by a polyphase filter.
 
     The length is ceil(n * rate / native).
 
+    Args:
+        path: a file of any kind that FFmpeg knows. rate: of the result. told: a sentence is added if the file ends before its header says.
+
     Raises:
         UnreadableError: ``missing-file``, ``lfs-pointer``, ``zero-length``, ``no-audio`` (no stream of sound), ``undecodable``.
     """
-    samples, native = decode_audio(path)
+    samples, native = decode_audio(path, told)
     return to_int16(resample(samples, native, rate))
 
 
-def decode_audio(path: Path) -> tuple[NDArray[np.float32], int]:
+def decode_audio(path: Path, told: list[str] | None = None) -> tuple[NDArray[np.float32], int]:
     """Mono sound in [-1, 1] as the file holds it, and its rate."""
     parts: list[NDArray[np.float32]] = []
     with _opened(path) as container:
@@ -46,9 +53,12 @@ def decode_audio(path: Path) -> tuple[NDArray[np.float32], int]:
         stream = container.streams.audio[0]
         rate = int(stream.rate or 0)
         parts.extend(_mono(frame) for frame in container.decode(stream))
+        promised = _promised(container, stream, path)
     if not parts or rate <= 0:
         raise UnreadableError("zero-length", "it holds no sound")
-    return np.concatenate(parts), rate
+    samples = np.concatenate(parts)
+    _tell_cut("sound", len(samples) / rate, promised, told)
+    return samples, rate
 
 
 def resample(samples: NDArray[np.float32], native: int, rate: int) -> NDArray[np.float32]:
@@ -130,7 +140,16 @@ def legacy_frames(per_second: int) -> Pick:
     return pick
 
 
-def read_frames(path: Path, pick: Pick, size: tuple[int, int], *, gray: bool = False, span: Span | None = None, box: Box | None = None) -> NDArray[np.uint8]:
+def read_frames(
+    path: Path,
+    pick: Pick,
+    size: tuple[int, int],
+    *,
+    gray: bool = False,
+    span: Span | None = None,
+    box: Box | None = None,
+    told: list[str] | None = None,
+) -> NDArray[np.uint8]:
     """Some frames of a video, ``(T, H, W, 3)`` or gray ``(T, H, W)``, resized bilinearly with antialias.
 
     The file is decoded to its end first, to know how many frames there really are: containers lie.
@@ -138,18 +157,21 @@ def read_frames(path: Path, pick: Pick, size: tuple[int, int], *, gray: bool = F
     Args:
         pick: which frames. size: (H, W). gray: luminance only. span: only frames between two times in seconds count.
         box: (left, top, right, bottom) in pixels, the part of the picture that is kept.
+        told: a sentence is added if the file ends before its header says.
 
     Raises:
         UnreadableError: ``missing-file``, ``lfs-pointer``, ``zero-length``, ``undecodable``, ``too-few-frames`` (nothing to pick).
     """
     held: list[Any] = []
-    frames, room = 0, HELD
+    frames, room, end = 0, HELD, 0.0
     with _opened(path) as container:
         rate = _rate(container)
         for frame in _within(container, span):
-            frames, room = frames + 1, room - 2 * frame.width * frame.height
+            frames, room, end = frames + 1, room - 2 * frame.width * frame.height, frame.time or end
             if room > 0:
                 held.append(frame)
+        if span is None:
+            _tell_cut("video", end, _promised(container, container.streams.video[0], path), told)
     if not frames:
         raise UnreadableError("too-few-frames", "no frame could be decoded")
     wanted = list(pick(frames, rate))
@@ -251,6 +273,27 @@ def _mono(frame: Any) -> NDArray[np.float32]:
         scaled = values.astype(np.float32)
     mono: NDArray[np.float32] = scaled.mean(0, dtype=np.float32)
     return mono
+
+
+def _promised(container: Any, stream: Any, path: Path) -> float:
+    """Seconds that the file should hold by its header, 0 where it does not say."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base) * _missing_share(path)
+    only = stream.type == "video" or not container.streams.video
+    return float(container.duration or 0) / 1_000_000 if only else 0.0
+
+
+def _missing_share(path: Path) -> float:
+    """How much longer a RIFF file (wav, avi) claims to be than it is: FFmpeg believes the file, not the claim."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    claimed, size = int.from_bytes(head[4:], "little"), path.stat().st_size
+    return claimed / size if head[:4] == b"RIFF" and size < claimed < UNKNOWN_SIZE else 1.0
+
+
+def _tell_cut(what: str, decoded: float, promised: float, told: list[str] | None) -> None:
+    if told is not None and decoded < WHOLE * promised:
+        told.append(f"its {what} is cut off: {decoded:.2f} of {promised:.2f} s")
 
 
 def _rate(container: Any) -> float:

@@ -122,7 +122,9 @@ def _recordings(folder: Path) -> tuple[dict[tuple[int, str, int], NDArray[np.int
             broken.append(f"{path.name} is left alone: recordings are called DIGIT_SPEAKER_TAKE.wav")
             continue
         try:
-            found[int(name[1]), name[2], int(name[3])] = read_audio(path, RATE)
+            told: list[str] = []
+            found[int(name[1]), name[2], int(name[3])] = read_audio(path, RATE, told)
+            broken += [f"{path.name}: {sentence}" for sentence in told]
         except UnreadableError as error:
             broken.append(f"{path.name} is left out: {error.reason} {error.detail}")
     if not found:

@@ -126,16 +126,19 @@ class CremaDecode:
 
     def __call__(self, source: Path, sample: Sample) -> Decoded:
         sound, pictures = (source / name for name in sample.files)
-        samples = read_audio(sound, self.rate)
+        told: list[str] = []
+        samples = read_audio(sound, self.rate, told)
         if is_silent(samples):
             raise UnreadableError("no-audio", "its peak is under a thousandth of full scale")
-        warnings = (f"{len(samples) / self.rate:.2f} s of sound, the end is cut off",) if len(samples) > 3 * self.rate * 1.5 else ()
-        return Decoded({"audio": fit_length(samples, 3 * self.rate, repeat=True), "video": self._pictures(pictures)}, warnings=warnings)
+        if len(samples) > 3 * self.rate * 1.5:
+            told.append(f"{len(samples) / self.rate:.2f} s of sound, all after the third is left out")
+        values: dict[str, NDArray[Any]] = {"audio": fit_length(samples, 3 * self.rate, repeat=True), "video": self._pictures(pictures, told)}
+        return Decoded(values, warnings=tuple(told))
 
-    def _pictures(self, path: Path) -> NDArray[np.uint8]:
+    def _pictures(self, path: Path, told: list[str]) -> NDArray[np.uint8]:
         if not isinstance(self.frames, str):
-            return read_frames(path, spread(self.frames), (SIDE, SIDE))
-        kept = read_frames(path, legacy_frames(1), (SIDE, SIDE))[:4]
+            return read_frames(path, spread(self.frames), (SIDE, SIDE), told=told)
+        kept = read_frames(path, legacy_frames(1), (SIDE, SIDE), told=told)[:4]
         return kept[np.arange(4) % len(kept)]
 
 

@@ -134,7 +134,8 @@ class IemocapDecode:
     seen: bool
 
     def __call__(self, source: Path, sample: Sample) -> Decoded:
-        samples = read_audio(source / sample.files[0], RATE)
+        told: list[str] = []
+        samples = read_audio(source / sample.files[0], RATE, told)
         if is_silent(samples):
             raise UnreadableError("no-audio", "its peak is under a thousandth of full scale")
         start = max(0, (len(samples) - SAMPLES) // 2)
@@ -148,7 +149,7 @@ class IemocapDecode:
             left, top, right, bottom = sample.facts["box"]
             size = (self.side, self.side)
             values["video"] = read_frames(source / sample.files[1], spread(self.frames), size, span=(begin, end), box=(left, top, right, bottom))
-        return Decoded(values)
+        return Decoded(values, warnings=tuple(told))
 
 
 def _protocols(source: Path, samples: list[Sample]) -> dict[str, NDArray[np.int8]]:

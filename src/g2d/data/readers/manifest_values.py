@@ -55,35 +55,44 @@ class ManifestDecode:
     def __call__(self, source: Path, sample: Sample) -> Decoded:
         values: dict[str, NDArray[Any] | None] = {}
         masks: dict[str, NDArray[np.bool_]] = {}
+        told: list[str] = []
         for m, signal in self.layout.signals.items():
             cells = sample.facts[m]
             if all(cell is None for cell in cells):
                 values[m] = None
                 continue
-            values[m], mask = READ[self.layout.kinds[m]](source, cells, signal, self.layout.parameters)
+            values[m], mask = READ[self.layout.kinds[m]](source, cells, signal, Known(self.layout.parameters, told))
             if mask is not None:
                 masks[m] = mask
         if not any(v is not None for v in values.values()):
             raise UnreadableError("zero-length", "all of its cells are empty")
-        return Decoded(values, masks)
+        return Decoded(values, masks, tuple(told))
+
+
+@dataclass(frozen=True)
+class Known:
+    """What reading a cell may need: rates and lengths, and a place for sentences about it."""
+
+    parameters: Mapping[str, Any]
+    told: list[str]
 
 
 Read = tuple[NDArray[Any], NDArray[np.bool_] | None]
 
 
-def _image(source: Path, cells: Sequence[Any], signal: Signal, parameters: Mapping[str, Any]) -> Read:
+def _image(source: Path, cells: Sequence[Any], signal: Signal, known: Known) -> Read:
     return read_image(source / str(cells[0]).strip(), (signal.shape[0], signal.shape[1])), None
 
 
-def _audio(source: Path, cells: Sequence[Any], signal: Signal, parameters: Mapping[str, Any]) -> Read:
-    return fit_length(read_audio(source / str(cells[0]).strip(), parameters["rate"]), signal.shape[0]), None
+def _audio(source: Path, cells: Sequence[Any], signal: Signal, known: Known) -> Read:
+    return fit_length(read_audio(source / str(cells[0]).strip(), known.parameters["rate"], known.told), signal.shape[0]), None
 
 
-def _video(source: Path, cells: Sequence[Any], signal: Signal, parameters: Mapping[str, Any]) -> Read:
-    return read_frames(source / str(cells[0]).strip(), spread(signal.shape[0]), (signal.shape[1], signal.shape[2])), None
+def _video(source: Path, cells: Sequence[Any], signal: Signal, known: Known) -> Read:
+    return read_frames(source / str(cells[0]).strip(), spread(signal.shape[0]), (signal.shape[1], signal.shape[2]), told=known.told), None
 
 
-def _array(source: Path, cells: Sequence[Any], signal: Signal, parameters: Mapping[str, Any]) -> Read:
+def _array(source: Path, cells: Sequence[Any], signal: Signal, known: Known) -> Read:
     values = load_values(source / str(cells[0]).strip())
     wanted = signal.shape[1:] if signal.masked else signal.shape
     if values.shape[1:] != wanted and values.shape != wanted:
@@ -98,11 +107,11 @@ def _array(source: Path, cells: Sequence[Any], signal: Signal, parameters: Mappi
     return padded, mask
 
 
-def _text(source: Path, cells: Sequence[Any], signal: Signal, parameters: Mapping[str, Any]) -> Read:
+def _text(source: Path, cells: Sequence[Any], signal: Signal, known: Known) -> Read:
     return text_bytes(str(cells[0]), signal.shape[0]), None
 
 
-def _number(source: Path, cells: Sequence[Any], signal: Signal, parameters: Mapping[str, Any]) -> Read:
+def _number(source: Path, cells: Sequence[Any], signal: Signal, known: Known) -> Read:
     flat = cells[0] if len(cells) == 1 and isinstance(cells[0], list) else cells
     numbers = [number(cell) for cell in flat]
     if len(numbers) != signal.shape[0] or None in numbers:
@@ -110,7 +119,7 @@ def _number(source: Path, cells: Sequence[Any], signal: Signal, parameters: Mapp
     return np.array(numbers, np.float32), None
 
 
-READ: dict[str, Callable[[Path, Sequence[Any], Signal, Mapping[str, Any]], Read]] = {
+READ: dict[str, Callable[[Path, Sequence[Any], Signal, Known], Read]] = {
     "image": _image, "audio": _audio, "video": _video, "array": _array, "text": _text, "number": _number,
 }  # fmt: skip
 FILES = frozenset({"image", "audio", "video", "array"})

@@ -89,12 +89,14 @@ class VGGSoundDecode:
 
     def __call__(self, source: Path, sample: Sample) -> Decoded:
         path = source / sample.files[0]
-        samples = read_audio(path, RATE)
+        told: list[str] = []
+        samples = read_audio(path, RATE, told)
         if is_silent(samples):
             raise UnreadableError("no-audio", "its peak is under a thousandth of full scale")
-        pictures = read_frames(path, at_least(self.least, spread(self.frames)), (SIDE, SIDE))
-        still = self.frames > 1 and bool((pictures == pictures[:1]).all())
-        return Decoded({"audio": fit_length(samples, SAMPLES, repeat=True), "video": pictures}, warnings=("a still picture",) if still else ())
+        pictures = read_frames(path, at_least(self.least, spread(self.frames)), (SIDE, SIDE), told=told)
+        if self.frames > 1 and bool((pictures == pictures[:1]).all()):
+            told.append("a still picture")
+        return Decoded({"audio": fit_length(samples, SAMPLES, repeat=True), "video": pictures}, warnings=tuple(told))
 
 
 def read_rows(source: Path, clip: str = CLIP) -> tuple[list[Row], list[str]]:
