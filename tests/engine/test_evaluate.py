@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from g2d.data import Source
+from g2d.data.steps import read_chain
 from g2d.engine.evaluate import Evaluation, evaluate
 from g2d.engine.fit import fit
 from g2d.engine.options import TrainOptions
@@ -165,3 +166,24 @@ def test_a_split_without_rows_is_refused(toy: Any) -> None:
 def test_the_score_is_the_headline_metric() -> None:
     evaluation = Evaluation("r2", 1.0, {"r2": 0.5, "mae": 2.0}, {}, {}, 0.1, {}, 3)
     assert evaluation.score == evaluation.to_validation().score == 0.5
+
+
+def test_several_windows_of_a_recording_are_averaged(toy: Any) -> None:
+    long = np.random.default_rng(1).standard_normal((89, 14)).astype(np.float32)
+    narrow = toy().source()
+    chain = read_chain("a", [{"name": "window", "samples": 6}])
+    problem = toy(changed={"arrays": {"a": long, "b": narrow.arrays["b"]}, "views": {"a": chain, "b": narrow.views["b"]}})
+    model, method = trained(problem)
+    source = problem.source()
+    rows = source.rows("test")
+    b = torch.from_numpy(narrow.arrays["b"][rows])
+    for windows, starts in ((1, (4,)), (2, (2, 6)), (3, (1, 4, 6))):
+        with torch.no_grad():
+            looks = [model.eval()({"a": torch.from_numpy(long[rows, s : s + 6]), "b": b}, unimodal=True) for s in starts]
+        found = evaluate(method, model, source, "test", windows=windows, keep_rows=True)
+        assert found.logits is not None
+        assert found.unimodal_logits is not None
+        torch.testing.assert_close(found.logits, torch.stack([look.logits for look in looks]).mean(0))
+        torch.testing.assert_close(found.unimodal_logits["a"], torch.stack([look.unimodal_logits["a"] for look in looks]).mean(0))
+    with pytest.raises(DataError, match="2 windows"):
+        evaluate(method, model, toy().source(), "test", windows=2)

@@ -82,6 +82,7 @@ def train(
 def evaluate(
     runs: RunFolders,
     split: Annotated[Split, typer.Option(help="Which rows.")] = Split.test,
+    windows: Annotated[int, typer.Option(help="Time windows of long recordings, evenly spread; their logits are averaged.", min=1)] = 1,
 ) -> None:
     """Evaluate trained runs again: fused and per modality.
 
@@ -91,8 +92,9 @@ def evaluate(
 
     for folder in runs:
         loaded = load(folder)
-        typer.echo(f"{folder} · {loaded.name} · {split.value}")
-        typer.echo(evaluation_table(loaded.evaluate(split.value), loaded.task))
+        found = loaded.evaluate(split.value, windows=windows)
+        typer.echo(f"{folder} · {loaded.name} · {split.value}" + (f" · {windows} windows" if windows > 1 else ""))
+        typer.echo(evaluation_table(found, loaded.task))
 
 
 @app.command()

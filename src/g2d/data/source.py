@@ -7,6 +7,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
+from copy import copy
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -155,6 +156,12 @@ class Source:
             present={m: there for m, there in self.present.items() if m in modalities},
             content_hash=self._only_hash(modalities),
         )
+
+    def seen(self, views: Mapping[str, View]) -> Source:
+        """The same rows through other views."""
+        other = copy(self)
+        other.views = dict(views)
+        return other
 
     def _only_hash(self, modalities: tuple[str, ...]) -> str | None:
         """A part of signed values needs no second look at them."""

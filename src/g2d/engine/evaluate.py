@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from g2d.data import Loader, Source
+from g2d.data.steps import looking
 from g2d.errors import DataError
 from g2d.method import Method, Validation
 from g2d.model import MultimodalModel, evaluating
@@ -55,22 +56,32 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(
-    method: Method, model: MultimodalModel, source: Source, split: str, *, batch_size: int = 512, device: torch.device | None = None, keep_rows: bool = False
+    method: Method,
+    model: MultimodalModel,
+    source: Source,
+    split: str,
+    *,
+    batch_size: int = 512,
+    device: torch.device | None = None,
+    keep_rows: bool = False,
+    windows: int = 1,
 ) -> Evaluation:
     """Ask a trained model by its method's own rule.
 
     Args:
         keep_rows: also return every row's logits.
+        windows: time windows of longer recordings that are looked at, evenly spread; a row's logits are their mean.
 
     Raises:
-        DataError: the split has no rows.
+        DataError: the split has no rows, or no modality is seen through a time window where several are asked for.
     """
     device = device or next(model.parameters()).device
     tallies: dict[str, _Tally] = defaultdict(lambda: _Tally(source.task, device))
     kept: list[tuple[Batch, Output]] = []
     with evaluating(model), evaluating(method):
-        for batch in Loader(source, split, batch_size, device=device).epoch(0):
-            output = method.predict(model, batch.inputs, batch.present)
+        for looks in zip(*(Loader(look, split, batch_size, device=device).epoch(0) for look in _looks(source, windows)), strict=True):
+            batch = looks[0]
+            output = _mean([method.predict(model, look.inputs, look.present) for look in looks])
             tallies[""].add(output.logits, batch.target)
             for m, z in (output.unimodal_logits or {}).items():
                 there = slice(None) if batch.present is None or m not in batch.present else batch.present[m]
@@ -91,6 +102,26 @@ def evaluate(
         whole.rows,
         *_joined(kept),
     )
+
+
+def _looks(source: Source, windows: int) -> list[Source]:
+    """The source once per window: their places are (i + 1/2) / windows of the room that there is."""
+    if windows == 1:
+        return [source]
+    looks = [source.seen({m: looking(view, (i + 0.5) / windows) for m, view in source.views.items()}) for i in range(windows)]
+    if looks[0].views == source.views:
+        raise DataError(f"{windows} windows must be asked of data with a time window among their views, found none in {source.name}.")
+    return looks
+
+
+def _mean(outputs: list[Output]) -> Output:
+    """Mean logits; the features are those of the first."""
+    first = outputs[0]
+    if len(outputs) == 1:
+        return first
+    unimodal = [output.unimodal_logits for output in outputs if output.unimodal_logits is not None]
+    means = {m: torch.stack([z[m] for z in unimodal]).mean(0) for m in unimodal[0]} if unimodal else None
+    return Output(first.features, torch.stack([output.logits for output in outputs]).mean(0), means)
 
 
 class _Tally:

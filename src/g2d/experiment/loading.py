@@ -92,9 +92,10 @@ class Run:
     def modalities(self) -> tuple[str, ...]:
         return self.source.modalities
 
-    def evaluate(self, split: str = "test", *, keep_rows: bool = False) -> Evaluation:
-        """Metrics on a split, fused and per modality."""
-        return evaluate(self.method, self.model, self.source, split, batch_size=self.recipe.train.eval_batch_size, keep_rows=keep_rows)
+    def evaluate(self, split: str = "test", *, keep_rows: bool = False, windows: int = 1) -> Evaluation:
+        """Metrics on a split, fused and per modality; of data with time windows, over the mean of several if asked for."""
+        size = self.recipe.train.eval_batch_size
+        return evaluate(self.method, self.model, self.source, split, batch_size=size, keep_rows=keep_rows, windows=windows)
 
     @torch.no_grad()
     def predict(self, rows: Inputs | Batch | str | Path) -> Prediction:

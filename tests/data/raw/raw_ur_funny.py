@@ -49,11 +49,11 @@ def ur_funny_content() -> dict[str, Any]:
     }
 
 
-def write_ur_funny(folder: Path, protocol: int = 4) -> None:
+def write_ur_funny(folder: Path, protocol: int = 4, content: dict[str, Any] | None = None) -> None:
     """The six files."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in ur_funny_content().items():
-        (folder / name).write_bytes(pickle.dumps(content, protocol))
+    for name, value in (content or ur_funny_content()).items():
+        (folder / name).write_bytes(pickle.dumps(value, protocol))
 
 
 def _features(rng: np.random.Generator, words: int, width: int, sentences: int, shift: float) -> dict[str, Any]:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from raw_ur_funny import ur_funny_content, write_ur_funny
 
 from g2d.data.parts import noise_pools, pools_by_take
 from g2d.data.readers import READERS, find_reader, iemocap, mis_me
 from g2d.data.readers.crema_d import EMOTIONS, KNOWN_BAD, CremaOptions, Grammar, plan_crema
 from g2d.data.readers.iemocap_sides import Side, contradictions
 from g2d.data.readers.iemocap_turns import parse_turn, parse_words
+from g2d.data.readers.ur_funny import URFunnyOptions, plan_ur_funny
 from g2d.data.readers.vggsound import VGGSoundOptions, disjoint, plan_vggsound, read_rows
 from g2d.data.store import Sample, name_hash
 from g2d.data.store.plan import TEST, TRAIN, UNUSED, VALID
@@ -119,6 +121,30 @@ def test_class_numbers_do_not_depend_on_which_clips_exist(tmp_path: Path) -> Non
     assert plan.task["classes"] == ["air horn", "zebra braying"]
     assert [(s.id, s.target) for s in plan.samples] == [("aaaaaaaaaaa_000001", 1)]
     assert [(skip.id, skip.reason) for skip in plan.skipped] == [("bbbbbbbbbbb_000001", "missing-file")]
+    assert plan.report["missing_by_class_and_split"] == {"air horn / test": 1}
+    assert "1 of 2 clips are gone (0 of train, 1 of test); classes by the share they lost: 0-10 %: 1, 90-100 %: 1" in plan.warnings
+
+
+def test_a_table_that_lists_other_clips_than_are_counted_is_told(tmp_path: Path) -> None:
+    table(tmp_path, "aaaaaaaaaaa,1,zebra braying,train\nbbbbbbbbbbb,1,air horn,test\n")
+    (tmp_path / "aaaaaaaaaaa_000001.mp4").touch()
+    for count, told in ((1, False), (5, True)):
+        (tmp_path / "stat.csv").write_text(f"air horn,1,sounds\nzebra braying,{count},animals\n")
+        assert ("vggsound.csv lists 2 clips, stat.csv counts 6" in plan_vggsound(tmp_path, VGGSoundOptions()).warnings) is told
+
+
+def test_what_is_strange_in_ur_funny_is_counted_by_fold(tmp_path: Path) -> None:
+    content = ur_funny_content()
+    content["data_folds.pkl"]["test"].append(1)
+    content["openface_features_sdk.pkl"][25]["punchline_features"][0] = [0.0] * 371
+    write_ur_funny(tmp_path, content=content)
+    plan = plan_ur_funny(tmp_path, URFunnyOptions())
+    assert ("00001", "duplicate") in [(skip.id, skip.reason) for skip in plan.skipped]
+    assert len({sample.id for sample in plan.samples}) == len(plan.samples)
+    strange = plan.report["strange_numbers"]
+    assert strange["audio"]["train"] == {"nan": 0, "+inf": 0, "-inf": 1, "zero_words": 0, "columns": [2]}
+    assert strange["visual"]["dev"] == {"nan": 0, "+inf": 0, "-inf": 0, "zero_words": 1, "columns": []}
+    assert plan.report["cut_to_shortest"] == 1
 
 
 def test_no_video_of_vggsound_stands_on_two_sides() -> None:

@@ -48,6 +48,8 @@ CASES = {
         write_mis_me, None, {"image": "cnn", "table": "mlp"}, (29, 8, 20), ("side=64",), {"image": [{"name": "pixels"}, {"name": "resize", "size": 32}]}
     ),
 }
+WINDOWED = {"vggsound"}
+"""Data sets that are seen through a time window."""
 
 
 def g2d(*arguments: str, code: int = 0) -> str:
@@ -83,6 +85,8 @@ def test_raw_files_become_a_store_that_trains(name: str, tmp_path: Path) -> None
     (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
     g2d("train", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "run"), "--quiet")
     assert "fused" in g2d("evaluate", str(tmp_path / "run"), "--split", "valid")
+    several = g2d("evaluate", str(tmp_path / "run"), "--windows", "3", code=0 if name in WINDOWED else 2)
+    assert "3 windows" in several
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["data"]["partial"]
     assert result["data"]["content_hash"] == facts["content_hash"]

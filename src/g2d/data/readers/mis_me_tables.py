@@ -87,8 +87,8 @@ def _csv(path: Path) -> Iterator[list[Any]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             yield from csv.reader(file)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} must be UTF-8, found: {error}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} must be a CSV file in UTF-8, found: {error}. Mend it, or move it away if it is none of MIS-ME's.") from error
 
 
 def _excel(path: Path) -> Iterator[list[Any]]:

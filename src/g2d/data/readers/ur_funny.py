@@ -48,10 +48,11 @@ def plan_ur_funny(source: Path, options: URFunnyOptions) -> Plan:
     said = json.loads((folders["words"] / "sentences.json").read_text())
     tables = {m: Ragged.open(folders[m]) for m in ("words", *FEATURES)}
     embedding = np.load(folders["embedding"] / "embedding.npy", mmap_mode="r", allow_pickle=False)
-    samples, skipped, counts = [], [], Counter[str]()
+    samples, skipped, counts, seen = [], [], Counter[str](), set[int]()
     for fold, ids in folds.items():
         for i in ids:
-            found = _usable(i, labels, tables, counts)
+            found = Skip(f"{i:05d}", "duplicate", f"it stands in {fold} and before") if i in seen else _usable(i, labels, tables, counts)
+            seen.add(i)
             if found is not None:
                 skipped.append(found)
                 continue
@@ -76,7 +77,7 @@ def plan_ur_funny(source: Path, options: URFunnyOptions) -> Plan:
         protocols=protocols,
         skipped=sorted(skipped, key=lambda skip: skip.id.encode()),
         parameters=options.model_dump() | {"version": version, "pickles": digests},
-        report={"cut_to_shortest": counts["cut"]},
+        report={"cut_to_shortest": counts["cut"], "strange_numbers": {m: _strange(tables[m], samples) for m in FEATURES}},
         warnings=tuple(warnings),
         official=SIZES[version],
         chunk=128,
@@ -108,6 +109,21 @@ def _usable(i: int, labels: dict[str, float], tables: dict[str, Ragged], counts:
         return Skip(name, "zero-length", "its punchline has no word")
     counts["cut"] += len(lengths) > 1
     return None
+
+
+def _strange(table: Ragged, samples: list[Sample]) -> dict[str, dict[str, int | list[int]]]:
+    """Per fold: how many numbers of the punchlines are no finite ones, in which columns, and how many words are all zero."""
+    found: dict[str, dict[str, Any]] = {}
+    for sample in samples:
+        rows = table.punch(sample.facts["number"])
+        told = found.setdefault(sample.facts["fold"], {"nan": 0, "+inf": 0, "-inf": 0, "zero_words": 0, "columns": set()})
+        told["zero_words"] += int((rows == 0).all(1).sum())
+        if np.isfinite(rows).all():
+            continue
+        for kind, there in (("nan", np.isnan(rows)), ("+inf", np.isposinf(rows)), ("-inf", np.isneginf(rows))):
+            told[kind] += int(there.sum())
+            told["columns"] |= set(np.flatnonzero(there.any(0)).tolist())
+    return {fold: told | {"columns": sorted(told["columns"])} for fold, told in found.items()}
 
 
 def _fold(sample: Sample) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from g2d.errors import DataError
 RATE, SAMPLES, WINDOW, SIDE = 16_000, 160_000, 80_000, 256
 CLIP = r"^(?P<id>.{11})_(?P<start>\d{6})$"
 SPLITS = {"train": TRAIN, "test": TEST}
+_NAMES = {place: name for name, place in SPLITS.items()}
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,9 @@ class VGGSoundOptions(ReaderOptions):
 def plan_vggsound(source: Path, options: VGGSoundOptions, clip: str = CLIP) -> Plan:
     """The table ``vggsound.csv`` and mp4 files in any folders, found by the clip's name."""
     rows, warnings = read_rows(source, clip)
+    listed, counted = len(rows), counted_clips(source)
+    if counted not in (0, listed):
+        warnings.append(f"vggsound.csv lists {listed} clips, stat.csv counts {counted}")
     classes = class_names(source, rows)
     if options.classes is not None:
         classes = classes[: options.classes]
@@ -55,7 +60,8 @@ def plan_vggsound(source: Path, options: VGGSoundOptions, clip: str = CLIP) -> P
         raise DataError(f"{source} must hold clips ID_SSSSSS.mp4, in any folders, found none.")
     samples = [Sample(r.clip, known[r.label], r.video, (files[r.clip],), {"listed": r.split}) for r in rows if r.clip in files]
     skipped = [Skip(r.clip, "missing-file", r.label) for r in rows if r.clip not in files]
-    lost = Counter(f"{r.label} / {'test' if r.split == TEST else 'train'}" for r in rows if r.clip not in files)
+    lost = Counter((r.label, r.split) for r in rows if r.clip not in files)
+    warnings.extend(_lost(rows, lost))
     return Plan(
         name="vggsound",
         task={"kind": "classification", "classes": list(classes)},
@@ -65,7 +71,7 @@ def plan_vggsound(source: Path, options: VGGSoundOptions, clip: str = CLIP) -> P
         protocols={"vggsound/video-disjoint-v1": disjoint(samples), "vggsound/legacy": places(samples, lambda s: int(s.facts["listed"]))},
         skipped=skipped,
         parameters=options.model_dump() | {"resampler": RESAMPLER, "side": SIDE},
-        report={"missing_by_class_and_split": dict(sorted(lost.items())), "listed": len(rows)},
+        report={"missing_by_class_and_split": {f"{label} / {_NAMES[split]}": n for (label, split), n in sorted(lost.items())}, "listed": listed},
         warnings=(*warnings, "vggsound/legacy has no validation: choose checkpoints on another protocol"),
     )
 
@@ -144,6 +150,28 @@ def class_names(source: Path, rows: list[Row]) -> list[str]:
     if unknown := sorted({row.label for row in rows} - set(names)):
         raise DataError(f"labels of vggsound.csv must be among the {len(names)} of {path}, found {unknown[0]!r}.")
     return names
+
+
+def counted_clips(source: Path) -> int:
+    """What the second column of ``stat.csv`` adds up to; 0 if there is none."""
+    path = find_file(source, "stat.csv")
+    if path is None:
+        return 0
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return sum(int(cells[1]) for cells in csv.reader(file) if len(cells) > 1 and cells[1].strip().isdigit())
+
+
+def _lost(rows: list[Row], lost: Counter[tuple[str, int]]) -> Iterator[str]:
+    """How many clips are gone, and how evenly: the number of classes by the share that they have lost."""
+    if not lost:
+        return
+    listed, gone = Counter(row.label for row in rows), Counter[str]()
+    for (label, _), count in lost.items():
+        gone[label] += count
+    tenth = Counter(min(10 * gone[label] // listed[label], 9) for label in listed)
+    by_split = ", ".join(f"{sum(n for (_, split), n in lost.items() if split == place)} of {name}" for name, place in SPLITS.items())
+    by_share = ", ".join(f"{10 * t}-{10 * t + 10} %: {tenth[t]}" for t in sorted(tenth))
+    yield f"{lost.total()} of {len(rows)} clips are gone ({by_split}); classes by the share they lost: {by_share}"
 
 
 def disjoint(samples: list[Sample]) -> NDArray[np.int8]:

@@ -19,6 +19,7 @@ from g2d.data.steps.pictures import Crop, Flip, Frames, Pixels, Resize
 from g2d.data.steps.sound import LogMel, LogSpectrogram, Noise, Window
 from g2d.data.steps.step import Draw, Step
 from g2d.data.steps.words import Tokens
+from g2d.data.views import View
 from g2d.errors import ArgumentError
 from g2d.types import Input
 
@@ -81,6 +82,13 @@ class Chain:
         return Chain(self.modality, tuple(done))
 
 
+def looking(view: View, share: float) -> View:
+    """The view with its time windows, if it has any, at another place: 0 as early, 1 as late as there is room."""
+    if not isinstance(view, Chain):
+        return view
+    return Chain(view.modality, tuple(step.model_copy(update={"share": share}) if isinstance(step, Window) else step for step in view.steps))
+
+
 def stream(modality: str, place: int) -> int:
     """The first number of a step's draws: far from those of every other step and modality."""
     key = int.from_bytes(hashlib.sha256(f"{modality}/{place}".encode()).digest()[:6], "big")
@@ -114,4 +122,4 @@ def _through(steps: list[Step], blocks: Iterable[Input]) -> Iterator[Input]:
         yield chain(block, seed=0, epoch=0, index=torch.arange(len(block)), train=False)
 
 
-__all__ = ["STEPS", "Chain", "Draw", "Step", "read_chain", "stream"]
+__all__ = ["STEPS", "Chain", "Draw", "Step", "looking", "read_chain", "stream"]

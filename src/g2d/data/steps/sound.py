@@ -23,12 +23,12 @@ class Window(Step):
     """Some consecutive samples ``(B, samples)`` of a longer recording: where they begin is random in training, else they are the middle ones.
 
     Args:
-        samples: how many. start: of rows that are not trained on; None is the middle.
+        samples: how many. share: where rows that are not trained on begin: 0 as early, 1 as late as there is room.
     """
 
     name: Literal["window"] = "window"
     samples: int = Field(ge=1)
-    start: int | None = Field(None, ge=0)
+    share: float = Field(0.5, ge=0, le=1)
 
     @property
     def deterministic(self) -> bool:
@@ -39,8 +39,7 @@ class Window(Step):
         room = signal.shape[1] - self.samples
         if room < 0:
             raise DataError(f"a window must be at most as long as the stored sound ({signal.shape[1]} samples), found {self.samples}.")
-        fixed = room // 2 if self.start is None else min(self.start, room)
-        start = draw.integers(room + 1, 0) if draw.train else torch.full_like(draw.index, fixed)
+        start = draw.integers(room + 1, 0) if draw.train else torch.full_like(draw.index, int(self.share * room))
         return signal.gather(1, start[:, None] + torch.arange(self.samples, device=signal.device))
 
 
