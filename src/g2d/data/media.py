@@ -279,8 +279,9 @@ def _promised(container: Any, stream: Any, path: Path) -> float:
     """Seconds that the file should hold by its header, 0 where it does not say."""
     if stream.duration:
         return float(stream.duration * stream.time_base) * _missing_share(path)
-    only = stream.type == "video" or not container.streams.video
-    return float(container.duration or 0) / 1_000_000 if only else 0.0
+    pictures = container.streams.video
+    # Without a length of its own, sound may well be shorter than the pictures that set the container's.
+    return float(container.duration or 0) / 1_000_000 if not pictures or pictures[0].index == stream.index else 0.0
 
 
 def _missing_share(path: Path) -> float:
