@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from g2d.data.avdigits import AVDigitsOptions, open_avdigits
-from g2d.data.parts import read_pack
+from g2d.data.parts import pools_by_take, read_pack
 from g2d.data.views import Canvas, LogMel
 from g2d.errors import DataError
 
@@ -147,3 +147,16 @@ def test_the_real_parts_are_read(pack: Callable[[str], Path]) -> None:
     assert source.describe()["rows"] == {"train": 1500, "valid": 500, "test": 1000}
     batch = source.view(source.gather(source.rows("train")[:4]), seed=0, epoch=1, train=True)
     assert {m: tuple(values.shape) for m, values in batch.inputs.items()} == {"image": (4, 1, 22, 22), "speech": (4, 1, 32, 16)}
+
+
+def test_noise_has_the_power_that_the_ratio_asks_for(root: Path) -> None:
+    parts = read_pack(root / "avdigits-raw")
+    parts.speech, parts.offset = (np.where(np.arange(8000) % 2, 1, -1) * np.sqrt(0.125) * 32768).astype(np.int16), np.array([0, 8000])
+    parts.noise = {0: [np.where(np.arange(8000) % 3, 1, -1).astype(np.int16) * 700]}
+    mixed = parts.mixed(0, 0, -5.0, np.random.default_rng(0)) / 32767
+    assert np.square(mixed - parts.speech / 32768).mean() == pytest.approx(0.39528, rel=1e-3)
+
+
+def test_takes_are_divided_as_the_spoken_digits_own_rule_says() -> None:
+    # 7_jackson_32, 3_theo_4, 0_lucas_9
+    assert pools_by_take(np.array([32, 4, 9])).tolist() == [0, 2, 1]

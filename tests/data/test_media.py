@@ -23,6 +23,7 @@ from g2d.data.media import (
     read_audio,
     read_frames,
     read_image,
+    released_frames,
     resample,
     spread,
 )
@@ -137,6 +138,10 @@ def test_mp3_is_read(tmp_path: Path) -> None:
 def test_frames_are_chosen_by_the_rules() -> None:
     assert list(legacy_frames(1)(75, 29.97)) == [0, 29, 58]
     assert list(legacy_frames(2)(75, 29.97)) == [0, 14, 29, 43, 58, 72]
+    assert [released_frames(1)(25 * n, 25.0) for n in range(1, 7)] == [[0], [25], [25], [50], [75], [50]]
+    assert released_frames(1)(250, 25.0) == [150]
+    with pytest.raises(UnreadableError, match="too-few-frames"):
+        released_frames(3, least=4)(75, 25.0)
     assert list(spread(3)(10, 25.0)) == [1, 5, 8]
     for rate in (0.0, 1000.0):
         with pytest.raises(UnreadableError):

@@ -140,6 +140,28 @@ def legacy_frames(per_second: int) -> Pick:
     return pick
 
 
+def released_frames(count: int, least: int = 1) -> Pick:
+    """The frames that the paper's released code sees: one per second is kept, and ``count`` of those are drawn.
+
+    It seeds the draw with 999 anew for every clip, so that the choice depends on nothing but how many were kept.
+
+    Args:
+        count: drawn without replacement, in the order of the draw. least: kept ones that a clip must have.
+
+    Example:
+        >>> [int(i / 25) for i in released_frames(3)(250, 25.0)]
+        [6, 2, 8]
+    """
+
+    def pick(frames: int, rate: float) -> list[int]:
+        kept = legacy_frames(1)(frames, rate)
+        if len(kept) < max(count, least):
+            raise UnreadableError("too-few-frames", f"{len(kept)} at one per second")
+        return [kept[i] for i in np.random.RandomState(999).choice(len(kept), count, replace=False)]
+
+    return pick
+
+
 def read_frames(
     path: Path,
     pick: Pick,

@@ -200,6 +200,8 @@ def test_av_mnist_from_idx_and_wav_files_is_the_one_from_the_pack(tmp_path: Path
     assert opened_raw.content_hash == opened_pack.content_hash
     assert tuple(next(iter(rebuilt.facts["protocols"].values()))["rows"].values()) == (30, 30, 30)
     assert rebuilt.facts["report"]["energy_kept"] == pytest.approx(0.28359, abs=1e-5)
+    fewer = plan_av_mnist(folder, AVMNISTOptions(limit=1, energy="at-most"))
+    assert (fewer.parameters["components"], fewer.report["energy_kept"]) == (3, pytest.approx(0.22970, abs=1e-5))
     assert rebuilt.facts["report"]["recordings"] == {"train": 2400, "valid": 300, "test": 300}
     assert rebuilt.facts["report"]["noise"] == {"train": 4, "valid": 1, "test": 1}
 

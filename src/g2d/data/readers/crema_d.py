@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from g2d.data.media import RESAMPLER, fit_length, is_silent, legacy_frames, read_audio, read_frames, spread
+from g2d.data.media import RESAMPLER, fit_length, is_silent, read_audio, read_frames, released_frames, spread
 from g2d.data.readers.base import Reader, ReaderOptions
 from g2d.data.steps.pictures import IMAGENET_MEAN, IMAGENET_STD
 from g2d.data.store.plan import TEST, TRAIN, UNUSED, VALID, Decoded, Plan, Sample, Signal, Skip, UnreadableError, name_hash, places
@@ -64,7 +64,7 @@ class CremaOptions(ReaderOptions):
     """What ``g2d data prepare crema_d`` can be told."""
 
     frames: Annotated[int, Field(ge=1)] | Literal["legacy"] = Field(
-        3, description="stored per clip, evenly spread; legacy: one per second, by the paper's rule, the first four"
+        3, description="stored per clip, evenly spread; legacy: the one that the paper's released code sees"
     )
     rate: int = Field(RATE, ge=4000, description="samples per second of sound")
     keep_known_bad: bool = Field(False, description="keep the four clips that the maintainers list as broken")
@@ -91,7 +91,7 @@ def plan_crema(source: Path, options: CremaOptions, grammar: Grammar | None = No
     if strange:
         warnings.append(f"{len(strange)} files whose names are not those of clips are left alone, such as {strange[0]}")
     missing = tuple(m for m, files in (("audio", sound), ("video", pictures)) if not files)
-    frames = 4 if isinstance(options.frames, str) else options.frames
+    frames = 1 if isinstance(options.frames, str) else options.frames
     return Plan(
         name="crema_d",
         task={"kind": "classification", "classes": list(grammar.classes)},
@@ -132,14 +132,12 @@ class CremaDecode:
             raise UnreadableError("no-audio", "its peak is under a thousandth of full scale")
         if len(samples) > 3 * self.rate * 1.5:
             told.append(f"{len(samples) / self.rate:.2f} s of sound, all after the third is left out")
-        values: dict[str, NDArray[Any]] = {"audio": fit_length(samples, 3 * self.rate, repeat=True), "video": self._pictures(pictures, told)}
+        pick = released_frames(1) if isinstance(self.frames, str) else spread(self.frames)
+        values: dict[str, NDArray[Any]] = {
+            "audio": fit_length(samples, 3 * self.rate, repeat=True),
+            "video": read_frames(pictures, pick, (SIDE, SIDE), told=told),
+        }
         return Decoded(values, warnings=tuple(told))
-
-    def _pictures(self, path: Path, told: list[str]) -> NDArray[np.uint8]:
-        if not isinstance(self.frames, str):
-            return read_frames(path, spread(self.frames), (SIDE, SIDE), told=told)
-        kept = read_frames(path, legacy_frames(1), (SIDE, SIDE), told=told)[:4]
-        return kept[np.arange(4) % len(kept)]
 
 
 def _named(folder: Path, suffix: str) -> dict[str, str]:

@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from g2d.data.media import RESAMPLER, at_least, fit_length, is_silent, read_audio, read_frames, spread
+from g2d.data.media import RESAMPLER, at_least, fit_length, is_silent, read_audio, read_frames, released_frames, spread
 from g2d.data.readers.base import Reader, ReaderOptions, find_file
 from g2d.data.steps.pictures import IMAGENET_MEAN, IMAGENET_STD
 from g2d.data.store.plan import TEST, TRAIN, VALID, Decoded, Plan, Sample, Signal, Skip, UnreadableError, name_hash, places
@@ -38,10 +39,12 @@ class Row:
 class VGGSoundOptions(ReaderOptions):
     """What ``g2d data prepare vggsound`` can be told."""
 
-    frames: int = Field(3, ge=1, description="stored per clip, evenly spread")
+    frames: Annotated[int, Field(ge=1)] | Literal["legacy"] = Field(
+        3, description="stored per clip, evenly spread; legacy: the three that the paper's released code sees, of more than three at one per second"
+    )
     classes: int | None = Field(None, ge=2, description="only the first so many classes in order of their names")
     limit: int | None = Field(None, ge=1, description="only the first so many clips of every class and split, by name")
-    least_frames: int = Field(4, ge=1, description="clips with fewer decoded frames are left out; at one frame per second the paper asks for more than 3")
+    least_frames: int = Field(4, ge=1, description="clips with fewer decoded frames are left out")
 
 
 def plan_vggsound(source: Path, options: VGGSoundOptions, clip: str = CLIP) -> Plan:
@@ -65,7 +68,7 @@ def plan_vggsound(source: Path, options: VGGSoundOptions, clip: str = CLIP) -> P
     return Plan(
         name="vggsound",
         task={"kind": "classification", "classes": list(classes)},
-        signals=signals(options.frames),
+        signals=signals(3 if isinstance(options.frames, str) else options.frames),
         samples=samples,
         decode=VGGSoundDecode(options.frames, options.least_frames),
         protocols={"vggsound/video-disjoint-v1": disjoint(samples), "vggsound/legacy": places(samples, lambda s: int(s.facts["listed"]))},
@@ -90,7 +93,7 @@ def signals(frames: int) -> dict[str, Signal]:
 class VGGSoundDecode:
     """Ten seconds of sound, repeated where there are fewer, and the frames."""
 
-    frames: int
+    frames: int | str
     least: int
 
     def __call__(self, source: Path, sample: Sample) -> Decoded:
@@ -99,8 +102,9 @@ class VGGSoundDecode:
         samples = read_audio(path, RATE, told)
         if is_silent(samples):
             raise UnreadableError("no-audio", "its peak is under a thousandth of full scale")
-        pictures = read_frames(path, at_least(self.least, spread(self.frames)), (SIDE, SIDE), told=told)
-        if self.frames > 1 and bool((pictures == pictures[:1]).all()):
+        pick = released_frames(3, least=4) if isinstance(self.frames, str) else spread(self.frames)
+        pictures = read_frames(path, at_least(self.least, pick), (SIDE, SIDE), told=told)
+        if len(pictures) > 1 and bool((pictures == pictures[:1]).all()):
             told.append("a still picture")
         return Decoded({"audio": fit_length(samples, SAMPLES, repeat=True), "video": pictures}, warnings=tuple(told))
 

@@ -56,7 +56,7 @@ class Summary:
         rows, skipped = facts["rows"], facts["skipped"]
         again = " (it stood already; another --out reads the files again)" if self.whole else ""
         yield f"{facts['name']}: {rows} of {facts['expected']} samples prepared in {self.out}{again}"
-        yield from skip_lines([Skip(**skip) for skip in skipped])
+        yield from skip_lines([Skip(**skip) for skip in skipped], rest=f" ({DATASET} names all)")
         for sentence in facts["warnings"]:
             yield f"warning: {sentence}"
         for name, protocol in facts["protocols"].items():
@@ -64,14 +64,14 @@ class Summary:
         yield f"content hash {facts['content_hash']}"
 
 
-def skip_lines(skipped: list[Skip], shown: int = 10) -> Iterator[str]:
-    """How many were skipped, by reason, with the first names of each."""
+def skip_lines(skipped: list[Skip], rest: str = "", shown: int = 10) -> Iterator[str]:
+    """How many were skipped, by reason, with the first names of each; ``rest`` says where the others stand."""
     if not skipped:
         return
     yield f"{len(skipped)} skipped:"
     for reason, count in sorted(Counter(skip.reason for skip in skipped).items()):
         names = [f"{skip.id} ({skip.detail})" if skip.detail else skip.id for skip in skipped if skip.reason == reason]
-        more = f", and {count - shown} more (dataset.json names all)" if count > shown else ""
+        more = f", and {count - shown} more{rest}" if count > shown else ""
         yield f"  {reason} {count}: {', '.join(names[:shown])}{more}"
 
 
