@@ -134,14 +134,33 @@ def test_groups_stay_together_and_validation_is_carved_from_training(tmp_path: P
     source = jsonl(tmp_path / "a.jsonl", rows_of(400, x=float, label=lambda i: "ab"[i % 2], group=lambda i: f"p{i // 4}"))
     plan = plan_manifest(source, ManifestOptions())
     ((name, place),) = plan.protocols.items()
-    assert name == "a/hash-v1"
+    assert name == "a/shares-v1"
+    assert np.bincount(place).tolist() == [320, 40, 40]
     assert all(len(set(place[4 * g : 4 * g + 4])) == 1 for g in range(100))
     assert set(place) == {0, 1, 2}
     given = jsonl(tmp_path / "b.jsonl", rows_of(200, x=float, label=lambda i: "ab"[i % 2], split=lambda i: "test" if i % 4 == 0 else "train"))
     ((name, place),) = plan_manifest(given, ManifestOptions()).protocols.items()
-    assert name == "b/given-valid-carved-v1"
+    assert name == "b/given-valid-by-shares-v1"
     assert (place[::4] == 2).all()
-    assert 5 < (place == 1).sum() < 30
+    assert (place == 1).sum() == 15
+
+
+def test_many_rows_are_divided_by_their_own_hashes_and_few_still_have_every_split(tmp_path: Path) -> None:
+    def divided(count: int) -> Any:
+        source = jsonl(tmp_path / "a.jsonl", rows_of(count, x=float, label=lambda i: "ab"[i % 2]))
+        return next(iter(plan_manifest(source, ManifestOptions()).protocols.items()))
+
+    (name, many), (_, more) = divided(1500), divided(2000)
+    assert name == "a/hash-v1"
+    assert (many == more[:1500]).all()
+    for count in (3, 5, 20):
+        assert set(divided(count)[1]) == {0, 1, 2}
+
+
+def test_an_infinite_target_is_skipped(tmp_path: Path) -> None:
+    source = jsonl(tmp_path / "a.jsonl", rows_of(30, x=float, target=lambda i: "inf" if i == 4 else i / 7))
+    plan = plan_manifest(source, ManifestOptions())
+    assert [(skip.id, skip.reason) for skip in plan.skipped] == [("00000004", "non-finite")]
 
 
 def test_rows_are_read_one_by_one_whatever_their_cells_hold(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from g2d.data.readers.table import Table, empty, unique_rows
 from g2d.data.store.plan import TEST, TRAIN, UNUSED, VALID, Plan, Sample, Skip, name_hash
 from g2d.errors import DataError
 
+FEW, MANY = 50, 1000
+"""Groups (or rows of their own) below which a fifth is held out rather than a tenth, and from which hashes alone decide."""
 TARGETS = ("target", "label", "class", "y")
 LIGHT = frozenset({"table", "text"})
 """Kinds that need no decoding: rows are taken by the thousand."""
@@ -49,7 +51,7 @@ def plan_manifest(source: Path, options: ManifestOptions) -> Plan:
     targets = _targets(columns, options)
     classes = classes_of(columns[targets[0]], targets[0], options.task) if len(targets) == 1 else None
     layout = layout_of(columns, options, [c for c in columns if c not in {*targets, options.id, options.split, options.group, *options.ignore}], table)
-    index = _Index(table, options, targets)
+    index = _Index(table, options, targets, classes is None)
     samples = ManifestRows(table, index.rows, options, layout, targets, classes)
     protocol, place, how = _split(source.stem, index, columns, options)
     task: dict[str, Any] = {"kind": "regression", "outputs": len(targets), "scale": "train", "output": "identity"}
@@ -117,7 +119,7 @@ class ManifestRows(Sequence[Sample]):
 class _Index:
     """Which rows stay, and the numbers by which they are split; nothing else of a row is kept."""
 
-    def __init__(self, table: Table, options: ManifestOptions, targets: Sequence[str]) -> None:
+    def __init__(self, table: Table, options: ManifestOptions, targets: Sequence[str], numbers: bool) -> None:
         self.skipped: list[Skip] = []
         count = len(table)
         keys, self.key, self.place = np.zeros(count, np.uint64), np.zeros(count, np.uint32), np.full(count, UNUSED - 1, np.int8)
@@ -131,6 +133,9 @@ class _Index:
             if any(empty(cells.get(column)) for column in targets):
                 good[row] = False
                 self.skipped.append(Skip(name, "no-agreed-label", "its target is empty"))
+            elif numbers and not all(np.isfinite(float(cells[column])) for column in targets):
+                good[row] = False
+                self.skipped.append(Skip(name, "non-finite", "its target"))
         first = unique_rows(keys)
         for row in np.flatnonzero(good & ~first).tolist():
             self.skipped.append(Skip(_name(table[row], options, row), "duplicate", "an id that occurs before"))
@@ -168,21 +173,33 @@ def _targets(columns: dict[str, Column], options: ManifestOptions) -> tuple[str,
 
 def _split(name: str, index: _Index, columns: dict[str, Column], options: ManifestOptions) -> tuple[str, NDArray[np.int8], str]:
     """The column's split, else one by hash; validation is carved from train where the column has none."""
-    tenth = index.key % 10
     unsaid = index.place == UNUSED - 1
     if unsaid.all():
         by = options.group if options.group in columns else options.id
-        place = np.where(tenth == 0, TEST, np.where(tenth == 1, VALID, TRAIN)).astype(np.int8)
-        if min(np.bincount(place, minlength=3)) < 2:  # too few for a hash to spread
-            place = (np.arange(len(place)) % 5).astype(np.int8)
-            place = np.where(place == 2, TEST, np.where(place == 4, VALID, TRAIN)).astype(np.int8)
-            by = "place in the file"
-        return f"{name}/hash-v1", place, f"split: none is given; drawn by {by}, about 80 % train, 10 % valid, 10 % test"
+        slot, rule = _slots(index.key)
+        place = np.select([slot == 0, slot == 1], [TEST, VALID], TRAIN).astype(np.int8)
+        counts = " / ".join(f"{(place == number).sum()} {split}" for split, number in (("train", TRAIN), ("valid", VALID), ("test", TEST)))
+        return f"{name}/{rule}", place, f"split: none is given; drawn by {by}: {counts}"
     place = np.where(unsaid, UNUSED, index.place).astype(np.int8)
     if (place == VALID).any():
         return f"{name}/given", place, f"split: from the column {options.split!r}"
-    place[(place == TRAIN) & (tenth == 1)] = VALID
-    return f"{name}/given-valid-carved-v1", place, f"split: from the column {options.split!r}; a tenth of its train rows, by hash, is validation"
+    train = np.flatnonzero(place == TRAIN)
+    slot, rule = _slots(index.key[train])
+    place[train[slot == 1]] = VALID
+    return f"{name}/given-valid-by-{rule}", place, f"split: from the column {options.split!r}; {(slot == 1).sum()} of its train rows, by hash, are validation"
+
+
+def _slots(key: NDArray[np.uint32]) -> tuple[NDArray[np.int64], str]:
+    """Tenths of the rows (fifths of few), by the hash of their group or id.
+
+    Of many, a row's own hash decides, so that more rows change nothing for the others. Of few, the order of the hashes does: chance would leave
+    a split with next to nothing.
+    """
+    different, rank = np.unique(key, return_inverse=True)
+    parts = 10 if len(different) >= FEW else 5
+    if len(different) >= MANY:
+        return key.astype(np.int64) % parts, "hash-v1"
+    return rank * parts // len(different), "shares-v1"
 
 
 def _told(layout: Layout, columns: dict[str, Column]) -> Iterator[str]:
