@@ -12,7 +12,7 @@ from torch import Tensor
 
 from g2d.data.steps import STEPS, Chain, Draw, read_chain
 from g2d.data.steps.numbers import PCA, Standardize
-from g2d.data.steps.pictures import Crop
+from g2d.data.steps.pictures import Crop, resized
 from g2d.data.steps.sound import mel_filters
 from g2d.errors import ArgumentError, DataError
 from g2d.types import Sequence
@@ -129,6 +129,22 @@ def test_a_crop_of_everything_is_a_resize() -> None:
     ramp = torch.linspace(0, 1, 24).expand(1, 3, 24, 24).contiguous()
     whole = Crop(size=24, scale=(1.0, 1.0), ratio=(1.0, 1.0))(ramp, Draw(0, 1, torch.arange(1), True))
     assert torch.allclose(whole, ramp, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [8, 40])
+def test_a_crop_is_what_cutting_and_resizing_with_antialias_gives(size: int) -> None:
+    step, draw = Crop(size=size), Draw(0, 1, torch.arange(6), True)
+    pictures = torch.rand(6, 3, 50, 37)
+    for i, (top, left, height, width) in enumerate(zip(*(side[:, 0].int().tolist() for side in step.boxes(draw, (50, 37))), strict=True)):
+        box = pictures[i : i + 1, :, top : top + height, left : left + width]
+        torch.testing.assert_close(step(pictures, draw)[i : i + 1], resized(box, size), atol=1e-5, rtol=1e-5)
+    each = Crop(size=size, per_frame=True)
+    video, (tops, lefts, heights, widths) = torch.rand(6, 3, 4, 50, 37), (side.int().tolist() for side in each.boxes(draw, (50, 37), 4))
+    seen = each(video, draw)
+    for i in range(6):
+        for t in range(4):
+            box = video[i : i + 1, :, t, tops[i][t] : tops[i][t] + heights[i][t], lefts[i][t] : lefts[i][t] + widths[i][t]]
+            torch.testing.assert_close(seen[i : i + 1, :, t], resized(box, size), atol=1e-5, rtol=1e-5)
 
 
 def test_crops_have_the_areas_and_aspects_asked_for() -> None:

@@ -69,7 +69,7 @@ class Frames(Step):
 class Crop(Step):
     """Random resized crop in training, plain resize otherwise; the aspect is not kept.
 
-    A crop has an area of ``scale`` and an aspect of ``ratio``; ten are tried, then the largest central one is taken. Bilinear.
+    A crop has an area of ``scale`` and an aspect of ``ratio``; ten are tried, then the largest central one is taken. Bilinear with antialias.
 
     Args:
         size: side of the result. scale: share of the area. ratio: width over height, drawn in its logarithm.
@@ -166,10 +166,16 @@ def _each_frame(pictures: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def _cut(pictures: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor, size: int) -> Tensor:
-    """A box of each picture, resampled to ``size`` x ``size``."""
-    full_height, full_width = pictures.shape[-2:]
-    theta = torch.zeros(len(pictures), 2, 3, device=pictures.device)
-    theta[:, 0, 0], theta[:, 1, 1] = width / full_width, height / full_height
-    theta[:, 0, 2], theta[:, 1, 2] = (2 * left + width) / full_width - 1, (2 * top + height) / full_height - 1
-    grid = F.affine_grid(theta, [len(pictures), pictures.shape[1], size, size], align_corners=False)
-    return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    """A box of each picture, resampled to ``size`` x ``size`` as :func:`resized` would, all at once."""
+    rows, columns = (_triangles(*side, size) for side in ((top, height, pictures.shape[-2]), (left, width, pictures.shape[-1])))
+    return rows[:, None] @ pictures @ columns[:, None].transpose(-1, -2)
+
+
+def _triangles(start: Tensor, length: Tensor, full: int, size: int) -> Tensor:
+    """Weights ``(B, size, full)`` of the pixels of a line: bilinear, over as many of them as one of the result stands for."""
+    scale = (length / size)[:, None, None]
+    pixel = torch.arange(full, device=start.device) + 0.5
+    center = start[:, None, None] + (torch.arange(size, device=start.device)[:, None] + 0.5) * scale
+    inside = (pixel > start[:, None, None]) & (pixel < (start + length)[:, None, None])
+    weights = (1 - (pixel - center).abs() / scale.clamp(min=1)).clamp(min=0) * inside
+    return weights / weights.sum(-1, keepdim=True)
