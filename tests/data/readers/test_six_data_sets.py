@@ -23,7 +23,7 @@ from g2d.cli import app
 
 @dataclass(frozen=True)
 class Case:
-    """A data set: what writes its raw files, what of them must be skipped and why, and what the model is made of."""
+    """A data set: what writes its raw files, what of them must be skipped and why, what must be told, and what the model is made of."""
 
     write: Callable[[Path], Mapping[str, str] | None]
     planted: Mapping[str, str] | None
@@ -31,11 +31,19 @@ class Case:
     splits: tuple[int, int, int]
     settings: tuple[str, ...] = ()
     views: Mapping[str, Any] = field(default_factory=dict)
+    told: str = ""
 
 
 SMALL = {"video": [{"name": "pixels"}, {"name": "frames", "count": 1}, {"name": "crop", "size": 32}, {"name": "flip"}]}
 CASES = {
-    "crema_d": Case(raw_crema_d.write_crema_d, raw_crema_d.PLANTED, {"audio": "cnn", "video": "cnn"}, (7, 12, 12), views=SMALL),
+    "crema_d": Case(
+        raw_crema_d.write_crema_d,
+        raw_crema_d.PLANTED,
+        {"audio": "cnn", "video": "cnn"},
+        (7, 12, 12),
+        views=SMALL,
+        told="1005_IEO_ANG_XX: its sound is cut off: 0.75 of 1.50 s",
+    ),
     "vggsound": Case(write_vggsound, None, {"audio": "cnn", "video": "cnn"}, (15, 6, 6), views=SMALL),
     "av_mnist": Case(write_circulating, {"train_00002": "non-finite"}, {"audio": "cnn", "image": "cnn"}, (54, 5, 20)),
     "ur_funny": Case(
@@ -71,6 +79,7 @@ def test_raw_files_become_a_store_that_trains(name: str, tmp_path: Path) -> None
     for sample, reason in planted.items():
         assert skipped[sample] == reason
         assert reason in told
+    assert case.told in told
     assert tuple(next(iter(facts["protocols"].values()))["rows"].values()) == case.splits
     assert "0 errors" in g2d("data", "check", str(store))
     recipe = {
