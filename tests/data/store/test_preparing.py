@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -10,11 +11,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import made_up
 import numpy as np
 import pytest
 
+from g2d.data.store import arrays, finishing
+from g2d.data.store.arrays import create
 from g2d.data.store.checking import check_store
 from g2d.data.store.opening import StoreOptions, open_store
 from g2d.data.store.preparing import Summary, prepare
@@ -54,10 +58,63 @@ def test_what_cannot_be_read_is_named_and_the_rest_stays(tmp_path: Path) -> None
     assert "undecodable 1: 0005 (as it was told)" in str(summary)
     assert "warning: 0009: it looks odd" in str(summary)
     ids = [json.loads(line)["id"] for line in (tmp_path / "store" / "samples.jsonl").read_text().splitlines()]
-    assert ids == [f"{i:04d}" for i in range(40) if i not in (5, 7)]
-    rng = np.random.default_rng(39)
-    rng.normal(size=(5, 3))
-    assert np.array_equal(np.load(tmp_path / "store" / "wave.npy")[-1], rng.integers(-900, 900, 40))
+    assert sorted(ids) == [f"{i:04d}" for i in range(40) if i not in (5, 7)]
+    waves = np.load(tmp_path / "store" / "wave.npy")
+    assert len(waves) == len(ids)
+    for name, wave in zip(ids, waves, strict=True):
+        rng = np.random.default_rng(int(name))
+        rng.normal(size=(5, 3))
+        assert np.array_equal(wave, rng.integers(-900, 900, 40))
+
+
+@pytest.mark.parametrize("kept", [[0, 2, 3, 5], [0, 1, 2, 3, 4, 5], [4, 5], [3], [0, 1], [1, 2, 3, 4, 5]])
+def test_an_array_loses_rows_in_place_however_often_it_is_killed(tmp_path: Path, kept: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    path, order = tmp_path / "values.npy", arrays.fill_holes(np.array(kept))
+    values = np.arange(18, dtype=np.float16).reshape(6, 3)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for function in ("_say_rows", "_header_bytes"):
+        create(path, "float16", (6, 3))
+        arrays.open_for_writing(path)[:] = values
+        with monkeypatch.context() as patch:
+            patch.setattr(arrays, function, stop)
+            with contextlib.suppress(KeyboardInterrupt):
+                arrays.shrink(path, order)
+        for _ in range(2):
+            arrays.shrink(path, order)
+            assert sorted(np.load(path)[:, 0].tolist()) == [3.0 * row for row in kept]
+            assert np.array_equal(np.load(path), values[order])
+    np.save(tmp_path / "plain.npy", values[order])
+    assert path.read_bytes() == (tmp_path / "plain.npy").read_bytes()
+
+
+@pytest.mark.parametrize("step", range(9))
+def test_a_preparation_that_is_killed_while_it_finishes_ends_in_the_same_files(tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = tmp_path / "raw"
+    made_up.write(raw, s5="broken", s9="absent")
+    plan = made_up.plan(raw)
+    calm = prepare(plan, raw, tmp_path / "calm").facts
+    calls = iter(range(99))
+
+    def stopping(function: Any) -> Any:
+        def run(*given: Any, **named: Any) -> Any:
+            if next(calls) == step:
+                raise KeyboardInterrupt
+            return function(*given, **named)
+
+        return run
+
+    with monkeypatch.context() as patch:
+        for name in ("shrink", "_link", "_write_samples", "_protocol"):
+            patch.setattr(finishing, name, stopping(getattr(finishing, name)))
+        with pytest.raises(KeyboardInterrupt):
+            prepare(plan, raw, tmp_path / "killed")
+    made_up.write(raw)  # what is kept is settled: a file that is mended now comes too late
+    again = prepare(plan, raw, tmp_path / "killed")
+    assert (again.decoded, again.facts["files"], again.facts["content_hash"]) == (0, calm["files"], calm["content_hash"])
+    assert not (tmp_path / "killed" / ".preparing").exists()
 
 
 def test_a_sample_that_takes_its_decoder_down_costs_only_itself(tmp_path: Path) -> None:
@@ -185,7 +242,8 @@ def test_a_store_opens_as_what_was_prepared(tmp_path: Path) -> None:
     made(tmp_path, s5="broken", s6="absent")
     source = open_store(StoreOptions(store="store", root=str(tmp_path)))
     assert (source.name, source.protocol, source.modalities, source.size) == ("made_up", "made_up/by-group-v1", ("wave", "steps"), 39)
-    batch = source.gather(np.array([5, 4]))  # row 5 is sample 6
+    ids = [json.loads(line)["id"] for line in (tmp_path / "store" / "samples.jsonl").read_text().splitlines()]
+    batch = source.gather(np.array([ids.index("0006"), ids.index("0004")]))
     steps = batch.inputs["steps"]
     assert isinstance(steps, Sequence)
     assert batch.has("steps").tolist() == [False, True]

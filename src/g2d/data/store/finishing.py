@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from g2d.data.source import MASK
 from g2d.data.source import SPLITS as NAMES
 from g2d.data.steps import Chain, read_chain
-from g2d.data.store.arrays import StoredArray, blocks, copy_rows, sha256
+from g2d.data.store.arrays import StoredArray, blocks, fill_holes, sha256, shrink
 from g2d.data.store.facts import DATASET, SAMPLES, SCHEMA, SPLITS, protocol_file, read_facts
 from g2d.data.store.fitting import fit_chain
 from g2d.data.store.journal import Journal
-from g2d.data.store.plan import Plan, Skip
+from g2d.data.store.plan import Plan, Skip, each
 from g2d.data.store.scaling import fit_target
 from g2d.data.store.working import PRESENT
 from g2d.types import Input, Sequence
@@ -33,8 +33,11 @@ WARNINGS_KEPT = 100
 
 
 def write_store(plan: Plan, journal: Journal, work: Path, out: Path, *, plan_hash: str, skipped: list[Skip]) -> dict[str, Any]:
-    """Everything that a store holds, ``dataset.json`` last. Killed in between, it starts over from the decoded arrays, which stay."""
-    kept = journal.kept()
+    """Everything that a store holds, ``dataset.json`` last. Killed in between, it starts over from the decoded arrays, which stay.
+
+    What is kept must not change from here on: arrays lose the rows of what was skipped.
+    """
+    kept = fill_holes(journal.kept())
     arrays = _place_arrays(plan, kept, work, out)
     target, group = _labels(plan, kept)
     np.save(out / "target.npy", target)
@@ -66,19 +69,16 @@ def write_store(plan: Plan, journal: Journal, work: Path, out: Path, *, plan_has
 
 
 def _place_arrays(plan: Plan, kept: NDArray[np.int64], work: Path, out: Path) -> list[str]:
-    """The arrays of the kept rows; the decoded ones stay in place until the store is signed."""
-    names = [f"{m}.npy" for m in plan.signals] + [f"{m}{MASK}.npy" for m, signal in plan.signals.items() if signal.masked]
-    present = np.load(work / f"{PRESENT}.npy", mmap_mode="r", allow_pickle=False)
-    if not present[kept].all():
-        names.append(f"{PRESENT}.npy")
+    """The decoded arrays, cut down to the kept rows, under a second name; the first goes when the store is signed."""
+    names = [f"{m}.npy" for m in plan.signals] + [f"{m}{MASK}.npy" for m, signal in plan.signals.items() if signal.masked] + [f"{PRESENT}.npy"]
+    for name in names:
+        shrink(work / name, kept)
+    if StoredArray(work / f"{PRESENT}.npy")[:].all():
+        names.remove(f"{PRESENT}.npy")
     for name in names:
         aside = out / f".{name}.new"
         aside.unlink(missing_ok=True)
-        if len(kept) == len(plan.samples):
-            _link(work / name, aside)
-        else:
-            copy_rows(work / name, aside.with_suffix(".npy"), kept)
-            aside = aside.with_suffix(".npy")
+        _link(work / name, aside)
         os.replace(aside, out / name)
     return names
 
@@ -97,8 +97,7 @@ def _labels(plan: Plan, kept: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[
     target = np.zeros(len(kept), np.int64) if classes else np.zeros((len(kept), outputs), np.float64)
     numbers: dict[str, int] = {}
     group = np.zeros(len(kept), np.int64)
-    for row, place in enumerate(kept.tolist()):
-        sample = plan.samples[place]
+    for row, sample in enumerate(each(plan.samples, kept)):
         target[row] = sample.target
         # A row that is its own group needs no entry: a million of them would not be small.
         group[row] = -1 if sample.group == sample.id else numbers.setdefault(sample.group, len(numbers))
@@ -112,8 +111,8 @@ def _labels(plan: Plan, kept: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[
 def _content_hash(plan: Plan, kept: NDArray[np.int64], journal: Journal, target: NDArray[Any]) -> str:
     """Over the parameters and, in an order that does not depend on where rows stand, every id, target and digest of the raw bytes."""
     rows = np.zeros((len(kept), 32), np.uint8)
-    for row, place in enumerate(kept.tolist()):
-        said = plan.samples[place].id.encode() + b"\0" + target[row].tobytes() + journal.digest[place].tobytes()
+    for row, (place, sample) in enumerate(zip(kept.tolist(), each(plan.samples, kept), strict=True)):
+        said = sample.id.encode() + b"\0" + target[row].tobytes() + journal.digest[place].tobytes()
         rows[row] = np.frombuffer(hashlib.sha256(said).digest(), np.uint8)
     order = np.argsort(rows.view(">u8")[:, 0], kind="stable")
     head = {"name": plan.name, "task": plan.task, "parameters": plan.parameters, "signals": {m: [s.dtype, s.shape, s.facts] for m, s in plan.signals.items()}}
@@ -125,8 +124,7 @@ def _content_hash(plan: Plan, kept: NDArray[np.int64], journal: Journal, target:
 
 def _write_samples(plan: Plan, kept: NDArray[np.int64], journal: Journal, path: Path) -> None:
     with path.open("w", encoding="utf-8") as file:
-        for place in kept.tolist():
-            sample = plan.samples[place]
+        for place, sample in zip(kept.tolist(), each(plan.samples, kept), strict=True):
             line = {"id": sample.id, "group": sample.group, "files": list(sample.files), "sha256": journal.digest[place].tobytes().hex(), **sample.facts}
             file.write(json.dumps(line, ensure_ascii=False, default=list) + "\n")
 

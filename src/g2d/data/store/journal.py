@@ -22,13 +22,13 @@ KEPT, OPEN = 0, 255
 class Journal:
     """The states of all samples, in a few bytes each.
 
-    What an earlier run had to skip is open again: its files may have been mended since.
+    What an earlier run had to skip is tried again: its files may have been mended since.
 
     Args:
-        path: of the file. samples: how many there are.
+        path: of the file. samples: how many there are. again: whether what was skipped is tried again.
     """
 
-    def __init__(self, path: Path, samples: int) -> None:
+    def __init__(self, path: Path, samples: int, *, again: bool = True) -> None:
         self.path = path
         self.state: NDArray[np.uint8] = np.full(samples, OPEN, np.uint8)
         self.digest: NDArray[np.uint8] = np.zeros((samples, 32), np.uint8)
@@ -36,6 +36,9 @@ class Journal:
         self.warnings: dict[int, list[str]] = {}
         if path.exists():
             self._read()
+        if again:
+            self.state[self.state != KEPT] = OPEN
+            self.details.clear()
 
     def open(self) -> NDArray[np.int64]:
         """Rows that are still to be decoded."""
@@ -76,8 +79,6 @@ class Journal:
                 whole += len(line)
         with self.path.open("r+b") as file:
             file.truncate(whole)
-        self.state[self.state != KEPT] = OPEN
-        self.details.clear()
 
 
 def plan_hash(plan: Plan) -> str:

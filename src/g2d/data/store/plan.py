@@ -7,13 +7,16 @@ business of :mod:`g2d.data.store.preparing`, the same for every data set.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import eq
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+
+from g2d.data.store.arrays import blocks
 
 Kind = Literal["audio", "image", "video", "sequence", "table", "text"]
 Reason = Literal[
@@ -166,3 +169,15 @@ def name_hash(text: str) -> int:
 def places(samples: Sequence[Sample], rule: Callable[[Sample], int]) -> NDArray[np.int8]:
     """A split from a rule that looks at one sample at a time."""
     return np.fromiter((rule(sample) for sample in samples), np.int8, len(samples))
+
+
+def some(samples: Sequence[Sample], rows: Sequence[int]) -> Sequence[Sample]:
+    """The samples at some places; neighbours are asked for at once, for a table reads them in one go."""
+    near = range(rows[0], rows[0] + len(rows))
+    return samples[near.start : near.stop] if all(map(eq, rows, near)) else [samples[row] for row in rows]
+
+
+def each(samples: Sequence[Sample], rows: NDArray[np.int64]) -> Iterator[Sample]:
+    """One after the other, few of them in memory."""
+    for block in blocks(rows, 1024):
+        yield from some(samples, block.tolist())

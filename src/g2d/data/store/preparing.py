@@ -23,11 +23,12 @@ from g2d.data.store.arrays import blocks, create
 from g2d.data.store.facts import DATASET, read_facts
 from g2d.data.store.finishing import write_store
 from g2d.data.store.journal import Journal, plan_hash
-from g2d.data.store.plan import Plan, Skip
+from g2d.data.store.plan import Plan, Skip, some
 from g2d.data.store.working import PRESENT, Chunk, Job, decode_all
 from g2d.errors import DataError
 
-WORK, PLAN, JOURNAL = ".preparing", "plan.json", "journal.jsonl"
+WORK, PLAN, JOURNAL, FROZEN = ".preparing", "plan.json", "journal.jsonl", "frozen"
+"""The folder of unfinished work; in it what is to be done, what is done, and a mark that what is kept is settled."""
 LEAST = 0.9
 """Share of the expected samples that must be kept."""
 Watch = Callable[[int, int], None]
@@ -99,13 +100,16 @@ def prepare(plan: Plan, source: Path, out: Path, *, workers: int = 1, allow_part
         return Summary(out, facts, 0, whole=True)
     work = _begin(plan, digest, out)
     with _alone(work):
-        journal = Journal(work / JOURNAL, len(plan.samples))
+        frozen = work / FROZEN
+        journal = Journal(work / JOURNAL, len(plan.samples), again=not frozen.exists())
         decoded = _decode(plan, source, work, journal, workers, watch)
         skipped = journal.skips(plan)
         _refuse(plan, skipped, allow_partial)
-        absent = _absent(plan, work, journal)
-        if absent and not allow_partial:
-            raise DataError(_partial(f"no sample has {' or '.join(absent)}", plan, []))
+        if not frozen.exists():
+            absent = _absent(plan, work, journal)
+            if absent and not allow_partial:
+                raise DataError(_partial(f"no sample has {' or '.join(absent)}", plan, []))
+            frozen.touch()
         facts = write_store(plan, journal, work, out, plan_hash=digest, skipped=skipped)
     shutil.rmtree(work)
     return Summary(out, facts, decoded)
@@ -155,11 +159,9 @@ def _decode(plan: Plan, source: Path, work: Path, journal: Journal, workers: int
     done = total - len(rows)
 
     def chunks() -> Iterator[Chunk]:
-        for some in blocks(rows, plan.chunk):
-            numbers = some.tolist()
-            first, last = numbers[0], numbers[-1]
-            # Neighbours are asked for at once: a table reads them in one go.
-            yield numbers, plan.samples[first : last + 1] if last - first < len(numbers) else [plan.samples[i] for i in numbers]
+        for block in blocks(rows, plan.chunk):
+            numbers = block.tolist()
+            yield numbers, some(plan.samples, numbers)
 
     if watch:
         watch(done, total)
