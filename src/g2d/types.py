@@ -11,12 +11,24 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from g2d.errors import ArgumentError
 
+_OWN = nn.ModuleDict()
+
 Rows = slice | Tensor
 """Which rows of a batch: a slice, or a tensor of row numbers or booleans."""
+
+
+def is_name(modality: str) -> bool:
+    """Whether a modality can be called that: torch's containers take no dots, and no names of their own parts.
+
+    Example:
+        >>> is_name("image"), is_name("left.eye"), is_name("train")
+        (True, False, False)
+    """
+    return bool(modality) and "." not in modality and not hasattr(_OWN, modality)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from g2d.errors import ArgumentError, UnsupportedError
-from g2d.types import Encoded
+from g2d.types import Encoded, is_name
 
 Kappa = Mapping[str, Tensor | float]
 
@@ -33,6 +33,8 @@ class Fusion(nn.Module):
         super().__init__()
         if not dims:
             raise ArgumentError("dims must name at least one modality, found none.")
+        if wrong := [m for m in dims if not is_name(m)]:
+            raise ArgumentError(f"modalities must have names without dots that are no attribute of a torch module, found {wrong[0]!r}.")
         self.dims, self.outputs = dict(dims), outputs
 
     @abstractmethod

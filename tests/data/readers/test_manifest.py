@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from media_files import moving, tone, write_video, write_wav
 from PIL import Image
 from typer.testing import CliRunner
@@ -18,7 +19,9 @@ from g2d.data.readers.manifest import ManifestOptions, plan_manifest
 from g2d.data.readers.table import Table
 from g2d.data.store.opening import StoreOptions, open_store
 from g2d.data.store.preparing import prepare
-from g2d.errors import DataError
+from g2d.errors import ArgumentError, DataError
+from g2d.fusion import Late
+from g2d.model import MultimodalModel
 from g2d.task import Classification, Regression
 
 COLORS = ("red", "green", "blue")
@@ -155,6 +158,31 @@ def test_many_rows_are_divided_by_their_own_hashes_and_few_still_have_every_spli
     assert (many == more[:1500]).all()
     for count in (3, 5, 20):
         assert set(divided(count)[1]) == {0, 1, 2}
+
+
+def test_columns_with_the_names_of_something_else_are_modalities_too(tmp_path: Path) -> None:
+    names = ["train", "target", "present", "a.b", "a/b", "a b", "files", "../up", "mask", "é", "id"]
+    notes = {name: (lambda i: f"word{i % 2} and {i}") for name in names}
+    source = jsonl(tmp_path / "a.jsonl", rows_of(30, **notes, table=lambda i: f"{i} words", x=float, y=float, label=lambda i: "ab"[i % 2]))
+    plan = plan_manifest(source, ManifestOptions(target="label", id="name"))
+    wanted = ["train_", "target_", "present_", "a_b", "a_b_", "a_b__", "files_", "up", "mask", "é", "id_", "table", "table_"]
+    assert list(plan.signals) == wanted
+    assert plan.signals["table_"].facts == {"columns": ["x", "y"]}
+    prepare(plan, tmp_path, tmp_path / "store")
+    assert {path.stem for path in (tmp_path / "store").glob("*.npy")} == {*wanted, "target", "group"}
+    source = open_store(StoreOptions(store="store", root=str(tmp_path)))
+    model = MultimodalModel({m: torch.nn.Linear(1, 2) for m in source.modalities}, Late(dict.fromkeys(source.modalities, 2), 2))
+    assert model.modalities == tuple(wanted)
+    for name in ("train", "a.b", ""):
+        with pytest.raises(ArgumentError, match="without dots"):
+            Late({name: 2}, 2)
+
+
+@pytest.mark.parametrize(("suffix", "sign"), [(".csv", ";"), (".csv", "\t"), (".tsv", "\t"), (".csv", ",")])
+def test_a_table_says_itself_what_parts_its_cells(tmp_path: Path, suffix: str, sign: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_text(f"id{sign}note{sign}label\n1{sign}two; words{sign}x\n".replace("two;", "two" if sign == ";" else "two;"), encoding="utf-8")
+    assert Table(path).columns == ["id", "note", "label"]
 
 
 def test_an_infinite_target_is_skipped(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ from g2d.data.readers.inferring import KINDS, Column
 from g2d.data.readers.table import Table, empty, number
 from g2d.data.store.plan import Decoded, Sample, Signal, UnreadableError
 from g2d.errors import DataError
+from g2d.types import is_name
 
 TABLE = "table"
 """Name of the modality that all columns of single numbers make up."""
+RESERVED = frozenset({"target", "group", "present", "id", "files", "sha256"})
+"""What a store calls things of its own."""
 PROBED = 50
 """Files that are looked into, to see how long sound and sequences are."""
 MOST_SECONDS = 10.0
@@ -195,22 +199,34 @@ def layout_of(columns: Mapping[str, Column], options: Any, names: Sequence[str],
     made: dict[str, tuple[str, ...]] = {}
     for name in kinds:
         if name not in single:
-            made[name] = (name,)
-        elif TABLE not in made:
-            made[TABLE] = single
+            made[_modality(name, made)] = (name,)
+        elif single not in made.values():
+            made[_modality(TABLE, made)] = single
     if not made:
         raise DataError("a manifest must have a column to learn from beside its target, found none.")
     kind_of = {m: kinds[columns_of[0]] for m, columns_of in made.items()}
     signals = {}
     for m, columns_of in made.items():
-        paths = [
-            table.path.parent / str(cells[m]).strip() for cells in table.rows(0, min(PROBED, len(table))) if kind_of[m] in FILES and not empty(cells.get(m))
-        ]
+        first = [cells.get(columns_of[0]) for cells in table.rows(0, min(PROBED, len(table)))] if kind_of[m] in FILES else []
+        paths = [table.path.parent / str(cell).strip() for cell in first if not empty(cell)]
         build = SIGNAL.get(kind_of[m])
         width = columns[columns_of[0]].width if len(columns_of) == 1 else len(columns_of)
-        signals[m] = build(columns[m], paths, options) if build else _table_signal(width, columns_of)
+        signals[m] = build(columns[columns_of[0]], paths, options) if build else _table_signal(width, columns_of)
     said = {key: getattr(options, key) for key in ("rate", "seconds", "size", "frames", "steps", "characters")}
     return Layout(signals, made, kind_of, said)
+
+
+def _modality(column: str, taken: Collection[str]) -> str:
+    """A column's name, made fit for files and modules.
+
+    Example:
+        >>> _modality("left eye", ()), _modality("target", ()), _modality("a/b.c", ("a_b_c",))
+        ('left_eye', 'target_', 'a_b_c_')
+    """
+    name = re.sub(r"\W+", "_", column).strip("_") or "column"
+    while name in RESERVED or name in taken or not is_name(name):
+        name += "_"
+    return name
 
 
 def _table_signal(width: int, names: Sequence[str]) -> Signal:

@@ -20,7 +20,8 @@ class Table:
     """Rows of a file as mappings of column to cell, by number.
 
     Args:
-        path: a ``.csv`` or ``.tsv`` file with a header, or ``.jsonl`` with an object per line; UTF-8, a byte-order mark is fine.
+        path: a ``.csv`` or ``.tsv`` file with a header, or ``.jsonl`` with an object per line; UTF-8, a byte-order mark is fine. A header
+            without a comma may have semicolons or tabs.
 
     Raises:
         DataError: the file is not there, holds no row, or a line is not like the others.
@@ -28,10 +29,12 @@ class Table:
 
     def __init__(self, path: Path) -> None:
         self.path, self.json = path, path.suffix.lower() in JSON_LINES
-        self.delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
         self.columns: list[str] = []
         try:
             with path.open("rb") as file:
+                head = file.readline()
+                self.delimiter = next((sign for sign in ("\t,;" if path.suffix.lower() == ".tsv" else ",;\t") if sign.encode() in head), ",")
+                file.seek(0)
                 self.offsets = np.fromiter(self._scan(file), np.int64)
         except FileNotFoundError:
             raise DataError(f"the manifest must be a file, found no {path}.") from None
