@@ -185,6 +185,33 @@ def test_a_table_says_itself_what_parts_its_cells(tmp_path: Path, suffix: str, s
     assert Table(path).columns == ["id", "note", "label"]
 
 
+def test_what_is_unusual_costs_only_its_own_row_and_says_where(tmp_path: Path) -> None:
+    for i in range(30):
+        np.save(tmp_path / f"{i}.npy", np.full((2 + i % 3, 5 + (i == 3)), float(i)))
+    (tmp_path / "4.npy").write_bytes((tmp_path / "4.npy").read_bytes()[:-9])
+    age = {6: "seven", 7: "inf", 8: ""}
+    columns = {"steps": lambda i: f"{i}.npy", "list": lambda i: [0.5] * (2 + (i == 5)), "age": lambda i: age.get(i, i)}
+    plan = plan_manifest(jsonl(tmp_path / "a.jsonl", rows_of(30, **columns, label=lambda i: "ab"[i % 2])), ManifestOptions())
+    assert {m: signal.shape for m, signal in plan.signals.items()} == {"steps": (4, 5), "list": (2,), "table": (1,)}
+    summary = prepare(plan, tmp_path, tmp_path / "store", allow_partial=True)
+    assert [(int(skip["id"]), skip["reason"], skip["detail"]) for skip in summary.facts["skipped"]] == [
+        (3, "undecodable", "steps: its shape is (2, 6), not (steps, 5) as usual"),
+        (4, "undecodable", "steps: it is no whole .npy file of plain numbers"),
+        (5, "undecodable", "list: 3 numbers where others have 2"),
+        (6, "undecodable", "table: 'seven' is no number"),
+        (7, "non-finite", "1 infinite values of table"),
+    ]
+    assert summary.facts["rows"] == 25
+
+
+def test_a_protocol_without_training_rows_cannot_be_opened(tmp_path: Path) -> None:
+    split = ["valid"] * 5 + ["test"] * 5
+    source = jsonl(tmp_path / "a.jsonl", rows_of(10, x=float, label=lambda i: "ab"[i % 2], split=split.__getitem__))
+    prepare(plan_manifest(source, ManifestOptions()), tmp_path, tmp_path / "store")
+    with pytest.raises(DataError, match="must have training rows, found none among 10"):
+        open_store(StoreOptions(store="store", root=str(tmp_path)))
+
+
 def test_an_infinite_target_is_skipped(tmp_path: Path) -> None:
     source = jsonl(tmp_path / "a.jsonl", rows_of(30, x=float, target=lambda i: "inf" if i == 4 else i / 7))
     plan = plan_manifest(source, ManifestOptions())

@@ -19,6 +19,7 @@ SUFFIXES = {
 }
 KIND_OF = {suffix: kind for kind, suffixes in SUFFIXES.items() for suffix in suffixes}
 KINDS = (*SUFFIXES, "text", "number")
+NEARLY = 0.9
 CLASSES_AT_MOST = 20
 """So many different whole numbers are taken for classes."""
 LABELS_AT_MOST = 10_000
@@ -30,14 +31,14 @@ class Column:
 
     Args:
         cells: that hold something. numbers: those that are numbers, or in JSONL lists of numbers. suffixes: of those that look like files.
-        longest: bytes of the longest text. width: numbers in a list. values: different ones, None once there are too many.
+        longest: bytes of the longest text. widths: how often a list holds how many numbers. values: different ones, None once there are too many.
     """
 
     cells: int = 0
     numbers: int = 0
     suffixes: Counter[str] = field(default_factory=Counter)
     longest: int = 0
-    width: int = 1
+    widths: Counter[int] = field(default_factory=Counter)
     values: set[str] | None = field(default_factory=set)
     whole: bool = True
 
@@ -47,7 +48,7 @@ class Column:
             return
         self.cells += 1
         if isinstance(cell, list):
-            self.width = max(self.width, len(cell))
+            self.widths[len(cell)] += 1
             self.numbers += all(number(value) is not None for value in cell)
             return
         value = number(cell)
@@ -64,12 +65,17 @@ class Column:
                 self.values = None
 
     @property
+    def width(self) -> int:
+        """Numbers of a cell: those of the usual list, else one."""
+        return self.widths.most_common(1)[0][0] if self.widths else 1
+
+    @property
     def kind(self) -> str:
-        """image, audio, video, array, text or number: what nearly all of its cells are."""
-        if self.cells and self.numbers == self.cells:
+        """image, audio, video, array, text or number: what nearly all of its cells are; the others will be reported, row by row."""
+        if self.numbers > NEARLY * self.cells:
             return "number"
         kind, count = self.suffixes.most_common(1)[0] if self.suffixes else ("text", 0)
-        return kind if count > 0.9 * self.cells else "text"
+        return kind if count > NEARLY * self.cells else "text"
 
 
 def look(rows: Iterable[Mapping[str, Any]]) -> dict[str, Column]:

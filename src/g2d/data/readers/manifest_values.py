@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,10 @@ class ManifestDecode:
             if all(cell is None for cell in cells):
                 values[m] = None
                 continue
-            values[m], mask = READ[self.layout.kinds[m]](source, cells, signal, Known(self.layout.parameters, told))
+            try:
+                values[m], mask = READ[self.layout.kinds[m]](source, cells, signal, Known(self.layout.parameters, told))
+            except UnreadableError as error:
+                raise UnreadableError(error.reason, f"{m}: {error.detail}") from error
             if mask is not None:
                 masks[m] = mask
         if not any(v is not None for v in values.values()):
@@ -100,7 +104,8 @@ def _array(source: Path, cells: Sequence[Any], signal: Signal, known: Known) -> 
     values = load_values(source / str(cells[0]).strip())
     wanted = signal.shape[1:] if signal.masked else signal.shape
     if values.shape[1:] != wanted and values.shape != wanted:
-        raise UnreadableError("undecodable", f"its shape is {values.shape}, not {('steps', *wanted) if signal.masked else wanted}")
+        usual = f"(steps, {wanted[0]})" if signal.masked else wanted
+        raise UnreadableError("undecodable", f"its shape is {values.shape}, not {usual} as usual")
     if not signal.masked:
         return values.astype(np.float32), None
     kept = values[: signal.shape[0]]
@@ -118,8 +123,10 @@ def _text(source: Path, cells: Sequence[Any], signal: Signal, known: Known) -> R
 def _number(source: Path, cells: Sequence[Any], signal: Signal, known: Known) -> Read:
     flat = cells[0] if len(cells) == 1 and isinstance(cells[0], list) else cells
     numbers = [number(cell) for cell in flat]
-    if len(numbers) != signal.shape[0] or None in numbers:
-        raise UnreadableError("undecodable", f"{len(numbers)} cells that should be {signal.shape[0]} numbers")
+    if len(numbers) != signal.shape[0]:
+        raise UnreadableError("undecodable", f"{len(numbers)} numbers where others have {signal.shape[0]}")
+    if None in numbers:
+        raise UnreadableError("undecodable", f"{str(flat[numbers.index(None)])[:40]!r} is no number")
     return np.array(numbers, np.float32), None
 
 
@@ -149,7 +156,7 @@ def load_values(path: Path) -> NDArray[Any]:
     except FileNotFoundError:
         raise UnreadableError("missing-file", path.name) from None
     except (OSError, ValueError, EOFError) as error:
-        raise UnreadableError("undecodable", f"no array of plain numbers: {error}"[:120]) from error
+        raise UnreadableError("undecodable", "it is no whole .npy file of plain numbers") from error
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub" or values.ndim not in (1, 2) or not values.size:
         raise UnreadableError("undecodable", "it must hold numbers in one or two axes")
     return values
@@ -169,7 +176,7 @@ def read_new_rows(
     for number_of_row, cells in enumerate(table, start=1):
         if absent := [c for names in layout.columns.values() for c in names if c not in cells and not table.json]:
             raise DataError(f"{path} must have the columns that the data were prepared from, found no {absent[0]!r}.")
-        name = str(cells.get(id_column) or number_of_row)
+        name = str(number_of_row if empty(cells.get(id_column)) else cells[id_column])
         try:
             rows.append(decode(path.parent, Sample(name, 0, name, layout.files(cells), layout.facts(cells))))
         except UnreadableError as error:
@@ -266,12 +273,14 @@ def _array_signal(column: Column, paths: Sequence[Path], options: Any) -> Signal
             continue
     if not shapes:
         raise DataError(f"arrays that a manifest names must be .npy files of numbers in one or two axes, found none among the first {len(paths)}.")
-    axes = max(len(shape) for shape in shapes)
-    longest = max(shape[0] for shape in shapes)
+    # What is usual decides, so that a file that is not costs only its own row.
+    axes = Counter(map(len, shapes)).most_common(1)[0][0]
+    usual = [shape for shape in shapes if len(shape) == axes]
+    width = Counter(shape[-1] for shape in usual).most_common(1)[0][0]
     if axes == 1:
-        return Signal("table", "float32", (longest,), ({"name": "standardize"},))
-    width = max(shape[1] for shape in shapes if len(shape) == 2)
-    return Signal("sequence", "float32", (options.steps if longest > options.steps else longest, width), ({"name": "standardize", "clip": 5.0},), masked=True)
+        return Signal("table", "float32", (width,), ({"name": "standardize"},))
+    longest = max(shape[0] for shape in usual)
+    return Signal("sequence", "float32", (min(longest, options.steps), width), ({"name": "standardize", "clip": 5.0},), masked=True)
 
 
 def _text_signal(column: Column, paths: Sequence[Path], options: Any) -> Signal:

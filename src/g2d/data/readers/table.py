@@ -39,7 +39,7 @@ class Table:
         except FileNotFoundError:
             raise DataError(f"the manifest must be a file, found no {path}.") from None
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"{path} must be a CSV or JSONL file in UTF-8, found: {error}.") from error
+            raise DataError(f"{path} must be a CSV or JSONL file in UTF-8, found: {getattr(error, 'strerror', None) or error}.") from error
         if not len(self.offsets):
             raise DataError(f"{path} must hold one row or more under its header, found none.")
 

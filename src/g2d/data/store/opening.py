@@ -18,7 +18,7 @@ from g2d.data.steps import Chain, read_chain
 from g2d.data.store.arrays import StoredArray
 from g2d.data.store.facts import DATASET, protocol_file, read_facts, signals
 from g2d.data.store.fitting import fit_chain
-from g2d.data.store.plan import Signal
+from g2d.data.store.plan import TRAIN, Signal
 from g2d.data.store.scaling import open_target
 from g2d.data.store.working import PRESENT
 from g2d.errors import DataError
@@ -72,6 +72,8 @@ def open_store(options: StoreOptions) -> Source:
         raise DataError(f"data.protocol must be one of {', '.join(facts['protocols'])}, found {name!r}.")
     protocol = facts["protocols"][name]
     split = load_array(folder, protocol["file"])
+    if not (split == TRAIN).any():
+        raise DataError(f"{name} of {folder} must have training rows, found none among {len(split)}. Choose another data.protocol, or prepare more.")
     task, target = open_target(facts["task"], protocol["target"], load_array(folder, "target.npy"), options.output)
     source = Source(
         name=facts["name"],
