@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from g2d.functional.shapley import coalitions
 from g2d.fusion import CrossAttention
 from g2d.model import MultimodalModel
 from g2d.task import Classification
+from g2d.types import Batch, Output, Sequence
 
 
 def rows_of(bench: Bench, model: MultimodalModel) -> analysis.Rows:
@@ -190,6 +193,23 @@ def test_corruption_starts_at_the_score_and_harms_only_what_is_used() -> None:
     )
     with pytest.raises(ArgumentError, match="modality must be one of the inputs"):
         analysis.under_corruption(predict, bench.rows(), bench.task, "smell")
+
+
+def test_corrupted_tokens_are_other_tokens_and_padding_stays() -> None:
+    mask = torch.arange(40) < torch.arange(1, 41)[:, None]
+    ids = torch.where(mask, torch.randint(2, 50, (40, 40), generator=torch.Generator().manual_seed(0)), 0)
+    seen: dict[int, Sequence] = {}
+
+    def predict(batch: Any) -> Output:
+        seen[len(seen)] = batch.inputs["words"]
+        return Output({"words": torch.zeros(40, 1)}, torch.zeros(40, 2), {"words": torch.zeros(40, 2)})
+
+    batch = Batch({"words": Sequence(ids, mask, 50)}, torch.zeros(40, dtype=torch.int64), torch.arange(40))
+    analysis.under_corruption(predict, [batch], Classification(2), "words", levels=(0.0, 1.0, 4.0))
+    shares = [float((tokens.values != ids)[mask].float().mean()) for tokens in seen.values()]
+    assert shares == pytest.approx([0.0, 0.5 * 0.98, 16 / 17 * 0.98], abs=0.06)
+    for tokens in seen.values():
+        assert (tokens.symbols, int(tokens.values.max()) < 50, int(tokens.values[~mask].abs().sum())) == (50, True, 0)
 
 
 def test_a_method_with_heads_of_its_own_is_asked_by_its_own_rule() -> None:

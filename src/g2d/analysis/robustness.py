@@ -21,8 +21,10 @@ def under_corruption(
 ) -> dict[float, float]:
     """The fused score by the level of Gaussian noise on one modality's inputs.
 
+    Between token ids there is no noise: of those the share that noise would have of the variance, s^2 / (1 + s^2), is replaced by drawn ones.
+
     Args:
-        levels: standard deviations of the noise, in units of the inputs' own over all rows; 0 is no noise.
+        levels: standard deviations s of the noise, in units of the inputs' own over all rows; 0 is no noise.
         seed: of the noise, the same for every level.
     """
     rows = list(batches)
@@ -32,7 +34,7 @@ def under_corruption(
     found = {}
     for level in levels:
         g = torch.Generator().manual_seed(seed)
-        noisy = [replace(batch, inputs={**batch.inputs, modality: _noisy(batch.inputs[modality], level * std, g)}) for batch in rows]
+        noisy = [replace(batch, inputs={**batch.inputs, modality: _noisy(batch.inputs[modality], level, std, g)}) for batch in rows]
         found[level] = float(collect(predict, noisy).hits(task).mean())
     return found
 
@@ -41,9 +43,19 @@ def _values(values: Input) -> torch.Tensor:
     return (values.values if isinstance(values, Padded) else values).float()
 
 
-def _noisy(values: Input, std: torch.Tensor, generator: torch.Generator) -> Input:
+def _noisy(values: Input, level: float, std: torch.Tensor, generator: torch.Generator) -> Input:
+    if isinstance(values, Padded) and values.symbols is not None:
+        return _exchanged(values, level**2 / (1 + level**2), values.symbols, generator)
     plain = _values(values)
-    noisy = plain + std * torch.randn(plain.shape, generator=generator).to(plain)
+    noisy = plain + level * std * torch.randn(plain.shape, generator=generator).to(plain)
     if not isinstance(values, Padded):
         return noisy
     return Padded(torch.where(values.mask.reshape(*values.mask.shape, *[1] * (noisy.ndim - 2)), noisy, plain), values.mask)
+
+
+def _exchanged(tokens: Padded, share: float, symbols: int, generator: torch.Generator) -> Padded:
+    """Some of the real tokens, and more of them the greater the share, are any token."""
+    ids = tokens.values
+    hit = torch.rand(ids.shape, generator=generator).to(ids.device) < share
+    drawn = torch.randint(symbols, ids.shape, generator=generator).to(ids)
+    return replace(tokens, values=torch.where(hit & tokens.mask, drawn, ids))
