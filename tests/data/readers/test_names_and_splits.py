@@ -149,7 +149,7 @@ def test_what_is_strange_in_ur_funny_is_counted_by_fold(tmp_path: Path) -> None:
 
 def test_no_video_of_vggsound_stands_on_two_sides() -> None:
     def clip(name: str, video: str, listed: int) -> Sample:
-        return Sample(name, 0, video, (), {"listed": listed})
+        return Sample(name, 0, video, (), notes={"listed": listed})
 
     valid = next(v for v in (f"video{i:06d}" for i in range(999)) if name_hash(v) % 20 == 0)
     train = next(v for v in (f"video{i:06d}" for i in range(999)) if name_hash(v) % 20)

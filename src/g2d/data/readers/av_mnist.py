@@ -90,7 +90,8 @@ def plan_circulating(source: Path, options: AVMNISTOptions) -> Plan:
                     label,
                     f"{split}_{row:05d}",
                     (),
-                    {"split": split, "row": row, "place": VALID if place == TRAIN and row >= valid else place},
+                    {"split": split, "row": row},
+                    {"place": VALID if place == TRAIN and row >= valid else place},
                 )
             )
     samples.sort(key=lambda sample: sample.id.encode())
@@ -100,7 +101,7 @@ def plan_circulating(source: Path, options: AVMNISTOptions) -> Plan:
         signals={"audio": Signal("image", "uint8", (112, 112), OVER_255), "image": Signal("image", "float32", (28, 28), OVER_255)},
         samples=samples,
         decode=CirculatingDecode(folder),
-        protocols={"av_mnist/legacy": places(samples, lambda s: int(s.facts["place"]))},
+        protocols={"av_mnist/legacy": places(samples, lambda s: int(s.notes["place"]))},
         parameters={"form": "circulating"},
         report=report,
         warnings=(*warnings, "how the circulating copy was made is not documented; its sound may not belong to its labels (docs/data/av_mnist)"),

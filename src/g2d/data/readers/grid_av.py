@@ -63,7 +63,8 @@ def plan_grid(source: Path, options: GridOptions) -> Plan:
             classes.index(s.words[place]),
             s.name,
             () if packed else (files[s.name],),
-            {"words": list(s.words), "first_frame": s.first_frame} | ({"row": row} if packed else {}),
+            {"row": row} if packed else {"first_frame": s.first_frame},
+            {"words": list(s.words)},
         )
         for row, s in sorted(enumerate(sentences), key=lambda item: item[1].name.encode())
     ]
@@ -84,7 +85,7 @@ def stratified(samples: list[Sample]) -> NDArray[np.int8]:
     """Inside each digit, by name: places 2, 7, 12, ... are test, 4, 14, 24, ... valid, the others train."""
     split = np.full(len(samples), TRAIN, np.int8)
     for digit in WORDS:
-        rows = [i for i, sample in enumerate(samples) if sample.facts["words"][4] == digit]
+        rows = [i for i, sample in enumerate(samples) if sample.notes["words"][4] == digit]
         for number, row in enumerate(rows):
             split[row] = TEST if number % 5 == 2 else VALID if number % 10 == 4 else TRAIN
     return split

@@ -56,7 +56,7 @@ def plan_houses(source: Path, options: HousesOptions) -> Plan:
         if absent := [view for view, file in zip(options.views, files, strict=True) if file is None]:
             skipped.append(Skip(name, "missing-file", f"no photograph {' or '.join(absent)}"))
             continue
-        facts = {"photos": files, "table": [house.bedrooms, house.bathrooms, float(np.log(house.area))], "zipcode": house.zipcode}
+        facts = {"table": [house.bedrooms, house.bathrooms, float(np.log(house.area))], "zipcode": house.zipcode} | ({"photos": files} if packed else {})
         samples.append(Sample(name, house.price, name, () if packed else tuple(map(str, files)), facts))
     codes = tuple(sorted({house.zipcode for house in houses})) if options.zipcode else ()
     names = ("image",) if len(options.views) == 1 else options.views
@@ -88,7 +88,7 @@ class HousesDecode:
     def __call__(self, source: Path, sample: Sample) -> Decoded:
         table = [*sample.facts["table"], *(float(code == sample.facts["zipcode"]) for code in self.codes)]
         values: dict[str, NDArray[Any]] = {"table": np.array(table, np.float32)}
-        for m, file in zip(self.names, sample.facts["photos"], strict=True):
+        for m, file in zip(self.names, sample.facts["photos"] if self.packed else sample.files, strict=True):
             values[m] = read_image(_unpacked(source / PACK, file) if self.packed else source / file, (SIDE, SIDE))
         return Decoded(values)
 

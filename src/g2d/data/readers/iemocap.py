@@ -106,13 +106,12 @@ def _sample(source: Path, turn: Turn, codes: dict[str, int], words: dict[str, st
         return Skip(turn.id, "undecodable", "the video of its dialogue")
     facts = {
         "words": words.get(turn.id),
-        "session": turn.session,
         "span": [turn.start, turn.end],
         "box": list(sides[turn.dialogue].box(turn.speaker)) if seen else None,
-        "ratings": [turn.valence, turn.activation, turn.dominance],
     }
+    notes = {"session": turn.session, "ratings": [turn.valence, turn.activation, turn.dominance]}
     files = (sound, *([video.relative_to(source).as_posix()] if seen else []))
-    return Sample(turn.id, codes[turn.code], f"{turn.session}{turn.speaker}", files, facts)
+    return Sample(turn.id, codes[turn.code], f"{turn.session}{turn.speaker}", files, facts, notes)
 
 
 def _signals(options: IemocapOptions, seen: bool) -> dict[str, Signal]:
@@ -153,7 +152,7 @@ class IemocapDecode:
 
 
 def _protocols(source: Path, samples: list[Sample]) -> dict[str, NDArray[np.int8]]:
-    protocols = {"iemocap/session-disjoint-v1": places(samples, lambda s: {4: VALID, 5: TEST}.get(s.facts["session"], TRAIN))}
+    protocols = {"iemocap/session-disjoint-v1": places(samples, lambda s: {4: VALID, 5: TEST}.get(s.notes["session"], TRAIN))}
     for fold in SESSIONS:
         protocols[f"iemocap/leave-session-v1?fold={fold}"] = places(samples, partial(_left_out, fold))
     lists = {split: source / f"{split}.csv" for split in ("train", "valid", "test")}
@@ -165,7 +164,7 @@ def _protocols(source: Path, samples: list[Sample]) -> dict[str, NDArray[np.int8
 
 def _left_out(fold: int, sample: Sample) -> int:
     """The session tests, the next one validates."""
-    return {fold: TEST, fold % 5 + 1: VALID}.get(sample.facts["session"], TRAIN)
+    return {fold: TEST, fold % 5 + 1: VALID}.get(sample.notes["session"], TRAIN)
 
 
 def _names(path: Path) -> list[str]:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,11 @@ class Layout:
         return tuple(str(cells[c]).strip() for m, names in self.columns.items() if self.kinds[m] in FILES for c in names if not empty(cells.get(c)))
 
     def facts(self, cells: Mapping[str, Any]) -> dict[str, Any]:
-        """What else a row says: paths by modality, its text and numbers."""
-        return {m: [None if empty(cells.get(c)) else cells.get(c) for c in names] for m, names in self.columns.items()}
+        """What else a row says: its text and numbers, and which of its files belongs to which modality."""
+        place = count()
+        return {
+            m: [None if empty(cells.get(c)) else next(place) if self.kinds[m] in FILES else cells.get(c) for c in names] for m, names in self.columns.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -57,12 +61,16 @@ class ManifestDecode:
 
     layout: Layout
 
+    def _cells(self, sample: Sample, m: str) -> list[Any]:
+        said = sample.facts[m]
+        return [None if place is None else sample.files[place] for place in said] if self.layout.kinds[m] in FILES else said
+
     def __call__(self, source: Path, sample: Sample) -> Decoded:
         values: dict[str, NDArray[Any] | None] = {}
         masks: dict[str, NDArray[np.bool_]] = {}
         told: list[str] = []
         for m, signal in self.layout.signals.items():
-            cells = sample.facts[m]
+            cells = self._cells(sample, m)
             if all(cell is None for cell in cells):
                 values[m] = None
                 continue

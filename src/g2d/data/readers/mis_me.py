@@ -53,7 +53,7 @@ def plan_mis_me(source: Path, options: MisMeOptions) -> Plan:
     if not found.samples:
         raise DataError(f"{source} must hold the photographs that its tables name, found none of {len(rows)}.")
     samples = sorted(found.samples, key=lambda sample: sample.id.encode())
-    water = [float(sample.facts["vwc"]) for sample in samples]
+    water = [float(sample.notes["vwc"]) for sample in samples]
     unit, scale = water_unit(water)
     protocols = _protocols(samples, found.warnings)
     named = {row.image for row in rows}
@@ -62,7 +62,7 @@ def plan_mis_me(source: Path, options: MisMeOptions) -> Plan:
         "target": [min(water), max(water)],
         "images_without_row": sum(name not in named for name in images),
         "extra_columns": extra,
-        "stations": dict(Counter(s.facts["station"] for s in samples)),
+        "stations": dict(Counter(s.notes["station"] for s in samples)),
         "missing_values": {c: sum(bool(np.isnan(s.facts["table"][i])) for s in samples) for i, c in enumerate(COLUMNS)},
         "similar_photographs_across_splits": similar_across(source, samples, next(iter(protocols.values()))),
     }
@@ -102,9 +102,9 @@ def _add(row: Row, images: dict[str, str], found: Found) -> None:
     if strange:
         found.warnings.append(f"{row.image}: no number in {', '.join(strange)}, taken as missing")
     table = [float("nan") if value is None else value for value in numbers]
-    facts = {"vwc": water, "table": table, "station": row.station, "day": row.day, "official": row.place}
+    notes = {"vwc": water, "station": row.station, "day": row.day, "official": row.place}
     group = f"{row.station}-{row.day}" if row.day else row.station or row.image
-    found.samples.append(Sample(row.image, water, group, (images[row.image],), facts))
+    found.samples.append(Sample(row.image, water, group, (images[row.image],), {"table": table}, notes))
 
 
 def water_unit(water: list[float]) -> tuple[str, list[float]]:
@@ -122,15 +122,15 @@ def water_unit(water: list[float]) -> tuple[str, list[float]]:
 def _protocols(samples: list[Sample], warnings: list[str]) -> dict[str, NDArray[np.int8]]:
     """Leak-free ones where stations and days are known, and the authors' own."""
     protocols: dict[str, NDArray[np.int8]] = {}
-    stations, dated = {s.facts["station"] for s in samples}, all(s.facts["day"] for s in samples)
+    stations, dated = {s.notes["station"] for s in samples}, all(s.notes["day"] for s in samples)
     if dated and TEST_STATION in stations and len(stations) > 1 and None not in stations:
         protocols["mis_me/station-disjoint-v1"] = station_disjoint(samples)
     else:
         warnings.append(f"mis_me/station-disjoint-v1 needs stations (among them {TEST_STATION}) and days, in file names or columns: it is left out")
     if dated:
         protocols["mis_me/day-blocks-v1"] = day_blocks(samples)
-    if {s.facts["official"] for s in samples} >= {TRAIN, VALID, TEST}:
-        protocols["mis_me/legacy"] = places(samples, lambda s: UNUSED if s.facts["official"] is None else int(s.facts["official"]))
+    if {s.notes["official"] for s in samples} >= {TRAIN, VALID, TEST}:
+        protocols["mis_me/legacy"] = places(samples, lambda s: UNUSED if s.notes["official"] is None else int(s.notes["official"]))
     if not protocols:
         raise DataError("MIS-ME's tables must be called train, val and test, or photographs must tell station and day, found neither.")
     return protocols
@@ -140,21 +140,21 @@ def station_disjoint(samples: list[Sample]) -> NDArray[np.int8]:
     """Station OK003 tests; the last fifth of the days of the others validates."""
     days = defaultdict(set)
     for sample in samples:
-        days[sample.facts["station"]].add(sample.facts["day"])
+        days[sample.notes["station"]].add(sample.notes["day"])
     late = {station: sorted(known)[-max(1, round(len(known) / 5)) :] for station, known in days.items()}
 
     def place(sample: Sample) -> int:
-        station = sample.facts["station"]
-        return TEST if station == TEST_STATION else VALID if sample.facts["day"] in late[station] else TRAIN
+        station = sample.notes["station"]
+        return TEST if station == TEST_STATION else VALID if sample.notes["day"] in late[station] else TRAIN
 
     return places(samples, place)
 
 
 def day_blocks(samples: list[Sample]) -> NDArray[np.int8]:
     """Blocks of five of the sorted (station, day); of every five blocks the last tests and the one before validates."""
-    order = {pair: i for i, pair in enumerate(sorted({(str(s.facts["station"]), s.facts["day"]) for s in samples}))}
+    order = {pair: i for i, pair in enumerate(sorted({(str(s.notes["station"]), s.notes["day"]) for s in samples}))}
     block = {pair: (i // BLOCK) % 5 for pair, i in order.items()}
-    return places(samples, lambda s: {4: TEST, 3: VALID}.get(block[str(s.facts["station"]), s.facts["day"]], TRAIN))
+    return places(samples, lambda s: {4: TEST, 3: VALID}.get(block[str(s.notes["station"]), s.notes["day"]], TRAIN))
 
 
 def similar_across(source: Path, samples: list[Sample], place: NDArray[np.int8]) -> int:

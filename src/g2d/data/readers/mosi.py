@@ -43,7 +43,8 @@ def plan_mosi(source: Path, options: MosiOptions) -> Plan:
             int(table["sentiment"][row]),
             str(table["video_id"][row]),
             (),
-            {"row": row, "official": int(table["split"][row]), "transcript": str(table["transcript"][row])},
+            {"row": row, "transcript": str(table["transcript"][row])},
+            {"official": int(table["split"][row])},
         )
         for row in rows
     ]
@@ -75,7 +76,7 @@ def _name(table: dict[str, NDArray[Any]], row: int) -> str:
 
 def _place(sample: Sample) -> int:
     """The official split; of its training videos those whose hash ends in 0 validate."""
-    if sample.facts["official"] == TEST:
+    if sample.notes["official"] == TEST:
         return TEST
     return VALID if name_hash(sample.group) % 10 == 0 else TRAIN
 

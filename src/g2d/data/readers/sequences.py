@@ -58,7 +58,7 @@ def plan_reviews(reviews: Reviews, source: Path, options: SequenceOptions) -> Pl
     score = reviews.classes is None or (options.regression and table["target"].ndim == 1)
     split = table["split"]
     samples = [
-        Sample(f"{reviews.name}_{row:04d}", _target(table["target"][row], score), f"{reviews.name}_{row:04d}", (), {"row": row, "official": int(split[row])})
+        Sample(f"{reviews.name}_{row:04d}", _target(table["target"][row], score), f"{reviews.name}_{row:04d}", (), {"row": row}, {"official": int(split[row])})
         for row in range(len(split))
     ]
     task: dict[str, Any] = {"kind": "regression", "outputs": reviews.outputs, "scale": "train", "output": "identity"}
@@ -71,7 +71,7 @@ def plan_reviews(reviews: Reviews, source: Path, options: SequenceOptions) -> Pl
         signals={m: Signal("sequence", "float16", (STEPS, reviews.widths[m]), view, masked=True) for m in wanted},
         samples=samples,
         decode=ReviewDecode(reviews.name, tuple(wanted)),
-        protocols={f"{reviews.name}/official": places(samples, lambda s: int(s.facts["official"]))},
+        protocols={f"{reviews.name}/official": places(samples, lambda s: int(s.notes["official"]))},
         parameters=options.model_dump(),
         warnings=("the text files of the training rows were never published with the others: only validation and test have it",) if options.text else (),
         official=sum(reviews.rows),

@@ -58,12 +58,12 @@ def plan_ur_funny(source: Path, options: URFunnyOptions) -> Plan:
                 continue
             index = tables["words"].punch(i)[:, 0]
             silent = bool((np.asarray(embedding[index]) == 0).all()) or float(np.asarray(embedding[index], np.float64).sum()) == 0
-            facts = {"fold": fold, "number": i, "sentence": said[str(i)][0], "without_text": silent}
-            samples.append(Sample(f"{i:05d}", int(labels[str(i)]), f"{i:05d}", (), facts))
+            facts, notes = {"number": i, "sentence": said[str(i)][0]}, {"fold": fold, "without_text": silent}
+            samples.append(Sample(f"{i:05d}", int(labels[str(i)]), f"{i:05d}", (), facts, notes))
     samples.sort(key=lambda sample: sample.id.encode())
     widths = {m: int(tables[m].rows.shape[1]) for m in FEATURES} | {"text": int(embedding.shape[1])}
     base = "ur_funny/context-v1" if options.context else "ur_funny/folds-v2"
-    protocols = {base: places(samples, _fold), "ur_funny/legacy-994": places(samples, lambda s: UNUSED if s.facts["without_text"] else _fold(s))}
+    protocols = {base: places(samples, _fold), "ur_funny/legacy-994": places(samples, lambda s: UNUSED if s.notes["without_text"] else _fold(s))}
     legacy = int((protocols["ur_funny/legacy-994"] == TEST).sum())
     warnings = ["no table of speakers is published: a group is a sample, and that folds do not share speakers is its authors' word"]
     if legacy != 994:
@@ -116,7 +116,7 @@ def _strange(table: Ragged, samples: list[Sample]) -> dict[str, dict[str, int | 
     found: dict[str, dict[str, Any]] = {}
     for sample in samples:
         rows = table.punch(sample.facts["number"])
-        told = found.setdefault(sample.facts["fold"], {"nan": 0, "+inf": 0, "-inf": 0, "zero_words": 0, "columns": set()})
+        told = found.setdefault(sample.notes["fold"], {"nan": 0, "+inf": 0, "-inf": 0, "zero_words": 0, "columns": set()})
         told["zero_words"] += int((rows == 0).all(1).sum())
         if np.isfinite(rows).all():
             continue
@@ -127,7 +127,7 @@ def _strange(table: Ragged, samples: list[Sample]) -> dict[str, dict[str, int | 
 
 
 def _fold(sample: Sample) -> int:
-    return PLACE[sample.facts["fold"]]
+    return PLACE[sample.notes["fold"]]
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def plan_vggsound(source: Path, options: VGGSoundOptions, clip: str = CLIP) -> P
     files = {path.stem: path.relative_to(source).as_posix() for path in sorted(source.rglob("*.mp4"))}
     if not files:
         raise DataError(f"{source} must hold clips ID_SSSSSS.mp4, in any folders, found none.")
-    samples = [Sample(r.clip, known[r.label], r.video, (files[r.clip],), {"listed": r.split}) for r in rows if r.clip in files]
+    samples = [Sample(r.clip, known[r.label], r.video, (files[r.clip],), notes={"listed": r.split}) for r in rows if r.clip in files]
     skipped = [Skip(r.clip, "missing-file", r.label) for r in rows if r.clip not in files]
     lost = Counter((r.label, r.split) for r in rows if r.clip not in files)
     warnings.extend(_lost(rows, lost))
@@ -71,7 +71,7 @@ def plan_vggsound(source: Path, options: VGGSoundOptions, clip: str = CLIP) -> P
         signals=signals(3 if isinstance(options.frames, str) else options.frames),
         samples=samples,
         decode=VGGSoundDecode(options.frames, options.least_frames),
-        protocols={"vggsound/video-disjoint-v1": disjoint(samples), "vggsound/legacy": places(samples, lambda s: int(s.facts["listed"]))},
+        protocols={"vggsound/video-disjoint-v1": disjoint(samples), "vggsound/legacy": places(samples, lambda s: int(s.notes["listed"]))},
         skipped=skipped,
         parameters=options.model_dump() | {"resampler": RESAMPLER, "side": SIDE},
         report={"missing_by_class_and_split": {f"{label} / {_NAMES[split]}": n for (label, split), n in sorted(lost.items())}, "listed": listed},
@@ -180,10 +180,10 @@ def _lost(rows: list[Row], lost: Counter[tuple[str, int]]) -> Iterator[str]:
 
 def disjoint(samples: list[Sample]) -> NDArray[np.int8]:
     """Test as listed; a training clip of a video that is in test is left out; a twentieth of the others' videos, by hash, validates."""
-    tested = {sample.group for sample in samples if sample.facts["listed"] == TEST}
+    tested = {sample.group for sample in samples if sample.notes["listed"] == TEST}
 
     def place(sample: Sample) -> int:
-        if sample.facts["listed"] == TEST:
+        if sample.notes["listed"] == TEST:
             return TEST
         return -1 if sample.group in tested else VALID if name_hash(sample.group) % 20 == 0 else TRAIN
 

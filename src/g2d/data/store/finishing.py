@@ -125,7 +125,14 @@ def _content_hash(plan: Plan, kept: NDArray[np.int64], journal: Journal, target:
 def _write_samples(plan: Plan, kept: NDArray[np.int64], journal: Journal, path: Path) -> None:
     with path.open("w", encoding="utf-8") as file:
         for place, sample in zip(kept.tolist(), each(plan.samples, kept), strict=True):
-            line = {"id": sample.id, "group": sample.group, "files": list(sample.files), "sha256": journal.digest[place].tobytes().hex(), **sample.facts}
+            line = {
+                "id": sample.id,
+                "group": sample.group,
+                "files": list(sample.files),
+                "sha256": journal.digest[place].tobytes().hex(),
+                **sample.facts,
+                **sample.notes,
+            }
             file.write(json.dumps(line, ensure_ascii=False, default=list) + "\n")
 
 

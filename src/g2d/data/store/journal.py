@@ -90,7 +90,7 @@ def plan_hash(plan: Plan) -> str:
 
     add([plan.name, plan.task, plan.parameters, {m: asdict(signal) for m, signal in plan.signals.items()}])
     for sample in plan.samples:
-        add([sample.id, sample.target, sample.group, sample.files, sample.facts])
+        add([sample.id, sample.target, sample.group, sample.files, sample.facts, sample.notes])
     for skip in plan.skipped:
         add([skip.id, skip.reason])
     for name, place in plan.protocols.items():

@@ -70,7 +70,8 @@ class Sample:
         target: class number, value, or values in the original unit.
         group: speaker, actor, station: rows of one group never stand on two sides of a split that calls itself disjoint.
         files: the raw files it is made of, relative to the source folder; their bytes enter the content hash.
-        facts: what decoding needs besides (a start, a sentence); written to ``samples.jsonl``.
+        facts: what decoding needs besides (a start, a sentence, a row of a table); enters the content hash too.
+        notes: what only protocols and reports need (an official split, a station). Both are written to ``samples.jsonl``.
     """
 
     id: str
@@ -78,6 +79,7 @@ class Sample:
     group: str
     files: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

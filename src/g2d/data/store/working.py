@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import multiprocessing
 import os
 import signal
@@ -84,7 +85,10 @@ class Worker:
         return done
 
     def _write(self, row: int, sample: Sample, decoded: Decoded) -> str:
+        """Of a sample with files its bytes and facts are digested, of one without (a row of an array) the values themselves."""
         digest = hashlib.sha256()
+        if sample.files:
+            digest.update(json.dumps(sample.facts, sort_keys=True).encode())
         for name in sample.files:
             path = self.job.source / name
             there = path.stat()
