@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from pydantic import Field
 from g2d.data.media import RESAMPLER, fit_length, is_silent, read_audio, read_frames, spread
 from g2d.data.readers.base import Reader, ReaderOptions
 from g2d.data.readers.iemocap_sides import Side, contradictions, find_sides, read_side_map
-from g2d.data.readers.iemocap_turns import TURN, Turn, read_turns, read_words
+from g2d.data.readers.iemocap_turns import TURN, Evaluations, Turn, read_cells, read_turns, read_words
 from g2d.data.readers.manifest_values import text_bytes
 from g2d.data.store.plan import TEST, TRAIN, UNLABELED, UNUSED, VALID, Decoded, Plan, Sample, Signal, Skip, UnreadableError, places
 from g2d.errors import DataError
@@ -33,8 +33,12 @@ CLASSES = {
     6: ("angry", "excited", "frustrated", "neutral", "sad", "happy"),
 }
 SIZES = {4: 5531, 5: 6785, 6: 7380}
+IMPROVISED_SIZES = {4: 2943}
+"""Turns of improvised dialogues, where they were counted."""
 NONE_AGREED = "xxx"
 SESSIONS = range(1, 6)
+LISTS = ("train.csv", "valid.csv", "test.csv")
+"""A user's own split, in the order of the places."""
 
 
 class IemocapOptions(ReaderOptions):
@@ -46,71 +50,110 @@ class IemocapOptions(ReaderOptions):
     side: int = Field(112, ge=16, description="of the stored pictures")
     side_map: str | None = Field(None, description="CSV file dialog,left (F or M), where the sides of the actors are not clear")
 
+    def take(self, turn: Turn) -> bool:
+        """Whether a turn's dialogue belongs to the data set."""
+        return turn.improvised or not self.improvised_only
+
 
 def plan_iemocap(source: Path, options: IemocapOptions, pattern: str = TURN) -> Plan:
     """Turns of EmoEvaluation with their sound, the speaker's half of the video, and their words."""
-    turns = list(read_turns(source, pattern))
-    if not turns:
+    read, words, codes = read_turns(source, pattern), read_words(source, pattern), CODES[options.classes]
+    if not read.turns:
         raise DataError(f"{source} must hold Session1..5/dialog/EmoEvaluation/*.txt with turns, found none.")
-    words, codes = read_words(source, pattern), CODES[options.classes]
-    wanted = [turn for turn in turns if turn.code in codes and (turn.improvised or not options.improvised_only)]
-    videos = {turn.dialogue: path for turn in wanted if (path := _video(source, turn)).is_file()}
-    said = read_side_map(Path(options.side_map)) if options.side_map else {}
-    sides = find_sides(videos, {d: [(t.speaker, t.start, t.end) for t in turns if t.dialogue == d] for d in videos}, said)
+    taken = [turn for turn in read.turns if options.take(turn)]
+    wanted = sorted((turn for turn in taken if turn.code in codes), key=lambda turn: turn.id.encode())
+    sides = _sides(source, options, read.turns, wanted)
     samples: list[Sample] = []
-    skipped = [Skip(turn.id, UNLABELED, "no majority of raters") for turn in turns if turn.code == NONE_AGREED]
-    for turn in sorted(wanted, key=lambda turn: turn.id.encode()):
-        found = _sample(source, turn, codes, words, sides, bool(videos))
+    skipped = [Skip(turn.id, UNLABELED, "no majority of raters") for turn in taken if turn.code == NONE_AGREED]
+    skipped += [Skip(t.id, "duplicate", f"again in {t.dialogue}.txt, as {t.code}") for t in read.repeated if options.take(t)]
+    for turn in wanted:
+        found = _sample(source, turn, codes, words, sides)
         if isinstance(found, Skip):
             skipped.append(found)
         else:
             samples.append(found)
-    protocols = _protocols(source, samples)
-    shared = shared_words(samples, protocols["iemocap/session-disjoint-v1"])
-    warnings = [f"{shared:.1%} of the test texts of iemocap/session-disjoint-v1 occur word for word in training: scripts recur (improvised_only=true)"]
+    protocols, warnings = _protocols(source, samples, {skip.id for skip in skipped})
+    absent = sorted(set(SESSIONS) - {turn.session for turn in taken})
     return Plan(
         name="iemocap",
         task={"kind": "classification", "classes": list(CLASSES[options.classes])},
-        signals=_signals(options, bool(videos)),
+        signals=_signals(options, sides is not None),
         samples=samples,
-        decode=IemocapDecode(options.frames, options.side, bool(videos)),
+        decode=IemocapDecode(options.frames, options.side, sides is not None),
         protocols=protocols,
         skipped=sorted(skipped, key=lambda skip: skip.id.encode()),
         parameters=options.model_dump(exclude={"side_map"}) | {"resampler": RESAMPLER},
-        report={
-            "turns_by_session": dict(sorted(Counter(turn.session for turn in turns).items())),
-            "codes": dict(Counter(turn.code for turn in turns).most_common()),
-            "without_text": sum(sample.facts["words"] is None for sample in samples),
-            "sides": {d: {"left": side.left, "margin": round(side.margin, 3)} for d, side in sorted(sides.items())},
-        },
-        warnings=tuple(warnings + contradictions(sides)),
-        missing=() if videos else ("video",),
-        official=0 if options.improvised_only else SIZES[options.classes],
+        report=_report(source, read, wanted, words, sides or {}),
+        warnings=(*_warnings(read, samples, protocols, options), *warnings, *contradictions(sides or {})),
+        missing=(*(("video",) if sides is None else ()), *(f"session {session}" for session in absent)),
+        official=(IMPROVISED_SIZES if options.improvised_only else SIZES).get(options.classes, 0),
     )
+
+
+def _sides(source: Path, options: IemocapOptions, turns: Sequence[Turn], wanted: Sequence[Turn]) -> dict[str, Side] | None:
+    """Who sits where in every dialogue that is needed; None where there is no video at all."""
+    spoken = defaultdict(list)
+    for turn in turns:
+        spoken[turn.dialogue].append((turn.speaker, turn.start, turn.end))
+    said = read_side_map(Path(options.side_map), spoken) if options.side_map else {}
+    videos = {turn.dialogue: path for turn in wanted if (path := _video(source, turn)).is_file()}
+    return find_sides(videos, spoken, said) if videos else None
+
+
+def _warnings(read: Evaluations, samples: list[Sample], protocols: dict[str, NDArray[np.int8]], options: IemocapOptions) -> list[str]:
+    default = next(iter(protocols))
+    shared = f"{shared_words(samples, protocols[default]):.1%} of the test texts of {default} occur word for word in training"
+    warnings = [shared if options.improvised_only else f"{shared}: scripts recur (improvised_only=true)"]
+    if read.strange:
+        warnings.append(
+            f"{len(read.strange)} lines of EmoEvaluation begin with '[' but are not written as turns are, and left out, such as {read.strange[0]!r}"
+        )
+    return warnings
+
+
+def _report(source: Path, read: Evaluations, wanted: Sequence[Turn], words: dict[str, str], sides: dict[str, Side]) -> dict[str, Any]:
+    return {
+        "turns_by_session": dict(sorted(Counter(turn.session for turn in read.turns).items())),
+        "codes": dict(Counter(turn.code for turn in read.turns).most_common()),
+        "wanted": len(wanted),
+        "lacking": {
+            "wav": sum(not (source / _sound(turn)).is_file() for turn in wanted),
+            "avi": sum(not _video(source, turn).is_file() for turn in wanted),
+            "text": sum(turn.id not in words for turn in wanted),
+        },
+        "zero_length": sum(turn.end == turn.start for turn in wanted),
+        "end_before_start": sum(turn.end < turn.start for turn in wanted),
+        "repeated": len(read.repeated),
+        "strange_lines": len(read.strange),
+        "sides": {d: {"left": side.left, "margin": round(side.margin, 3)} for d, side in sorted(sides.items())},
+    }
+
+
+def _sound(turn: Turn) -> str:
+    return f"Session{turn.session}/sentences/wav/{turn.dialogue}/{turn.id}.wav"
 
 
 def _video(source: Path, turn: Turn) -> Path:
     return source / f"Session{turn.session}/dialog/avi/DivX/{turn.dialogue}.avi"
 
 
-def _sample(source: Path, turn: Turn, codes: dict[str, int], words: dict[str, str], sides: dict[str, Side], seen: bool) -> Sample | Skip:
-    sound = f"Session{turn.session}/sentences/wav/{turn.dialogue}/{turn.id}.wav"
+def _sample(source: Path, turn: Turn, codes: dict[str, int], words: dict[str, str], sides: dict[str, Side] | None) -> Sample | Skip:
     if turn.end <= turn.start:
         return Skip(turn.id, "zero-length", f"it ends at {turn.end} s and begins at {turn.start} s")
+    sound, video = _sound(turn), _video(source, turn)
     if not (source / sound).is_file():
         return Skip(turn.id, "missing-file", "no sound")
-    video = _video(source, turn)
-    if seen and not video.is_file():
+    if sides is not None and not video.is_file():
         return Skip(turn.id, "missing-file", "no video of its dialogue")
-    if seen and turn.dialogue not in sides:
+    if sides is not None and turn.dialogue not in sides:
         return Skip(turn.id, "undecodable", "the video of its dialogue")
     facts = {
         "words": words.get(turn.id),
         "span": [turn.start, turn.end],
-        "box": list(sides[turn.dialogue].box(turn.speaker)) if seen else None,
+        "box": None if sides is None else list(sides[turn.dialogue].box(turn.speaker)),
     }
     notes = {"session": turn.session, "ratings": [turn.valence, turn.activation, turn.dominance]}
-    files = (sound, *([video.relative_to(source).as_posix()] if seen else []))
+    files = (sound,) if sides is None else (sound, video.relative_to(source).as_posix())
     return Sample(turn.id, codes[turn.code], f"{turn.session}{turn.speaker}", files, facts, notes)
 
 
@@ -151,15 +194,17 @@ class IemocapDecode:
         return Decoded(values, warnings=tuple(told))
 
 
-def _protocols(source: Path, samples: list[Sample]) -> dict[str, NDArray[np.int8]]:
+def _protocols(source: Path, samples: list[Sample], left_out: Collection[str]) -> tuple[dict[str, NDArray[np.int8]], list[str]]:
+    """By sessions; and the field's random one where a user holds its lists."""
     protocols = {"iemocap/session-disjoint-v1": places(samples, lambda s: {4: VALID, 5: TEST}.get(s.notes["session"], TRAIN))}
     for fold in SESSIONS:
         protocols[f"iemocap/leave-session-v1?fold={fold}"] = places(samples, partial(_left_out, fold))
-    lists = {split: source / f"{split}.csv" for split in ("train", "valid", "test")}
-    if all(path.is_file() for path in lists.values()):
-        place_of = {name: place for place, path in enumerate(lists.values()) for name in _names(path)}
-        protocols["iemocap/legacy-random"] = places(samples, lambda s: place_of.get(s.id, UNUSED))
-    return protocols
+    if lacking := [name for name in LISTS if not (source / name).is_file()]:
+        return protocols, [f"iemocap/legacy-random needs lists of turns in the source folder, found no {' and no '.join(lacking)}: that protocol is left out"]
+    place_of = _listed(source)
+    protocols["iemocap/legacy-random"] = places(samples, lambda s: place_of.get(s.id, UNUSED))
+    unknown = sorted(place_of.keys() - {sample.id for sample in samples} - set(left_out))
+    return protocols, [f"{len(unknown)} names in {', '.join(LISTS)} are no turns with these classes, such as {unknown[0]!r}"] if unknown else []
 
 
 def _left_out(fold: int, sample: Sample) -> int:
@@ -167,9 +212,14 @@ def _left_out(fold: int, sample: Sample) -> int:
     return {fold: TEST, fold % 5 + 1: VALID}.get(sample.notes["session"], TRAIN)
 
 
-def _names(path: Path) -> list[str]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return [row[0].strip() for row in csv.reader(file) if row]
+def _listed(source: Path) -> dict[str, int]:
+    """The place of every name in the lists."""
+    place_of: dict[str, int] = {}
+    for place, name in enumerate(LISTS):
+        for turn, *_ in read_cells(source / name):
+            if (other := place_of.setdefault(turn, place)) != place:
+                raise DataError(f"the lists of iemocap/legacy-random must not share turns, found {turn} in {LISTS[other]} and {name}.")
+    return place_of
 
 
 def shared_words(samples: list[Sample], place: NDArray[np.int8]) -> float:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2d.data.media import decode_span
+from g2d.data.readers.iemocap_turns import read_cells
 from g2d.data.store.plan import UnreadableError
 from g2d.errors import DataError
 
@@ -81,16 +81,28 @@ def contradictions(sides: Mapping[str, Side]) -> list[str]:
     return said
 
 
-def read_side_map(path: Path) -> dict[str, str]:
-    """``dialog,left`` per line, a header or none."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file) if row and row[0].startswith("Ses")]
-    except OSError as error:
-        raise DataError(f"side_map must be a readable CSV file, found {path}: {error.strerror}.") from error
-    if wrong := [row for row in rows if len(row) != 2 or row[1] not in (FEMALE, MALE)]:
-        raise DataError(f"{path} must say dialog,left with F or M, found {','.join(wrong[0])!r}.")
-    return {row[0]: row[1] for row in rows}
+def read_side_map(path: Path, dialogues: Collection[str]) -> dict[str, str]:
+    """``dialog,left`` per line, under a header of these words or none.
+
+    Args:
+        dialogues: those that there are.
+
+    Raises:
+        DataError: it cannot be read, says something else, names a dialogue that is none, or seats one two ways.
+    """
+    rows = read_cells(path)
+    if rows and [cell.lower() for cell in rows[0]] == ["dialog", "left"]:
+        rows = rows[1:]
+    left: dict[str, str] = {}
+    for row in rows:
+        if len(row) != 2 or row[1] not in (FEMALE, MALE):
+            raise DataError(f"{path} must say dialog,left with F or M, found {','.join(row)!r}.")
+        dialogue, actor = row
+        if dialogue not in dialogues:
+            raise DataError(f"{path} must name dialogues that have turns, found {dialogue!r}, which has none.")
+        if left.setdefault(dialogue, actor) != actor:
+            raise DataError(f"{path} must seat the actors of a dialogue one way, found {dialogue!r} with F and with M.")
+    return left
 
 
 def _look(path: Path, turns: Sequence[tuple[str, float, float]], said: str | None) -> Side | None:

@@ -1,14 +1,17 @@
-"""IEMOCAP's texts: turns with their codes, and what was said in them."""
+"""IEMOCAP's texts: turns with their codes, what was said in them, and users' own lists."""
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from g2d.errors import DataError
+
 TURN = r"^Ses(0[1-5])([FM])_(impro|script)(\d\d)(?:_(\d))?([ab]?)_([FM])(\d{3})$"
-LINE = r"^\[(\d+(?:\.\d+)?) - (\d+(?:\.\d+)?)\]\t(\S+)\t(\w+)\t\[([\d.]+), ([\d.]+), ([\d.]+)\]\s*$"
+LINE = r"^\[(\d+(?:\.\d+)?) - (\d+(?:\.\d+)?)\]\t(\S+)\t(ang|hap|exc|sad|neu|fru|sur|fea|dis|oth|xxx)\t\[([\d.]+), ([\d.]+), ([\d.]+)\]\s*$"
 
 
 @dataclass(frozen=True)
@@ -58,15 +61,31 @@ def parse_turn(line: str, pattern: str = TURN) -> Turn | None:
     return Turn(found[3], int(name[1]), name[2], name[7], name[3] == "impro", float(found[1]), float(found[2]), found[4], valence, activation, dominance)
 
 
-def read_turns(source: Path, pattern: str = TURN) -> Iterator[Turn]:
-    """All turns of all sessions; per-rater files in sub-folders and copies of other systems (._*) are not looked at."""
-    for path in sorted(source.glob("Session[1-5]/dialog/EmoEvaluation/*.txt"), key=lambda path: path.name.encode()):
-        if path.name.startswith("._"):
-            continue
-        for line in path.read_text(encoding="latin1").splitlines():
-            turn = parse_turn(line, pattern)
-            if turn is not None:
-                yield turn
+@dataclass(frozen=True)
+class Evaluations:
+    """What EmoEvaluation holds.
+
+    Args:
+        turns: the first line of each. repeated: further lines of the same turns.
+        strange: lines that begin as those of turns do and are not written like them, after the name of their file.
+    """
+
+    turns: list[Turn] = field(default_factory=list)
+    repeated: list[Turn] = field(default_factory=list)
+    strange: list[str] = field(default_factory=list)
+
+
+def read_turns(source: Path, pattern: str = TURN) -> Evaluations:
+    """All lines of all sessions; per-rater files in sub-folders are not looked at."""
+    found, known = Evaluations(), set[str]()
+    for name, line in _lines(source, "EmoEvaluation"):
+        turn = parse_turn(line, pattern)
+        if turn is not None:
+            (found.repeated if turn.id in known else found.turns).append(turn)
+            known.add(turn.id)
+        elif line.lstrip().startswith("["):
+            found.strange.append(f"{name}: {line.strip()}")
+    return found
 
 
 def parse_words(line: str, pattern: str = TURN) -> tuple[str, str] | None:
@@ -84,11 +103,29 @@ def parse_words(line: str, pattern: str = TURN) -> tuple[str, str] | None:
 def read_words(source: Path, pattern: str = TURN) -> dict[str, str]:
     """What was said, by turn; the first of duplicates counts."""
     words: dict[str, str] = {}
-    for path in sorted(source.glob("Session[1-5]/dialog/transcriptions/*.txt"), key=lambda path: path.name.encode()):
-        if path.name.startswith("._"):
-            continue
-        for line in path.read_text(encoding="latin1").splitlines():
-            parsed = parse_words(line, pattern)
-            if parsed is not None:
-                words.setdefault(*parsed)
+    for _, line in _lines(source, "transcriptions"):
+        parsed = parse_words(line, pattern)
+        if parsed is not None:
+            words.setdefault(*parsed)
     return words
+
+
+def _lines(source: Path, folder: str) -> Iterator[tuple[str, str]]:
+    """Every line of a dialogue's text files with the name of its file; copies of other systems (._*) are not looked at."""
+    for path in sorted(source.glob(f"Session[1-5]/dialog/{folder}/*.txt"), key=lambda path: path.name.encode()):
+        if not path.name.startswith("._"):
+            for line in path.read_text(encoding="latin1").split("\n"):  # splitlines() would also break at Latin-1's byte 0x85
+                yield path.name, line
+
+
+def read_cells(path: Path) -> list[list[str]]:
+    """Rows of a small CSV file of a user's, cells without blanks around them.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return [[cell.strip() for cell in row] for row in csv.reader(file) if any(map(str.strip, row))]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} must be a readable CSV file in UTF-8, found: {getattr(error, 'strerror', None) or error}.") from error
