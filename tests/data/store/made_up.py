@@ -24,6 +24,14 @@ def decode(source: Path, sample: Sample) -> Decoded:
     match text.split()[-1]:
         case "crash":
             os._exit(9)
+        case "killed" if not (marker := source / f"{sample.id}.seen").exists():
+            marker.touch()
+            os._exit(9)
+        case "surprise":
+            raise RuntimeError("nobody thought of this")
+        case "growing":
+            (source / sample.files[0]).write_text(text + " ")
+            warnings = ()
         case "broken":
             raise UnreadableError("undecodable", "as it was told")
         case "infinite":
@@ -41,10 +49,12 @@ def decode(source: Path, sample: Sample) -> Decoded:
 
 
 def write(folder: Path, count: int = 40, **told: str) -> None:
-    """One small file per sample; ``told`` says what becomes of some, as ``s3="crash"``."""
+    """One small file per sample; ``told`` says what becomes of some, as ``s3="crash"``. Those that say so already are not touched."""
     folder.mkdir(parents=True, exist_ok=True)
     for i in range(count):
-        (folder / f"{i:04d}.txt").write_text(f"sample {i} {told.get(f's{i}', 'good')}")
+        path, text = folder / f"{i:04d}.txt", f"sample {i} {told.get(f's{i}', 'good')}"
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
 
 
 def plan(folder: Path, *, sleep: float = 0.0, chunk: int = 4, **changed: Any) -> Plan:

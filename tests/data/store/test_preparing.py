@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import multiprocessing
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +20,11 @@ import made_up
 import numpy as np
 import pytest
 
-from g2d.data.store import arrays, finishing
+from g2d.data.store import arrays, finishing, preparing
 from g2d.data.store.arrays import create
 from g2d.data.store.checking import check_store
+from g2d.data.store.facts import write_facts
+from g2d.data.store.journal import Journal
 from g2d.data.store.opening import StoreOptions, open_store
 from g2d.data.store.preparing import Summary, prepare
 from g2d.errors import DataError
@@ -123,6 +128,45 @@ def test_a_sample_that_takes_its_decoder_down_costs_only_itself(tmp_path: Path) 
     assert summary.facts["rows"] == 39
 
 
+def test_of_a_few_samples_too_one_that_crashes_costs_only_itself(tmp_path: Path) -> None:
+    made_up.write(tmp_path / "raw", 12, s3="crash")
+    summary = prepare(made_up.plan(tmp_path / "raw", chunk=16), tmp_path / "raw", tmp_path / "store", workers=2, allow_partial=True)
+    assert [skip["id"] for skip in summary.facts["skipped"]] == ["0003"]
+
+
+def test_a_sample_whose_worker_was_killed_by_others_stays(tmp_path: Path) -> None:
+    summary = made(tmp_path, workers=2, s13="killed")
+    assert (tmp_path / "raw" / "0013.seen").exists()
+    assert summary.facts["skipped"] == []
+
+
+def test_workers_that_are_killed_while_nobody_waits_for_them_lose_no_row(tmp_path: Path) -> None:
+    made_up.write(tmp_path / "raw", 60)
+    calm = prepare(made_up.plan(tmp_path / "raw"), tmp_path / "raw", tmp_path / "calm")
+    struck = []
+
+    def strike(done: int, total: int) -> None:
+        if done and not struck:
+            struck.extend(multiprocessing.active_children())
+            for worker in struck:
+                worker.kill()
+                worker.join()
+            time.sleep(0.3)  # the pool notices, and refuses the next chunk
+
+    summary = prepare(made_up.plan(tmp_path / "raw"), tmp_path / "raw", tmp_path / "store", workers=2, watch=strike)
+    assert struck
+    assert summary.facts["files"] == calm.facts["files"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_damage_that_no_reader_foresaw_costs_only_its_sample(tmp_path: Path, workers: int) -> None:
+    skipped = made(tmp_path, workers=workers, s13="surprise", s14="growing").facts["skipped"]
+    assert [(skip["id"], skip["reason"], skip["detail"]) for skip in skipped] == [
+        ("0013", "undecodable", "RuntimeError: nobody thought of this"),
+        ("0014", "undecodable", "it changed while it was read"),
+    ]
+
+
 def test_too_little_is_refused_unless_it_is_asked_for(tmp_path: Path) -> None:
     made_up.write(tmp_path / "raw", **{f"s{i}": "broken" for i in range(5)})
     plan = made_up.plan(tmp_path / "raw")
@@ -145,6 +189,40 @@ def test_files_that_were_mended_are_read_by_the_same_command(tmp_path: Path) -> 
     mended = prepare(plan, raw, out, workers=2)
     assert (mended.decoded, mended.facts["skipped"]) == (14, [])
     assert mended.facts["files"] == prepare(plan, raw, tmp_path / "whole").facts["files"]
+
+
+def test_a_file_that_changed_since_it_was_decoded_is_decoded_again(tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "store"
+    made_up.write(raw, **{f"s{i}": "broken" for i in range(5)})
+    plan = made_up.plan(raw)
+    with pytest.raises(DataError, match="35 of 40"):
+        prepare(plan, raw, out)
+    (raw / "0020.txt").write_text("sample 20, and more of it, good")
+    summary = prepare(plan, raw, out, allow_partial=True)
+    assert summary.decoded == 5 + 1
+    assert summary.facts["content_hash"] == prepare(plan, raw, tmp_path / "fresh", allow_partial=True).facts["content_hash"]
+
+
+def test_a_disk_that_fills_up_is_told_and_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_up.write(tmp_path / "raw")
+    plan, out = made_up.plan(tmp_path / "raw"), tmp_path / "store"
+    add, calls = Journal.add, iter(range(99))
+
+    def full(journal: Journal, rows: Any, done: Any) -> None:
+        if next(calls) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        add(journal, rows, done)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "add", full)
+        with pytest.raises(DataError, match="full disk"):
+            prepare(plan, tmp_path / "raw", out)
+    assert prepare(plan, tmp_path / "raw", out).decoded == 40 - 3 * 4
+
+
+def test_the_room_that_a_store_needs_is_taken_before_it_is_filled(tmp_path: Path) -> None:
+    create(tmp_path / "values.npy", "uint8", (1000, 1000))
+    assert (tmp_path / "values.npy").stat().st_blocks * 512 >= 1_000_000
 
 
 def test_a_set_that_should_be_larger_or_lacks_a_modality_is_refused(tmp_path: Path) -> None:
@@ -225,6 +303,33 @@ def test_two_processes_do_not_write_one_store(tmp_path: Path) -> None:
         prepare(made_up.plan(raw, sleep=0.01), raw, out)
     process.communicate()
     assert process.returncode == 0
+
+
+def test_a_second_process_is_refused_before_it_touches_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "store"
+    made_up.write(raw)
+    begin = preparing._begin
+    refused = []
+
+    def meanwhile(*given: Any) -> None:
+        with pytest.raises(DataError, match="another one at work"):
+            prepare(made_up.plan(raw), raw, out)
+        refused.append(True)
+        begin(*given)
+
+    monkeypatch.setattr(preparing, "_begin", meanwhile)
+    assert prepare(made_up.plan(raw), raw, out).facts["rows"] == 40
+    assert refused == [True]
+
+
+def test_a_group_that_is_called_after_one_of_its_rows_is_one_group(tmp_path: Path) -> None:
+    made_up.write(tmp_path / "raw", 6)
+    samples = [replace(sample, group=["0000", "0000", "0002", "g", "g", "0005"][i]) for i, sample in enumerate(made_up.plan(tmp_path / "raw").samples)]
+    prepare(made_up.plan(tmp_path / "raw", samples=samples), tmp_path / "raw", tmp_path / "store")
+    group = np.load(tmp_path / "store" / "group.npy").tolist()
+    assert group[0] == group[1]
+    assert group[3] == group[4]
+    assert len(set(group)) == 4
 
 
 def test_a_torn_last_line_of_the_journal_is_forgotten(tmp_path: Path) -> None:
@@ -322,6 +427,66 @@ def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps({**facts, "schema": 99}))
     with pytest.raises(DataError, match="schema"):
         check_store(tmp_path / "store")
+    for changed in ({"rows": 39}, {"partial": True}, {"files": {}}, {"protocols": []}, {"name": None}):
+        path.write_text(json.dumps({**facts, **changed}))
+        with pytest.raises(DataError, match="changed since"):
+            open_store(StoreOptions(store="store", root=str(tmp_path)))
     path.write_text("{")
     with pytest.raises(DataError, match="damage"):
         open_store(StoreOptions(store="store", root=str(tmp_path)))
+
+
+def rewritten(folder: Path, name: str, values: np.ndarray) -> None:
+    """Change an array and sign the store anew: damage that no hash of a file tells."""
+    np.save(folder / name, values)
+    facts = json.loads((folder / "dataset.json").read_text())
+    del facts["signature"]
+    facts["files"][name] = arrays.sha256(folder / name)
+    write_facts(folder, facts)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("splits/by-group-v1.npy", lambda split: np.where(split == 2, 7, split), "place every row"),
+        ("splits/by-group-v1.npy", lambda split: split[:-1], "place every row"),
+        ("splits/by-group-v1.npy", lambda split: split[::-1].copy(), "hash of made_up/by-group-v1"),
+        ("target.npy", lambda target: 1 - target, "content hash"),
+        ("wave.npy", lambda wave: wave[:, :-1].copy(), "wave must be int16"),
+        ("steps.npy", lambda steps: np.where(steps > 1, np.inf, steps), "infinite"),
+    ],
+)
+def test_a_store_that_contradicts_itself_has_errors(tmp_path: Path, name: str, change: Any, said: str) -> None:
+    made(tmp_path)
+    rewritten(tmp_path / "store", name, change(np.load(tmp_path / "store" / name)))
+    assert any(said in text for text in check_store(tmp_path / "store").errors)
+
+
+def test_a_feature_that_no_row_has_is_told(tmp_path: Path) -> None:
+    made(tmp_path)
+    steps = np.load(tmp_path / "store" / "steps.npy")
+    steps[..., 1] = np.nan
+    rewritten(tmp_path / "store", "steps.npy", steps)
+    assert any("steps has no number at all in 1" in text for text in check_store(tmp_path / "store").warnings)
+
+
+@pytest.mark.parametrize(("name", "said"), [("wave.npy", "must be int16"), ("steps.mask.npy", "must be bool"), ("target.npy", "must have 40 rows")])
+def test_arrays_of_another_shape_are_not_opened(tmp_path: Path, name: str, said: str) -> None:
+    made(tmp_path)
+    values = np.load(tmp_path / "store" / name)
+    np.save(tmp_path / "store" / name, values[:-1])
+    with pytest.raises(DataError, match=said):
+        open_store(StoreOptions(store="store", root=str(tmp_path)))
+
+
+def test_what_is_no_array_is_refused_without_advice_to_unpickle_it(tmp_path: Path) -> None:
+    made(tmp_path)
+    (tmp_path / "store" / "group.npy").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    with pytest.raises(DataError, match=r"group.npy must be an array as a store holds it, found something else\. Prepare"):
+        open_store(StoreOptions(store="store", root=str(tmp_path)))
+
+
+def test_large_rows_are_looked_at_a_few_at_a_time() -> None:
+    assert arrays.rows_at_once(np.dtype("uint8"), (3, 256, 256, 3)) == 28
+    assert arrays.rows_at_once(np.dtype("float32"), (12,)) == 4096
+    assert arrays.rows_at_once(np.dtype("float32"), (2**30,)) == 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2d.errors import DataError
+
+AT_ONCE = 2**24
+"""Bytes of an array that are looked at together."""
 
 
 class StoredArray:
@@ -26,8 +31,10 @@ class StoredArray:
             self._values: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
             raise DataError(f"a store must hold {path.name}, found no such file in {path.parent}. Prepare it again.") from None
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path} must be an array as a store holds it, found damage: {error}. Prepare it again.") from error
+        except (OSError, ValueError, EOFError, SyntaxError) as error:
+            # NumPy takes what it does not know for a pickle, and advises to open it all the same.
+            found = "something else" if "pickle" in str(error) else f"damage: {error}"
+            raise DataError(f"{path} must be an array as a store holds it, found {found}. Prepare it again.") from error
 
     def __reduce__(self) -> tuple[Any, ...]:
         return StoredArray, (self.path,)
@@ -52,8 +59,16 @@ class StoredArray:
 
 
 def create(path: Path, dtype: str, shape: tuple[int, ...]) -> None:
-    """An array of zeros; where the file system can, it takes no room until it is written."""
+    """An array of zeros whose room on the disk is taken now: a disk that fills up later would kill whoever writes to it, without a word."""
     np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
+def is_full(error: OSError) -> bool:
+    """The disk is, or the user's share of it."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def open_for_writing(path: Path) -> np.memmap[Any, np.dtype[Any]]:
@@ -83,11 +98,11 @@ def shrink(path: Path, order: NDArray[np.int64]) -> None:
     values = open_for_writing(path)
     shape = (len(order), *values.shape[1:])
     if len(values) > len(order):
-        for block in blocks(np.flatnonzero(order != np.arange(len(order))), 1024):
+        for block in blocks(np.flatnonzero(order != np.arange(len(order))), rows_at_once(values.dtype, values.shape[1:])):
             values[block] = values[order[block]]
         values.flush()
         _say_rows(path, values.dtype, shape)
-    size = values.dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+    size = row_bytes(values.dtype, shape)
     del values
     with path.open("r+b") as file:
         file.truncate(_header_bytes(path) + size)
@@ -109,7 +124,17 @@ def _header_bytes(path: Path) -> int:
         return file.tell()
 
 
-def blocks(rows: NDArray[np.int64], size: int = 256) -> Iterator[NDArray[np.int64]]:
+def row_bytes(dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
+    """Of one row of an array."""
+    return dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+
+
+def rows_at_once(dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
+    """As many rows as 16 MB hold: those of a video are large, those of a table many."""
+    return max(1, min(4096, AT_ONCE // max(1, row_bytes(dtype, shape))))
+
+
+def blocks(rows: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
     """Row numbers, a block at a time."""
     yield from (rows[start : start + size] for start in range(0, len(rows), size))
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from g2d.data.source import MASK
 from g2d.data.source import SPLITS as NAMES
-from g2d.data.store.arrays import StoredArray, blocks, sha256
-from g2d.data.store.facts import SAMPLES, read_facts, signals
+from g2d.data.store.arrays import StoredArray, blocks, rows_at_once, sha256
+from g2d.data.store.facts import SAMPLES, content_hash, protocol_hash, read_facts, signals
 from g2d.data.store.finishing import shared_groups
 from g2d.data.store.opening import load_array
 from g2d.data.store.plan import Signal
@@ -53,10 +53,10 @@ def check_store(folder: Path) -> Findings:
         found.warnings.append(f"partial: {rows} of {facts['expected']} samples; results on it compare with those of the same content hash only")
     if not _whole(folder, facts, found):
         return found
-    _check_ids(folder, rows, found)
+    target, group = load_array(folder, "target.npy"), load_array(folder, "group.npy")
+    _check_samples(folder, facts, target, found)
     for m, signal in signals(facts).items():
         _check_values(folder, m, signal, rows, facts, found)
-    target, group = load_array(folder, "target.npy"), load_array(folder, "group.npy")
     _check_target(facts["task"], target, found)
     for place, (name, protocol) in enumerate(facts["protocols"].items()):
         _check_protocol(folder, name, protocol, facts["task"], target, group, place == 0, found)
@@ -76,16 +76,25 @@ def _whole(folder: Path, facts: dict[str, Any], found: Findings) -> bool:
     return not found.errors
 
 
-def _check_ids(folder: Path, rows: int, found: Findings) -> None:
+def _check_samples(folder: Path, facts: dict[str, Any], target: NDArray[Any], found: Findings) -> None:
+    """Ids, and the content hash, which follows from them, the targets and what the rows are made of."""
+    rows = facts["rows"]
     names, contents = np.zeros(rows, np.uint64), np.zeros(rows, np.uint64)
-    count = 0
-    with (folder / SAMPLES).open(encoding="utf-8") as file:
-        for count, line in enumerate(file, start=1):
-            sample = json.loads(line)
-            if count <= rows:
-                names[count - 1], contents[count - 1] = hash(sample["id"]) & (2**64 - 1), int(sample["sha256"][:16], 16)
-    if count != rows:
-        found.errors.append(f"{SAMPLES} must have a line per row ({rows}), found {count}")
+
+    def samples() -> Iterator[tuple[str, bytes]]:
+        with (folder / SAMPLES).open(encoding="utf-8") as file:
+            for row, line in zip(range(rows), file, strict=True):
+                sample = json.loads(line)
+                names[row], contents[row] = hash(sample["id"]) & (2**64 - 1), int(sample["sha256"][:16], 16)
+                yield sample["id"], bytes.fromhex(sample["sha256"])
+
+    try:
+        content = content_hash(facts, samples(), target)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        found.errors.append(f"{SAMPLES} must have a line per row ({rows}) with an id and a hash, found: {error}")
+        return
+    if content != facts["content_hash"]:
+        found.errors.append(f"the content hash must follow from {SAMPLES}, targets and parameters, found that it does not")
     if repeated := rows - len(np.unique(names)):
         found.errors.append(f"ids must be unique, found {repeated} that occur again")
     if same := rows - len(np.unique(contents)):
@@ -99,11 +108,15 @@ def _check_values(folder: Path, m: str, signal: Signal, rows: int, facts: dict[s
         return
     mask = StoredArray(folder / f"{m}{MASK}.npy") if signal.masked else None
     low, high, missing, infinite, constant, empty = np.inf, -np.inf, 0, 0, 0, 0
-    for block in blocks(np.arange(rows)):
-        part = values[block]
-        flat = part.reshape(len(part), -1).astype(np.float64)
-        missing, infinite = missing + int(np.isnan(flat).sum()), infinite + int(np.isinf(flat).sum())
-        known = flat[np.isfinite(flat)]
+    never = np.ones(signal.shape[-1], np.bool_)
+    for block in blocks(np.arange(rows), rows_at_once(values.dtype, values.shape[1:])):
+        flat = values[block].reshape(len(block), -1)
+        known = flat
+        if flat.dtype.kind == "f":
+            finite = np.isfinite(flat)
+            missing, infinite = missing + int(np.isnan(flat).sum()), infinite + int(np.isinf(flat).sum())
+            never &= ~finite.reshape(-1, len(never)).any(0)
+            known = flat[finite]
         if known.size:
             low, high = min(low, float(known.min())), max(high, float(known.max()))
         constant += int((flat == flat[:, :1]).all(1).sum()) if flat.shape[1] > 1 else 0
@@ -113,6 +126,9 @@ def _check_values(folder: Path, m: str, signal: Signal, rows: int, facts: dict[s
         found.errors.append(f"{m} must hold no infinite values, found {infinite}")
     if missing and signal.kind not in _MAY_MISS:
         found.errors.append(f"{m} must hold no NaN, found {missing}")
+    if signal.kind in _MAY_MISS and missing and never.any():
+        columns = signal.facts.get("columns", range(len(never)))
+        found.warnings.append(f"{m} has no number at all in {', '.join(str(columns[i]) for i in np.flatnonzero(never)[:10].tolist())}")
     lacking = rows - int(load_array(folder, "present.npy")[:, list(facts["modalities"]).index(m)].sum()) if "present.npy" in facts["files"] else 0
     if lacking:
         found.warnings.append(f"{m} is missing on {lacking} rows")
@@ -139,6 +155,11 @@ def _check_protocol(
     folder: Path, name: str, protocol: dict[str, Any], task: dict[str, Any], target: NDArray[Any], group: NDArray[Any], default: bool, found: Findings
 ) -> None:
     place = load_array(folder, protocol["file"])
+    if len(place) != len(target) or (len(place) and not -1 <= place.min() <= place.max() <= 2):
+        found.errors.append(f"{name} must place every row at -1 (unused), 0 (train), 1 (valid) or 2 (test), found something else")
+        return
+    if protocol_hash(name, place) != protocol["hash"]:
+        found.errors.append(f"the hash of {name} must follow from its rows, found that it does not")
     counts = {split: int((place == number).sum()) for number, split in enumerate(NAMES)}
     found.lines.append(f"protocol {name}: " + " / ".join(f"{count} {split}" for split, count in counts.items()))
     if empty := [split for split, count in counts.items() if not count]:

@@ -1,17 +1,34 @@
-"""``dataset.json``: what a store says about itself."""
+"""``dataset.json``: what a store says about itself, and the hashes that it says it with."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
+from numpy.typing import NDArray
+
+from g2d.data.store.arrays import blocks
 from g2d.data.store.plan import Signal
 from g2d.errors import DataError
 
 DATASET, SAMPLES, SPLITS = "dataset.json", "samples.jsonl", "splits"
-SCHEMA = 1
+SCHEMA = 2
+SIGNATURE = "signature"
+"""The last key of ``dataset.json``: the hash of all others. A store whose facts were edited or damaged is not opened."""
+
+
+def write_facts(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Sign a store: from here on it is one."""
+    plain: dict[str, Any] = json.loads(json.dumps(facts, default=list))
+    aside = folder / f".{DATASET}.new"
+    aside.write_text(json.dumps(plain | {SIGNATURE: _signature(plain)}, indent=1), encoding="utf-8")
+    aside.replace(folder / DATASET)
+    return read_facts(folder)
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -31,7 +48,37 @@ def read_facts(folder: Path) -> dict[str, Any]:
         raise DataError(f"{path} must be what g2d data prepare wrote, found damage: {error}. Prepare it again.") from error
     if schema != SCHEMA:
         raise DataError(f"{path} must have schema {SCHEMA}, found {schema!r}. Prepare the store again with this version of g2d.")
+    if facts.get(SIGNATURE) != _signature({key: value for key, value in facts.items() if key != SIGNATURE}):
+        raise DataError(f"{path} must be what g2d data prepare wrote, found that it was changed since. Prepare the store again.")
     return facts
+
+
+def _signature(facts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def content_hash(facts: Mapping[str, Any], samples: Iterable[tuple[str, bytes]], target: NDArray[Any]) -> str:
+    """Over the task, the parameters and, in an order that does not depend on where rows stand, every id, target and digest of the raw bytes.
+
+    Args:
+        facts: of ``dataset.json``. samples: id and digest of every row, in the order of the rows. target: of every row.
+    """
+    rows = np.zeros((len(target), 32), np.uint8)
+    for row, (name, digest) in enumerate(samples):
+        said = name.encode() + b"\0" + target[row].tobytes() + digest
+        rows[row] = np.frombuffer(hashlib.sha256(said).digest(), np.uint8)
+    order = np.argsort(rows.view(">u8")[:, 0], kind="stable")
+    head = {key: facts[key] for key in ("name", "task", "parameters")}
+    stored = {m: [signal["dtype"], signal["shape"], signal["facts"]] for m, signal in facts["modalities"].items()}
+    whole = hashlib.sha256(json.dumps(head | {"signals": stored}, sort_keys=True, default=list).encode())
+    for block in blocks(order, 4096):
+        whole.update(rows[block].data)
+    return whole.hexdigest()
+
+
+def protocol_hash(name: str, place: NDArray[np.int8]) -> str:
+    """Over a protocol's name and who stands where in it."""
+    return hashlib.sha256(name.encode() + place.tobytes()).hexdigest()
 
 
 def signals(facts: dict[str, Any]) -> dict[str, Signal]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -19,8 +18,8 @@ from numpy.typing import NDArray
 from g2d.data.source import MASK
 from g2d.data.source import SPLITS as NAMES
 from g2d.data.steps import Chain, read_chain
-from g2d.data.store.arrays import StoredArray, blocks, fill_holes, sha256, shrink
-from g2d.data.store.facts import DATASET, SAMPLES, SCHEMA, SPLITS, protocol_file, read_facts
+from g2d.data.store.arrays import StoredArray, fill_holes, sha256, shrink
+from g2d.data.store.facts import SAMPLES, SCHEMA, SPLITS, content_hash, protocol_file, protocol_hash, write_facts
 from g2d.data.store.fitting import fit_chain
 from g2d.data.store.journal import Journal
 from g2d.data.store.plan import Plan, Skip, each
@@ -42,7 +41,6 @@ def write_store(plan: Plan, journal: Journal, work: Path, out: Path, *, plan_has
     target, group = _labels(plan, kept)
     np.save(out / "target.npy", target)
     np.save(out / "group.npy", group)
-    content = _content_hash(plan, kept, journal, target)
     _write_samples(plan, kept, journal, out / SAMPLES)
     facts: dict[str, Any] = {
         "schema": SCHEMA,
@@ -57,15 +55,13 @@ def write_store(plan: Plan, journal: Journal, work: Path, out: Path, *, plan_has
         "parameters": dict(plan.parameters),
         "report": dict(plan.report),
         "plan_hash": plan_hash,
-        "content_hash": content,
     }
+    samples = ((sample.id, journal.digest[place].tobytes()) for place, sample in zip(kept.tolist(), each(plan.samples, kept), strict=True))
+    facts["content_hash"] = content_hash(facts, samples, target)
     facts["protocols"] = {name: _protocol(name, place[kept], group, target, plan, out) for name, place in plan.protocols.items()}
     own = [file for p in facts["protocols"].values() for file in (p["file"], p["views"])]
     facts["files"] = {name: sha256(out / name) for name in [*arrays, "target.npy", "group.npy", SAMPLES, *own]}
-    aside = out / f".{DATASET}.new"
-    aside.write_text(json.dumps(facts, indent=1, default=list), encoding="utf-8")
-    aside.replace(out / DATASET)
-    return read_facts(out)
+    return write_facts(out, facts)
 
 
 def _place_arrays(plan: Plan, kept: NDArray[np.int64], work: Path, out: Path) -> list[str]:
@@ -96,30 +92,21 @@ def _labels(plan: Plan, kept: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[
     outputs = plan.task.get("outputs", 1)
     target = np.zeros(len(kept), np.int64) if classes else np.zeros((len(kept), outputs), np.float64)
     numbers: dict[str, int] = {}
-    group = np.zeros(len(kept), np.int64)
+    group, key = np.zeros(len(kept), np.int64), np.zeros(len(kept), np.int64)
     for row, sample in enumerate(each(plan.samples, kept)):
         target[row] = sample.target
         # A row that is its own group needs no entry: a million of them would not be small.
         group[row] = -1 if sample.group == sample.id else numbers.setdefault(sample.group, len(numbers))
+        key[row] = hash(sample.id)
+    # Unless its name is also that of a group that others belong to: the second view of a picture, called after the first.
+    named = {hash(name): number for name, number in numbers.items()}
+    for row in np.flatnonzero((group < 0) & np.isin(key, list(named))).tolist():
+        group[row] = named[int(key[row])]
     order = np.zeros(len(numbers) + 1, np.int64)
     for number, name in enumerate(sorted(numbers, key=str.encode)):
         order[numbers[name]] = number
     alone = group < 0
     return target, np.where(alone, len(numbers) + np.cumsum(alone) - 1, order[group])
-
-
-def _content_hash(plan: Plan, kept: NDArray[np.int64], journal: Journal, target: NDArray[Any]) -> str:
-    """Over the parameters and, in an order that does not depend on where rows stand, every id, target and digest of the raw bytes."""
-    rows = np.zeros((len(kept), 32), np.uint8)
-    for row, (place, sample) in enumerate(zip(kept.tolist(), each(plan.samples, kept), strict=True)):
-        said = sample.id.encode() + b"\0" + target[row].tobytes() + journal.digest[place].tobytes()
-        rows[row] = np.frombuffer(hashlib.sha256(said).digest(), np.uint8)
-    order = np.argsort(rows.view(">u8")[:, 0], kind="stable")
-    head = {"name": plan.name, "task": plan.task, "parameters": plan.parameters, "signals": {m: [s.dtype, s.shape, s.facts] for m, s in plan.signals.items()}}
-    digest = hashlib.sha256(json.dumps(head, sort_keys=True, default=list).encode())
-    for block in blocks(order, 4096):
-        digest.update(rows[block].data)
-    return digest.hexdigest()
 
 
 def _write_samples(plan: Plan, kept: NDArray[np.int64], journal: Journal, path: Path) -> None:
@@ -153,7 +140,7 @@ def _protocol(name: str, place: NDArray[np.int8], group: NDArray[np.int64], targ
     return {
         "file": f"{SPLITS}/{file}.npy",
         "views": f"{SPLITS}/{file}.json",
-        "hash": hashlib.sha256(name.encode() + place.tobytes()).hexdigest(),
+        "hash": protocol_hash(name, place),
         "rows": {split: int((place == number).sum()) for number, split in enumerate(NAMES)},
         "unused": int((place < 0).sum()),
         "groups_on_two_sides": shared_groups(place, group),

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2d.data.steps import Chain
-from g2d.data.store.arrays import blocks
+from g2d.data.store.arrays import blocks, rows_at_once
 from g2d.data.store.plan import Signal
 from g2d.types import Input
 
@@ -28,7 +28,7 @@ def fit_chain(chain: Chain, signal: Signal, train: NDArray[np.int64], stored: Ca
         rows = rows[np.linspace(0, len(rows) - 1, FITTED_ROWS).round().astype(np.int64)]
 
     def blockwise() -> Iterator[Input]:
-        for block in blocks(rows):
+        for block in blocks(rows, rows_at_once(np.dtype(signal.dtype), signal.shape)):
             yield stored(block)
 
     return chain.fitted(blockwise)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2d.data.store.plan import REASONS, Plan, Skip
-from g2d.data.store.working import Done
+from g2d.data.store.plan import REASONS, Plan, Skip, each
+from g2d.data.store.working import Done, stamp
 
 KEPT, OPEN = 0, 255
 """States of a sample; numbers between them are places in REASONS, plus one."""
@@ -32,6 +32,7 @@ class Journal:
         self.path = path
         self.state: NDArray[np.uint8] = np.full(samples, OPEN, np.uint8)
         self.digest: NDArray[np.uint8] = np.zeros((samples, 32), np.uint8)
+        self.stamp: NDArray[np.int64] = np.zeros(samples, np.int64)
         self.details: dict[int, str] = {}
         self.warnings: dict[int, list[str]] = {}
         if path.exists():
@@ -40,6 +41,18 @@ class Journal:
             self.state[self.state != KEPT] = OPEN
             self.details.clear()
 
+    def reopen_changed(self, plan: Plan, source: Path) -> None:
+        """Rows whose files are no longer those that were decoded are decoded again."""
+        kept = np.flatnonzero((self.state == KEPT) & (self.stamp != 0))
+        for row, sample in zip(kept.tolist(), each(plan.samples, kept), strict=True):
+            try:
+                same = stamp(source, sample) == self.stamp[row]
+            except OSError:
+                same = False
+            if not same:
+                self.state[row] = OPEN
+                self.warnings.pop(row, None)
+
     def open(self) -> NDArray[np.int64]:
         """Rows that are still to be decoded."""
         return np.flatnonzero(self.state == OPEN)
@@ -47,7 +60,7 @@ class Journal:
     def add(self, rows: Sequence[int], done: Done) -> None:
         """These rows are decoded and their values are written."""
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps([list(rows), done.digests, done.skipped, done.warnings]) + "\n")
+            file.write(json.dumps([list(rows), done.digests, done.stamps, done.skipped, done.warnings]) + "\n")
         self._take(rows, done)
 
     def kept(self) -> NDArray[np.int64]:
@@ -60,10 +73,11 @@ class Journal:
         return sorted([*plan.skipped, *found], key=lambda skip: skip.id.encode())
 
     def _take(self, rows: Sequence[int], done: Done) -> None:
-        for i, (row, digest) in enumerate(zip(rows, done.digests, strict=True)):
+        for i, row in enumerate(rows):
             reason = done.skipped.get(i)
             self.state[row] = KEPT if reason is None else 1 + REASONS.index(reason[0])
-            self.digest[row] = np.frombuffer(bytes.fromhex(digest or "00" * 32), np.uint8)
+            self.digest[row] = np.frombuffer(bytes.fromhex(done.digests[i] or "00" * 32), np.uint8)
+            self.stamp[row] = done.stamps[i]
         self.details |= {rows[i]: detail for i, (_, detail) in done.skipped.items()}
         self.warnings |= {rows[i]: sentences for i, sentences in done.warnings.items()}
 
@@ -74,8 +88,8 @@ class Journal:
             for line in file:
                 if not line.endswith(b"\n"):
                     break
-                rows, digests, skipped, warnings = json.loads(line)
-                self._take(rows, Done(digests, {int(i): tuple(r) for i, r in skipped.items()}, {int(i): s for i, s in warnings.items()}))
+                rows, digests, stamps, skipped, warnings = json.loads(line)
+                self._take(rows, Done(digests, stamps, {int(i): tuple(r) for i, r in skipped.items()}, {int(i): s for i, s in warnings.items()}))
                 whole += len(line)
         with self.path.open("r+b") as file:
             file.truncate(whole)

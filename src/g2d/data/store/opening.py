@@ -71,21 +71,21 @@ def open_store(options: StoreOptions) -> Source:
     if name not in facts["protocols"]:
         raise DataError(f"data.protocol must be one of {', '.join(facts['protocols'])}, found {name!r}.")
     protocol = facts["protocols"][name]
-    split = load_array(folder, protocol["file"])
+    split, target, group = (_stored(folder, file, facts["rows"]) for file in (protocol["file"], "target.npy", "group.npy"))
     if not (split == TRAIN).any():
         raise DataError(f"{name} of {folder} must have training rows, found none among {len(split)}. Choose another data.protocol, or prepare more.")
-    task, target = open_target(facts["task"], protocol["target"], load_array(folder, "target.npy"), options.output)
+    task, target = open_target(facts["task"], protocol["target"], target, options.output)
     source = Source(
         name=facts["name"],
         task=task,
-        arrays={m: StoredArray(folder / f"{m}.npy") for m in chosen},
+        arrays={m: _mapped(folder, f"{m}.npy", known[m].dtype, (facts["rows"], *known[m].shape)) for m in chosen},
         target=target,
-        group=load_array(folder, "group.npy"),
+        group=group,
         split=split,
         protocol=name,
         views={},
         facts=_said(facts, options),
-        masks={m: StoredArray(folder / f"{m}{MASK}.npy") for m in chosen if known[m].masked},
+        masks={m: _mapped(folder, f"{m}{MASK}.npy", "bool", (facts["rows"], known[m].shape[0])) for m in chosen if known[m].masked},
         present=_present(folder, facts, chosen),
         content_hash=facts["content_hash"],
     )
@@ -98,13 +98,29 @@ def load_array(folder: Path, name: str) -> NDArray[Any]:
     return StoredArray(folder / name)[:]
 
 
+def _stored(folder: Path, name: str, rows: int) -> NDArray[Any]:
+    """A small array with as many rows as the store has."""
+    values = load_array(folder, name)
+    if len(values) != rows:
+        raise DataError(f"{folder / name} must have {rows} rows, found {len(values)}. Prepare the store again.")
+    return values
+
+
+def _mapped(folder: Path, name: str, dtype: str, shape: tuple[int, ...]) -> StoredArray:
+    """A large array, of the type and shape that the store says."""
+    values = StoredArray(folder / name)
+    if values.shape != shape or values.dtype != np.dtype(dtype):
+        raise DataError(f"{folder / name} must be {dtype} {shape}, found {values.dtype} {values.shape}. Prepare the store again.")
+    return values
+
+
 def _views(folder: Path, source: Source, known: Mapping[str, Signal], options: StoreOptions, protocol: str) -> Iterator[tuple[str, Chain]]:
     """What was fitted when the store was written; what a recipe changes is fitted now."""
     path = folder / "splits" / f"{protocol_file(protocol)}.json"
     try:
         fitted: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         own = {m: read_chain(m, fitted[m]) for m in source.modalities}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} must hold the fitted views of the store, found damage: {error}. Prepare it again.") from error
     for m in source.modalities:
         given = options.views.get(m)

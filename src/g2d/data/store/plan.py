@@ -129,7 +129,7 @@ class Plan:
         parameters: what changes the stored values; belongs to the content hash.
         report: what the reader counted or noticed; recorded in ``dataset.json``, no part of the hash. ``warnings``: sentences that are shown.
         told: what the reader inferred, in sentences that a user reads before the work begins.
-        missing: modalities of which no file at all was found.
+        missing: modalities, or named parts of the data set, of which no file at all was found.
         official: how many samples the whole data set has, where that is known.
         chunk: samples that a worker takes at a time.
     """

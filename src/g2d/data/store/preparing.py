@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from g2d.data.source import MASK
-from g2d.data.store.arrays import blocks, create
+from g2d.data.store.arrays import blocks, create, is_full, row_bytes
 from g2d.data.store.facts import DATASET, read_facts
 from g2d.data.store.finishing import write_store
 from g2d.data.store.journal import Journal, plan_hash
@@ -81,7 +81,7 @@ def prepare(plan: Plan, source: Path, out: Path, *, workers: int = 1, allow_part
 
     Args:
         plan: of a reader. source: the folder that it looked at. out: the folder of the store.
-        workers: processes that decode; 1 decodes in this one.
+        workers: processes that decode; 1 decodes in this one, which a file that crashes its decoder takes down.
         allow_partial: accept a store with less than 90 % of the expected samples, or without a modality.
 
     Raises:
@@ -92,46 +92,58 @@ def prepare(plan: Plan, source: Path, out: Path, *, workers: int = 1, allow_part
         raise DataError(f"{source} must hold samples of {plan.name}, found none." + "".join(f"\n{line}" for line in skip_lines(list(plan.skipped))))
     _refuse(plan, list(plan.skipped), allow_partial)
     digest = plan_hash(plan)
-    if (out / DATASET).is_file():
-        facts = read_facts(out)
-        if facts["plan_hash"] != digest:
-            raise DataError(f"{out} must be a new folder, found a store of {facts['name']} made from other files or with other options. Give another --out.")
-        shutil.rmtree(out / WORK, ignore_errors=True)  # a kill after the signature may have left it
-        return Summary(out, facts, 0, whole=True)
-    work = _begin(plan, digest, out)
-    with _alone(work):
-        frozen = work / FROZEN
-        journal = Journal(work / JOURNAL, len(plan.samples), again=not frozen.exists())
-        decoded = _decode(plan, source, work, journal, workers, watch)
-        skipped = journal.skips(plan)
-        _refuse(plan, skipped, allow_partial)
-        if not frozen.exists():
-            absent = _absent(plan, work, journal)
-            if absent and not allow_partial:
-                raise DataError(_partial(f"no sample has {' or '.join(absent)}", plan, []))
-            frozen.touch()
-        facts = write_store(plan, journal, work, out, plan_hash=digest, skipped=skipped)
+    if done := _finished(digest, out):
+        return done
+    try:
+        with _alone(out) as work:
+            # Another process may have finished in between.
+            return _finished(digest, out) or _prepare(plan, digest, source, work, workers=workers, allow_partial=allow_partial, watch=watch)
+    except OSError as error:
+        if is_full(error):
+            raise DataError(f"{out} must have room for what is written, found a full disk. Make room and give the same command again.") from error
+        raise
+
+
+def _finished(digest: str, out: Path) -> Summary | None:
+    """A store that stands already, if it is the one that is wanted."""
+    if not (out / DATASET).is_file():
+        return None
+    facts = read_facts(out)
+    if facts["plan_hash"] != digest:
+        raise DataError(f"{out} must be a new folder, found a store of {facts['name']} made from other files or with other options. Give another --out.")
+    shutil.rmtree(out / WORK, ignore_errors=True)
+    return Summary(out, facts, 0, whole=True)
+
+
+def _prepare(plan: Plan, digest: str, source: Path, work: Path, *, workers: int, allow_partial: bool, watch: Watch | None) -> Summary:
+    _begin(plan, digest, work)
+    frozen = work / FROZEN
+    journal = Journal(work / JOURNAL, len(plan.samples), again=not frozen.exists())
+    if not frozen.exists():
+        journal.reopen_changed(plan, source)
+    decoded = _decode(plan, source, work, journal, workers, watch)
+    skipped = journal.skips(plan)
+    _refuse(plan, skipped, allow_partial)
+    if not frozen.exists():
+        absent = _absent(plan, work, journal)
+        if absent and not allow_partial:
+            raise DataError(_partial(f"no sample has {' or '.join(absent)}", plan, []))
+        frozen.touch()
+    facts = write_store(plan, journal, work, work.parent, plan_hash=digest, skipped=skipped)
     shutil.rmtree(work)
-    return Summary(out, facts, decoded)
+    return Summary(work.parent, facts, decoded)
 
 
-def _begin(plan: Plan, digest: str, out: Path) -> Path:
-    """The working folder, with its arrays; the one that stands if it belongs to the same plan."""
-    work = out / WORK
-    if out.is_dir() and not work.is_dir() and any(out.iterdir()):
-        raise DataError(f"{out} must be a new or empty folder, found other files in it. Give another --out.")
+def _begin(plan: Plan, digest: str, work: Path) -> None:
+    """Lay out the arrays, unless the same plan has begun before."""
     if (work / PLAN).is_file():
         begun = json.loads((work / PLAN).read_text(encoding="utf-8"))
         if begun["plan_hash"] != digest:
             raise DataError(
-                f"{out} must be free or hold the same preparation, found one of {begun['name']} begun from other files or with other options. "
+                f"{work.parent} must be free or hold the same preparation, found one of {begun['name']} begun from other files or with other options. "
                 f"Go on with those, give another --out, or delete {work}."
             )
-        return work
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{out} must be a folder that can be written, found: {error.strerror}. Give another --out.") from error
+        return
     _room(plan, work)
     (work / JOURNAL).unlink(missing_ok=True)
     rows = len(plan.samples)
@@ -143,12 +155,11 @@ def _begin(plan: Plan, digest: str, out: Path) -> Path:
     aside = work / f"{PLAN}.new"
     aside.write_text(json.dumps({"name": plan.name, "plan_hash": digest}), encoding="utf-8")
     aside.replace(work / PLAN)
-    return work
 
 
 def _room(plan: Plan, work: Path) -> None:
     """Refuse before the work what would end in a full disk."""
-    row = sum(int(np.prod(s.shape, dtype=np.int64)) * np.dtype(s.dtype).itemsize + (s.shape[0] if s.masked else 0) for s in plan.signals.values())
+    row = sum(row_bytes(np.dtype(s.dtype), s.shape) + (s.shape[0] if s.masked else 0) for s in plan.signals.values())
     needed, free = row * len(plan.samples), shutil.disk_usage(work).free
     if needed > free:
         raise DataError(f"{work.parent} must have room for {needed / 2**30:.1f} GiB, found {free / 2**30:.1f} GiB free. Give another --out, or prepare less.")
@@ -165,7 +176,9 @@ def _decode(plan: Plan, source: Path, work: Path, journal: Journal, workers: int
 
     if watch:
         watch(done, total)
-    for finished, what in decode_all(Job(source, work, plan.signals, plan.decode), chunks(), min(workers, -(-len(rows) // plan.chunk))):
+    # Two at least where there are several: a file that takes its decoder down must not take this process with it.
+    useful = min(workers, max(2, -(-len(rows) // plan.chunk)))
+    for finished, what in decode_all(Job(source, work, plan.signals, plan.decode), chunks(), useful if len(rows) else 1):
         journal.add(finished, what)
         done += len(finished)
         if watch:
@@ -198,10 +211,17 @@ def _absent(plan: Plan, work: Path, journal: Journal) -> list[str]:
 
 
 @contextmanager
-def _alone(work: Path) -> Iterator[None]:
-    """Two processes must not write one store. The system drops the lock of a process that is killed."""
+def _alone(out: Path) -> Iterator[Path]:
+    """The working folder, for this process alone: two must not write one store. The system drops the lock of a process that is killed."""
+    work = out / WORK
+    if out.is_dir() and not work.is_dir() and not (out / DATASET).is_file() and any(out.iterdir()):
+        raise DataError(f"{out} must be a new or empty folder, found other files in it. Give another --out.")
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{out} must be a folder that can be written, found: {error.strerror}. Give another --out.") from error
     if sys.platform == "win32":
-        yield
+        yield work
         return
     import fcntl
 
@@ -209,10 +229,10 @@ def _alone(work: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise DataError(f"{work.parent} must be prepared by one process, found another one at work there. Wait for it, or give another --out.") from None
-        yield
+            raise DataError(f"{out} must be prepared by one process, found another one at work there. Wait for it, or give another --out.") from None
+        yield work
 
 
 def default_workers() -> int:
-    """One per core, up to eight."""
-    return min(os.cpu_count() or 1, 8)
+    """One per core, two at least and eight at most."""
+    return max(2, min(os.cpu_count() or 1, 8))

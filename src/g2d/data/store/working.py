@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from g2d.data.source import MASK
 from g2d.data.store.arrays import open_for_writing, sha256
 from g2d.data.store.plan import Decode, Decoded, Sample, Signal, UnreadableError
+from g2d.errors import G2DError
 
 PRESENT = "present"
 """Name of the array that says which rows have which modality."""
@@ -48,12 +49,34 @@ class Done:
 
     Args:
         digests: per sample the SHA-256 of what it is made of; empty for one that is skipped.
+        stamps: per sample :func:`stamp` of its files; 0 for one that is skipped.
         skipped: reason and detail. warnings: sentences.
     """
 
     digests: list[str] = field(default_factory=list)
+    stamps: list[int] = field(default_factory=list)
     skipped: dict[int, tuple[str, str]] = field(default_factory=dict)
     warnings: dict[int, list[str]] = field(default_factory=dict)
+
+    def keep(self, digest: str, stamp: int, warnings: Sequence[str] = ()) -> None:
+        """The next sample stays."""
+        if warnings:
+            self.warnings[len(self.digests)] = list(warnings)
+        self.digests.append(digest)
+        self.stamps.append(stamp)
+
+    def skip(self, reason: str, detail: str) -> None:
+        """The next sample does not."""
+        self.skipped[len(self.digests)] = (reason, detail)
+        self.digests.append("")
+        self.stamps.append(0)
+
+    def take(self, one: Done) -> None:
+        """The next sample, from what became of it alone."""
+        if one.skipped:
+            self.skip(*one.skipped[0])
+        else:
+            self.keep(one.digests[0], one.stamps[0], one.warnings.get(0, ()))
 
 
 Chunk = tuple[Sequence[int], Sequence[Sample]]
@@ -70,19 +93,28 @@ class Worker:
 
     def __call__(self, chunk: Chunk) -> Done:
         done = Done()
-        for i, (row, sample) in enumerate(zip(*chunk, strict=True)):
+        for row, sample in zip(*chunk, strict=True):
             try:
-                decoded = self.job.decode(self.job.source, sample)
-                done.digests.append(self._write(row, sample, decoded))
-                if decoded.warnings:
-                    done.warnings[i] = list(decoded.warnings)
+                before = stamp(self.job.source, sample)
+                decoded = self._decoded(sample)
+                digest = self._write(row, sample, decoded)
+                if stamp(self.job.source, sample) != before:
+                    raise UnreadableError("undecodable", "it changed while it was read")
+                done.keep(digest, before, decoded.warnings)
             except UnreadableError as error:
-                done.digests.append("")
-                done.skipped[i] = (error.reason, error.detail)
+                done.skip(error.reason, error.detail)
             except FileNotFoundError as error:
-                done.digests.append("")
-                done.skipped[i] = ("missing-file", Path(error.filename or "").name)
+                done.skip("missing-file", Path(error.filename or "").name)
         return done
+
+    def _decoded(self, sample: Sample) -> Decoded:
+        """Files can be damaged in ways that no reader foresees; such a one costs itself, not the run."""
+        try:
+            return self.job.decode(self.job.source, sample)
+        except (UnreadableError, FileNotFoundError, G2DError):
+            raise
+        except Exception as error:
+            raise UnreadableError("undecodable", f"{type(error).__name__}: {error}"[:200]) from error
 
     def _write(self, row: int, sample: Sample, decoded: Decoded) -> str:
         """Of a sample with files its bytes and facts are digested, of one without (a row of an array) the values themselves."""
@@ -108,35 +140,33 @@ class Worker:
 
 
 def decode_all(job: Job, chunks: Iterable[Chunk], workers: int) -> Iterator[tuple[Sequence[int], Done]]:
-    """Rows, as they are finished, and what became of them."""
+    """Rows, as they are finished, and what became of them; one worker is this process itself."""
     if workers <= 1:
         worker = Worker(job)
         for chunk in chunks:
             yield chunk[0], worker(chunk)
         return
     waiting = iter(chunks)
-    crashed: list[Chunk] = []
     while True:
         running: dict[Future[Done], Chunk] = {}
+        unsent: list[Chunk] = []
         with _pool(job, workers) as pool:
             try:
                 for chunk in waiting:
-                    running[pool.submit(_work, chunk)] = chunk
+                    unsent = [chunk]
+                    running[_submit(pool, chunk)] = chunk
+                    unsent = []
                     if len(running) >= 4 * workers:
                         yield from _finished(running)
                 while running:
                     yield from _finished(running)
+                return
             except BrokenProcessPool:
-                crashed = list(running.values())
+                pass  # one of those that run took its worker down, and the pool with it
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        if not crashed:
-            return
-        # One of them took a worker down. Each goes through a process of its own, so that only the guilty sample is lost.
-        for chunk in crashed:
-            yield chunk[0], _one_by_one(job, chunk)
-        crashed = []
+        yield from _one_by_one(job, [*running.values(), *unsent])
 
 
 def _finished(running: dict[Future[Done], Chunk]) -> Iterator[tuple[Sequence[int], Done]]:
@@ -147,20 +177,24 @@ def _finished(running: dict[Future[Done], Chunk]) -> Iterator[tuple[Sequence[int
         yield running.pop(future)[0], result
 
 
-def _one_by_one(job: Job, chunk: Chunk) -> Done:
-    whole = Done()
-    for i, (row, sample) in enumerate(zip(*chunk, strict=True)):
-        with _pool(job, 1) as pool:
-            try:
-                done = pool.submit(_work, ([row], [sample])).result()
-            except BrokenProcessPool:
-                done = Done([""], {0: ("undecodable", "its decoder crashed")})
-        whole.digests += done.digests
-        if done.skipped:
-            whole.skipped[i] = done.skipped[0]
-        if done.warnings:
-            whole.warnings[i] = done.warnings[0]
-    return whole
+def _one_by_one(job: Job, chunks: Sequence[Chunk]) -> Iterator[tuple[Sequence[int], Done]]:
+    """A sample at a time, so that only the guilty one is lost: one that takes down two processes in a row, for the first may have been killed by others."""
+    pool = _pool(job, 1)
+    try:
+        for rows, samples in chunks:
+            whole = Done()
+            for alone in zip(rows, samples, strict=True):
+                for _ in range(2):
+                    try:
+                        whole.take(_submit(pool, ([alone[0]], [alone[1]])).result())
+                        break
+                    except BrokenProcessPool:
+                        pool = _pool(job, 1)
+                else:
+                    whole.skip("undecodable", "its decoder crashed")
+            yield rows, whole
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 _worker: Worker | None = None
@@ -168,6 +202,17 @@ _worker: Worker | None = None
 
 def _pool(job: Job, workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start, initargs=(job,))
+
+
+def _submit(pool: ProcessPoolExecutor, chunk: Chunk) -> Future[Done]:
+    """Ctrl-C is the parent's: a worker that this starts inherits that it does not hear it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        return pool.submit(_work, chunk)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(_work, chunk)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start(job: Job) -> None:
@@ -188,6 +233,15 @@ def _end_with_parent() -> None:
 def _work(chunk: Chunk) -> Done:
     assert _worker is not None
     return _worker(chunk)
+
+
+def stamp(source: Path, sample: Sample) -> int:
+    """Sizes and times of a sample's files as a number below 2^63, 0 where it has none: whether they are still those that were read."""
+    if not sample.files:
+        return 0
+    stats = [(source / name).stat() for name in sample.files]
+    said = json.dumps([(there.st_size, there.st_mtime_ns) for there in stats])
+    return int(hashlib.sha256(said.encode()).hexdigest()[:16], 16) >> 1
 
 
 @lru_cache(maxsize=256)
