@@ -64,7 +64,7 @@ def test_distillation_of_a_regression_is_the_distance_of_predictions() -> None:
     assert teacher.grad is None
 
 
-@pytest.mark.parametrize("task", [Classification(["cat", "dog"]), Regression(2, output="identity", low=1.0, high=3.0, variance=0.1)])
+@pytest.mark.parametrize("task", [Classification(["cat", "dog"]), Regression(2, output="identity", low=[1.0, 0.0], high=[3.0, 1e8], variance=0.1)])
 def test_a_task_is_rebuilt_from_its_description(task: Classification | Regression) -> None:
     assert task_from_config(task.config()).config() == task.config()
 
@@ -82,3 +82,28 @@ def test_nonsense_is_refused(build: object, text: str) -> None:
     assert callable(build)
     with pytest.raises(ArgumentError, match=text):
         build()
+
+
+def test_every_output_has_a_scale_of_its_own_and_counts_the_same_in_r2() -> None:
+    task = Regression(2, output="identity", low=[0.0, -1e8], high=[1.0, 1e8], variance=[0.1, 0.2])
+    target = torch.tensor([[0.0, 0.0], [0.5, 0.5], [1.0, 1.0]])
+    assert task.predict(target).tolist() == [[0.0, -1e8], [0.5, 0.0], [1.0, 1e8]]
+    logits = target.clone()
+    logits[:, 0] = 0.5  # no better than the mean, for an output a hundred million times smaller
+    metrics = task.metrics()
+    metrics.update(logits, target)
+    assert float(metrics.compute()["r2"]) == pytest.approx((0 + 1) / 2)
+    error = torch.tensor([[0.5, 0.0]])
+    expected = (math.exp(-0.25 / 0.1) + 1) / 2
+    assert float(task.confidence(error, torch.zeros(1, 2))) == pytest.approx(expected)
+
+
+def test_r2_of_a_single_row_is_not_defined() -> None:
+    metrics = Regression(1, output="identity").metrics()
+    metrics.update(torch.tensor([[0.3]]), torch.tensor([[0.4]]))
+    assert math.isnan(float(metrics.compute()["r2"]))
+
+
+def test_scales_must_be_one_or_as_many_as_outputs() -> None:
+    with pytest.raises(ArgumentError, match=r"high must be one number, or one for each of the 3 outputs, found 2"):
+        Regression(3, low=0.0, high=[1.0, 2.0])

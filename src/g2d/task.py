@@ -29,6 +29,8 @@ class Task(ABC):
     kind: str
     headline: str
     outputs: int
+    least_rows: int = 1
+    """Rows that a split must have for the headline to be defined."""
 
     @abstractmethod
     def loss_per_row(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -125,9 +127,9 @@ class Regression(Task):
     Args:
         outputs: C.
         output: what turns logits into predictions.
-        low, high: the scale, learnt on the training rows: the values that map to 0 and 1.
+        low, high: the scale, learnt on the training rows: the values that map to 0 and 1, of all outputs or of each.
         log: the scale holds the logarithm of the value.
-        variance: Var_train(y) of the scaled targets, for the confidence of Eq. 5.
+        variance: Var_train(y) of the scaled targets, for the confidence of Eq. 5; of all outputs or of each.
 
     Raises:
         ArgumentError: a target's shape differs from the logits' (``(B,)`` against ``(B, 1)`` would broadcast silently).
@@ -135,22 +137,26 @@ class Regression(Task):
 
     kind = "regression"
     headline = "r2"
+    least_rows = 2
 
     def __init__(
         self,
         outputs: int = 1,
         *,
         output: Literal["sigmoid", "identity"] = "sigmoid",
-        low: float = 0.0,
-        high: float = 1.0,
+        low: float | Sequence[float] = 0.0,
+        high: float | Sequence[float] = 1.0,
         log: bool = False,
-        variance: float = 1.0,
+        variance: float | Sequence[float] = 1.0,
     ) -> None:
         if outputs < 1:
             raise ArgumentError(f"outputs must be one or more, found {outputs}.")
         if output not in ("sigmoid", "identity"):
             raise ArgumentError(f"output must be 'sigmoid' or 'identity', found {output!r}.")
-        if not variance > 0:
+        for name, value in (("low", low), ("high", high), ("variance", variance)):
+            if isinstance(value, Sequence) and len(value) != outputs:
+                raise ArgumentError(f"{name} must be one number, or one for each of the {outputs} outputs, found {len(value)}.")
+        if not min(_each(variance)) > 0:
             raise ArgumentError(f"variance of the training targets must be positive, found {variance}.")
         self.outputs, self.output, self.low, self.high, self.log, self.variance = outputs, output, low, high, log, variance
 
@@ -160,7 +166,8 @@ class Regression(Task):
 
     def unscale(self, scaled: Tensor) -> Tensor:
         """Values in the original unit, from targets or predictions in the scaled one."""
-        value = self.low + (self.high - self.low) * scaled
+        low, high = (scaled.new_tensor(_each(end)) for end in (self.low, self.high))
+        value = low + (high - low) * scaled
         return value.exp() if self.log else value
 
     def loss_per_row(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -171,7 +178,7 @@ class Regression(Task):
     def confidence(self, logits: Tensor, target: Tensor) -> Tensor:
         """exp(-(p - y)² / Var_train(y)): Eq. 5 where no true class exists."""
         self._check(logits, target)
-        return error_confidence(self.squash(logits), target, self.variance)
+        return error_confidence(self.squash(logits), target, logits.new_tensor(_each(self.variance), dtype=torch.float32))
 
     def distillation(self, student: Tensor, teacher: Tensor, *, temperature: float = 1.0, present: Tensor | None = None) -> Tensor:
         """Mean squared difference of the two predictions; a temperature has no meaning here and is not used."""
@@ -183,7 +190,7 @@ class Regression(Task):
 
     def metrics(self) -> MetricCollection:
         members: dict[str, Metric | MetricCollection] = {
-            "r2": _InUnit(self, R2Score()),
+            "r2": _InUnit(self, _R2()),
             "mape": _InUnit(self, MeanPercentageError()),
             "mae": _InUnit(self, MeanAbsoluteError()),
         }
@@ -195,12 +202,17 @@ class Regression(Task):
         return len(logits) / 2 * error.log()
 
     def config(self) -> dict[str, Any]:
-        names = ("kind", "outputs", "output", "low", "high", "log", "variance")
-        return {name: getattr(self, name) for name in names}
+        scale = {name: list(value) if isinstance(value := getattr(self, name), Sequence) else value for name in ("low", "high", "variance")}
+        return {"kind": self.kind, "outputs": self.outputs, "output": self.output, "log": self.log} | scale
 
     def _check(self, logits: Tensor, target: Tensor) -> None:
         if logits.shape != target.shape:
             raise ArgumentError(f"regression targets must have the shape of the logits, (rows, outputs) = {tuple(logits.shape)}, found {tuple(target.shape)}.")
+
+
+def _each(numbers: float | Sequence[float]) -> list[float]:
+    """One number of all outputs, or one of each: what broadcasts to ``(B, C)``."""
+    return list(numbers) if isinstance(numbers, Sequence) else [numbers]
 
 
 TASKS: dict[str, type[Task]] = {"classification": Classification, "regression": Regression}
@@ -246,6 +258,13 @@ class MeanPercentageError(Metric):
         return 100 * self.total / self.count if self.count > 0 else torch.tensor(math.nan)
 
 
+class _R2(R2Score):
+    """The mean of the outputs' coefficients of determination; NaN of fewer than two rows, which have no variance."""
+
+    def compute(self) -> Tensor:
+        return super().compute() if self.total > 1 else torch.tensor(math.nan)
+
+
 class _InUnit(Metric):
     """A regression metric fed with logits and scaled targets, computed in the original unit."""
 
@@ -257,7 +276,7 @@ class _InUnit(Metric):
         self.metric = metric
 
     def update(self, logits: Tensor, target: Tensor) -> None:
-        self.metric.update(self.task.predict(logits).flatten(), self.task.unscale(target.float()).flatten())
+        self.metric.update(self.task.predict(logits), self.task.unscale(target.float()))
 
     def compute(self) -> Any:
         return self.metric.compute()

@@ -140,7 +140,7 @@ def check(method: Method, model: MultimodalModel, source: Source, options: Train
     loader = Loader(
         source, "train", options.batch_size, seed=options.seed, shuffle=True, device=device, workers=options.workers, process=number, processes=count
     )
-    for split, least in (("train", count), ("valid", 1), ("test", int(options.select_on == "test"))):
+    for split, least in (("train", count), ("valid", source.task.least_rows), ("test", source.task.least_rows * (options.select_on == "test"))):
         if len(source.rows(split)) < least:
             raise DataError(f"the {split} split of {source.name} must have at least {least} rows, found {len(source.rows(split))}.")
     smallest = min(cut.stop - cut.start for cut in loader.cuts(len(loader.ids))) // count

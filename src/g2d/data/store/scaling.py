@@ -13,7 +13,7 @@ from g2d.task import Classification, Regression, Task
 
 
 def fit_target(plan: Mapping[str, Any], train: NDArray[Any]) -> dict[str, Any]:
-    """Scale and variance of a regression's training targets; of classes, how often each occurs.
+    """Scale and variance of a regression's training targets, of each output where there are several; of classes, how often each occurs.
 
     Args:
         plan: the task of :class:`~g2d.data.store.plan.Plan`. train: targets of the training rows, in the original unit.
@@ -23,9 +23,9 @@ def fit_target(plan: Mapping[str, Any], train: NDArray[Any]) -> dict[str, Any]:
     if not len(train):
         return {}
     values = _logarithm(plan, train)
-    low, high = (float(values.min()), float(values.max())) if plan.get("scale", "train") == "train" else map(float, plan["scale"])
-    scaled = _scaled(plan, values, low, high)
-    return {"low": low, "high": high, "variance": float(scaled.var())}
+    low, high = (values.min(0), values.max(0)) if plan.get("scale", "train") == "train" else np.array(plan["scale"], np.float64)
+    variance = _scaled(plan, values, low, high).var(0)
+    return {"low": _one_or_each(low), "high": _one_or_each(high), "variance": _one_or_each(variance)}
 
 
 def open_target(plan: Mapping[str, Any], fitted: Mapping[str, Any], target: NDArray[Any], output: str | None) -> tuple[Task, NDArray[Any]]:
@@ -36,11 +36,15 @@ def open_target(plan: Mapping[str, Any], fitted: Mapping[str, Any], target: NDAr
     """
     if "classes" in plan:
         return Classification(plan["classes"]), target.astype(np.int64)
-    if not fitted.get("variance", 0) > 0:
+    if not np.min(fitted.get("variance", 0)) > 0:
         raise DataError("targets of the training rows must differ, found a single value, or no rows.")
     kind: Any = output or plan.get("output", "sigmoid")
     task = Regression(plan.get("outputs", 1), output=kind, log=plan.get("log", False), **fitted)
-    return task, _scaled(plan, _logarithm(plan, target), task.low, task.high).astype(np.float32)
+    return task, _scaled(plan, _logarithm(plan, target), np.array(task.low), np.array(task.high)).astype(np.float32)
+
+
+def _one_or_each(numbers: NDArray[np.float64]) -> float | list[float]:
+    return float(numbers.item()) if numbers.size == 1 else numbers.tolist()
 
 
 def _logarithm(plan: Mapping[str, Any], values: NDArray[Any]) -> NDArray[np.float64]:
@@ -51,6 +55,6 @@ def _logarithm(plan: Mapping[str, Any], values: NDArray[Any]) -> NDArray[np.floa
     return np.log(values.astype(np.float64))
 
 
-def _scaled(plan: Mapping[str, Any], values: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
-    scaled = (values - low) / ((high - low) or 1.0)
+def _scaled(plan: Mapping[str, Any], values: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
+    scaled: NDArray[np.float64] = (values - low) / np.where(high > low, high - low, 1.0)
     return scaled.clip(*plan["clip"]) if plan.get("clip") else scaled
