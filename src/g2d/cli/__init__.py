@@ -93,8 +93,8 @@ def evaluate(
     for folder in runs:
         loaded = load(folder)
         found = loaded.evaluate(split.value, windows=windows)
-        typer.echo(f"{folder} · {loaded.name} · {split.value}" + (f" · {windows} windows" if windows > 1 else ""))
-        typer.echo(evaluation_table(found, loaded.task))
+        typer.echo(f"{folder} · {loaded.name} · {loaded.source.protocol} · {split.value}" + (f" · {windows} windows" if windows > 1 else ""))
+        typer.echo(evaluation_table(found, loaded.task, loaded.source.facts))
 
 
 @app.command()

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from g2d.data import Source
 from g2d.errors import RunError
 from g2d.recipe import Recipe
 from g2d.recipe.reading import read_recipe
 from g2d.report.runs import RECIPE, read_result
 
 PREDICTIONS, CHECKPOINTS = "predictions/test.npz", "checkpoints"
+DATA = "data.json"
+"""What the run is trained on: written when it begins, held against what is there whenever it goes on or is opened."""
 STACK = "stack"
 """The checkpoint of a stack, beside those of its student."""
+
+HASHES = ("content_hash", "protocol_hash")
 
 INCIDENTAL = ("device", "workers", "threads", "compile", "eval_batch_size")
 """Training options that change where and how fast a run goes, not what it is: a run may be resumed with others."""
@@ -55,6 +61,39 @@ def claim(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
             "Choose another --out, or delete the folder."
         )
     return read_result(folder)
+
+
+def trained_on(folder: Path) -> dict[str, str]:
+    """Content and protocol hash of a run's data; empty if it has not begun."""
+    path = folder / DATA
+    try:
+        hashes: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return {name: hashes[name] for name in HASHES if hashes}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} must be what g2d train wrote, found damage: {error!r}.") from error
+
+
+def same_data(folder: Path, hashes: Mapping[str, str]) -> None:
+    """Another store under the same name is not the data of the run.
+
+    Args:
+        folder: of the run. hashes: of the data that are there now, as far as they are known.
+
+    Raises:
+        RunError: they are not those that the run began with.
+    """
+    for name, began in trained_on(folder).items():
+        if name in hashes and hashes[name] != began:
+            what = name.replace("_", " ")
+            raise RunError(
+                f"{folder} must be opened with the data it was trained on ({what} {began[:12]}), found others under the same name ({hashes[name][:12]}). "
+                "Name theirs with data.root or G2D_DATA, or train in another --out."
+            )
+
+
+def hashes_of(source: Source) -> dict[str, str]:
+    """What tells data apart."""
+    return {name: getattr(source, name) for name in HASHES}
 
 
 def differences(there: Any, here: Any, path: str = "") -> list[str]:

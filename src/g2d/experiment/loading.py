@@ -16,8 +16,8 @@ from g2d.data import Source
 from g2d.engine import checkpoint as checkpoints
 from g2d.engine.evaluate import Evaluation, evaluate
 from g2d.engine.stack import Stack
-from g2d.errors import ArgumentError, RunError
-from g2d.experiment.folder import CHECKPOINTS, STACK
+from g2d.errors import ArgumentError, DataError, RunError
+from g2d.experiment.folder import CHECKPOINTS, STACK, hashes_of, same_data
 from g2d.method import Method
 from g2d.model import MultimodalModel
 from g2d.recipe import Recipe
@@ -131,18 +131,33 @@ def load(folder: str | Path, checkpoint: str = "best") -> Run:
         checkpoint: ``"best"``, or ``"last"`` of a run that is not finished.
 
     Raises:
-        RunError: it is not a run folder, or holds no such checkpoint.
+        RunError: it is not a run folder, holds no such checkpoint, or its data are not those it was trained on.
     """
     folder = Path(folder)
     if not (folder / RECIPE).is_file():
         raise RunError(f"a run must be a folder with a {RECIPE}, found none in {folder}.")
-    recipe = Recipe.load(folder / RECIPE)
-    source = recipe.build_source()
+    recipe, source = _opened(Recipe.load(folder / RECIPE))
+    same_data(folder, hashes_of(source))
     model, method = recipe.build_untrained(source)
     if recipe.stack and checkpoint == "best":
         method, checkpoint = Stack(method, [recipe.untrained_teachers(source) for _ in range(recipe.stack)]), STACK
     checkpoints.load(folder / CHECKPOINTS / checkpoint, model, method)
     return Run(folder, recipe, source, model.eval(), method.eval(), read_result(folder))
+
+
+def _opened(recipe: Recipe) -> tuple[Recipe, Source]:
+    """The data where the run found them, or, should they have moved, where data are looked for else."""
+    try:
+        return recipe, recipe.build_source()
+    except DataError:
+        moved = recipe.changed(data={key: value for key, value in recipe.data.plain().items() if key != "root"})
+        if moved.data == recipe.data:
+            raise
+        try:
+            return moved, moved.build_source()
+        except DataError:
+            pass
+        raise
 
 
 def write_predictions(run: Run, source: str | Path, out: Path) -> int:
@@ -151,6 +166,8 @@ def write_predictions(run: Run, source: str | Path, out: Path) -> int:
     Returns:
         how many rows.
     """
+    if out.is_dir():
+        raise ArgumentError(f"--out must be a CSV file to write, found the folder {out}.")
     prediction = run.predict(source)
     out.parent.mkdir(parents=True, exist_ok=True)
     aside = out.with_name(f".{out.name}.{os.getpid()}")

@@ -22,8 +22,9 @@ from g2d.engine.evaluate import Evaluation, evaluate
 from g2d.engine.fit import Fit, as_record, check, fit
 from g2d.engine.processes import process, start, wait
 from g2d.engine.stack import Stack
+from g2d.errors import DataError
 from g2d.experiment.controls import controls
-from g2d.experiment.folder import CHECKPOINTS, PREDICTIONS, STACK, claim, write_json, write_text
+from g2d.experiment.folder import CHECKPOINTS, DATA, PREDICTIONS, STACK, claim, hashes_of, same_data, write_json, write_text
 from g2d.experiment.taught import Taught, obtain
 from g2d.method import Method, TrainState, processes
 from g2d.model import MultimodalModel, warm_start
@@ -57,7 +58,7 @@ def run(recipe: Recipe, out: str | Path, *, progress: bool = True, watch: Sequen
 
     Raises:
         MissingDependencyError: a watcher's library is not installed.
-        RunError: the folder belongs to another recipe.
+        RunError: the folder belongs to another recipe, or to other data.
         UnsupportedError: the method is not defined for this task, number of modalities or fusion. Nothing has been created.
     """
     start()
@@ -65,16 +66,22 @@ def run(recipe: Recipe, out: str | Path, *, progress: bool = True, watch: Sequen
     say = say if main else _silent
     done = claim(out, recipe)
     if done is not None:
+        same_data(out, recipe.store_hash())
         say(f"{out} is finished: its recipe is the same, so there is nothing left to do.")
         return done
     if recipe.train.threads is not None:
         torch.set_num_threads(recipe.train.threads)
     source = recipe.build_source()
+    same_data(out, hashes_of(source))
     model, method = recipe.build_untrained(source)
     check(method, model, source, recipe.train)  # whatever can be refused is refused before anything is created or trained
     watchers = [WATCHERS[name](recipe.name, out) for name in watch] if main else []
+    if not len(source.rows("test")):
+        raise DataError(f"{source.protocol} of {source.name} must have test rows, found none. Choose another data.protocol.")
     if main and not (out / RECIPE).is_file():
         write_text(out / RECIPE, recipe.to_yaml())
+    if main and not (out / DATA).is_file():
+        write_json(out / DATA, {"name": source.name, "protocol": source.protocol} | hashes_of(source))
     wait()
     taught = obtain(recipe, source, out, progress=progress and main, say=say) if recipe.needs_teachers or recipe.controls else None
     model = recipe.build_model(source)

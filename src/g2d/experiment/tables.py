@@ -8,6 +8,7 @@ from typing import Any
 from g2d.engine.evaluate import Evaluation
 from g2d.engine.fit import as_record
 from g2d.report.formatting import aligned, spread
+from g2d.report.layouts import cautions
 from g2d.task import Task, task_from_config
 
 
@@ -18,10 +19,14 @@ def metrics_table(fused: Mapping[str, float], unimodal: Mapping[str, Mapping[str
     return aligned(["", "fused", *unimodal], rows)
 
 
-def evaluation_table(evaluation: Evaluation, task: Task) -> str:
-    """An evaluation as a table."""
+def evaluation_table(evaluation: Evaluation, task: Task, data: Mapping[str, Any]) -> str:
+    """An evaluation as a table, and what must stand beside it.
+
+    Args:
+        data: facts of the data, as every result holds them.
+    """
     record = as_record(evaluation)
-    return metrics_table(record["fused"], record["unimodal"], task)
+    return "\n".join([metrics_table(record["fused"], record["unimodal"], task), *cautions(data)])
 
 
 def run_summary(result: Mapping[str, Any]) -> str:
@@ -29,5 +34,6 @@ def run_summary(result: Mapping[str, Any]) -> str:
     task = task_from_config(result["task"])
     test = result["test"]
     marked = " (selected on the test split)" if result["select_on"] == "test" else ""
-    lines = [f"Test{marked}, epoch {result['selected_epoch']} of {result['epochs']}:", metrics_table(test["fused"], test["unimodal"], task)]
+    where = f"{result['data']['protocol']}, epoch {result['selected_epoch']} of {result['epochs']}"
+    lines = [f"Test{marked}, {where}:", metrics_table(test["fused"], test["unimodal"], task), *cautions(result["data"])]
     return "\n".join([*lines, *(f"Notice: {notice}" for notice in result["notices"])])

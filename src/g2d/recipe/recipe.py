@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,6 +12,8 @@ import yaml
 from torch import nn
 
 from g2d.data import DATASETS, Source
+from g2d.data.store.facts import DATASET, read_facts
+from g2d.data.store.opening import StoreOptions
 from g2d.encoders import build_encoder
 from g2d.engine.options import TrainOptions
 from g2d.engine.processes import seed_everything
@@ -59,14 +62,14 @@ class Recipe:
         """Read, override, validate.
 
         Args:
-            path: a YAML file.
+            path: a YAML file; a relative ``data.root`` in it counts from its folder.
             overrides: dotted ``key=value`` texts, whose values are YAML: ``method.alpha=2``.
 
         Raises:
             RecipeError: with every fault that was found.
         """
         faults: list[str] = []
-        content = override(read_recipe(Path(path)), overrides, faults)
+        content = override(_rooted(read_recipe(Path(path)), Path(path)), overrides, faults)
         return cls.from_mapping(content, str(path), faults=faults)
 
     @classmethod
@@ -141,6 +144,13 @@ class Recipe:
             raise RecipeError([f"encoders must be one per modality of the data ({', '.join(source.modalities)}), found {', '.join(self.encoders)}."], self.name)
         return source
 
+    def store_hash(self) -> dict[str, str]:
+        """The content hash of the store that the recipe names, without opening it; empty of data that are no store."""
+        options = DATASETS[self.data.name].options(**self.data.options)
+        if isinstance(options, StoreOptions) and (options.folder / DATASET).is_file():
+            return {"content_hash": read_facts(options.folder)["content_hash"]}
+        return {}
+
     def build_encoder(self, source: Source, modality: str) -> nn.Module:
         """An untrained encoder, its weights drawn from torch's generator as it stands."""
         encoder = self.encoders[modality]
@@ -174,6 +184,13 @@ class Recipe:
 
     def _example(self, source: Source) -> Batch:
         return source.view(source.gather(source.rows("train")[:2]), seed=self.train.seed, epoch=1, train=False)
+
+
+def _rooted(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    data = content.get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("root"), str):
+        return content
+    return {**content, "data": {**data, "root": os.path.abspath(path.parent / data["root"])}}
 
 
 def _plain_train(options: TrainOptions) -> dict[str, Any]:

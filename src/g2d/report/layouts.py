@@ -6,8 +6,9 @@ nothing is marked, and so nothing is bold, unless the corrected test excludes th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from g2d.report.formatting import Scale, scale_of
 from g2d.report.published import NOTE, published
@@ -124,13 +125,18 @@ def title_of(runs: Sequence[RunRecord], metric: str) -> str:
     return f"{data['name']}, {data['protocol']}: test {metric}{' in %' if scale_of(metric).unit else ''}, {over}"
 
 
+def cautions(data: Mapping[str, Any]) -> list[str]:
+    """What must stand beside every figure that was measured on the data: how much of them there is, and what their makers did."""
+    partial = [f"Partial data: {data['kept']:,} of {data['expected']:,} samples. Only results of the same data hash compare."] if data.get("partial") else []
+    return [*partial, *(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in data.get("cautions", ()))]
+
+
 def notes_of(runs: Sequence[RunRecord], differences: dict[str, Difference | None] | None = None, baseline: str | None = None) -> tuple[str, ...]:
     """Protocol, selection rule, and what the marks mean."""
     data, on_test = runs[0].result["data"], [run for run in runs if selected_on_test(run)]
     chosen = f"the epoch is selected by {runs[0].result['selection_metric']} on validation, the later one of equals, and the test split is opened once"
     notes = [f"Protocol {data['protocol']} (data {data['content_hash'][:12]}, split {data['protocol_hash'][:12]}): {chosen}."]
-    if data.get("partial"):
-        notes.append(f"Partial data: {data['kept']:,} of {data['expected']:,} samples. Only results of the same data hash compare.")
+    notes += cautions(data)
     if on_test:
         notes.append("(*) selected on the test split: its value is too good to be compared with others.")
     found = {name: difference for name, difference in (differences or {}).items() if difference is not None}

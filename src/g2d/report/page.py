@@ -194,7 +194,7 @@ def facts(run: RunRecord) -> dict[str, str]:
         "Samples": f"{data['kept']:,} of {data['expected']:,} prepared{' (partial)' if data.get('partial') else ''}" if "kept" in data else "",
         "Modalities": ", ".join(run.modalities),
         "Task": ", ".join(f"{key} {_listed(value)}" for key, value in result["task"].items()),
-        "Note on the data": str(data.get("note", "")),
+        "Note on the data": " ".join([str(data.get("note", "")), *(f"{sentence}." for sentence in data.get("cautions", ()))]).strip(),
         "Method, fusion": f"{result['method']}, {result['fusion']}",
         "Selection": f"by {result['selection_metric']} on {result['select_on']}" + (", heads calibrated on validation" if result.get("calibrated") else ""),
         "Seeds": f"run {result['seed']}, teachers {result['teacher_seed']}",

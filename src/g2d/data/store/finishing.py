@@ -22,7 +22,7 @@ from g2d.data.store.arrays import StoredArray, fill_holes, sha256, shrink
 from g2d.data.store.facts import SAMPLES, SCHEMA, SPLITS, content_hash, protocol_file, protocol_hash, write_facts
 from g2d.data.store.fitting import fit_chain
 from g2d.data.store.journal import Journal
-from g2d.data.store.plan import Plan, Skip, each
+from g2d.data.store.plan import ABSENT, Plan, Skip, each
 from g2d.data.store.scaling import fit_target
 from g2d.data.store.working import PRESENT
 from g2d.types import Input, Sequence
@@ -49,9 +49,11 @@ def write_store(plan: Plan, journal: Journal, work: Path, out: Path, *, plan_has
         "modalities": {m: asdict(signal) for m, signal in plan.signals.items()},
         "rows": len(kept),
         "expected": plan.expected,
+        "found": len(kept) + sum(skip.reason != ABSENT for skip in skipped),
         "partial": len(kept) < plan.expected,
         "skipped": [asdict(skip) for skip in skipped],
         "warnings": [*plan.warnings, *_warnings(plan, journal)],
+        "cautions": list(plan.cautions),
         "parameters": dict(plan.parameters),
         "report": dict(plan.report),
         "plan_hash": plan_hash,

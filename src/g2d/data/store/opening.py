@@ -60,7 +60,7 @@ def open_store(options: StoreOptions) -> Source:
     if not (folder / DATASET).is_file() and not (folder / ".preparing").is_dir():
         raise DataError(
             f"a prepared store must lie in {folder}, found none. Write it with g2d data prepare NAME --source DIR --out {folder} "
-            "(g2d data list tells what each data set needs), or set data.root or the environment's G2D_DATA to the folder that holds it."
+            f"(g2d data list tells what each data set needs), or set {'data.root' if options.root else 'data.root or G2D_DATA'} to the folder that holds it."
         )
     facts = read_facts(folder)
     known = signals(facts)
@@ -141,5 +141,5 @@ def _present(folder: Path, facts: Mapping[str, Any], chosen: tuple[str, ...]) ->
 
 def _said(facts: Mapping[str, Any], options: StoreOptions) -> dict[str, Any]:
     """What every result says about the store."""
-    said = {"parameters": facts["parameters"], "kept": facts["rows"], "expected": facts["expected"], "partial": facts["partial"]}
+    said = {key: facts[key] for key in ("parameters", "expected", "partial", "cautions")} | {"kept": facts["rows"]}
     return said | ({"views": {m: list(steps) for m, steps in options.views.items()}} if options.views else {})

@@ -25,6 +25,7 @@ Reason = Literal[
 REASONS: tuple[str, ...] = get_args(Reason)
 """Why a sample can be skipped. There are no others: silence is a defect."""
 UNLABELED: Reason = "no-agreed-label"
+ABSENT: Reason = "missing-file"
 UNUSED, TRAIN, VALID, TEST = -1, 0, 1, 2
 """Places in a split."""
 
@@ -128,6 +129,7 @@ class Plan:
         skipped: samples that the plan already leaves out (they are not among ``samples``).
         parameters: what changes the stored values; belongs to the content hash.
         report: what the reader counted or noticed; recorded in ``dataset.json``, no part of the hash. ``warnings``: sentences that are shown.
+        cautions: sentences that stand beside every figure measured on the data.
         told: what the reader inferred, in sentences that a user reads before the work begins.
         missing: modalities, or named parts of the data set, of which no file at all was found.
         official: how many samples the whole data set has, where that is known.
@@ -144,6 +146,7 @@ class Plan:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     report: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     official: int = 0

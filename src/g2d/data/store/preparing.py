@@ -58,7 +58,7 @@ class Summary:
         again = " (it stood already; another --out reads the files again)" if self.whole else ""
         yield f"{facts['name']}: {rows} of {facts['expected']} samples prepared in {self.out}{again}"
         yield from skip_lines([Skip(**skip) for skip in skipped], rest=f" ({DATASET} names all)")
-        for sentence in facts["warnings"]:
+        for sentence in (*facts["cautions"], *facts["warnings"]):
             yield f"warning: {sentence}"
         for name, protocol in facts["protocols"].items():
             yield f"protocol {name}: " + " / ".join(f"{count} {split}" for split, count in protocol["rows"].items())

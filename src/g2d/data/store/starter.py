@@ -17,10 +17,10 @@ def write_starter(out: Path, facts: dict[str, Any]) -> Path:
     path = out / RECIPE
     if path.exists():
         return path
-    several = len(facts["modalities"]) > 1
+    name, several = out.resolve().name, len(facts["modalities"]) > 1
     recipe = {
-        "name": out.name,
-        "data": {"name": "store", "store": out.name, "root": str(out.resolve().parent)},
+        "name": name,
+        "data": {"name": "store", "store": name, "root": ".."},  # from this file, so that a store can be moved
         "encoders": {m: {"name": ENCODER_OF[signal["kind"]]} for m, signal in facts["modalities"].items()},
         "fusion": "late",
         "method": "joint",

@@ -1,0 +1,88 @@
+"""A run is bound to its data: stores may move, but another one under the same name is not taken for it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from g2d.cli import app
+
+
+def g2d(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def prepared(folder: Path, name: str, seed: int = 0, rows: int = 60, broken: int = 0) -> Path:
+    """A small store of numbers and arrays; of the arrays some cannot be read."""
+    rng = np.random.default_rng(seed)
+    raw = folder / f"raw-{name}-{seed}"
+    raw.mkdir(parents=True)
+    lines = []
+    for i in range(rows):
+        np.save(raw / f"{i}.npy", rng.normal(i % 2, 1, 4).astype(np.float32))
+        if i < broken:
+            (raw / f"{i}.npy").write_bytes(b"")
+        lines.append(json.dumps({"id": f"r{i}", "x": float(rng.normal(i % 2)), "steps": f"{i}.npy", "label": "ab"[i % 2]}))
+    (raw / "t.jsonl").write_text("\n".join(lines) + "\n")
+    g2d("data", "prepare", "manifest", "--source", raw / "t.jsonl", "--out", folder / name, "--workers", 1, "--quiet", "--allow-partial")
+    return folder / name
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store, and a run on it by the recipe that was written beside it."""
+    folder = tmp_path_factory.mktemp("data")
+    store = prepared(folder, "mine", broken=3)
+    g2d("train", store / "recipe.yaml", "epochs=1", "--out", folder / "run", "--quiet")
+    return folder
+
+
+def test_a_table_of_partial_data_says_so(place: Path) -> None:
+    for told in (g2d("evaluate", place / "run"), g2d("train", place / "mine" / "recipe.yaml", "epochs=1", "--out", place / "again", "--quiet")):
+        assert "Partial data: 57 of 60 samples" in told
+        assert "shares-v1" in told, "the protocol stands there too"
+
+
+def test_a_store_can_be_moved_with_its_recipe_and_its_runs(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(place / "run", tmp_path / "run")
+    (tmp_path / "elsewhere").mkdir()
+    shutil.move(place / "mine", tmp_path / "elsewhere" / "mine")
+    try:
+        g2d("train", tmp_path / "elsewhere" / "mine" / "recipe.yaml", "epochs=1", "--out", tmp_path / "other", "--quiet")
+        assert "a prepared store must lie in" in g2d("evaluate", tmp_path / "run", code=2)
+        monkeypatch.setenv("G2D_DATA", str(tmp_path / "elsewhere"))
+        assert "fused" in g2d("evaluate", tmp_path / "run")
+    finally:
+        shutil.move(tmp_path / "elsewhere" / "mine", place / "mine")
+
+
+def test_another_store_under_the_same_name_is_refused(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "run", tmp_path / "run")
+    shutil.move(place / "mine", tmp_path / "kept")
+    try:
+        prepared(place, "mine", seed=1, rows=57)
+        source = place / "raw-mine-0" / "t.jsonl"
+        for command in (
+            ("evaluate", tmp_path / "run"),
+            ("predict", tmp_path / "run", "--source", source, "--out", tmp_path / "p.csv"),
+            ("train", place / "mine" / "recipe.yaml", "epochs=1", "--out", tmp_path / "run", "--quiet"),
+        ):
+            assert "must be opened with the data it was trained on (content hash" in g2d(*command, code=2)
+        (tmp_path / "run" / "result.json").unlink()  # as if it had been interrupted
+        assert "found others under the same name" in g2d("train", place / "mine" / "recipe.yaml", "epochs=1", "--out", tmp_path / "run", "--quiet", code=2)
+    finally:
+        shutil.rmtree(place / "mine")
+        shutil.move(tmp_path / "kept", place / "mine")
+
+
+def test_predictions_do_not_go_into_a_folder(place: Path, tmp_path: Path) -> None:
+    told = g2d("predict", place / "run", "--source", place / "raw-mine-0" / "t.jsonl", "--out", tmp_path, code=2)
+    assert "--out must be a CSV file to write" in told
+    assert not list(tmp_path.iterdir())
