@@ -163,7 +163,7 @@ def test_many_rows_are_divided_by_their_own_hashes_and_few_still_have_every_spli
 def test_columns_with_the_names_of_something_else_are_modalities_too(tmp_path: Path) -> None:
     names = ["train", "target", "present", "a.b", "a/b", "a b", "files", "../up", "mask", "é", "id"]
     notes = {name: (lambda i: f"word{i % 2} and {i}") for name in names}
-    source = jsonl(tmp_path / "a.jsonl", rows_of(30, **notes, table=lambda i: f"{i} words", x=float, y=float, label=lambda i: "ab"[i % 2]))
+    source = jsonl(tmp_path / "a.jsonl", rows_of(30, **notes, table=lambda i: f"{i} words", x=float, y=float, name=str, label=lambda i: "ab"[i % 2]))
     plan = plan_manifest(source, ManifestOptions(target="label", id="name"))
     wanted = ["train_", "target_", "present_", "a_b", "a_b_", "a_b__", "files_", "up", "mask", "é", "id_", "table", "table_"]
     assert list(plan.signals) == wanted
@@ -199,7 +199,7 @@ def test_what_is_unusual_costs_only_its_own_row_and_says_where(tmp_path: Path) -
         (4, "undecodable", "steps: it is no whole .npy file of plain numbers"),
         (5, "undecodable", "list: 3 numbers where others have 2"),
         (6, "undecodable", "table: 'seven' is no number"),
-        (7, "non-finite", "1 infinite values of table"),
+        (7, "non-finite", "table: inf is more than single precision holds"),
     ]
     assert summary.facts["rows"] == 25
 
