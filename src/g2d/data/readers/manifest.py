@@ -273,8 +273,8 @@ def _doubts(protocol: str, place: NDArray[np.int8], index: _Index, roles: Roles,
     groups = [np.unique(index.group[place == number]) for number in (TRAIN, VALID, TEST)]
     times = np.unique(np.concatenate(groups), return_counts=True)[1]
     if none := [split for split, there in zip(SPLITS, groups, strict=True) if not len(there)]:
-        few = "" if len(times) >= len(SPLITS) else f" ({len(times)} {roles.group or 'row'} cannot make three splits)"
-        yield f"{protocol}: no rows for {' and '.join(none)}, so that nothing can be trained on it{few}"
+        few = "" if len(times) >= len(SPLITS) else f"; three splits need three groups, found {len(times)}"
+        yield f"{protocol}: no rows for {', '.join(none)}, so that nothing can be trained on it{few}"
     if shared := int((times > 1).sum()):
         yield f"{protocol}: {shared} groups ({roles.group or roles.id}) stand in more than one split, so that its figures do not speak of new groups"
     train = place == TRAIN
