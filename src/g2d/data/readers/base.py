@@ -57,11 +57,11 @@ def open_pack(path: Path) -> dict[str, NDArray[Any]]:
         DataError: it is not there, or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise DataError(f"{path.name} must lie in {path.parent}, found no such file.") from None
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:  # a single array is no context: TypeError
         raise DataError(f"{path} must be a file of plain arrays, found damage: {error}. Fetch it again.") from error
 
 
