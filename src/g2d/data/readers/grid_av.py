@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from g2d.data.media import fit_length, is_silent
-from g2d.data.readers.base import Reader, ReaderOptions, open_pack
+from g2d.data.readers.base import Reader, ReaderOptions, find_files, open_pack, shown
 from g2d.data.readers.sequences import check_arrays
 from g2d.data.store.plan import TEST, TRAIN, VALID, Decoded, Plan, Sample, Signal, Skip, UnreadableError, places
 from g2d.errors import DataError
@@ -214,10 +214,10 @@ def _raw(source: Path) -> Found:
 def _files(source: Path, suffix: str, strays: list[str]) -> dict[str, str]:
     """A path per name. The same color, letter and digit twice are a second copy or a second speaker."""
     found: dict[str, str] = {}
-    for path in sorted(source.rglob(f"*{suffix}")):
+    for path in find_files(source, suffix):
         name, place = path.stem, path.relative_to(source).as_posix()
         if NAME.fullmatch(name) is None:
-            strays.append(place)
+            strays.append(shown(place))
             continue
         other = found.setdefault(name[1] + name[3:5], place)
         if other != place:

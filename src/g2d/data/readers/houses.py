@@ -8,15 +8,15 @@ import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isfinite, log
-from pathlib import Path
-from typing import Any, Literal
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from g2d.data.media import read_image
-from g2d.data.readers.base import Reader, ReaderOptions, find_file
+from g2d.data.readers.base import Reader, ReaderOptions, by_stem, find_file, find_files
 from g2d.data.store.plan import TEST, TRAIN, VALID, Decoded, Plan, Sample, Signal, Skip, UnreadableError, places
 from g2d.errors import DataError
 
@@ -55,10 +55,10 @@ class HousesOptions(ReaderOptions):
 def plan_houses(source: Path, options: HousesOptions) -> Plan:
     """From the pack, or from the folder ``Houses Dataset`` with ``HousesInfo.txt``."""
     packed = (source / PACK).is_file()
-    houses, photos = _packed(source / PACK) if packed else _raw(source)
+    houses, photos, warnings = _packed(source / PACK) if packed else _raw(source)
     samples, skipped = [], []
     for house in houses:
-        files = [photos.get(f"{house.number:03d}_{view}.jpg") or photos.get(f"{house.number}_{view}.jpg") for view in options.views]
+        files = [photos.get(f"{house.number:03d}_{view}") or photos.get(f"{house.number}_{view}") for view in options.views]
         name = f"{house.number:03d}"
         if absent := [view for view, file in zip(options.views, files, strict=True) if file is None]:
             skipped.append(Skip(name, "missing-file", f"no photograph {' or '.join(absent)}"))
@@ -82,6 +82,7 @@ def plan_houses(source: Path, options: HousesOptions) -> Plan:
         protocols={"houses/by-number-v1": places(samples, lambda s: {0: TEST, 1: VALID}.get(int(s.id) % 5, TRAIN))},
         skipped=skipped,
         parameters=options.model_dump() | {"side": SIDE},
+        warnings=tuple(warnings),
         official=HOUSES,
         chunk=16,
     )
@@ -118,19 +119,19 @@ def _archive(pack: Path) -> zipfile.ZipFile:
         raise DataError(f"{pack} must be a zip file, found damage: {error}. Fetch it again.") from error
 
 
-def _packed(pack: Path) -> tuple[list[House], dict[str, str]]:
+def _packed(pack: Path) -> tuple[list[House], dict[str, str], list[str]]:
     archive = _archive(pack)
-    photos = {name.rpartition("/")[2]: name for name in sorted(archive.namelist()) if name.endswith(".jpg")}
+    photos = {PurePosixPath(name).stem: name for name in sorted(archive.namelist()) if name.endswith(".jpg")}
     try:
         reader = csv.DictReader(io.StringIO(archive.read(PACK_TABLE).decode("utf-8")))
     except (KeyError, zipfile.BadZipFile, UnicodeDecodeError) as error:
         raise DataError(f"{pack} must hold {PACK_TABLE} in UTF-8, found: {error}. Fetch it again.") from error
     if absent := [name for name in CELLS if name not in (reader.fieldnames or ())]:
         raise DataError(f"{PACK_TABLE} in {pack} must have the columns {', '.join(CELLS)}, found no {absent[0]}. Fetch it again.")
-    return [_house([row[name] or "" for name in CELLS], f"line {reader.line_num} of {PACK_TABLE} in {pack}") for row in reader], photos
+    return [_house([row[name] or "" for name in CELLS], f"line {reader.line_num} of {PACK_TABLE} in {pack}") for row in reader], photos, []
 
 
-def _raw(source: Path) -> tuple[list[House], dict[str, str]]:
+def _raw(source: Path) -> tuple[list[House], dict[str, str], list[str]]:
     """Line N of ``HousesInfo.txt`` is house N: bedrooms bathrooms area zipcode price. The photographs lie beside it."""
     path = find_file(source, TABLE)
     if path is None:
@@ -139,11 +140,12 @@ def _raw(source: Path) -> tuple[list[House], dict[str, str]]:
         lines = [(at, line.split()) for at, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1) if line.strip()]
     except UnicodeDecodeError as error:
         raise DataError(f"{path} must be a text in UTF-8, found: {error}. Fetch it again.") from error
-    photos = {photo.name: photo.relative_to(source).as_posix() for photo in sorted(path.parent.glob("*_*.jpg"))}
-    last = max((int(number) for name in photos if (number := name.partition("_")[0]).isdecimal()), default=0)
+    photos, warnings = by_stem(source, find_files(path.parent, ".jpg"))
+    parted = (name.partition("_") for name in photos)
+    last = max((int(number) for number, _, view in parted if number.isdecimal() and view in get_args(View)), default=0)
     if last > len(lines):  # one that is lost would give every later house the price of its neighbor
         raise DataError(f"{path} must have a line for every house, found {len(lines)} and photographs of house {last}. Fetch it again.")
-    return [_house([str(number), *cells], f"line {at} of {path}") for number, (at, cells) in enumerate(lines, start=1)], photos
+    return [_house([str(number), *cells], f"line {at} of {path}") for number, (at, cells) in enumerate(lines, start=1)], photos, warnings
 
 
 def _house(cells: list[str], where: str) -> House:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from g2d.data.readers.base import Reader, ReaderOptions, open_pack
+from g2d.data.readers.base import Reader, ReaderOptions, open_pack, read_csv
 from g2d.data.readers.manifest_values import text_bytes
 from g2d.data.readers.sequences import check_arrays
 from g2d.data.store.plan import TEST, TRAIN, VALID, Decoded, Plan, Sample, Signal, name_hash, places
@@ -131,27 +129,17 @@ def _part(source: Path, part: str) -> dict[str, NDArray[Any]]:
     counts = {f"{m}_{part}0.csv": len(table) for m, table in tables.items()} | {f"text_{part}.csv": len(line)}
     if len(set(counts.values())) > 1:
         raise DataError(f"CSV files of {part} must have the same rows, found " + ", ".join(f"{rows} in {name}" for name, rows in counts.items()) + ".")
-    if not np.isin(label, (0, 1)).all() or any((table[:, -1] != label).any() for table in tables.values()):
-        raise DataError(f"labels of {part}, the last column, must be 0 or 1 and agree in the files of audio, video and text, found some that do not.")
+    wrong = np.flatnonzero(~np.isin(label, (0, 1)) | np.any([table[:, -1] != label for table in tables.values()], axis=0))
+    if wrong.size:
+        found = ", ".join(f"{table[wrong[0], -1]:g} in {m}_{part}0.csv" for m, table in tables.items())
+        raise DataError(f"labels, the last column, must be 0 or 1 and agree in the files of audio, video and text, found in row {wrong[0] + 1}: {found}.")
     return {m: table[:, :-1].astype(np.float32) for m, table in tables.items()} | {"sentiment": label.astype(np.uint8), "line": line.astype(np.int64)}
-
-
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Numbers of lines, from 1, and their cells."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            yield from ((reader.line_num, row) for row in reader if row)
-    except FileNotFoundError:
-        raise DataError(f"bc-LSTM's data must have {path.name} in {path.parent}, found no such file.") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} must be a CSV file in UTF-8, found: {error}. Fetch it again.") from error
 
 
 def _numbers(path: Path, width: int | None = None) -> NDArray[np.float64]:
     """``(rows, width)``; without a width, that of the first row."""
     rows: list[list[float]] = []
-    for number, cells in _lines(path):
+    for number, cells in read_csv(path):
         width = width or len(cells)
         if len(cells) != width:
             raise DataError(f"line {number} of {path} must hold {width} numbers, found {len(cells)}. Fetch it again.")
@@ -166,7 +154,7 @@ def _numbers(path: Path, width: int | None = None) -> NDArray[np.float64]:
 
 def _transcripts(path: Path, line: NDArray[np.int64], sentiment: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
     """Videos, utterances and words of the rows. Whether lines count from 0 or 1 nobody wrote down: their labels tell."""
-    rows, labels = list(_lines(path)), [[str(label)] for label in sentiment]
+    rows, labels = list(read_csv(path)), [[str(label)] for label in sentiment]
     if len(np.unique(line)) < len(line):
         raise DataError(f"text_train.csv and text_test.csv must name a line of {path.name} once in their first columns, found some twice.")
     if line.max() > len(rows):
