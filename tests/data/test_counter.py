@@ -54,6 +54,15 @@ def test_numbers_lie_strictly_between_the_ends_and_are_uniform() -> None:
         assert values.pow(power).mean().item() == pytest.approx(1 / (power + 1), abs=0.003)
 
 
+def test_the_greatest_number_is_below_one_and_nothing_made_of_it_leaves_its_range() -> None:
+    top = torch.tensor([1_887_309])  # found by search: all of its 24 bits are ones
+    assert uniform(7, 1, top, 0).item() == 1 - 2**-24
+    assert [integers(high, 7, 1, top, 0).item() for high in (2, 67, 2**20 + 1)] == [1, 66, 2**20]
+    assert normal(7, 1, top, 0).isfinite().all()
+    sides = torch.arange(1, 100_000)
+    assert ((uniform(7, 1, top, 0) * sides).floor() < sides).all()  # how a place for a box of pixels is drawn
+
+
 def test_normal_numbers_have_mean_zero_variance_one_and_the_right_tails() -> None:
     values = normal(0, 0, ROWS, 0, (50,)).double()
     assert values.isfinite().all()

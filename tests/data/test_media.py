@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from media_files import moving, tone, write_video, write_wav
+from media_files import moving, tone, write_riff, write_video, write_wav
 from PIL import Image
 
 from g2d.data import media
@@ -240,3 +240,89 @@ def test_a_file_that_ends_before_its_header_says_is_told(tmp_path: Path, suffix:
     (sentence,) = told()
     assert "cut off: 1." in sentence
     assert "of 3.0" in sentence
+
+
+@pytest.mark.parametrize("header", [{"tag": 0}, {"tag": 0x1234}, {"rate": 1}, {"rate": 2**31 - 1}])
+def test_sound_with_a_damaged_header_is_refused_before_it_is_resampled(tmp_path: Path, header: dict[str, int]) -> None:
+    write_riff(tmp_path / "a.wav", tone(0.5, 8_000).tobytes(), **header)
+    with pytest.raises(UnreadableError, match="undecodable"):
+        read_audio(tmp_path / "a.wav", 22_050)
+
+
+@pytest.mark.parametrize(("type_", "bad"), [("<f4", np.nan), ("<f4", -np.inf), ("<f4", 3e38), ("<f8", 1e300)])
+def test_sound_that_is_not_finite_is_refused_and_not_stored_as_silence(tmp_path: Path, type_: str, bad: float) -> None:
+    samples = (tone(0.5, 8_000) / 32768).astype(type_)
+    write_riff(tmp_path / "whole.wav", samples.tobytes(), tag=3, bits=8 * samples.itemsize)
+    assert np.array_equal(read_audio(tmp_path / "whole.wav", 8_000), tone(0.5, 8_000))
+    samples[100] = bad
+    write_riff(tmp_path / "a.wav", samples.tobytes(), tag=3, bits=8 * samples.itemsize)
+    with pytest.raises(UnreadableError, match="non-finite"):
+        read_audio(tmp_path / "a.wav", 16_000)
+
+
+def test_a_name_that_no_file_can_have_is_a_missing_file() -> None:
+    with pytest.raises(UnreadableError, match="missing-file"):
+        read_audio(Path("a\0b.wav"), 8_000)
+
+
+def test_a_name_that_looks_like_a_protocol_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_wav(tmp_path / "take:1.wav", tone(0.1, 8_000), 8_000)
+    monkeypatch.chdir(tmp_path)
+    assert len(read_audio(Path("take:1.wav"), 8_000)) == 800
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".flv", ".avi"])
+@pytest.mark.parametrize("frames", [1, 4])
+def test_a_short_video_is_not_called_cut_off_even_if_its_sound_is_longer(tmp_path: Path, suffix: str, frames: int) -> None:
+    write_video(tmp_path / f"a{suffix}", moving(frames, (48, 64), 1), 5, tone(2.0, 22_050), 22_050)
+    told: list[str] = []
+    assert len(read_frames(tmp_path / f"a{suffix}", spread(2), (8, 8), told=told)) == 2
+    read_audio(tmp_path / f"a{suffix}", 22_050, told)
+    assert told == []
+
+
+def test_a_flash_video_with_sound_that_ends_early_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.flv"
+    write_video(path, moving(60, (48, 64), 1), 20, tone(3.0, 22_050), 22_050)
+    with path.open("rb") as file:
+        start = file.read(path.stat().st_size // 2)
+    path.write_bytes(start)
+    told: list[str] = []
+    read_frames(path, spread(2), (8, 8), told=told)
+    assert len(told) == 1
+    assert "its video is cut off" in told[0]
+
+
+def gradient() -> np.ndarray[tuple[int, int], np.dtype[np.uint16]]:
+    return np.tile(np.linspace(0, 65_535, 256).astype(np.uint16), (16, 1))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".pgm"])
+def test_sixteen_bits_of_gray_are_scaled_to_eight(tmp_path: Path, suffix: str) -> None:
+    Image.fromarray(gradient()).save(tmp_path / f"a{suffix}")
+    assert np.array_equal(read_image(tmp_path / f"a{suffix}", (16, 256))[:, :, 1], np.tile(np.arange(256), (16, 1)))
+
+
+@pytest.mark.parametrize(("values", "said"), [(gradient() / np.float32(65_535), "floating point"), (gradient().astype(np.int32), "32-bit")])
+def test_a_picture_of_numbers_without_a_range_is_refused(tmp_path: Path, values: np.ndarray[tuple[int, int], np.dtype[np.float32]], said: str) -> None:
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    with pytest.raises(UnreadableError, match=f"undecodable.*{said}"):
+        read_image(tmp_path / "a.tif", (16, 256))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+@pytest.mark.parametrize(("orientation", "white"), [(1, "left"), (2, "right"), (3, "right"), (6, "top"), (8, "bottom")])
+def test_a_picture_stands_as_its_camera_says(tmp_path: Path, suffix: str, orientation: int, white: str) -> None:
+    stored = np.zeros((32, 64, 3), np.uint8)
+    stored[:, :32] = 255
+    said = Image.Exif()
+    said[274] = orientation
+    Image.fromarray(stored).save(tmp_path / f"a{suffix}", exif=said)
+    seen = read_image(tmp_path / f"a{suffix}", (32, 32)).astype(float)
+    sides = {"left": seen[:, :10], "right": seen[:, -10:], "top": seen[:10], "bottom": seen[-10:]}
+    assert max(sides, key=lambda side: float(sides[side].mean())) == white
+
+
+def test_damaged_metadata_do_not_cost_a_picture(tmp_path: Path) -> None:
+    Image.fromarray(moving(1, (64, 64), 0)[0]).save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x07\0\x12")
+    assert read_image(tmp_path / "a.jpg", (8, 8)).shape == (8, 8, 3)

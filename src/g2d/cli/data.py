@@ -90,7 +90,7 @@ def list_sets(name: Annotated[str | None, typer.Argument(metavar="[NAME]", help=
         if name is not None:
             typer.echo(f"  layout: {reader.layout}")
             for key, field in reader.options.model_fields.items():
-                typer.echo(f"  {key}={field.default}: {field.description or ''}")
+                typer.echo(f"  {key}={field.get_default(call_default_factory=True)}: {field.description or ''}")
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Random numbers that are a function of (seed, epoch, sample, draw), and of nothing else.
 
-A sample gets the same view whatever the batch size, the workers, the device or the point of resuming: there is no generator whose
-state could differ. The hash is the finalizer of SplitMix64 (Steele, Lea & Flood, OOPSLA 2014), chained over its keys.
+A sample gets the same numbers whatever the batch size, the workers, the device or the point of resuming: there is no generator whose
+state could differ. Uniform and whole numbers are the same bit for bit; the logarithm in normal ones is rounded as the device does it.
+The hash is the finalizer of SplitMix64 (Steele, Lea & Flood, OOPSLA 2014), chained over its keys.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import math
 import torch
 from torch import Tensor
 
+_BELOW_ONE = 1 - 2**-24
+"""The float32 before 1."""
 _STEP, _FIRST, _SECOND = (value - 2**64 for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 
 
@@ -32,8 +35,8 @@ def uniform(seed: int, epoch: int, index: Tensor, draw: int, size: tuple[int, ..
     count = math.prod(size)
     cells = torch.arange(count, device=index.device)
     bits = _mixed(_mixed(key[:, None] + _STEP) + cells)
-    # The 24 highest bits fill a float32 exactly; the half keeps the ends out.
-    return ((_shift(bits, 40) + 0.5) / 2**24).to(torch.float32).reshape(len(index), *size)
+    # The 24 highest bits and a half, which keeps 0 out; beyond one half it is rounded to even, and the last value of all would be 1.
+    return ((_shift(bits, 40) + 0.5) / 2**24).to(torch.float32).clamp(max=_BELOW_ONE).reshape(len(index), *size)
 
 
 def normal(seed: int, epoch: int, index: Tensor, draw: int, size: tuple[int, ...] = ()) -> Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd
 from pathlib import Path
@@ -26,6 +28,15 @@ WHOLE = 0.9
 """Share of what a header promises that must be there, or a user is told."""
 UNKNOWN_SIZE = 2**32 - 2**16
 """What programs that write to a pipe claim as the size of a RIFF file."""
+RATES = (1_000, 768_000)
+"""Samples per second between which sound is believed; a header that says anything else is damaged, and resampling by it would not end."""
+LOUDEST = 1e9
+"""Floating point sound beyond that many times full scale is damage, as NaN and infinity are."""
+SIXTEEN_BITS = frozenset({"PNG", "PPM"})
+"""Kinds of pictures whose integers have at most 16 bits, though Pillow hands them over as 32."""
+ORIENTATION = 274
+TURNED = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}
+"""What EXIF calls the way a camera was held, and what makes its picture upright."""
 RESAMPLER = "scipy.signal.resample_poly"
 
 
@@ -38,7 +49,7 @@ def read_audio(path: Path, rate: int, told: list[str] | None = None) -> NDArray[
         path: a file of any kind that FFmpeg knows. rate: of the result. told: a sentence is added if the file ends before its header says.
 
     Raises:
-        UnreadableError: ``missing-file``, ``lfs-pointer``, ``zero-length``, ``no-audio`` (no stream of sound), ``undecodable``.
+        UnreadableError: ``missing-file``, ``lfs-pointer``, ``zero-length``, ``no-audio`` (no stream of sound), ``undecodable``, ``non-finite``.
     """
     samples, native = decode_audio(path, told)
     return to_int16(resample(samples, native, rate))
@@ -47,17 +58,22 @@ def read_audio(path: Path, rate: int, told: list[str] | None = None) -> NDArray[
 def decode_audio(path: Path, told: list[str] | None = None) -> tuple[NDArray[np.float32], int]:
     """Mono sound in [-1, 1] as the file holds it, and its rate."""
     parts: list[NDArray[np.float32]] = []
+    rate, reach = 0, Reach()
     with _opened(path) as container:
         if not container.streams.audio:
             raise UnreadableError("no-audio", "there is no stream of sound")
         stream = container.streams.audio[0]
-        rate = int(stream.rate or 0)
-        parts.extend(_mono(frame) for frame in container.decode(stream))
-        promised = _promised(container, stream, path)
-    if not parts or rate <= 0:
-        raise UnreadableError("zero-length", "it holds no sound")
-    samples = np.concatenate(parts)
-    _tell_cut("sound", len(samples) / rate, promised, told)
+        for frame in _decoded(container, stream, reach):
+            rate = rate or int(frame.sample_rate)
+            parts.append(_mono(frame))
+        if not parts:
+            raise UnreadableError("zero-length", "it holds no sound")
+        if not RATES[0] <= rate <= RATES[1]:
+            raise UnreadableError("undecodable", f"its header says {rate} samples per second")
+        samples = np.concatenate(parts)
+        _tell_cut(container, stream, path, len(samples) / rate, reach, told)
+    if not np.abs(samples).max(initial=0) <= LOUDEST:
+        raise UnreadableError("non-finite", "its sound holds NaN, infinity or absurd values")
     return samples, rate
 
 
@@ -185,15 +201,15 @@ def read_frames(
         UnreadableError: ``missing-file``, ``lfs-pointer``, ``zero-length``, ``undecodable``, ``too-few-frames`` (nothing to pick).
     """
     held: list[Any] = []
-    frames, room, end = 0, HELD, 0.0
+    frames, room, end, reach = 0, HELD, 0.0, Reach()
     with _opened(path) as container:
         rate = _rate(container)
-        for frame in _within(container, span):
-            frames, room, end = frames + 1, room - 2 * frame.width * frame.height, frame.time or end
+        for frame in _within(container, span, reach):
+            frames, room, end = frames + 1, room - 2 * frame.width * frame.height, max(end, _end(frame, rate))
             if room > 0:
                 held.append(frame)
         if span is None:
-            _tell_cut("video", end, _promised(container, container.streams.video[0], path), told)
+            _tell_cut(container, container.streams.video[0], path, end, reach, told)
     if not frames:
         raise UnreadableError("too-few-frames", "no frame could be decoded")
     wanted = list(pick(frames, rate))
@@ -224,16 +240,18 @@ def count_frames(path: Path, span: Span | None = None) -> tuple[int, float]:
 def read_image(path: Path | BinaryIO, size: tuple[int, int]) -> NDArray[np.uint8]:
     """A picture as RGB, ``(H, W, 3)`` of the size asked for, bilinear with antialias; the aspect is not kept.
 
+    It stands as its camera says (EXIF), and 16 bits of gray are scaled to 8.
+
     Raises:
-        UnreadableError: ``missing-file``, ``lfs-pointer``, ``zero-length``, ``undecodable`` (damaged or cut off).
+        UnreadableError: ``missing-file``, ``lfs-pointer``, ``zero-length``, ``undecodable`` (damaged or cut off, or numbers whose range nobody says).
     """
     from PIL import Image, UnidentifiedImageError
 
     if isinstance(path, Path):
         _look(path)
     try:
-        with Image.open(path) as picture:
-            return _resized(picture.convert("RGB"), size, gray=False)
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:  # remarks on what is written beside the picture
+            return _resized(_colors(picture), size, gray=False)
     except UnidentifiedImageError as error:
         raise UnreadableError("undecodable", "it is no picture of a known kind") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -258,7 +276,7 @@ def _look(path: Path) -> None:
     try:
         with path.open("rb") as file:
             start = file.read(24)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # no file's name can hold a NUL
         raise UnreadableError("missing-file", path.name) from None
     except OSError as error:
         raise UnreadableError("undecodable", error.strerror or str(error)) from error
@@ -276,7 +294,7 @@ def _opened(path: Path) -> Iterator[Any]:
     _look(path)
     logging.set_level(logging.PANIC)
     try:
-        with av.open(str(path)) as container:
+        with av.open(f"file:{path}") as container:  # a name may look like another protocol of FFmpeg's
             yield container
     except (av.FFmpegError, EOFError, ValueError) as error:
         raise UnreadableError("undecodable", _short(error)) from error
@@ -292,18 +310,30 @@ def _mono(frame: Any) -> NDArray[np.float32]:
     elif values.dtype.kind == "i":
         scaled = values.astype(np.float32) / -float(np.iinfo(values.dtype).min)
     else:
-        scaled = values.astype(np.float32)
+        scaled = values.clip(-2 * LOUDEST, 2 * LOUDEST).astype(np.float32)  # infinity stays too loud, and 64-bit numbers fit
     mono: NDArray[np.float32] = scaled.mean(0, dtype=np.float32)
     return mono
 
 
-def _promised(container: Any, stream: Any, path: Path) -> float:
-    """Seconds that the file should hold by its header, 0 where it does not say."""
-    if stream.duration:
-        return float(stream.duration * stream.time_base) * _missing_share(path)
-    pictures = container.streams.video
-    # Without a length of its own, sound may well be shorter than the pictures that set the container's.
-    return float(container.duration or 0) / 1_000_000 if not pictures or pictures[0].index == stream.index else 0.0
+@dataclass
+class Reach:
+    """How far the packets of a file go, in seconds; the longest of its streams counts."""
+
+    end: float = 0.0
+
+
+def _decoded(container: Any, stream: Any, reach: Reach) -> Iterator[Any]:
+    for packet in container.demux():
+        if packet.pts is not None:
+            reach.end = max(reach.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        if packet.stream.index == stream.index:
+            yield from stream.decode(packet)
+
+
+def _end(frame: Any, rate: float) -> float:
+    """When a frame ends, in seconds; by the rate where the container does not say how long it stands."""
+    lasts = float(frame.duration * frame.time_base) if frame.duration else 1 / rate if rate else 0.0
+    return (frame.time or 0.0) + lasts
 
 
 def _missing_share(path: Path) -> float:
@@ -314,9 +344,14 @@ def _missing_share(path: Path) -> float:
     return claimed / size if head[:4] == b"RIFF" and size < claimed < UNKNOWN_SIZE else 1.0
 
 
-def _tell_cut(what: str, decoded: float, promised: float, told: list[str] | None) -> None:
+def _tell_cut(container: Any, stream: Any, path: Path, decoded: float, reach: Reach, told: list[str] | None) -> None:
+    """A stream is held against its own length; one that has none (FLV) against the container's, which its longest stream sets and must reach."""
+    if stream.duration:
+        promised = float(stream.duration * stream.time_base) * _missing_share(path)
+    else:
+        decoded, promised = reach.end, float(container.duration or 0) / 1_000_000
     if told is not None and decoded < WHOLE * promised:
-        told.append(f"its {what} is cut off: {decoded:.2f} of {promised:.2f} s")
+        told.append(f"its {'sound' if stream.type == 'audio' else 'video'} is cut off: {decoded:.2f} of {promised:.2f} s")
 
 
 def _rate(container: Any) -> float:
@@ -326,11 +361,11 @@ def _rate(container: Any) -> float:
     return float(stream.average_rate or stream.base_rate or Fraction(0))
 
 
-def _within(container: Any, span: Span | None) -> Iterator[Any]:
+def _within(container: Any, span: Span | None, reach: Reach | None = None) -> Iterator[Any]:
     _rate(container)  # says so where there are no pictures
     stream = container.streams.video[0]
     if span is None:
-        yield from container.decode(stream)
+        yield from _decoded(container, stream, reach or Reach())
         return
     begin, end = span
     container.seek(int(begin * 1_000_000), backward=True)
@@ -340,6 +375,22 @@ def _within(container: Any, span: Span | None) -> Iterator[Any]:
         if frame.time >= end:
             return
         yield frame
+
+
+def _colors(picture: Any) -> Any:
+    """Three times 8 bits, upright. A picture of numbers must say by its kind how great they may be."""
+    from PIL import Image
+
+    picture.load()
+    turned = TURNED.get(picture.getexif().get(ORIENTATION))
+    upright = picture.transpose(Image.Transpose[turned]) if turned else picture
+    if upright.mode.startswith("I;16") or (upright.mode == "I" and picture.format in SIXTEEN_BITS):
+        return Image.fromarray(np.rint(np.asarray(upright) / 257).astype(np.uint8)).convert("RGB")
+    if upright.mode in ("I", "F"):
+        raise UnreadableError(
+            "undecodable", f"it holds {'32-bit' if upright.mode == 'I' else 'floating point'} numbers of unknown range; save it with 8 or 16 bits"
+        )
+    return upright.convert("RGB")
 
 
 def _resized(picture: Any, size: tuple[int, int], gray: bool, box: Box | None = None) -> NDArray[np.uint8]:

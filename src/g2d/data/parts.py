@@ -5,6 +5,8 @@ Rules of pairing and mixing are those of ``av_mnist/rebuilt-v1``; everything tha
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +31,7 @@ class Parts:
         picture: ``(n, 28, 28)`` uint8, MNIST's order. picture_digit, picture_pool: of each.
         speech: all recordings, one after the other, int16 at 8 kHz. offset: where they begin and end.
         speech_digit, speaker, take, speech_pool: of each recording. speaker_name: of each speaker.
-        noise: clips per pool.
+        noise: clips per pool. noise_name: of each clip, before it was put into a pool.
     """
 
     picture: NDArray[np.uint8]
@@ -38,11 +40,12 @@ class Parts:
     speech: NDArray[np.int16]
     offset: NDArray[np.int64]
     speech_digit: NDArray[np.uint8]
-    speaker: NDArray[np.uint8]
-    take: NDArray[np.uint8]
+    speaker: NDArray[np.integer[Any]]
+    take: NDArray[np.integer[Any]]
     speaker_name: Sequence[str]
     speech_pool: NDArray[np.int64]
     noise: dict[int, list[NDArray[np.int16]]]
+    noise_name: Sequence[str]
 
     def pictures(self, counts: tuple[int, int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The first pictures of every pool, in MNIST's order, and their digits.
@@ -74,7 +77,8 @@ class Parts:
 
     def speaker_take(self, recording: NDArray[np.int64]) -> NDArray[np.int64]:
         """The group of a row: the speaker and take of its recording, as one number."""
-        group: NDArray[np.int64] = self.speaker[recording].astype(np.int64) * 100 + self.take[recording]
+        apart = max(100, int(self.take.max()) + 1)
+        group: NDArray[np.int64] = self.speaker[recording].astype(np.int64) * apart + self.take[recording]
         return group
 
     def mixed(self, recording: int, pool: int, snr_db: float, rng: np.random.Generator) -> NDArray[np.int16]:
@@ -95,13 +99,17 @@ class Parts:
 
 
 def _arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
+    """All arrays of a file, which must hold those of some names."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in names}
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise DataError(f"{path} must be there, found no such file; {NEEDS}.") from None
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:  # a single array is no context: TypeError
         raise DataError(f"{path} must hold the arrays {', '.join(names)}, found damage: {error}. Fetch it again.") from error
+    if absent := [name for name in names if name not in found]:
+        raise DataError(f"{path} must hold the arrays {', '.join(names)}, found no {absent[0]}. Fetch it again.")
+    return found
 
 
 def read_pack(folder: Path) -> Parts:
@@ -126,6 +134,7 @@ def read_pack(folder: Path) -> Parts:
         speaker_name=[str(name) for name in spoken["speaker_name"]],
         speech_pool=pools_by_take(spoken["take"]),
         noise=noise_pools(clips),
+        noise_name=[str(name) for name in noise.get("name", np.arange(len(clips)))],
     )
 
 
@@ -141,7 +150,13 @@ def pools_by_take(take: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def pools_by_speaker(speaker: NDArray[Any], names: Sequence[str]) -> NDArray[np.int64]:
-    """The last speaker in order of names is test, the one before validates."""
+    """The last speaker in order of names is test, the one before validates.
+
+    Raises:
+        DataError: none is left to train with.
+    """
+    if len(names) < 3:
+        raise DataError(f"pool=speaker must have three speakers or more, found {len(names)}: {', '.join(names)}. Leave it out: takes are divided then.")
     order = sorted(range(len(names)), key=lambda i: names[i].encode())
     return np.select([speaker == order[-1], speaker == order[-2]], [2, 1], 0)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -76,15 +77,19 @@ def read_options(reader: Reader, given: Mapping[str, Any]) -> ReaderOptions:
     """The options of a reader.
 
     Raises:
-        DataError: an option that it does not have, or a value that it does not take.
+        DataError: options that it does not have, or values that it does not take.
     """
     try:
         return reader.options.model_validate(dict(given))
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        known = ", ".join(reader.options.model_fields) or "none"
-        raise DataError(f"options of the preparation must be valid ({known}), found {name}: {first['msg']}.") from error
+        known = reader.options.model_fields
+        faults = "; ".join(_fault(".".join(map(str, fault["loc"])), fault["msg"], known) for fault in error.errors())
+        raise DataError(f"options of the preparation must be valid ({', '.join(known) or 'none'}), found {faults}.") from error
+
+
+def _fault(name: str, said: str, known: Collection[str]) -> str:
+    near = [] if name.partition(".")[0] in known else get_close_matches(name, known, n=1)
+    return f"{name}: {said}" + (f" (did you mean {near[0]!r}?)" if near else "")
 
 
 def _from_pack(reader: Reader, pack: Path, options: PreparedOptions) -> Source:
@@ -99,8 +104,6 @@ def _from_pack(reader: Reader, pack: Path, options: PreparedOptions) -> Source:
 
 
 def _agree(wanted: Mapping[str, Any], stored: Mapping[str, Any], folder: Path) -> None:
-    for name, value in wanted.items():
-        if stored.get(name) != value:
-            raise DataError(
-                f"the store {folder} must be prepared with {name}={value}, found {stored.get(name)}. Prepare another one and name it in data.store."
-            )
+    if other := [name for name, value in wanted.items() if stored.get(name) != value]:
+        asked, found = (", ".join(f"{name}={values.get(name)}" for name in other) for values in (wanted, stored))
+        raise DataError(f"the store {folder} must be prepared with {asked}, found {found}. Prepare another one and name it in data.store.")

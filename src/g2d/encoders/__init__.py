@@ -43,7 +43,7 @@ def build_encoder(name: str, example: Input, **options: Any) -> nn.Module:
         torch.Size([2, 8])
     """
     if name.startswith(HUGGING_FACE):
-        return HuggingFace(name.removeprefix(HUGGING_FACE), **options)
+        return HuggingFace(name.removeprefix(HUGGING_FACE), example, **options)
     if name not in ENCODERS:
         near = get_close_matches(name, ENCODERS, n=1)
         raise ArgumentError(f"encoder must be one of {', '.join(ENCODERS)} or hf:<name>, found {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
@@ -63,8 +63,9 @@ def _read(name: str, example: Input) -> dict[str, int]:
     if isinstance(example, Sequence) and "vocabulary" not in accepted:
         raise ArgumentError(f"inputs of the encoder {name!r} must be one grid or table per row, found a padded sequence. A transformer reads those.")
     if "channels" in accepted:
-        if values.ndim not in (4, 5):
-            raise ArgumentError(f"inputs of the encoder {name!r} must be (rows, channels, [frames,] height, width), found {tuple(values.shape)}.")
+        if values.ndim not in (4, 5) or not values.is_floating_point():
+            found = f"{tuple(values.shape)} {str(values.dtype).removeprefix('torch.')}"
+            raise ArgumentError(f"inputs of the encoder {name!r} must be numbers (rows, channels, [frames,] height, width), found {found}.")
         return {"channels": values.shape[1]}
     if "vocabulary" in accepted:
         if not values.is_floating_point():

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from g2d.encoders.frames import over_frames
 from g2d.types import Encoded
 
 
+class Halve(nn.Module):
+    """2x2 average pooling that leaves an axis alone which has but one cell: 20 ms of sound are two frames of a spectrogram."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        return F.avg_pool2d(values, [min(2, side) for side in values.shape[-2:]])
+
+
 class SmallCNN(nn.Module):
     """3x3 convolutions with BatchNorm and ReLU, halved by average pooling between them, then an average over a ``pool`` x ``pool`` grid.
+
+    It takes any size from 1 x 1 on.
 
     Args:
         channels: of the input ``(B, channels, H, W)``; frames of a video ``(B, channels, T, H, W)`` are encoded one by one and averaged.
@@ -25,7 +35,7 @@ class SmallCNN(nn.Module):
         for i, width in enumerate(widths):
             layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
             if i < 2:
-                layers.append(nn.AvgPool2d(2))
+                layers.append(Halve())
             channels = width
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(pool))
 

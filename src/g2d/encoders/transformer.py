@@ -34,6 +34,8 @@ class Transformer(nn.Module):
         super().__init__()
         if (features is None) == (vocabulary is None):
             raise ArgumentError("a transformer must have either the size of a step or a vocabulary, found both or neither.")
+        if width % heads:
+            raise ArgumentError(f"width of a transformer must be a multiple of its heads ({heads}), found {width}.")
         self.embed: nn.Module = nn.Embedding(vocabulary, width) if vocabulary is not None else nn.Linear(features or 0, width)
         self.first = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.positions = nn.Parameter(torch.randn(1, length + 1, width) * 0.02)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import wave
 from fractions import Fraction
 from pathlib import Path
@@ -26,6 +27,13 @@ def write_wav(path: Path, samples: NDArray[np.int16], rate: int) -> None:
         file.setsampwidth(2)
         file.setframerate(rate)
         file.writeframes(samples.astype("<i2").tobytes())
+
+
+def write_riff(path: Path, data: bytes, *, tag: int = 1, rate: int = 8_000, bits: int = 16) -> None:
+    """A mono wav file with any header; tag 3 is floating point."""
+    width = bits // 8
+    head = b"WAVEfmt " + struct.pack("<IHHIIHH", 16, tag, 1, rate, min(rate * width, 2**32 - 1), width, bits) + b"data" + struct.pack("<I", len(data))
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(head) + len(data)) + head + data)
 
 
 def moving(frames: int, size: tuple[int, int], seed: int) -> NDArray[np.uint8]:

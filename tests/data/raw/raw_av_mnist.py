@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from media_files import write_wav
+from media_files import tone, write_wav
 
 
 def write_circulating(folder: Path) -> None:
@@ -21,6 +21,50 @@ def write_circulating(folder: Path) -> None:
             (base / kind).mkdir(parents=True, exist_ok=True)
             np.save(base / kind / f"{split}_data.npy", values)
         np.save(base / f"{split}_labels.npy", labels)
+
+
+IDX = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", 50), "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", 10)}
+"""MNIST with 60 pictures."""
+
+
+def write_few_parts(folder: Path, speakers: tuple[str, ...] = ("ann", "bob", "cid"), takes: tuple[int, ...] = (0, 5, 10), noise: int = 6) -> Path:
+    """What :data:`IDX` says, a short recording of every digit, speaker and take, and clips of noise."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for images, labels, count in IDX.values():
+        digit = (np.arange(count) % 10).astype(np.uint8)
+        (folder / images).write_bytes(np.array([2051, count, 28, 28], ">u4").tobytes() + rng.integers(0, 256, count * 784).astype(np.uint8).tobytes())
+        (folder / labels).write_bytes(np.array([2049, count], ">u4").tobytes() + digit.tobytes())
+    for speaker in speakers:
+        for digit in range(10):
+            for take in takes:
+                write_wav(folder / "recordings" / f"{digit}_{speaker}_{take}.wav", tone(0.05, 8000, 200 + 40 * digit), 8000)
+    for i in range(noise):
+        write_wav(folder / "noise" / f"clip{i}.wav", rng.integers(-3000, 3000, 4000).astype(np.int16), 8000)
+    return folder
+
+
+def write_few_arrays(folder: Path) -> Path:
+    """The same as a pack, of two speakers."""
+    folder.mkdir(parents=True)
+    for split, count in (("train", 50), ("test", 10)):
+        np.savez(folder / f"mnist_{split}.npz", image=np.zeros((count, 28, 28), np.uint8), digit=(np.arange(count) % 10).astype(np.uint8))
+    digit, take, speaker = (axis.reshape(-1) for axis in np.meshgrid(np.arange(10), np.array([0, 5, 10]), np.arange(2), indexing="ij"))
+    wave = tone(0.05, 8000)
+    np.savez(
+        folder / "spoken_digits_8khz.npz",
+        waveform=np.tile(wave, len(digit)),
+        offset=np.arange(len(digit) + 1) * len(wave),
+        digit=digit.astype(np.uint8),
+        take=take.astype(np.uint8),
+        speaker=speaker.astype(np.uint8),
+        speaker_name=np.array(["ann", "bob"]),
+    )
+    clips = np.random.default_rng(0).integers(-999, 999, 6 * 4000).astype(np.int16)
+    np.savez(
+        folder / "noise_speech_commands_8khz.npz", waveform=clips, offset=np.arange(7) * 4000, name=np.array(["bike", "dish", "meow", "pink", "tap", "white"])
+    )
+    return folder
 
 
 def write_raw_parts(pack: Path, folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import tarfile
 from pathlib import Path
 
 import h5py
@@ -17,9 +18,9 @@ from g2d.data.avdigits import AVDigitsOptions, open_avdigits
 from g2d.data.readers import READERS
 from g2d.data.readers.av_mnist import AVMNISTOptions, plan_av_mnist
 from g2d.data.readers.av_mnist_raw import read_idx
-from g2d.data.readers.grid_av import GridOptions, plan_grid
+from g2d.data.readers.grid_av import PACK, GridOptions, called, plan_grid
 from g2d.data.readers.mosi import MosiOptions, plan_mosi
-from g2d.data.readers.sequences import MMMO, SequenceOptions, plan_reviews
+from g2d.data.readers.sequences import MMMO, MMMOOptions, plan_reviews
 from g2d.data.store.preparing import prepare
 from g2d.errors import DataError
 from g2d.types import Sequence
@@ -93,6 +94,11 @@ def test_the_filler_of_mmmo_is_padding_and_text_is_missing_in_training() -> None
     audio = source.stored("audio", np.arange(source.size))
     assert isinstance(audio, Sequence)
     assert not bool((audio.values == -255).any())
+    with np.load(pack("mfn-seq") / "mmmo_sequences.npz") as file:
+        filler, padding = (file["audio"] == -255).any(2), (file["audio"] == 0).all(2)
+    assert (filler.sum(), filler.any(1).sum()) == (16, 11)
+    assert np.array_equal(audio.mask.numpy(), ~padding & ~filler)
+    assert not audio.values[~audio.mask].any()
     present = source.present["text"]
     assert present[source.rows("train")].sum() == 0
     assert present.sum() == 120
@@ -105,26 +111,86 @@ def test_prices_of_houses_are_scaled_by_the_training_rows() -> None:
     assert source.task.config()["log"] is True
 
 
+def alignment(words: str, digit: tuple[float, float]) -> str:
+    """The lines of an ``.align`` file; the other words stand before and after the digit."""
+    begin, end = (round(second * 25_000) for second in digit)
+    edges = [*np.linspace(5000, begin, 5).round().astype(int).tolist(), end, 74_000]
+    spoken = [f"{a} {b} {word}" for a, b, word in zip(edges[:-1], edges[1:], words.split(), strict=True)]
+    return "\n".join(["0 5000 sil", *spoken, "74000 74500 sil"])
+
+
+def write_alignments(folder: Path, sentences: list[str]) -> None:
+    """``.align`` files and videos without content."""
+    for words in sentences:
+        name = called(tuple(words.split()))
+        (folder / f"{name}.align").write_text(alignment(words, (1.2, 1.6)))
+        (folder / f"{name}.mpg").write_bytes(b"")
+
+
 def test_grid_is_rebuilt_from_its_raw_files(tmp_path: Path) -> None:
     """A stranger's way: mpg and align files, here as many as show the rules."""
     rng = np.random.default_rng(0)
-    for i, digit in enumerate(("one", "two")):
+    (tmp_path / "align").mkdir()
+    for name, words in (("bbaf1n", "bin blue at f one now"), ("bbaf2n", "bin blue at f two now")):
         picture = rng.integers(40, 200, (288, 360, 1)).astype(np.uint8).repeat(3, 2)
-        write_video(tmp_path / "s1" / f"clip{i}.mpg", np.broadcast_to(picture, (75, 288, 360, 3)).copy(), 25, tone(3.0, 44_100, 300), 44_100)
-        words = [("bin", 5000, 9000), ("blue", 9000, 12_000), ("at", 12_000, 14_000), ("f", 14_000, 17_000), (digit, 30_000, 40_000), ("now", 40_000, 50_000)]
-        lines = ["0 5000 sil", *(f"{a} {b} {word}" for word, a, b in words), "50000 74500 sil"]
-        (tmp_path / "align").mkdir(exist_ok=True)
-        (tmp_path / "align" / f"clip{i}.align").write_text("\n".join(lines))
-    (tmp_path / "align" / "lost.align").write_text("0 5 sil")
+        write_video(tmp_path / "s1" / f"{name}.mpg", np.broadcast_to(picture, (75, 288, 360, 3)).copy(), 25, tone(3.0, 44_100, 300), 44_100)
+        (tmp_path / "align" / f"{name}.align").write_text(alignment(words, (1.2, 1.6)))
+    (tmp_path / "align" / "bbag3n.align").write_text("0 5 sil")
     plan = plan_grid(tmp_path, GridOptions())
-    assert [(s.id, s.target, s.facts["first_frame"]) for s in plan.samples] == [("clip0", 1, 27), ("clip1", 2, 27)]
-    assert [(skip.id, skip.reason) for skip in plan.skipped] == [("lost", "missing-file")]
+    assert [(s.id, s.target, s.facts["first_frame"]) for s in plan.samples] == [("bbaf1n", 1, 27), ("bbaf2n", 2, 27)]
+    assert [(skip.id, skip.reason) for skip in plan.skipped] == [("bbag3n", "missing-file")]
     decoded = plan.decode(tmp_path, plan.samples[0])
     video, audio = decoded.values["video"], decoded.values["audio"]
     assert video is not None
     assert audio is not None
     assert (video.shape, video.dtype, audio.shape, audio.dtype) == ((16, 40, 64), np.uint8, (5120,), np.int16)
     assert np.abs(audio).max() > 10_000
+    with pytest.raises(DataError, match="2 of 1000 samples can be used"):
+        prepare(plan, tmp_path, tmp_path / "store")
+
+
+def test_the_corpus_of_grid_gives_the_pack_bit_for_bit(tmp_path: Path) -> None:
+    with tarfile.open(pack("rawmedia-mini") / "rawmedia_mini.tar") as archive:
+        archive.extract("original/bbaf2n.mpg", tmp_path, filter="data")
+    with np.load(pack("grid-av") / PACK) as file:
+        row = file["name"].tolist().index("bbaf2n")
+        known = {name: file[name][row] for name in ("mouth", "waveform", "first_frame", "words", "digit_start_s", "digit_end_s")}
+    (tmp_path / "bbaf2n.align").write_text(alignment(" ".join(known["words"]), (known["digit_start_s"], known["digit_end_s"])))
+    plan = plan_grid(tmp_path, GridOptions())
+    assert plan.samples[0].facts["first_frame"] == known["first_frame"]
+    decoded = plan.decode(tmp_path, plan.samples[0])
+    for m, name in (("video", "mouth"), ("audio", "waveform")):
+        assert np.array_equal(np.asarray(decoded.values[m]), known[name])
+    assert decoded.warnings == ()
+
+
+def test_a_damaged_file_of_grid_moves_no_other_one_to_another_side(tmp_path: Path) -> None:
+    write_alignments(tmp_path, [f"bin {color} at {letter} two now" for color in ("blue", "green") for letter in "abcdef"])
+
+    def sides() -> dict[str, int]:
+        plan = plan_grid(tmp_path, GridOptions())
+        return dict(zip([s.id for s in plan.samples], plan.protocols["grid_av/stratified-v1"].tolist(), strict=True))
+
+    whole = sides()
+    assert list(whole.values()) == [0, 0, 2, 0, 1, 0, 0, 2, 0, 0, 0, 0]
+    (tmp_path / "bbaa2n.align").unlink()
+    (tmp_path / "bbab2n.align").write_text("nothing")
+    assert sides() == {name: side for name, side in whole.items() if name not in ("bbaa2n", "bbab2n")}
+
+
+def test_a_second_speaker_or_copy_of_grid_is_refused_and_what_is_no_sentence_is_told(tmp_path: Path) -> None:
+    (tmp_path / "s2").mkdir()
+    write_alignments(tmp_path, ["bin blue at f two now", "bin red by f two now"])
+    (tmp_path / "notes.mpg").write_bytes(b"")
+    (tmp_path / "brbf2n.align").write_text(alignment("set red by f two now", (1.2, 1.6)))
+    plan = plan_grid(tmp_path, GridOptions())
+    assert any("1 files that are called like no sentence" in sentence and "notes.mpg" in sentence for sentence in plan.warnings)
+    assert [(skip.id, skip.reason) for skip in plan.skipped] == [("brbf2n", "no-agreed-label")]
+    for name in ("bbaf2n", "sbwf2a"):  # the same name, and another sentence with the same color, letter and digit
+        (tmp_path / "s2" / f"{name}.mpg").write_bytes(b"")
+        with pytest.raises(DataError, match=f"one speaker.*bbaf2n.mpg and s2/{name}.mpg"):
+            plan_grid(tmp_path, GridOptions())
+        (tmp_path / "s2" / f"{name}.mpg").unlink()
 
 
 def test_mosi_is_rebuilt_from_its_csv_files(tmp_path: Path) -> None:
@@ -160,7 +226,7 @@ def test_reviews_are_rebuilt_from_their_hdf5_files(tmp_path: Path) -> None:
         for m, name in (("audio", f"audio_{split}.h5"), ("video", f"video_{split}.h5"), ("target", f"y_{split}.h5")):
             with h5py.File(tmp_path / "mmmo" / name, "w") as out:
                 out["d1"] = table[m][rows].astype(np.float32)
-    rebuilt = prepare(plan_reviews(MMMO, tmp_path, SequenceOptions()), tmp_path, tmp_path / "store")
+    rebuilt = prepare(plan_reviews(MMMO, tmp_path, MMMOOptions()), tmp_path, tmp_path / "store")
     assert rebuilt.facts["content_hash"] == opened("mmmo").content_hash
 
 

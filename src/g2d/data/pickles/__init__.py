@@ -7,22 +7,29 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
+import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
+from typing import Any
 
 from g2d.data.store.arrays import sha256
 from g2d.errors import DataError
 
 CHILD = Path(__file__).with_name("child.py")
+VERSION = 2
+"""Of what the child writes; raised with every change of it, so that what an older one left is not taken for its work."""
 REFUSED = 3
 """Exit code of the child for a file that it will not read."""
+DONE = "done.json"
 GIB = 2**30
+SHOWN = 400
+"""Characters of the child's sentence that are shown; it quotes what a stranger wrote."""
 
 
 def convert(path: Path, kind: str, *, memory: int | None = None, seconds: float | None = None) -> tuple[Path, str]:
-    """A pickle as a folder of plain files, made once: the folder's name holds the pickle's hash.
+    """A pickle as a folder of plain files, made once: the folder's name holds the kind and the pickle's hash.
 
     Args:
         path: of the pickle. kind: one of the child's ``KINDS``, which says what it must hold.
@@ -32,31 +39,72 @@ def convert(path: Path, kind: str, *, memory: int | None = None, seconds: float 
         The folder, and the SHA-256 of the pickle.
 
     Raises:
-        DataError: it names anything but plain containers, numbers, text and arrays; it is damaged; it holds something else than its kind; or a limit was met.
+        DataError: it names anything but plain containers, numbers, text and arrays; it is damaged; it holds something else than its kind; it changed
+            meanwhile; or a limit was met.
     """
-    size = path.stat().st_size
-    digest = sha256(path)
-    folder = _shelf(path.parent) / f"{path.stem}-{digest[:16]}"
-    if (folder / "done.json").is_file():
-        return folder, digest
-    folder.mkdir(parents=True, exist_ok=True)
-    limit = memory or 4 * GIB + 16 * size
-    allowed = seconds or 60 + 5 * size / 2**20
-    command = [sys.executable, "-I", str(CHILD), kind, str(path), str(folder), str(limit), str(int(allowed) + 1)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=allowed, check=False, stdin=subprocess.DEVNULL, env=_environment())
-    except subprocess.TimeoutExpired:
-        raise DataError(f"{path} must be read within {allowed:.0f} s, found that it takes longer. Nothing in it was executed.") from None
-    if done.returncode == REFUSED:
-        raise DataError(f"{path} must hold {done.stderr.strip()}. Nothing in it was executed.")
-    if done.returncode:
-        raise DataError(f"{path} must be a sound pickle, found that its reader ended with {_ending(done.returncode, done.stderr)}. Nothing in it was executed.")
-    (folder / "done.json").write_text(json.dumps({"sha256": digest, "kind": kind}), encoding="utf-8")
+        size, digest = path.stat().st_size, sha256(path)
+    except OSError as error:
+        raise DataError(f"{path} must be a file that can be read, found: {error.strerror}.") from error
+    folder = _shelf(path.parent) / f"{path.stem}-{kind}-{digest[:16]}"
+    if _whole(folder, kind, digest):
+        return folder, digest
+    fresh = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
+    try:
+        fresh.mkdir()
+        _read(path, (kind, str(path), digest, str(fresh)), memory or 4 * GIB + 16 * size, seconds or 60 + 5 * size / 2**20)
+        (fresh / DONE).write_text(json.dumps(_record(fresh, kind, digest)), encoding="utf-8")
+        _put(fresh, folder, kind, digest)
+    except OSError as error:
+        raise DataError(f"{folder} must be a new folder with room for what {path.name} holds, found: {error.strerror}. Delete it or make room.") from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
     return folder, digest
 
 
+def _read(path: Path, told: tuple[str, ...], memory: int, seconds: float) -> None:
+    """The child at work, for as long as it may."""
+    command = [sys.executable, "-I", str(CHILD), *told, str(memory), str(int(seconds) + 1)]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL, env=_environment())
+    except subprocess.TimeoutExpired:
+        raise DataError(f"{path} must be read within {seconds:.0f} s, found that it takes longer. Nothing in it was executed.") from None
+    said = done.stderr.decode(errors="replace").strip()
+    if done.returncode == REFUSED:
+        raise DataError(f"{path} must hold {_clean(said)}. Nothing in it was executed.")
+    if done.returncode:
+        ending = _clean(_ending(done.returncode, said))
+        raise DataError(f"{path} must be a sound pickle, found that its reader ended with {ending}. Nothing in it was executed.")
+
+
+def _record(folder: Path, kind: str, digest: str) -> dict[str, Any]:
+    """What a folder was made from, by what, and every file in it."""
+    files = sorted(path for path in folder.iterdir() if path.name != DONE)
+    return {"kind": kind, "version": VERSION, "sha256": digest, "files": {path.name: [path.stat().st_size, sha256(path)] for path in files}}
+
+
+def _whole(folder: Path, kind: str, digest: str) -> bool:
+    """Whether a folder holds, byte for byte, what its record says; a damaged one is made again."""
+    try:
+        return bool(json.loads((folder / DONE).read_text(encoding="utf-8")) == _record(folder, kind, digest))
+    except (OSError, ValueError):
+        return False
+
+
+def _put(fresh: Path, folder: Path, kind: str, digest: str) -> None:
+    """In one move, unless another process was as quick."""
+    if _whole(folder, kind, digest):
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        fresh.rename(folder)
+    except OSError:
+        if not _whole(folder, kind, digest):
+            raise
+
+
 def _shelf(folder: Path) -> Path:
-    """Beside the pickles, or where that cannot be written, in the user's folder for passing files."""
+    """Beside the pickles, or where that cannot be written, in a folder that only the user can open."""
     beside = folder / ".g2d-converted"
     try:
         beside.mkdir(exist_ok=True)
@@ -64,7 +112,13 @@ def _shelf(folder: Path) -> Path:
             return beside
     except OSError:
         pass
-    return Path(tempfile.gettempdir()) / f"g2d-converted-{os.getuid() if hasattr(os, 'getuid') else 0}"
+    own = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "g2d" / "converted"
+    try:
+        own.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own.chmod(0o700)  # refused by the system where it belongs to someone else
+    except OSError as error:
+        raise DataError(f"{own} must be a folder of yours, for {folder} cannot be written, found: {error.strerror}. Set XDG_CACHE_HOME to another.") from error
+    return own
 
 
 def _environment() -> dict[str, str]:
@@ -73,5 +127,11 @@ def _environment() -> dict[str, str]:
 
 
 def _ending(code: int, said: str) -> str:
-    lines = said.strip().splitlines()
+    lines = said.splitlines()
     return f"signal {-code}" if code < 0 else (lines[-1] if lines else f"exit code {code}")
+
+
+def _clean(said: str) -> str:
+    """Short, and without what a terminal would obey."""
+    shown = "".join(letter if letter.isprintable() else " " for letter in said[: SHOWN + 1])
+    return shown if len(said) <= SHOWN else f"{shown[:SHOWN]}..."

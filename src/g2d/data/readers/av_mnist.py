@@ -5,7 +5,9 @@ Two ways: the circulating arrays, whose making nobody documented, or rebuilt fro
 
 from __future__ import annotations
 
+import zipfile
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -33,7 +35,7 @@ OVER_255 = ({"name": "scale", "std": 255.0, "channel": True},)
 
 
 class AVMNISTOptions(ReaderOptions):
-    """What ``g2d data prepare av_mnist`` can be told; all but ``form`` concern the rebuilt form."""
+    """What ``g2d data prepare av_mnist`` can be told; all but ``form`` and ``limit`` concern the rebuilt form."""
 
     form: Literal["circulating", "rebuilt"] | None = Field(None, description="by default the one whose files are there")
     components: int = Field(4, ge=1, le=784, description="principal components of the pictures that are kept (k)")
@@ -68,32 +70,17 @@ def plan_circulating(source: Path, options: AVMNISTOptions) -> Plan:
     folder = circulating_folder(source)
     if folder is None:
         raise DataError(f"{source} must hold avmnist/train_labels.npy and its like, found none. Unpack avmnist.tar.gz there.")
-    samples, warnings, report = [], [], {}
+    if vain := sorted(options.model_fields_set - {"form", "limit"}):
+        raise DataError(f"the circulating AV-MNIST must be taken as it is, found {', '.join(vain)}. Leave that out, or give form=rebuilt and its files.")
+    samples: list[Sample] = []
+    warnings, report = [], {}
     for split, place in (("train", TRAIN), ("test", TEST)):
-        labels = _mapped(source / folder / f"{split}_labels.npy", 1)[:]
-        image, audio = (_mapped(source / folder / kind / f"{split}_data.npy", axes) for kind, axes in (("image", 2), ("audio", 3)))
-        if not len(labels) == len(image) == len(audio) or image.shape[1:] != (784,) or audio.shape[1:] != (112, 112) or audio.dtype != np.uint8:
-            raise DataError(
-                f"{split} arrays must be {len(labels)} x 784 and {len(labels)} x 112 x 112 uint8, found {image.shape} and {audio.shape} {audio.dtype}."
-            )
-        if labels.min() < 0 or labels.max() > 9:
-            raise DataError(f"{split}_labels.npy must hold digits 0 to 9, found {labels.min()} to {labels.max()}.")
-        counts = tuple(int(n) for n in np.bincount(labels.astype(np.int64), minlength=10))
+        labels, image = _split(source / folder, split)
+        counts = tuple(int(n) for n in np.bincount(labels, minlength=10))
         if counts != COUNTS[split]:
             warnings.append(f"{split} labels are not those of the circulating copy: {counts}")
-        valid = 55_000 * len(labels) // 60_000
-        report[split] = {"image_min": float(np.nanmin(image)), "image_max": float(np.nanmax(image)), "signed": bool(np.nanmin(image) < 0)}
-        for row, label in enumerate(labels.tolist()):
-            samples.append(
-                Sample(
-                    f"{split}_{row:05d}",
-                    label,
-                    f"{split}_{row:05d}",
-                    (),
-                    {"split": split, "row": row},
-                    {"place": VALID if place == TRAIN and row >= valid else place},
-                )
-            )
+        report[split] = _range(image)
+        samples += _rows(split, place, labels, options.limit)
     samples.sort(key=lambda sample: sample.id.encode())
     return Plan(
         name="av_mnist",
@@ -102,12 +89,39 @@ def plan_circulating(source: Path, options: AVMNISTOptions) -> Plan:
         samples=samples,
         decode=CirculatingDecode(folder),
         protocols={"av_mnist/legacy": places(samples, lambda s: int(s.notes["place"]))},
-        parameters={"form": "circulating"},
+        parameters={"form": "circulating", "limit": options.limit},
         report=report,
         warnings=(*warnings, "how the circulating copy was made is not documented; its sound may not belong to its labels (docs/data/av_mnist)"),
-        official=ROWS,
+        official=0 if options.limit else ROWS,
         chunk=1000,
     )
+
+
+def _split(folder: Path, split: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """The labels of a split, and its pictures, after a look at the shapes of all."""
+    labels = _mapped(folder / f"{split}_labels.npy", 1)[:]
+    image, audio = (_mapped(folder / kind / f"{split}_data.npy", axes) for kind, axes in (("image", 2), ("audio", 3)))
+    if not len(labels) == len(image) == len(audio) or image.shape[1:] != (784,) or audio.shape[1:] != (112, 112) or audio.dtype != np.uint8:
+        raise DataError(f"{split} arrays must be {len(labels)} x 784 and {len(labels)} x 112 x 112 uint8, found {image.shape} and {audio.shape} {audio.dtype}.")
+    if not len(labels) or not (digit := np.isin(labels, np.arange(10))).all():
+        raise DataError(f"{split}_labels.npy must hold digits 0 to 9, found {labels[~digit][0] if len(labels) else 'no rows'}.")
+    return labels.astype(np.int64), image
+
+
+def _range(image: NDArray[Any]) -> dict[str, Any]:
+    """Least and greatest value of the pictures, as far as they are numbers, and whether some are negative."""
+    numbers = image[np.isfinite(image)]
+    return {"image_min": float(numbers.min()), "image_max": float(numbers.max()), "signed": bool(numbers.min() < 0)} if numbers.size else {}
+
+
+def _rows(split: str, place: int, labels: NDArray[np.int64], limit: int | None) -> Iterator[Sample]:
+    valid = 55_000 * len(labels) // 60_000
+    seen: Counter[tuple[int, int]] = Counter()
+    for row, label in enumerate(labels.tolist()):
+        name, side = f"{split}_{row:05d}", VALID if place == TRAIN and row >= valid else place
+        seen[side, label] += 1
+        if limit is None or seen[side, label] <= limit:
+            yield Sample(name, label, name, (), {"split": split, "row": row}, {"place": side})
 
 
 @dataclass(frozen=True)
@@ -131,8 +145,10 @@ def _mapped(path: Path, axes: int) -> NDArray[Any]:
         values: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise DataError(f"the circulating AV-MNIST must have {path.name} in {path.parent}, found no such file.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} must be a plain array, found damage: {error}.") from error
+    if not isinstance(values, np.ndarray):
+        raise DataError(f"{path} must be a plain array, found several in one file (npz).")
     if values.ndim != axes or values.dtype.kind not in "fiu":
         raise DataError(f"{path} must be numbers in {axes} axes, found {values.dtype} {values.shape}.")
     return values

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
+import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from g2d.data.media import RESAMPLER, fit_length, is_silent, read_audio, read_frames, released_frames, spread
-from g2d.data.readers.base import Reader, ReaderOptions
+from g2d.data.readers.base import Reader, ReaderOptions, by_stem, find_files, read_csv, shown
 from g2d.data.steps.pictures import IMAGENET_MEAN, IMAGENET_STD
 from g2d.data.store.plan import TEST, TRAIN, UNUSED, VALID, Decoded, Plan, Sample, Signal, Skip, UnreadableError, name_hash, places
 from g2d.errors import DataError
@@ -39,25 +39,32 @@ class Grammar:
     """How file names speak: the project's own tests read other corpora in the same layout.
 
     Args:
-        pattern: groups ``actor`` and ``label``. labels: class numbers by what the name says. classes: their names.
+        pattern: groups ``actor`` and ``label``; others are kept as notes. labels: class numbers by what the name says. classes: their names.
         clips: how many the whole corpus has; 0 if that is not known.
     """
 
-    pattern: str = r"^(?P<actor>10\d\d)_[A-Z]{3}_(?P<label>ANG|DIS|FEA|HAP|NEU|SAD)_(?:LO|MD|HI|XX)$"
+    pattern: str = r"^(?P<actor>10\d\d)_(?P<sentence>[A-Z]{3})_(?P<label>ANG|DIS|FEA|HAP|NEU|SAD)_(?P<level>LO|MD|HI|XX)$"
     labels: Mapping[str, int] | None = None
     classes: tuple[str, ...] = CLASSES
     clips: int = CLIPS
 
-    def parse(self, name: str) -> tuple[str, int] | None:
-        """Actor and class of a clip's name; None if it is no such name.
+    def parse(self, name: str) -> tuple[str, int, dict[str, str]] | None:
+        """Actor, class and what else a clip's name says; None if it is no such name.
 
         Example:
             >>> Grammar().parse("1001_DFA_ANG_XX")
-            ('1001', 5)
+            ('1001', 5, {'sentence': 'DFA', 'level': 'XX'})
         """
-        found = re.match(self.pattern, name)
-        labels = EMOTIONS if self.labels is None else self.labels
-        return (found["actor"], labels[found["label"]]) if found and found["label"] in labels else None
+        found = re.fullmatch(self.pattern, name)
+        if found is None or found["label"] not in self.numbers:
+            return None
+        said = found.groupdict()
+        return said.pop("actor"), self.numbers[said.pop("label")], said
+
+    @property
+    def numbers(self) -> Mapping[str, int]:
+        """Of the classes, by what names call them."""
+        return EMOTIONS if self.labels is None else self.labels
 
 
 class CremaOptions(ReaderOptions):
@@ -73,39 +80,49 @@ class CremaOptions(ReaderOptions):
 def plan_crema(source: Path, options: CremaOptions, grammar: Grammar | None = None) -> Plan:
     """``AudioWAV/NAME.wav`` (else ``AudioMP3``) and ``VideoFlash/NAME.flv``, paired by name."""
     grammar = grammar or Grammar()
-    sound, pictures = _named(source / "AudioWAV", ".wav") or _named(source / "AudioMP3", ".mp3"), _named(source / "VideoFlash", ".flv")
-    if not sound and not pictures:
-        raise DataError(f"{source} must hold AudioWAV/*.wav and VideoFlash/*.flv, found neither. Clone CheyneyComputerScience/CREMA-D with Git LFS.")
+    found, warnings = _files(source)
     samples, skipped, strange = [], [], []
-    for name in sorted(sound.keys() | pictures.keys(), key=str.encode):
+    for name in sorted(set[str]().union(*found.values()), key=os.fsencode):
         parsed = grammar.parse(name)
+        lacking = [m for m, files in found.items() if name not in files]
         if parsed is None:
             strange.append(name)
         elif name in KNOWN_BAD and not options.keep_known_bad:
             skipped.append(Skip(name, "known-bad", KNOWN_BAD[name]))
-        elif name not in sound or name not in pictures:
-            skipped.append(Skip(name, "missing-file", "no sound" if name in pictures else "no video"))
+        elif lacking:
+            skipped.append(Skip(name, "missing-file", f"no {'sound' if lacking == ['audio'] else 'video'}"))
         else:
-            samples.append(Sample(name, parsed[1], parsed[0], (sound[name], pictures[name])))
-    protocols, warnings = _protocols(source, samples, grammar)
+            actor, label, notes = parsed
+            samples.append(Sample(name, label, actor, tuple(files[name] for files in found.values()), notes=notes))
     if strange:
-        warnings.append(f"{len(strange)} files whose names are not those of clips are left alone, such as {strange[0]}")
-    missing = tuple(m for m, files in (("audio", sound), ("video", pictures)) if not files)
+        warnings.append(f"{len(strange)} files whose names are not those of clips are left alone, such as {shown(strange[0])}")
+    protocols, told = _protocols(source, samples, {skip.id for skip in skipped}, grammar)
     frames = 1 if isinstance(options.frames, str) else options.frames
     return Plan(
         name="crema_d",
         task={"kind": "classification", "classes": list(grammar.classes)},
-        signals=signals(options.rate, frames),
+        signals={m: signal for m, signal in signals(options.rate, frames).items() if m in found},
         samples=samples,
-        decode=CremaDecode(options.rate, options.frames),
+        decode=CremaDecode(options.rate, options.frames, tuple(found)),
         protocols=protocols,
         skipped=skipped,
         parameters=options.model_dump() | {"resampler": RESAMPLER, "side": SIDE},
         report={"actors": dict(Counter(sample.group for sample in samples))},
-        warnings=tuple(warnings),
-        missing=missing,
+        warnings=(*warnings, *told),
+        missing=tuple(m for m in ("audio", "video") if m not in found),
         official=grammar.clips,
     )
+
+
+def _files(source: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Per modality of which there is anything at all its files by name; MP3 only where there is no WAV."""
+    wav, mp3 = (find_files(source / f"Audio{kind.upper()}", f".{kind}") for kind in ("wav", "mp3"))
+    sound, twice = by_stem(source, wav or mp3)
+    pictures, also = by_stem(source, find_files(source / "VideoFlash", ".flv"))
+    if not sound and not pictures:
+        raise DataError(f"{source} must hold AudioWAV/*.wav and VideoFlash/*.flv, found neither. Clone CheyneyComputerScience/CREMA-D with Git LFS.")
+    told = [] if wav or not mp3 else ["there is no AudioWAV/*.wav: sound comes from AudioMP3"]
+    return {m: files for m, files in (("audio", sound), ("video", pictures)) if files}, [*told, *twice, *also]
 
 
 def signals(rate: int, frames: int) -> dict[str, Signal]:
@@ -119,51 +136,57 @@ def signals(rate: int, frames: int) -> dict[str, Signal]:
 
 @dataclass(frozen=True)
 class CremaDecode:
-    """Sound repeated to three seconds, and the frames."""
+    """Sound repeated to three seconds, and the frames: of the modalities that there are, in the order of a sample's files."""
 
     rate: int
     frames: int | str
+    modalities: tuple[str, ...] = ("audio", "video")
 
     def __call__(self, source: Path, sample: Sample) -> Decoded:
-        sound, pictures = (source / name for name in sample.files)
         told: list[str] = []
-        samples = read_audio(sound, self.rate, told)
+        read = {"audio": self._sound, "video": self._pictures}
+        values = {m: read[m](source / file, told) for m, file in zip(self.modalities, sample.files, strict=True)}
+        return Decoded(values, warnings=tuple(told))
+
+    def _sound(self, path: Path, told: list[str]) -> NDArray[Any]:
+        samples = read_audio(path, self.rate, told)
         if is_silent(samples):
             raise UnreadableError("no-audio", "its peak is under a thousandth of full scale")
         if len(samples) > 3 * self.rate * 1.5:
             told.append(f"{len(samples) / self.rate:.2f} s of sound, all after the third is left out")
+        return fit_length(samples, 3 * self.rate, repeat=True)
+
+    def _pictures(self, path: Path, told: list[str]) -> NDArray[Any]:
         pick = released_frames(1) if isinstance(self.frames, str) else spread(self.frames)
-        values: dict[str, NDArray[Any]] = {
-            "audio": fit_length(samples, 3 * self.rate, repeat=True),
-            "video": read_frames(pictures, pick, (SIDE, SIDE), told=told),
-        }
-        return Decoded(values, warnings=tuple(told))
+        return read_frames(path, pick, (SIDE, SIDE), told=told)
 
 
-def _named(folder: Path, suffix: str) -> dict[str, str]:
-    return {path.stem: f"{folder.name}/{path.name}" for path in folder.glob(f"*{suffix}")}
-
-
-def _protocols(source: Path, samples: list[Sample], grammar: Grammar) -> tuple[dict[str, NDArray[np.int8]], list[str]]:
+def _protocols(source: Path, samples: list[Sample], skipped: Collection[str], grammar: Grammar) -> tuple[dict[str, NDArray[np.int8]], list[str]]:
     """Actors by the last digits of their numbers; the field's split where a user holds its lists."""
     protocols = {"crema_d/actor-disjoint-v1": places(samples, lambda s: {0: TEST, 5: VALID}.get(_number(s.group) % 10, TRAIN))}
     for fold in range(5):
         protocols[f"crema_d/actor-5fold-v1?fold={fold}"] = places(samples, partial(_in_fold, fold))
-    lists = {split: source / f"{split}.csv" for split in ("train", "test")}
-    if not all(path.is_file() for path in lists.values()):
-        return protocols, ["crema_d/legacy needs the field's lists train.csv and test.csv in the source folder, found none: that protocol is left out"]
-    train, test = (_list(path, grammar) for path in lists.values())
-    if both := train.keys() & test.keys():
+    lists = [source / f"{split}.csv" for split in ("train", "test")]
+    if absent := [path.name for path in lists if not path.exists()]:
+        lacks = "found none" if len(absent) == 2 else f"{absent[0]} is missing"
+        return protocols, [f"crema_d/legacy needs the field's lists train.csv and test.csv in the source folder, {lacks}: that protocol is left out"]
+    (train, told), (test, also) = (_list(path, grammar) for path in lists)
+    if both := train & test:
         raise DataError(f"train.csv and test.csv must not share names, found {len(both)}, such as {min(both)}.")
     protocols["crema_d/legacy"] = places(
         samples, lambda s: TEST if s.id in test else (VALID if name_hash(s.id) % 10 == 0 else TRAIN) if s.id in train else UNUSED
     )
-    return protocols, []
+    here, listed = {sample.id for sample in samples}, train | test
+    if absent := sorted(listed - here - set(skipped)):
+        told.append(f"{len(absent)} clips of crema_d/legacy's lists are not there, such as {absent[0]}")
+    if beside := sorted(here - listed):
+        told.append(f"{len(beside)} clips stand in neither list of crema_d/legacy, which leaves them unused, such as {beside[0]}")
+    return protocols, [*told, *also]
 
 
 def _number(actor: str) -> int:
     """An actor's number; of other corpora's speakers, who have none, the hash of the name."""
-    return int(actor) if actor.isdigit() else name_hash(actor)
+    return int(actor) if actor.isdecimal() else name_hash(actor)
 
 
 def _in_fold(fold: int, sample: Sample) -> int:
@@ -171,16 +194,18 @@ def _in_fold(fold: int, sample: Sample) -> int:
     return {fold: TEST, (fold + 1) % 5: VALID}.get(_number(sample.group) % 5, TRAIN)
 
 
-def _list(path: Path, grammar: Grammar) -> dict[str, str]:
-    """``NAME,EMOTION`` without a header; labels must be those of the names."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = {row[0]: row[1] for row in csv.reader(file) if row}
-    labels: Mapping[str, Any] = EMOTIONS if grammar.labels is None else grammar.labels
-    for name, label in rows.items():
-        parsed = grammar.parse(name)
-        if parsed is None or (label in labels and labels[label] != parsed[1]):
-            raise DataError(f"{path} must give every name its own emotion, found {name!r} with {label!r}.")
-    return rows
+def _list(path: Path, grammar: Grammar) -> tuple[set[str], list[str]]:
+    """The names of a list ``NAME,EMOTION`` without a header, whose emotions must be those of the names; and what is odd about it."""
+    names: list[str] = []
+    for number, cells in read_csv(path):
+        parsed = grammar.parse(cells[0])
+        if len(cells) != 2 or parsed is None or grammar.numbers.get(cells[1]) != parsed[1]:
+            raise DataError(f"line {number} of {path} must be a clip's name and its own emotion, found {','.join(cells)[:100]!r}.")
+        names.append(cells[0])
+    if not names:
+        raise DataError(f"{path} must list clips as NAME,EMOTION, found none. Fetch it again, or move it away to do without crema_d/legacy.")
+    twice = len(names) - len(set(names))
+    return set(names), [f"{twice} lines of {path.name} repeat a name"] if twice else []
 
 
 READER = Reader(

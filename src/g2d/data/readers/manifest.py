@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -14,7 +17,8 @@ from pydantic import Field
 from g2d.data.readers.base import Reader, ReaderOptions
 from g2d.data.readers.inferring import KINDS, Column, classes_of, look
 from g2d.data.readers.manifest_values import Layout, ManifestDecode, layout_of
-from g2d.data.readers.table import Table, empty, unique_rows
+from g2d.data.readers.table import Table, empty, number, unique_rows
+from g2d.data.source import SPLITS
 from g2d.data.store.plan import TEST, TRAIN, UNUSED, VALID, Plan, Sample, Skip, name_hash
 from g2d.errors import DataError
 
@@ -23,6 +27,8 @@ FEW, MANY = 50, 1000
 TARGETS = ("target", "label", "class", "y")
 LIGHT = frozenset({"table", "text"})
 """Kinds that need no decoding: rows are taken by the thousand."""
+ROLES = ("id", "split", "group")
+UNSAID = UNUSED - 1
 PLACES = {"train": TRAIN, "training": TRAIN, "valid": VALID, "val": VALID, "validation": VALID, "dev": VALID, "test": TEST, "unused": UNUSED}
 
 
@@ -44,31 +50,77 @@ class ManifestOptions(ReaderOptions):
     characters: int = Field(2000, ge=1, description="bytes kept of a text, at most")
 
 
+@dataclass(frozen=True)
+class Roles:
+    """Columns that are no signal.
+
+    Args:
+        target: what is learnt. id, split, group: of the names of rows, of their places, of what stays together; None where there is none.
+        classes: of a classification the number of the class that a cell's text names; None for values.
+    """
+
+    target: tuple[str, ...]
+    id: str | None
+    split: str | None
+    group: str | None
+    classes: Mapping[str, int] | None = None
+
+    def name(self, cells: Mapping[str, Any], row: int) -> str:
+        given = None if self.id is None else cells.get(self.id)
+        return f"{row:08d}" if empty(given) else str(given)
+
+    def together(self, cells: Mapping[str, Any], name: str) -> str:
+        """The group of a row, itself where none is said."""
+        given = None if self.group is None else cells.get(self.group)
+        return name if empty(given) else str(given)
+
+    def values(self, cells: Mapping[str, Any]) -> list[float]:
+        """The target in numbers, NaN where it is empty."""
+        return [self._value(cells.get(column)) for column in self.target]
+
+    def _value(self, cell: Any) -> float:
+        label = None if self.classes is None or empty(cell) else self.classes.get(str(cell).strip())
+        value = number(cell) if label is None else label
+        return math.nan if value is None else value
+
+    def place(self, cells: Mapping[str, Any], row: int) -> int:
+        given = None if self.split is None else cells.get(self.split)
+        if empty(given):
+            return UNSAID
+        try:
+            return PLACES[str(given).strip().lower()]
+        except KeyError:
+            raise DataError(f"the column {self.split!r} must say train, valid or test, found {given!r} on the row {self.name(cells, row)}.") from None
+
+
 def plan_manifest(source: Path, options: ManifestOptions) -> Plan:
     """One pass to see what the columns are; rows are read again when they are needed."""
     table = Table(source)
     columns = look(table)
-    targets = _targets(columns, options)
-    classes = classes_of(columns[targets[0]], targets[0], options.task) if len(targets) == 1 else None
-    layout = layout_of(columns, options, [c for c in columns if c not in {*targets, options.id, options.split, options.group, *options.ignore}], table)
-    index = _Index(table, options, targets, classes is None)
-    samples = ManifestRows(table, index.rows, options, layout, targets, classes)
-    protocol, place, how = _split(source.stem, index, columns, options)
-    task: dict[str, Any] = {"kind": "regression", "outputs": len(targets), "scale": "train", "output": "identity"}
+    roles = _roles(columns, options)
+    labels = classes_of(columns[roles.target[0]], roles.target[0], options.task) if len(roles.target) == 1 else None
+    classes = None if labels is None else list(dict.fromkeys(labels.values()))
+    if labels is not None and classes is not None:
+        roles = replace(roles, classes={said: classes.index(name) for said, name in labels.items()})
+    layout = layout_of(columns, options, [c for c in columns if c not in {*roles.target, roles.id, roles.split, roles.group, *options.ignore}], table)
+    index = _Index(table, roles, layout)
+    protocol, place, how = _split(source.stem, index, roles)
+    task: dict[str, Any] = {"kind": "regression", "outputs": len(roles.target), "scale": "train", "output": "identity"}
     if classes is not None:
-        task = {"kind": "classification", "classes": list(classes)}
-    told = [*_told(layout, columns), f"target {', '.join(targets)}: {_said(classes, targets)}", how]
+        task = {"kind": "classification", "classes": classes}
     return Plan(
         name=source.stem,
         task=task,
         signals=layout.signals,
-        samples=samples,
+        samples=ManifestRows(table, index.rows, layout, roles),
         decode=ManifestDecode(layout),
         protocols={protocol: place},
         skipped=index.skipped,
         parameters=layout.parameters
-        | {"columns": {m: list(names) for m, names in layout.columns.items()}, "kinds": dict(layout.kinds), "target": list(targets), "id": options.id},
-        told=tuple(told),
+        | {"columns": {m: list(names) for m, names in layout.columns.items()}, "kinds": dict(layout.kinds)}
+        | {"target": list(roles.target), "id": roles.id or options.id},
+        warnings=tuple(_doubts(protocol, place, index, roles, layout)),
+        told=(*_told(layout, columns, options), f"target {', '.join(roles.target)}: {_said(classes, roles.target)}", *_named(roles), how),
         chunk=1024 if all(signal.kind in LIGHT for signal in layout.signals.values()) else 16,
     )
 
@@ -76,11 +128,8 @@ def plan_manifest(source: Path, options: ManifestOptions) -> Plan:
 class ManifestRows(Sequence[Sample]):
     """Samples of a manifest, read from it when they are asked for."""
 
-    def __init__(
-        self, table: Table, rows: NDArray[np.int64], options: ManifestOptions, layout: Layout, targets: Sequence[str], classes: Sequence[str] | None
-    ) -> None:
-        self.table, self.rows, self.options, self.layout, self.targets = table, rows, options, layout, targets
-        self.classes = None if classes is None else {name: i for i, name in enumerate(classes)}
+    def __init__(self, table: Table, rows: NDArray[np.int64], layout: Layout, roles: Roles) -> None:
+        self.table, self.rows, self.layout, self.roles = table, rows, layout, roles
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -106,108 +155,158 @@ class ManifestRows(Sequence[Sample]):
                 following = next(wanted, None)
 
     def _sample(self, row: int, cells: dict[str, Any]) -> Sample:
-        name = _name(cells, self.options, row)
-        if self.classes is not None:
-            target: int | float | tuple[float, ...] = self.classes[str(cells[self.targets[0]]).strip()]
-        else:
-            values = tuple(float(cells[column]) for column in self.targets)
-            target = values if len(values) > 1 else values[0]
-        group = cells.get(self.options.group)
-        return Sample(name, target, name if empty(group) else str(group), self.layout.files(cells), self.layout.facts(cells))
+        name, values = self.roles.name(cells, row), tuple(self.roles.values(cells))
+        target = values if len(values) > 1 else values[0] if self.roles.classes is None else int(values[0])
+        return Sample(name, target, self.roles.together(cells, name), self.layout.files(cells), self.layout.facts(cells))
 
 
 class _Index:
-    """Which rows stay, and the numbers by which they are split; nothing else of a row is kept."""
+    """Which rows stay, and the numbers by which they are split and judged; nothing else of a row is kept.
 
-    def __init__(self, table: Table, options: ManifestOptions, targets: Sequence[str], numbers: bool) -> None:
+    Args:
+        rows: numbers of those that stay. key: by which each is drawn. group: which belong together, 64 bits of a hash.
+        place: that the table says. target: in numbers. present: which modalities each has.
+    """
+
+    def __init__(self, table: Table, roles: Roles, layout: Layout) -> None:
         self.skipped: list[Skip] = []
         count = len(table)
-        keys, self.key, self.place = np.zeros(count, np.uint64), np.zeros(count, np.uint32), np.full(count, UNUSED - 1, np.int8)
-        good = np.ones(count, np.bool_)
+        names, group = np.zeros(count, np.uint64), np.zeros(count, np.uint64)
+        key, place = np.zeros(count, np.uint32), np.zeros(count, np.int8)
+        target, present = np.zeros((count, len(roles.target))), np.zeros((count, len(layout.signals)), np.bool_)
         for row, cells in enumerate(table):
-            name = _name(cells, options, row)
-            keys[row] = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")
-            group = cells.get(options.group)
-            self.key[row] = name_hash(name if empty(group) else str(group))
-            self.place[row] = _place(cells.get(options.split), options.split, row)
-            if any(empty(cells.get(column)) for column in targets):
-                good[row] = False
+            name, values = roles.name(cells, row), roles.values(cells)
+            together = roles.together(cells, name)
+            names[row], group[row], key[row], place[row] = _digest(name), _digest(together), name_hash(together), roles.place(cells, row)
+            target[row], present[row] = values, layout.present(cells)
+            if any(map(math.isnan, values)):
                 self.skipped.append(Skip(name, "no-agreed-label", "its target is empty"))
-            elif numbers and not all(np.isfinite(float(cells[column])) for column in targets):
-                good[row] = False
+            elif any(map(math.isinf, values)):
                 self.skipped.append(Skip(name, "non-finite", "its target"))
-        first = unique_rows(keys)
+        good, first = np.isfinite(target).all(1), unique_rows(names)
         for row in np.flatnonzero(good & ~first).tolist():
-            self.skipped.append(Skip(_name(table[row], options, row), "duplicate", "an id that occurs before"))
+            self.skipped.append(Skip(roles.name(table[row], row), "duplicate", "an id that occurs before"))
         self.rows = np.flatnonzero(good & first)
-        self.key, self.place = self.key[self.rows], self.place[self.rows]
+        self.group, self.key, self.place = group[self.rows], key[self.rows], place[self.rows]
+        self.target, self.present = target[self.rows], present[self.rows]
 
 
-def _name(cells: dict[str, Any], options: ManifestOptions, row: int) -> str:
-    given = cells.get(options.id)
-    return f"{row:08d}" if empty(given) else str(given)
+def _digest(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
-def _place(cell: Any, column: str, row: int) -> int:
-    if empty(cell):
-        return UNUSED - 1
-    try:
-        return PLACES[str(cell).strip().lower()]
-    except KeyError:
-        raise DataError(f"the column {column!r} must say train, valid or test, found {cell!r} in row {row + 1}.") from None
+def _roles(columns: Mapping[str, Column], options: ManifestOptions) -> Roles:
+    """What a user names must be there; what nobody names is found whatever its case."""
+    target = (options.target,) if isinstance(options.target, str) else options.target or ()
+    given = {role: getattr(options, role) for role in ROLES if role in options.model_fields_set}
+    named = [
+        *(("target", name) for name in target),
+        *given.items(),
+        *(("ignore", name) for name in options.ignore),
+        *(("kinds", name) for name in options.kinds),
+    ]
+    if faults := [f"{key} {name!r}{_near(name, columns)}" for key, name in named if name not in columns]:
+        raise DataError(f"options must name columns of the table ({', '.join(columns)}), found {', '.join(faults)}.")
+    once = [name for key, name in named if key in ("target", "split", "group")]
+    if repeated := [name for name in once if once.count(name) > 1]:
+        raise DataError(f"target, split and group must each be a column of its own, found {repeated[0]!r} more than once.")
+    free = [name for name in columns if name not in {*target, *given.values(), *options.ignore}]
+    spelt = {name.lower(): name for name in reversed(free)} | {name: name for name in free}
+    found = target or tuple(spelt[name] for name in TARGETS if name in spelt)[:1]
+    if not found:
+        raise DataError(f"a manifest must have a column for its target, found none of {', '.join(TARGETS)} among {', '.join(columns)}. Name it: target=COLUMN")
+    _check_targets(found, columns, options)
+    row, split, group = (given.get(role) or spelt.get(role) for role in ROLES)
+    return Roles(found, row, split, group)
 
 
-def _targets(columns: dict[str, Column], options: ManifestOptions) -> tuple[str, ...]:
-    given = (options.target,) if isinstance(options.target, str) else options.target
-    found = given or tuple(name for name in TARGETS if name in columns)[:1]
-    if not found or any(name not in columns for name in found):
-        said = f"no column {', '.join(name for name in found if name not in columns)!r}" if found else f"none of {', '.join(TARGETS)}"
-        raise DataError(f"a manifest must have a column for its target, found {said} among {', '.join(columns)}. Name it: target=COLUMN")
-    for name in found:
+def _near(name: str, columns: Collection[str]) -> str:
+    near = get_close_matches(name.lower(), {column.lower(): column for column in columns}, n=1)
+    return "" if not near else f" (did you mean {next(column for column in columns if column.lower() == near[0])!r}?)"
+
+
+def _check_targets(names: Sequence[str], columns: Mapping[str, Column], options: ManifestOptions) -> None:
+    if len(names) > 1 and options.task == "classification":
+        raise DataError(f"a classification must have one target, found {', '.join(names)}.")
+    for name in names:
         if not columns[name].cells:
             raise DataError(f"the target {name!r} must hold something, found an empty column.")
-        if len(found) > 1 and columns[name].numbers < columns[name].cells:
+        if columns[name].lists:
+            raise DataError(f"the target {name!r} must be one value a row, found lists in {columns[name].lists}. Give each a column: target=[A, B]")
+        if len(names) > 1 and columns[name].numbers < columns[name].cells:
             raise DataError(f"several targets must all be numbers, found others in {name!r}.")
-    return found
 
 
-def _split(name: str, index: _Index, columns: dict[str, Column], options: ManifestOptions) -> tuple[str, NDArray[np.int8], str]:
+def _split(name: str, index: _Index, roles: Roles) -> tuple[str, NDArray[np.int8], str]:
     """The column's split, else one by hash; validation is carved from train where the column has none."""
-    unsaid = index.place == UNUSED - 1
+    unsaid = index.place == UNSAID
     if unsaid.all():
-        by = options.group if options.group in columns else options.id
         slot, rule = _slots(index.key)
         place = np.select([slot == 0, slot == 1], [TEST, VALID], TRAIN).astype(np.int8)
-        counts = " / ".join(f"{(place == number).sum()} {split}" for split, number in (("train", TRAIN), ("valid", VALID), ("test", TEST)))
-        return f"{name}/{rule}", place, f"split: none is given; drawn by {by}: {counts}"
+        counts = " / ".join(f"{(place == number).sum()} {split}" for number, split in enumerate(SPLITS))
+        return f"{name}/{rule}", place, f"split: none is given; drawn by {roles.group or roles.id or 'row'}: {counts}"
     place = np.where(unsaid, UNUSED, index.place).astype(np.int8)
+    how = f"split: from the column {roles.split!r}" + (f"; {unsaid.sum()} rows where it is empty are unused" if unsaid.any() else "")
     if (place == VALID).any():
-        return f"{name}/given", place, f"split: from the column {options.split!r}"
+        return f"{name}/given", place, how
     train = np.flatnonzero(place == TRAIN)
     slot, rule = _slots(index.key[train])
     place[train[slot == 1]] = VALID
-    return f"{name}/given-valid-by-{rule}", place, f"split: from the column {options.split!r}; {(slot == 1).sum()} of its train rows, by hash, are validation"
+    return f"{name}/given-valid-by-{rule}", place, f"{how}; {(slot == 1).sum()} of its train rows, by hash, are validation"
 
 
 def _slots(key: NDArray[np.uint32]) -> tuple[NDArray[np.int64], str]:
     """Tenths of the rows (fifths of few), by the hash of their group or id.
 
     Of many, a row's own hash decides, so that more rows change nothing for the others. Of few, the order of the hashes does: chance would leave
-    a split with next to nothing.
+    a split with next to nothing. One group is trained on, a second validates.
     """
     different, rank = np.unique(key, return_inverse=True)
     parts = 10 if len(different) >= FEW else 5
     if len(different) >= MANY:
         return key.astype(np.int64) % parts, "hash-v1"
-    return rank * parts // len(different), "shares-v1"
+    return np.maximum(rank * parts // len(different), rank + 3 - len(different)), "shares-v1"
 
 
-def _told(layout: Layout, columns: dict[str, Column]) -> Iterator[str]:
+def _doubts(protocol: str, place: NDArray[np.int8], index: _Index, roles: Roles, layout: Layout) -> Iterator[str]:
+    """What would only be seen in training, or never."""
+    groups = [np.unique(index.group[place == number]) for number in (TRAIN, VALID, TEST)]
+    times = np.unique(np.concatenate(groups), return_counts=True)[1]
+    if none := [split for split, there in zip(SPLITS, groups, strict=True) if not len(there)]:
+        few = "" if len(times) >= len(SPLITS) else f"; three splits need three groups, found {len(times)}"
+        yield f"{protocol}: no rows for {', '.join(none)}, so that nothing can be trained on it{few}"
+    if shared := int((times > 1).sum()):
+        yield f"{protocol}: {shared} groups ({roles.group or roles.id}) stand in more than one split, so that its figures do not speak of new groups"
+    train = place == TRAIN
+    if not train.any():
+        return
+    for name, values in zip(roles.target, index.target[train].T, strict=True):
+        if (values == values[0]).all():
+            yield f"{protocol}: the target {name} is the same on all training rows, so that nothing can be learnt about it"
+    for m, there in zip(layout.signals, index.present[train].any(0), strict=True):
+        if not there:
+            yield f"{protocol}: no training row has {m}, so that nothing can be learnt from it"
+
+
+def _told(layout: Layout, columns: Mapping[str, Column], options: ManifestOptions) -> Iterator[str]:
     for m, signal in layout.signals.items():
         names = layout.columns[m]
         held = min(columns[name].cells for name in names)
         whence = f"{signal.kind} from {len(names)} column{'s' * (len(names) > 1)} ({', '.join(names[:6])}{', ...' * (len(names) > 6)})"
         yield f"{m}: {whence}, {held} rows hold it, stored as {signal.dtype} {signal.shape}"
+        if signal.kind == "text" and columns[names[0]].longest > options.characters:
+            yield f"{m}: the longest has {columns[names[0]].longest} bytes, of which characters={options.characters} are kept"
+        for name, origin in zip(names, signal.facts.get("origin", ()), strict=False):
+            if origin:
+                yield f"{m}: {name} is stored relative to {origin:.15g}, its least, for single precision would not hold its values apart"
+    if hollow := [name for name, column in columns.items() if not column.cells]:
+        yield f"left out: {', '.join(map(repr, hollow))}, for nothing stands there"
+
+
+def _named(roles: Roles) -> Iterator[str]:
+    said = {"names": roles.id, "groups": roles.group}
+    if any(said.values()):
+        yield "rows: " + ", ".join(f"{what} from the column {column!r}" for what, column in said.items() if column)
 
 
 def _said(classes: Sequence[str] | None, targets: Sequence[str]) -> str:

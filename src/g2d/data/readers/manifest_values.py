@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.format import read_array
 from numpy.typing import NDArray
 
-from g2d.data.media import decode_audio, fit_length, read_audio, read_frames, read_image, spread
-from g2d.data.readers.inferring import KINDS, Column
-from g2d.data.readers.table import Table, empty, number
+from g2d.data.media import decode_audio, fit_length, is_silent, read_audio, read_frames, read_image, spread
+from g2d.data.readers.inferring import KINDS, Column, look
+from g2d.data.readers.table import Table, empty, number, text
 from g2d.data.store.plan import Decoded, Sample, Signal, UnreadableError
 from g2d.errors import DataError
 from g2d.types import is_name
@@ -46,6 +47,10 @@ class Layout:
     def files(self, cells: Mapping[str, Any]) -> tuple[str, ...]:
         """Paths that a row names."""
         return tuple(str(cells[c]).strip() for m, names in self.columns.items() if self.kinds[m] in FILES for c in names if not empty(cells.get(c)))
+
+    def present(self, cells: Mapping[str, Any]) -> list[bool]:
+        """Which modalities a row has."""
+        return [not all(empty(cells.get(c)) for c in names) for names in self.columns.values()]
 
     def facts(self, cells: Mapping[str, Any]) -> dict[str, Any]:
         """What else a row says: its text and numbers, and which of its files belongs to which modality."""
@@ -101,7 +106,10 @@ def _image(source: Path, cells: Sequence[Any], signal: Signal, known: Known) -> 
 
 
 def _audio(source: Path, cells: Sequence[Any], signal: Signal, known: Known) -> Read:
-    return fit_length(read_audio(source / str(cells[0]).strip(), known.parameters["rate"], known.told), signal.shape[0]), None
+    kept = fit_length(read_audio(source / str(cells[0]).strip(), known.parameters["rate"], known.told), signal.shape[0])
+    if is_silent(kept):
+        raise UnreadableError("no-audio", "its peak is under a thousandth of full scale")
+    return kept, None
 
 
 def _video(source: Path, cells: Sequence[Any], signal: Signal, known: Known) -> Read:
@@ -110,48 +118,61 @@ def _video(source: Path, cells: Sequence[Any], signal: Signal, known: Known) -> 
 
 def _array(source: Path, cells: Sequence[Any], signal: Signal, known: Known) -> Read:
     values = load_values(source / str(cells[0]).strip())
-    wanted = signal.shape[1:] if signal.masked else signal.shape
-    if values.shape[1:] != wanted and values.shape != wanted:
-        usual = f"(steps, {wanted[0]})" if signal.masked else wanted
+    steps = len(values) if signal.masked else signal.shape[0]
+    if values.shape != (steps, *signal.shape[1:]):
+        usual = f"(steps, {signal.shape[1]})" if signal.masked else signal.shape
         raise UnreadableError("undecodable", f"its shape is {values.shape}, not {usual} as usual")
     if not signal.masked:
-        return values.astype(np.float32), None
+        return _single(values), None
     kept = values[: signal.shape[0]]
-    padded, mask = np.zeros(signal.shape, np.float32), np.zeros(signal.shape[0], np.bool_)
-    padded[: len(kept)], mask[: len(kept)] = kept, True
     if not np.isfinite(kept).all():
         raise UnreadableError("non-finite", "it holds NaN or infinity")
+    padded, mask = np.zeros(signal.shape, np.float32), np.zeros(signal.shape[0], np.bool_)
+    padded[: len(kept)], mask[: len(kept)] = _single(kept), True
     return padded, mask
 
 
 def _text(source: Path, cells: Sequence[Any], signal: Signal, known: Known) -> Read:
-    return text_bytes(str(cells[0]), signal.shape[0]), None
+    return text_bytes(text(cells[0]), signal.shape[0]), None
 
 
 def _number(source: Path, cells: Sequence[Any], signal: Signal, known: Known) -> Read:
-    flat = cells[0] if len(cells) == 1 and isinstance(cells[0], list) else cells
-    numbers = [number(cell) for cell in flat]
-    if len(numbers) != signal.shape[0]:
-        raise UnreadableError("undecodable", f"{len(numbers)} numbers where others have {signal.shape[0]}")
-    if None in numbers:
-        raise UnreadableError("undecodable", f"{str(flat[numbers.index(None)])[:40]!r} is no number")
-    return np.array(numbers, np.float32), None
+    numbers: list[float] = []
+    for name, cell in zip(signal.facts["columns"], cells, strict=True):
+        given = cell if isinstance(cell, list) else [cell]
+        where, usual = (f" of {name}" if len(cells) > 1 else ""), signal.shape[0] // len(cells)
+        if len(given) != usual:
+            raise UnreadableError("undecodable", f"{len(given)} numbers{where} where others have {usual}")
+        for value in given:
+            read = number(value)
+            if read is None:
+                raise UnreadableError("undecodable", f"{str(value)[:40]!r}{where} is no number")
+            numbers.append(read)
+    return _single(np.array(numbers) - signal.facts.get("origin", 0.0)), None
+
+
+def _single(values: NDArray[Any]) -> NDArray[np.float32]:
+    """In single precision; NaN stands for what is not known."""
+    with np.errstate(over="ignore"):
+        stored = values.astype(np.float32)
+    if np.isinf(stored).any():
+        raise UnreadableError("non-finite", f"{values[np.isinf(stored)][0]:g} is more than single precision holds")
+    return stored
 
 
 READ: dict[str, Callable[[Path, Sequence[Any], Signal, Known], Read]] = {
     "image": _image, "audio": _audio, "video": _video, "array": _array, "text": _text, "number": _number,
 }  # fmt: skip
-FILES = frozenset({"image", "audio", "video", "array"})
 
 
-def text_bytes(text: str, length: int) -> NDArray[np.uint8]:
+def text_bytes(said: str, length: int) -> NDArray[np.uint8]:
     """UTF-8, padded with zeros, cut at a whole character.
 
     Example:
         >>> text_bytes("né", 2).tobytes()
         b'n\\x00'
     """
-    kept = text.encode()[:length].decode(errors="ignore").encode()
+    kept = said.encode()[:length].decode(errors="ignore").encode()
     stored = np.zeros(length, np.uint8)
     stored[: len(kept)] = np.frombuffer(kept, np.uint8)
     return stored
@@ -160,12 +181,13 @@ def text_bytes(text: str, length: int) -> NDArray[np.uint8]:
 def load_values(path: Path) -> NDArray[Any]:
     """An ``.npy`` file of numbers."""
     try:
-        values: NDArray[Any] = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            values: NDArray[Any] = read_array(file, allow_pickle=False)
     except FileNotFoundError:
         raise UnreadableError("missing-file", path.name) from None
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # its header is parsed as Python: a damaged one ends in any of a dozen ways
         raise UnreadableError("undecodable", "it is no whole .npy file of plain numbers") from error
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub" or values.ndim not in (1, 2) or not values.size:
+    if values.dtype.kind not in "fiub" or values.ndim not in (1, 2) or not values.size:
         raise UnreadableError("undecodable", "it must hold numbers in one or two axes")
     return values
 
@@ -175,15 +197,22 @@ def read_new_rows(
 ) -> tuple[list[str], dict[str, NDArray[Any]], dict[str, NDArray[np.bool_]], dict[str, NDArray[np.bool_]]]:
     """Rows of another table with the same columns: names, values, masks, and which rows have which modality.
 
+    Texts are as long as they are here, not as those that were prepared.
+
     Raises:
         DataError: a column is missing, or a row cannot be read.
     """
-    table, decode = Table(path), ManifestDecode(layout)
+    table = Table(path)
+    columns = look(table)
+    if absent := [c for names in layout.columns.values() for c in names if c not in columns and not table.json]:
+        raise DataError(f"{path} must have the columns that the data were prepared from, found no {', '.join(absent)}.")
+    characters = layout.parameters["characters"]
+    texts = {m: _text_signal(columns.get(names[0], Column()), characters) for m, names in layout.columns.items() if layout.kinds[m] == "text"}
+    layout = replace(layout, signals={**layout.signals, **texts})
+    decode = ManifestDecode(layout)
     ids: list[str] = []
     rows: list[Decoded] = []
     for number_of_row, cells in enumerate(table, start=1):
-        if absent := [c for names in layout.columns.values() for c in names if c not in cells and not table.json]:
-            raise DataError(f"{path} must have the columns that the data were prepared from, found no {absent[0]!r}.")
         name = str(number_of_row if empty(cells.get(id_column)) else cells[id_column])
         try:
             rows.append(decode(path.parent, Sample(name, 0, name, layout.files(cells), layout.facts(cells))))
@@ -204,13 +233,12 @@ def layout_of(columns: Mapping[str, Column], options: Any, names: Sequence[str],
     """Modalities from columns: every column of files, text or lists is one, all columns of single numbers together are another.
 
     Raises:
-        DataError: there is nothing to learn from, or an option names no column or kind.
+        DataError: there is nothing to learn from, or an option names no kind.
     """
-    for name, kind in options.kinds.items():
-        if name not in columns or kind not in KINDS:
-            raise DataError(f"kinds must give columns ({', '.join(columns)}) a kind ({', '.join(KINDS)}), found {name}: {kind}.")
+    if wrong := [f"{name}: {kind}" for name, kind in options.kinds.items() if kind not in KINDS]:
+        raise DataError(f"kinds must give columns a kind ({', '.join(KINDS)}), found {', '.join(wrong)}.")
     kinds = {name: options.kinds.get(name, columns[name].kind) for name in names if columns[name].cells}
-    single = tuple(name for name, kind in kinds.items() if kind not in SIGNAL and columns[name].width == 1)
+    single = tuple(name for name, kind in kinds.items() if kind == "number" and columns[name].width == 1)
     made: dict[str, tuple[str, ...]] = {}
     for name in kinds:
         if name not in single:
@@ -222,11 +250,14 @@ def layout_of(columns: Mapping[str, Column], options: Any, names: Sequence[str],
     kind_of = {m: kinds[columns_of[0]] for m, columns_of in made.items()}
     signals = {}
     for m, columns_of in made.items():
-        first = [cells.get(columns_of[0]) for cells in table.rows(0, min(PROBED, len(table)))] if kind_of[m] in FILES else []
-        paths = [table.path.parent / str(cell).strip() for cell in first if not empty(cell)]
-        build = SIGNAL.get(kind_of[m])
-        width = columns[columns_of[0]].width if len(columns_of) == 1 else len(columns_of)
-        signals[m] = build(columns[columns_of[0]], paths, options) if build else _table_signal(width, columns_of)
+        first = columns[columns_of[0]]
+        if kind_of[m] == "text":
+            signals[m] = _text_signal(first, options.characters)
+        elif kind_of[m] in FILES:
+            cells = [row.get(columns_of[0]) for row in table.rows(0, min(PROBED, len(table)))]
+            signals[m] = SIGNAL[kind_of[m]]([table.path.parent / str(cell).strip() for cell in cells if not empty(cell)], options)
+        else:
+            signals[m] = _table_signal(first.width if len(columns_of) == 1 else len(columns_of), {name: columns[name].origin for name in columns_of})
     said = {key: getattr(options, key) for key in ("rate", "seconds", "size", "frames", "steps", "characters")}
     return Layout(signals, made, kind_of, said)
 
@@ -244,21 +275,26 @@ def _modality(column: str, taken: Collection[str]) -> str:
     return name
 
 
-def _table_signal(width: int, names: Sequence[str]) -> Signal:
-    return Signal("table", "float32", (width,), ({"name": "standardize"},), {"columns": list(names)})
+def _table_signal(width: int, origins: Mapping[str, float]) -> Signal:
+    facts = {"columns": list(origins)} | ({"origin": list(origins.values())} if any(origins.values()) else {})
+    return Signal("table", "float32", (width,), ({"name": "standardize"},), facts)
 
 
-def _image_signal(column: Column, paths: Sequence[Path], options: Any) -> Signal:
+def _text_signal(column: Column, characters: int) -> Signal:
+    return Signal("text", "uint8", (max(1, min(column.longest, characters)),), ({"name": "tokens"},))
+
+
+def _image_signal(paths: Sequence[Path], options: Any) -> Signal:
     shape = (options.size, options.size, 3)
     return Signal("image", "uint8", shape, ({"name": "pixels"}, {"name": "standardize", "axes": "all"}))
 
 
-def _video_signal(column: Column, paths: Sequence[Path], options: Any) -> Signal:
+def _video_signal(paths: Sequence[Path], options: Any) -> Signal:
     shape = (options.frames, options.size, options.size, 3)
     return Signal("video", "uint8", shape, ({"name": "pixels"}, {"name": "standardize", "axes": "all"}))
 
 
-def _audio_signal(column: Column, paths: Sequence[Path], options: Any) -> Signal:
+def _audio_signal(paths: Sequence[Path], options: Any) -> Signal:
     seconds = options.seconds or min(max((_seconds(path) for path in paths), default=0.0) or MOST_SECONDS, MOST_SECONDS)
     mel = {"name": "log_mel", "rate": options.rate, "n_fft": 2 ** round(np.log2(0.04 * options.rate)), "hop": options.rate // 100, "bands": 40}
     return Signal("audio", "int16", (int(np.ceil(seconds * options.rate)),), (mel, {"name": "standardize", "axes": "all"}), {"rate": options.rate})
@@ -272,7 +308,7 @@ def _seconds(path: Path) -> float:
         return 0.0  # it will be reported when its turn comes
 
 
-def _array_signal(column: Column, paths: Sequence[Path], options: Any) -> Signal:
+def _array_signal(paths: Sequence[Path], options: Any) -> Signal:
     shapes = []
     for path in paths:
         try:
@@ -291,11 +327,6 @@ def _array_signal(column: Column, paths: Sequence[Path], options: Any) -> Signal
     return Signal("sequence", "float32", (min(longest, options.steps), width), ({"name": "standardize", "clip": 5.0},), masked=True)
 
 
-def _text_signal(column: Column, paths: Sequence[Path], options: Any) -> Signal:
-    return Signal("text", "uint8", (max(1, min(column.longest or 16, options.characters)),), ({"name": "tokens"},))
-
-
-SIGNAL: dict[str, Callable[[Column, Sequence[Path], Any], Signal]] = {
-    "image": _image_signal, "audio": _audio_signal, "video": _video_signal, "array": _array_signal, "text": _text_signal,
-}  # fmt: skip
-"""How each kind is stored; numbers go into tables."""
+SIGNAL: dict[str, Callable[[Sequence[Path], Any], Signal]] = {"image": _image_signal, "audio": _audio_signal, "video": _video_signal, "array": _array_signal}
+"""How files of each kind are stored."""
+FILES = frozenset(SIGNAL)

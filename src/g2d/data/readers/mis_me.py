@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import filecmp
 from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from g2d.data.media import read_image
 from g2d.data.readers.base import Reader, ReaderOptions
 from g2d.data.readers.mis_me_tables import COLUMNS, Row, read_tables
 from g2d.data.readers.table import number
-from g2d.data.store.plan import TEST, TRAIN, UNUSED, VALID, Decoded, Plan, Sample, Signal, Skip, UnreadableError, places
+from g2d.data.source import SPLITS
+from g2d.data.store.plan import TEST, TRAIN, UNLABELED, UNUSED, VALID, Decoded, Plan, Sample, Signal, Skip, UnreadableError, places
 from g2d.errors import DataError
 
 ROWS, SIDE = 4501, 256
@@ -36,38 +39,29 @@ class MisMeOptions(ReaderOptions):
 
 @dataclass
 class Found:
-    """What the plan collects."""
+    """What the plan collects; ``strange``: per column, photographs in whose rows it holds no number."""
 
     samples: list[Sample] = field(default_factory=list)
     skipped: list[Skip] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    strange: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
 def plan_mis_me(source: Path, options: MisMeOptions) -> Plan:
     """Tables by their columns and photographs by their names, in any folders."""
     rows, extra, warnings = read_tables(source)
-    images = {path.name: path.relative_to(source).as_posix() for path in sorted(source.rglob("*")) if path.suffix.lower() in SUFFIXES}
-    found = Found(warnings=warnings)
+    images, found = _photographs(source), Found()
     for row in rows:
-        _add(row, images, found)
+        _add(source, row, images, found)
     if not found.samples:
-        raise DataError(f"{source} must hold the photographs that its tables name, found none of {len(rows)}.")
+        why = "".join(f", such as {skip.id}: {skip.reason} ({skip.detail})" for skip in found.skipped[:1])
+        raise DataError(f"{source} must hold tables with water contents and the photographs that they name, found no such row among {len(rows)}{why}.")
     samples = sorted(found.samples, key=lambda sample: sample.id.encode())
-    water = [float(sample.notes["vwc"]) for sample in samples]
-    unit, scale = water_unit(water)
-    protocols = _protocols(samples, found.warnings)
-    named = {row.image for row in rows}
-    report = {
-        "unit": unit,
-        "target": [min(water), max(water)],
-        "images_without_row": sum(name not in named for name in images),
-        "extra_columns": extra,
-        "stations": dict(Counter(s.notes["station"] for s in samples)),
-        "missing_values": {c: sum(bool(np.isnan(s.facts["table"][i])) for s in samples) for i, c in enumerate(COLUMNS)},
-        "similar_photographs_across_splits": similar_across(source, samples, next(iter(protocols.values()))),
-    }
-    if report["similar_photographs_across_splits"]:
-        found.warnings.append(f"{report['similar_photographs_across_splits']} photographs look like one of another split (equal 64-bit hash)")
+    unit, scale = water_unit([float(sample.notes["vwc"]) for sample in samples])
+    warnings += [f"{len(named)} cells of {c} are no numbers and taken as missing, such as in the row of {named[0]}" for c, named in found.strange.items()]
+    protocols, left_out = _protocols(samples)
+    hashes = _hashes(source, samples)
+    similar = {name: similar_across(hashes, place) for name, place in protocols.items()}
+    warnings += left_out + [f"{n} photographs look like one of another split of {name} (equal 64-bit hash)" for name, n in similar.items() if n]
     return Plan(
         name="mis_me",
         task={"kind": "regression", "outputs": 1, "scale": scale, "output": "sigmoid"},
@@ -80,31 +74,60 @@ def plan_mis_me(source: Path, options: MisMeOptions) -> Plan:
         protocols=protocols,
         skipped=sorted(found.skipped, key=lambda skip: skip.id.encode()),
         parameters=options.model_dump() | {"unit": unit},
-        report=report,
-        warnings=tuple(found.warnings),
+        report={
+            "unit": unit,
+            "extra_columns": extra,
+            "images_without_row": len(images.keys() - {row.image for row in rows}),
+            "similar_photographs_across_splits": similar,
+            **_report(found),
+        },
+        warnings=tuple(warnings),
         official=ROWS,
     )
 
 
-def _add(row: Row, images: dict[str, str], found: Found) -> None:
-    if row.repeated:
+def _photographs(source: Path) -> dict[str, list[str]]:
+    """Where each name occurs."""
+    found = defaultdict(list)
+    for path in sorted(source.rglob("*")):
+        if path.suffix.lower() in SUFFIXES:
+            found[path.name].append(path.relative_to(source).as_posix())
+    return dict(found)
+
+
+def _add(source: Path, row: Row, images: Mapping[str, Sequence[str]], found: Found) -> None:
+    paths, water = images.get(row.image, ()), number(row.cells["vwc"])
+    if not row.image:
+        found.skipped.append(Skip(f"{row.table}, row {row.line}", "missing-file", "it names no photograph"))
+    elif row.repeated:
         found.skipped.append(Skip(row.image, "duplicate", f"again in {row.table}"))
-        return
-    water = number(row.cells["vwc"])
-    if water is None or not np.isfinite(water):
-        found.skipped.append(Skip(row.image, "no-agreed-label", f"its water content reads {row.cells['vwc']!r}"))
-        return
-    if row.image not in images:
+    elif water is None or not np.isfinite(water):
+        found.skipped.append(Skip(row.image, UNLABELED, f"its water content reads {row.cells['vwc']!r}"))
+    elif not paths:
         found.skipped.append(Skip(row.image, "missing-file", "no such photograph"))
-        return
-    numbers = [number(row.cells[column]) for column in COLUMNS]
-    strange = [column for column, value in zip(COLUMNS, numbers, strict=True) if value is None]
-    if strange:
-        found.warnings.append(f"{row.image}: no number in {', '.join(strange)}, taken as missing")
-    table = [float("nan") if value is None else value for value in numbers]
-    notes = {"vwc": water, "station": row.station, "day": row.day, "official": row.place}
-    group = f"{row.station}-{row.day}" if row.day else row.station or row.image
-    found.samples.append(Sample(row.image, water, group, (images[row.image],), {"table": table}, notes))
+    elif other := next((path for path in paths[1:] if not filecmp.cmp(source / paths[0], source / path, shallow=False)), None):
+        found.skipped.append(Skip(row.image, "duplicate", f"{paths[0]} and {other} are different photographs"))
+    else:
+        numbers = {column: number(row.cells[column]) for column in COLUMNS}
+        for column in (column for column, value in numbers.items() if value is None):
+            found.strange[column].append(row.image)
+        table = [float("nan") if value is None else value for value in numbers.values()]
+        notes = {"vwc": water, "station": row.station, "day": row.day, "official": row.place, "table": row.table}
+        group = f"{row.station}-{row.day}" if row.day else row.station or row.image
+        found.samples.append(Sample(row.image, water, group, (paths[0],), {"table": table}, notes))
+
+
+def _report(found: Found) -> dict[str, Any]:
+    tables = np.array([sample.facts["table"] for sample in found.samples])
+    water = [sample.notes["vwc"] for sample in found.samples]
+    return {
+        "target": [min(water), max(water)],
+        "rows_without_image": sum(skip.reason == "missing-file" for skip in found.skipped),
+        "rows_without_target": sum(skip.reason == UNLABELED for skip in found.skipped),
+        "stations": dict(Counter(sample.notes["station"] for sample in found.samples)),
+        "missing_values": dict(zip(COLUMNS, np.isnan(tables).sum(0).tolist(), strict=True)),
+        "non_numeric_cells": {column: len(found.strange[column]) for column in COLUMNS},
+    }
 
 
 def water_unit(water: list[float]) -> tuple[str, list[float]]:
@@ -119,21 +142,44 @@ def water_unit(water: list[float]) -> tuple[str, list[float]]:
     return ("fraction", [0.0, 1.0]) if max(water) <= 1 else ("percent", [0.0, 100.0])
 
 
-def _protocols(samples: list[Sample], warnings: list[str]) -> dict[str, NDArray[np.int8]]:
-    """Leak-free ones where stations and days are known, and the authors' own."""
+def _protocols(samples: list[Sample]) -> tuple[dict[str, NDArray[np.int8]], list[str]]:
+    """Leak-free ones where stations and days are known, and the authors' own; and why some are left out."""
+    no_station, no_day = _lacking(samples, "station", "such as OK001"), _lacking(samples, "day", "written year, month, day")
+    rules: tuple[tuple[str, Callable[[list[Sample]], NDArray[np.int8]], str], ...] = (
+        ("mis_me/station-disjoint-v1", station_disjoint, no_station or no_day),
+        ("mis_me/day-blocks-v1", day_blocks, no_day),
+        ("mis_me/legacy", as_given, ""),
+    )
     protocols: dict[str, NDArray[np.int8]] = {}
-    stations, dated = {s.notes["station"] for s in samples}, all(s.notes["day"] for s in samples)
-    if dated and TEST_STATION in stations and len(stations) > 1 and None not in stations:
-        protocols["mis_me/station-disjoint-v1"] = station_disjoint(samples)
-    else:
-        warnings.append(f"mis_me/station-disjoint-v1 needs stations (among them {TEST_STATION}) and days, in file names or columns: it is left out")
-    if dated:
-        protocols["mis_me/day-blocks-v1"] = day_blocks(samples)
-    if {s.notes["official"] for s in samples} >= {TRAIN, VALID, TEST}:
-        protocols["mis_me/legacy"] = places(samples, lambda s: UNUSED if s.notes["official"] is None else int(s.notes["official"]))
+    left_out: list[str] = []
+    for name, rule, obstacle in rules:
+        place = places(samples, lambda _: UNUSED) if obstacle else rule(samples)
+        if obstacle := obstacle or _without_rows(samples, place):
+            left_out.append(f"{name} is left out: {obstacle}")
+        else:
+            protocols[name] = place
     if not protocols:
-        raise DataError("MIS-ME's tables must be called train, val and test, or photographs must tell station and day, found neither.")
-    return protocols
+        raise DataError("MIS-ME's tables must be called train, val and test, or photographs must tell station and day, found neither.\n" + "\n".join(left_out))
+    return protocols, left_out
+
+
+def _lacking(samples: list[Sample], what: str, written: str) -> str:
+    lacking = [sample for sample in samples if sample.notes[what] is None]
+    return f"{len(lacking)} rows tell no {what} ({written}), such as that of {lacking[0].id} in {lacking[0].notes['table']}" if lacking else ""
+
+
+def _without_rows(samples: list[Sample], place: NDArray[np.int8]) -> str:
+    """Splits that would be empty, and a row that stands in none."""
+    if not (empty := [split for number, split in enumerate(SPLITS) if not (place == number).any()]):
+        return ""
+    unused = [samples[row] for row in np.flatnonzero(place == UNUSED)]
+    example = f", and that of {unused[0].id} in {unused[0].notes['table']} is in none" if unused else ""
+    return f"no row would be in {' or '.join(empty)}{example}"
+
+
+def as_given(samples: list[Sample]) -> NDArray[np.int8]:
+    """The authors' tables."""
+    return places(samples, lambda s: UNUSED if s.notes["official"] is None else int(s.notes["official"]))
 
 
 def station_disjoint(samples: list[Sample]) -> NDArray[np.int8]:
@@ -157,18 +203,22 @@ def day_blocks(samples: list[Sample]) -> NDArray[np.int8]:
     return places(samples, lambda s: {4: TEST, 3: VALID}.get(block[str(s.notes["station"]), s.notes["day"]], TRAIN))
 
 
-def similar_across(source: Path, samples: list[Sample], place: NDArray[np.int8]) -> int:
-    """Photographs whose difference hash (8 x 8 signs of horizontal gradients) occurs in another split."""
+def similar_across(hashes: Sequence[bytes | None], place: NDArray[np.int8]) -> int:
+    """Photographs whose hash occurs in another split; rows that stand in none leak nothing."""
     seen: dict[bytes, set[int]] = defaultdict(set)
-    hashes: list[bytes | None] = []
-    for sample, split in zip(samples, place.tolist(), strict=True):
-        hashes.append(_look(source / sample.files[0]))
-        if hashes[-1] is not None:
-            seen[hashes[-1]].add(split)
-    return sum(h is not None and any(a != b for a, b in combinations(seen[h], 2)) for h in hashes)
+    used = [(h, split) for h, split in zip(hashes, place.tolist(), strict=True) if h is not None and split != UNUSED]
+    for h, split in used:
+        seen[h].add(split)
+    return sum(len(seen[h]) > 1 for h, _ in used)
 
 
-def _look(path: Path) -> bytes | None:
+def _hashes(source: Path, samples: list[Sample]) -> list[bytes | None]:
+    with ThreadPoolExecutor() as threads:  # decoding leaves Python's lock
+        return list(threads.map(lambda sample: difference_hash(source / sample.files[0]), samples))
+
+
+def difference_hash(path: Path) -> bytes | None:
+    """8 x 8 signs of horizontal gradients; None for a photograph that cannot be read."""
     try:
         small = read_image(path, (8, 9)).astype(np.int16).sum(2)
     except UnreadableError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from g2d.data.readers.base import Reader, ReaderOptions, open_pack
-from g2d.data.store.plan import Decoded, Plan, Sample, Signal, places
+from g2d.data.store.plan import Decoded, Plan, Sample, Signal, Skip, places
 from g2d.errors import DataError, MissingDependencyError
 
 STEPS, FILLER = 20, -255.0
@@ -20,11 +21,20 @@ SPLITS = ("train", "valid", "test")
 FILES = {"audio": "audio_{}.h5", "video": "video_{}.h5", "text": "text_{}_emb.h5", "target": "y_{}.h5"}
 
 
-class SequenceOptions(ReaderOptions):
-    """What ``g2d data prepare mmmo`` (or youtube, pom) can be told."""
+class POMOptions(ReaderOptions):
+    """What ``g2d data prepare pom`` can be told: nothing."""
+
+
+class YouTubeOptions(ReaderOptions):
+    """What ``g2d data prepare youtube`` can be told."""
 
     text: bool = Field(False, description="add the word vectors, which only validation and test rows have")
-    regression: bool = Field(False, description="mmmo: the score 1..5 itself in place of positive (> 3.5) or not")
+
+
+class MMMOOptions(YouTubeOptions):
+    """What ``g2d data prepare mmmo`` can be told."""
+
+    regression: bool = Field(False, description="the score 1..5 itself in place of positive (> 3.5) or not")
 
 
 @dataclass(frozen=True)
@@ -32,36 +42,44 @@ class Reviews:
     """One of the three sets.
 
     Args:
-        name: of the data set and of its folder. widths: of a step, per modality. rows: of the official splits.
-        classes: of the target; None for a regression. outputs: values of a regression.
+        name: of the data set and of its folder. widths: of a step, per modality. target: shape of a row's.
+        rows: of the official splits. classes: of the target; None for a regression. options: what a user may say.
     """
 
     name: str
     widths: dict[str, int]
+    target: tuple[int, ...]
     rows: tuple[int, int, int]
     classes: tuple[str, ...] | None
-    outputs: int = 1
+    options: type[ReaderOptions]
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of a row of every array."""
+        return {m: (STEPS, width) for m, width in self.widths.items()} | {"target": self.target}
 
 
-MMMO = Reviews("mmmo", {"audio": 74, "video": 36, "text": 300}, (220, 40, 80), ("not positive", "positive"))
-YOUTUBE = Reviews("youtube", {"audio": 74, "video": 36, "text": 300}, (173, 36, 60), ("0", "1", "2"))
-POM = Reviews("pom", {"audio": 43, "video": 41}, (600, 100, 203), None, 17)
+MMMO = Reviews("mmmo", {"audio": 74, "video": 36, "text": 300}, (), (220, 40, 80), ("not positive", "positive"), MMMOOptions)
+YOUTUBE = Reviews("youtube", {"audio": 74, "video": 36, "text": 300}, (3,), (173, 36, 60), ("0", "1", "2"), YouTubeOptions)
+POM = Reviews("pom", {"audio": 43, "video": 41}, (17,), (600, 100, 203), None, POMOptions)
+SETS = {reviews.name: reviews for reviews in (MMMO, YOUTUBE, POM)}
 
 
-def plan_reviews(reviews: Reviews, source: Path, options: SequenceOptions) -> Plan:
+def plan_reviews(reviews: Reviews, source: Path, options: ReaderOptions) -> Plan:
     """From the pack of arrays, or from the HDF5 files of the Memory Fusion Network's repository."""
-    table = opened(source, reviews.name)
-    wanted = ["audio", "video", *(["text"] if options.text else [])]
-    if absent := [m for m in wanted if m not in table or m not in reviews.widths]:
+    table, chosen = opened(source, reviews.name), options.model_dump()
+    wanted = ["audio", "video", *(["text"] if chosen.get("text") else [])]
+    if absent := [m for m in wanted if m not in table]:
         raise DataError(f"{reviews.name} must have sequences of {absent[0]} to be asked for them, found none.")
-    _check(reviews, table, wanted)
-    score = reviews.classes is None or (options.regression and table["target"].ndim == 1)
-    split = table["split"]
-    samples = [
-        Sample(f"{reviews.name}_{row:04d}", _target(table["target"][row], score), f"{reviews.name}_{row:04d}", (), {"row": row}, {"official": int(split[row])})
-        for row in range(len(split))
-    ]
-    task: dict[str, Any] = {"kind": "regression", "outputs": reviews.outputs, "scale": "train", "output": "identity"}
+    score = reviews.classes is None or chosen.get("regression", False)
+    samples, skipped = [], []
+    for row, (value, place) in enumerate(zip(table["target"], table["split"], strict=True)):
+        name, target = f"{reviews.name}_{row:04d}", _target(value, score)
+        if target is None:
+            skipped.append(Skip(name, "no-agreed-label", f"its target is {value.tolist()}"))
+        else:
+            samples.append(Sample(name, target, name, (), {"row": row}, {"official": int(place)}))
+    task: dict[str, Any] = {"kind": "regression", "outputs": max(reviews.target, default=1), "scale": "train", "output": "identity"}
     if not score:
         task = {"kind": "classification", "classes": list(reviews.classes or ())}
     view = ({"name": "standardize", "clip": 5.0},)
@@ -72,47 +90,73 @@ def plan_reviews(reviews: Reviews, source: Path, options: SequenceOptions) -> Pl
         samples=samples,
         decode=ReviewDecode(reviews.name, tuple(wanted)),
         protocols={f"{reviews.name}/official": places(samples, lambda s: int(s.notes["official"]))},
-        parameters=options.model_dump(),
-        warnings=("the text files of the training rows were never published with the others: only validation and test have it",) if options.text else (),
+        skipped=skipped,
+        parameters=chosen,
+        warnings=tuple(_warnings(table, wanted)),
         official=sum(reviews.rows),
         chunk=128,
     )
 
 
-def _check(reviews: Reviews, table: dict[str, NDArray[Any]], wanted: list[str]) -> None:
-    for m in wanted:
-        if table[m].shape[1:] != (STEPS, reviews.widths[m]):
-            raise DataError(f"{m} of {reviews.name} must be {STEPS} steps of {reviews.widths[m]}, found {table[m].shape[1:]}.")
+def check_arrays(table: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]], where: object) -> None:
+    """Refuse a table of arrays that lacks one, holds rows of another shape, or more rows of one than of another."""
+    rows = set()
+    for name, shape in shapes.items():
+        if name not in table:
+            raise DataError(f"{where} must hold {', '.join(shapes)}, found no {name}. Fetch it again.")
+        found = table[name].shape
+        if not found or found[1:] != shape:
+            raise DataError(f"{name} of {where} must have rows of shape {shape}, found an array of {found}. Is it another data set's?")
+        rows.add(found[0])
+    if len(rows) > 1:
+        counts = ", ".join(f"{len(table[name])} of {name}" for name in shapes)
+        raise DataError(f"{where} must hold as many rows of everything, found {counts}. Fetch it again.")
 
 
-def _target(value: Any, score: bool) -> int | float | tuple[float, ...]:
-    """Scores as they are; one of several columns that is 1; more than 3.5 of 5."""
+def _warnings(table: Mapping[str, NDArray[Any]], wanted: list[str]) -> list[str]:
+    told = []
+    if "text" in wanted:
+        told.append("the text files of the training rows were never published with the others: only validation and test have it")
+    if empty := int((~np.any([_real(table[m]).any(1) for m in ("audio", "video")], axis=0)).sum()):
+        told.append(f"{empty} of {len(table['split'])} rows hold neither sound nor face, as published: nothing can be told from them")
+    return told
+
+
+def _target(value: NDArray[Any], score: bool) -> int | float | tuple[float, ...] | None:
+    """Scores as they are; one of several columns that is 1; more than 3.5 of 5. None if it is no such thing."""
+    if not np.isfinite(value).all():
+        return None
     if score:
-        return tuple(float(v) for v in value) if np.ndim(value) else float(value)
-    return int(np.argmax(value)) if np.ndim(value) else int(value > 3.5)
+        return tuple(map(float, value)) if value.ndim else float(value)
+    if not value.ndim:
+        return int(value > 3.5)
+    return int(np.argmax(value)) if sorted(value.tolist()) == [0] * (len(value) - 1) + [1] else None
+
+
+def _real(steps: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which steps ``(..., T, d)`` are no padding (all zero) and hold no filler."""
+    real: NDArray[np.bool_] = (steps != 0).any(-1) & (steps != FILLER).all(-1)
+    return real
 
 
 @dataclass(frozen=True)
 class ReviewDecode:
-    """Sequences of a row; a step whose numbers are all zero is padding, and the filler -255 counts as zero."""
+    """Sequences of a row; steps of padding, and those that hold the filler -255 anywhere, are set to 0 and masked."""
 
     name: str
     wanted: tuple[str, ...]
 
     def __call__(self, source: Path, sample: Sample) -> Decoded:
         table, row = opened(source, self.name), sample.facts["row"]
-        values: dict[str, NDArray[Any] | None] = {}
+        values: dict[str, NDArray[Any] | None] = dict.fromkeys(self.wanted)
         masks = {}
         for m in self.wanted:
             there = table.get(f"has_{m}")
             if there is not None and not there[row]:
-                values[m] = None
                 continue
-            place = row if there is None else int(there[:row].sum())
-            rows = table[m][place].astype(np.float32)
-            rows = np.where(rows == FILLER, 0, rows)
-            masks[m] = (rows != 0).any(1)
-            values[m] = np.where(masks[m][:, None], rows, 0).astype(np.float16)
+            steps = table[m][row if there is None else int(there[:row].sum())]
+            masks[m] = _real(steps)
+            values[m] = np.where(masks[m][:, None], steps, 0).astype(np.float16)
         # A row that knows other modalities lacks those that have no step; one that knows none stays, all padding.
         if any(mask.any() for mask in masks.values()):
             values = {m: v if m in masks and masks[m].any() else None for m, v in values.items()}
@@ -122,26 +166,43 @@ class ReviewDecode:
 @lru_cache(maxsize=2)
 def opened(source: Path, name: str) -> dict[str, NDArray[Any]]:
     """The arrays of the pack, or the same from HDF5 files."""
-    pack = source / f"{name}_sequences.npz"
-    return open_pack(pack) if pack.is_file() else _from_hdf5(source / name if (source / name).is_dir() else source)
+    reviews, pack = SETS[name], source / f"{name}_sequences.npz"
+    if not pack.is_file():
+        return _from_hdf5(reviews, source / name if (source / name).is_dir() else source)
+    table, shapes = open_pack(pack), reviews.shapes | {"split": ()}
+    text = shapes.pop("text", ())
+    if "text" not in table:
+        check_arrays(table, shapes, pack)
+    else:  # its rows are those that has_text names
+        check_arrays(table, shapes | {"has_text": ()}, pack)
+        check_arrays({"text": table["text"], "has_text": np.flatnonzero(table["has_text"])}, {"text": text, "has_text": ()}, pack)
+    return table
 
 
-def _from_hdf5(folder: Path) -> dict[str, NDArray[Any]]:
+def _from_hdf5(reviews: Reviews, folder: Path) -> dict[str, NDArray[Any]]:
     """Data set ``d1`` of every file, training, validation and test rows one after the other."""
-    parts = {m: [_d1(folder / pattern.format(split)) for split in SPLITS] for m, pattern in FILES.items()}
-    if any(part is None for m in ("audio", "video", "target") for part in parts[m]):
-        raise DataError(f"{folder} must hold audio_, video_ and y_ files for train, valid and test (.h5), found some missing.")
-    counts = [len(part) for part in parts["target"] if part is not None]
+    parts = [_split(reviews, folder, split) for split in SPLITS]
+    counts = [len(part["target"]) for part in parts]
     whole: dict[str, NDArray[Any]] = {"split": np.repeat(np.arange(3, dtype=np.uint8), counts)}
-    for m, found in parts.items():
-        there = [part for part in found if part is not None]
+    for m in reviews.shapes:
+        there = [part[m] for part in parts if m in part]
         if not there:
             continue
-        whole[m] = np.concatenate(there)
-        if len(there) < len(found):
-            whole[f"has_{m}"] = np.repeat([part is not None for part in found], counts)
-    kinds: dict[str, Any] = dict.fromkeys(("audio", "video", "text"), np.float16) | {"target": np.float32}
-    return {m: values.astype(kinds.get(m, values.dtype)) for m, values in whole.items()}
+        with np.errstate(over="ignore"):  # what does not fit is infinite, and its row is skipped for that
+            whole[m] = np.concatenate(there).astype(np.float32 if m == "target" else np.float16)
+        if len(there) < len(parts):
+            whole[f"has_{m}"] = np.repeat([m in part for part in parts], counts)
+    return whole
+
+
+def _split(reviews: Reviews, folder: Path, split: str) -> dict[str, NDArray[Any]]:
+    """All that is known of a split's rows: every file must have them, and only text may be absent."""
+    found = {m: _d1(folder / FILES[m].format(split)) for m in reviews.shapes}
+    there = {m: values for m, values in found.items() if values is not None}
+    if absent := [FILES[m].format(split) for m in ("audio", "video", "target") if m not in there]:
+        raise DataError(f"{folder} must hold audio_, video_ and y_ files for train, valid and test (.h5), found no {' and no '.join(absent)}.")
+    check_arrays(there, {m: shape for m, shape in reviews.shapes.items() if m in there}, f"{split} files of {folder}")
+    return there
 
 
 def _d1(path: Path) -> NDArray[Any] | None:
@@ -154,15 +215,17 @@ def _d1(path: Path) -> NDArray[Any] | None:
     try:
         with h5py.File(path, "r") as file:
             values: NDArray[Any] = file["d1"][:]
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} must be an HDF5 file with a data set d1, found: {error}. Fetch it again.") from error
+    if values.dtype.kind not in "fiu":
+        raise DataError(f"{path} must hold numbers, found {values.dtype}. Fetch it again.")
     return values.squeeze(-1) if values.ndim == 2 and values.shape[1] == 1 else values
 
 
 def _reader(reviews: Reviews, about: str) -> Reader:
     return Reader(
         plan=partial(plan_reviews, reviews),
-        options=SequenceOptions,
+        options=reviews.options,
         about=about,
         layout=f"new_data/{reviews.name}: audio_, video_ and y_ files for train, valid and test (.h5, needs h5py); or the pack {reviews.name}_sequences.npz",
         needs="new_data of github.com/pliang279/MFN",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,15 +15,16 @@ from numpy.typing import NDArray
 
 from g2d.errors import DataError
 
-JSON_LINES = frozenset({".jsonl", ".ndjson"})
+JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
+csv.field_size_limit(2**31 - 1)  # a long text is no fault of a file
 
 
 class Table:
     """Rows of a file as mappings of column to cell, by number.
 
     Args:
-        path: a ``.csv`` or ``.tsv`` file with a header, or ``.jsonl`` with an object per line; UTF-8, a byte-order mark is fine. A header
-            without a comma may have semicolons or tabs.
+        path: a ``.csv`` or ``.tsv`` file with a header, or ``.jsonl`` with an object per line; UTF-8, a byte-order mark is fine. What parts the
+            cells of a ``.csv`` (comma, semicolon, tab) is what its header has most of, outside quotes.
 
     Raises:
         DataError: the file is not there, holds no row, or a line is not like the others.
@@ -32,14 +35,13 @@ class Table:
         self.columns: list[str] = []
         try:
             with path.open("rb") as file:
-                head = file.readline()
-                self.delimiter = next((sign for sign in ("\t,;" if path.suffix.lower() == ".tsv" else ",;\t") if sign.encode() in head), ",")
+                self.delimiter = "\t" if path.suffix.lower() == ".tsv" else self._delimiter(file)
                 file.seek(0)
                 self.offsets = np.fromiter(self._scan(file), np.int64)
         except FileNotFoundError:
             raise DataError(f"the manifest must be a file, found no {path}.") from None
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"{path} must be a CSV or JSONL file in UTF-8, found: {getattr(error, 'strerror', None) or error}.") from error
+        except OSError as error:
+            raise DataError(f"{path} must be a CSV or JSONL file that can be read, found: {error.strerror or error}.") from error
         if not len(self.offsets):
             raise DataError(f"{path} must hold one row or more under its header, found none.")
 
@@ -63,9 +65,15 @@ class Table:
             parsed = self._parsed(file, start)
             return [next(parsed) for _ in range(stop - start)]
 
+    def _delimiter(self, file: Any) -> str:
+        header = re.sub(r'"[^"]*("|$)', "", next(iter(_Lines(self.path, file)), ""))
+        if not self.json and "\r" in header.rstrip("\r\n"):
+            raise DataError(f"lines of {self.path} must end with a line feed, found carriage returns alone. Save it with other line ends.")
+        return max(",;\t", key=header.count)
+
     def _scan(self, file: Any) -> Iterator[int]:
         """Where rows begin; the header is read in passing."""
-        lines = _Lines(file)
+        lines = _Lines(self.path, file)
         if self.json:
             begin = 0
             for line in lines:
@@ -73,54 +81,70 @@ class Table:
                     yield begin
                 begin = lines.end
             return
-        reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
-        header = next(reader, [])
-        self.columns = [name.strip() for name in header]
+        rows = self._cells(lines)
+        self.columns = [name.strip() for name in next(rows, (1, []))[1]]
         if repeated := {name for name in self.columns if self.columns.count(name) > 1}:
             raise DataError(f"columns of {self.path} must have different names, found {sorted(repeated)[0]!r} twice.")
         begin = lines.end
-        for number, cells in enumerate(reader, start=2):
+        for number, cells in rows:
             if cells and len(cells) != len(self.columns):
-                raise DataError(f"rows of {self.path} must have {len(self.columns)} cells as the header has, found {len(cells)} in row {number}.")
+                raise DataError(f"line {number} of {self.path} must have {len(self.columns)} cells as the header has, found {len(cells)}.")
             if cells:
                 yield begin
             begin = lines.end
 
+    def _cells(self, lines: _Lines) -> Iterator[tuple[int, list[str]]]:
+        """Rows of a CSV file, with the numbers of the lines where they begin."""
+        reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
+        number = 1
+        try:
+            for cells in reader:
+                yield number, cells
+                number = reader.line_num + 1
+        except csv.Error as error:
+            raise DataError(f"the row that begins in line {number} of {self.path} must be CSV, found: {error}.") from error
+
     def _parsed(self, file: Any, first: int) -> Iterator[dict[str, Any]]:
-        lines = _Lines(file)
-        if not self.json:
-            reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
-            yield from (dict(zip(self.columns, cells, strict=True)) for cells in reader if cells)
-            return
-        for number, line in enumerate((line for line in lines if line.strip()), start=first + 1):
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise DataError(f"line {number} of {self.path} must be a JSON object, found: {error}.") from error
-            if not isinstance(row, dict):
-                raise DataError(f"line {number} of {self.path} must be a JSON object, found {type(row).__name__}.")
-            yield row
+        lines = _Lines(self.path, file)
+        if self.json:
+            yield from (self._object(line, number) for number, line in enumerate((line for line in lines if line.strip()), start=first + 1))
+        else:
+            yield from (dict(zip(self.columns, cells, strict=True)) for _, cells in self._cells(lines) if cells)
+
+    def _object(self, line: str, number: int) -> dict[str, Any]:
+        try:
+            row = json.loads(line)
+            if "\\u" in line:
+                json.dumps(row, ensure_ascii=False).encode()  # half of a surrogate pair is no text: nothing could write it
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"line {number} of {self.path} must be a JSON object, as JSONL has one per line, found: {error}.") from error
+        if not isinstance(row, dict):
+            raise DataError(f"line {number} of {self.path} must be a JSON object, as JSONL has one per line, found {type(row).__name__}.")
+        return row
 
 
 class _Lines:
     """Lines of text of a binary file; ``end`` is where the last one ended."""
 
-    def __init__(self, file: Any) -> None:
-        self.file, self.end = file, file.tell()
+    def __init__(self, path: Path, file: Any) -> None:
+        self.path, self.file, self.end = path, file, file.tell()
 
     def __iter__(self) -> Iterator[str]:
-        for line in self.file:
+        for number, line in enumerate(self.file, start=1):
             first = self.end == 0
             self.end += len(line)
-            yield line.decode("utf-8-sig" if first else "utf-8")
+            try:
+                yield line.decode("utf-8-sig" if first else "utf-8")
+            except UnicodeDecodeError as error:
+                raise DataError(f"line {number} of {self.path} must be CSV or JSONL in UTF-8, found: {error}. Save it so.") from error
 
 
 def number(cell: Any) -> float | None:
-    """A cell as a number, NaN for an empty one; None if it is something else.
+    """A cell as a number, NaN for an empty one, infinity for what is too large; None if it is something else.
 
     Example:
-        >>> number(" 1e3 "), number("red"), number(True)
-        (1000.0, None, None)
+        >>> number(" 1e3 "), number("red"), number(True), number(10**400)
+        (1000.0, None, None, inf)
     """
     if empty(cell):
         return float("nan")
@@ -128,13 +152,20 @@ def number(cell: Any) -> float | None:
         return None
     try:
         return float(cell)
+    except OverflowError:
+        return math.inf
     except ValueError:
         return None
 
 
+def text(cell: Any) -> str:
+    """A cell as text; a list is read word by word."""
+    return " ".join(map(str, cell)) if isinstance(cell, list) else str(cell)
+
+
 def empty(cell: Any) -> bool:
-    """Nothing stands there: an empty text, null, or NaN."""
-    return cell is None or (isinstance(cell, str) and not cell.strip()) or cell != cell
+    """Nothing stands there: an empty text, null, NaN, or a list of nothing."""
+    return cell is None or cell == [] or (isinstance(cell, str) and not cell.strip()) or cell != cell
 
 
 def unique_rows(keys: NDArray[np.uint64]) -> NDArray[np.bool_]:

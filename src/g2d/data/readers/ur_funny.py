@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,10 +21,42 @@ from g2d.data.store.plan import TEST, TRAIN, UNUSED, VALID, Decoded, Plan, Sampl
 from g2d.errors import DataError
 
 CLASSES = ("not humorous", "humorous")
-SIZES = {"v2": 10_166, "v1": 16_514}
-WORDS = {"language_sdk.pkl": "v2", "word_embedding_indexes_sdk.pkl": "v1"}
+
+
+@dataclass(frozen=True)
+class Release:
+    """What one of the two published versions has of its own.
+
+    Args:
+        name: of the version. rows: how many samples it has. words: the file of word indexes. kinds: of the files whose content differs.
+        protocols: without the context and with it. legacy: test samples that ``ur_funny/legacy-994`` must end with, 0 where it belongs to the other
+            version. sentences: whether they are published.
+    """
+
+    name: str
+    rows: int
+    words: str
+    kinds: Mapping[str, str]
+    protocols: tuple[str, str]
+    legacy: int = 0
+    sentences: bool = True
+
+
+RELEASES = (
+    Release("v2", 10_166, "language_sdk.pkl", {"words": "words", "visual": "openface"}, ("ur_funny/folds-v2", "ur_funny/context-v1"), legacy=994),
+    Release(
+        name="v1",
+        rows=16_514,
+        words="word_embedding_indexes_sdk.pkl",
+        kinds={"words": "words-v1", "visual": "openface-v1"},
+        protocols=("ur_funny/folds-v1", "ur_funny/folds-v1"),
+        sentences=False,
+    ),
+)
 FEATURES = {"audio": ("covarep_features_sdk.pkl", "covarep"), "visual": ("openface_features_sdk.pkl", "openface")}
 OTHERS = {"folds": ("data_folds.pkl", "folds"), "labels": ("humor_label_sdk.pkl", "labels"), "embedding": ("word_embedding_list.pkl", "embedding")}
+PICKLES = frozenset({".pkl", ".pickle", ".pk", ".p"})
+LEGACY = "ur_funny/legacy-994"
 PLACE = {"train": TRAIN, "dev": VALID, "test": TEST}
 CONTEXT, CONTEXT_WORDS = 5, 20
 CHARACTERS = 400
@@ -40,34 +73,22 @@ class URFunnyOptions(ReaderOptions):
 
 def plan_ur_funny(source: Path, options: URFunnyOptions) -> Plan:
     """The six pickles of version 2 (or 1), converted first, each in a process of its own."""
-    version, folders, digests = _convert(source)
-    if version in _WITHOUT_SENTENCES and options.text in _AS_BYTES:
+    release, folders, digests = _convert(source)
+    if not release.sentences and options.text in _AS_BYTES:
         raise DataError("text must be vectors for version 1 of UR-FUNNY, which publishes no sentences, found tokens.")
-    folds = json.loads((folders["folds"] / "folds.json").read_text())
-    labels = json.loads((folders["labels"] / "labels.json").read_text())
-    said = json.loads((folders["words"] / "sentences.json").read_text())
-    tables = {m: Ragged.open(folders[m]) for m in ("words", *FEATURES)}
-    embedding = np.load(folders["embedding"] / "embedding.npy", mmap_mode="r", allow_pickle=False)
-    samples, skipped, counts, seen = [], [], Counter[str](), set[int]()
-    for fold, ids in folds.items():
-        for i in ids:
-            found = Skip(f"{i:05d}", "duplicate", f"it stands in {fold} and before") if i in seen else _usable(i, labels, tables, counts)
-            seen.add(i)
-            if found is not None:
-                skipped.append(found)
-                continue
-            index = tables["words"].punch(i)[:, 0]
-            silent = bool((np.asarray(embedding[index]) == 0).all()) or float(np.asarray(embedding[index], np.float64).sum()) == 0
-            facts, notes = {"number": i, "sentence": said[str(i)][0]}, {"fold": fold, "without_text": silent}
-            samples.append(Sample(f"{i:05d}", int(labels[str(i)]), f"{i:05d}", (), facts, notes))
-    samples.sort(key=lambda sample: sample.id.encode())
-    widths = {m: int(tables[m].rows.shape[1]) for m in FEATURES} | {"text": int(embedding.shape[1])}
-    base = "ur_funny/context-v1" if options.context else "ur_funny/folds-v2"
-    protocols = {base: places(samples, _fold), "ur_funny/legacy-994": places(samples, lambda s: UNUSED if s.notes["without_text"] else _fold(s))}
-    legacy = int((protocols["ur_funny/legacy-994"] == TEST).sum())
+    content = Content.open(folders)
+    _check_indexes(content, release.words)
+    counts = Counter[str]()
+    samples, skipped = _samples(content, options, counts)
+    protocols = {release.protocols[options.context]: places(samples, _fold)}
     warnings = ["no table of speakers is published: a group is a sample, and that folds do not share speakers is its authors' word"]
-    if legacy != 994:
-        warnings.append(f"ur_funny/legacy-994 must end with 994 test samples, found {legacy}")
+    if release.legacy:
+        protocols[LEGACY] = places(samples, lambda s: UNUSED if s.notes["without_text"] else _fold(s))
+        if (legacy := int((protocols[LEGACY] == TEST).sum())) != release.legacy:
+            warnings.append(f"{LEGACY} must end with {release.legacy} test samples, found {legacy}")
+    if strays := content.strays():
+        warnings.append(f"{len(strays)} ids have features but stand in no fold, and are left out")
+    widths = {m: int(content.tables[m].rows.shape[1]) for m in FEATURES} | {"text": int(content.embedding.shape[1])}
     return Plan(
         name="ur_funny",
         task={"kind": "classification", "classes": list(CLASSES)},
@@ -75,47 +96,90 @@ def plan_ur_funny(source: Path, options: URFunnyOptions) -> Plan:
         samples=samples,
         decode=URFunnyDecode({m: str(folder) for m, folder in folders.items()}, options.words, options.context, options.text, widths),
         protocols=protocols,
-        skipped=sorted(skipped, key=lambda skip: skip.id.encode()),
-        parameters=options.model_dump() | {"version": version, "pickles": digests},
-        report={"cut_to_shortest": counts["cut"], "strange_numbers": {m: _strange(tables[m], samples) for m in FEATURES}},
+        skipped=skipped,
+        parameters=options.model_dump() | {"version": release.name, "pickles": digests},
+        report={
+            "cut_to_shortest": counts["punch"],
+            "context_cut_to_shortest": counts["context"],
+            "without_fold": len(strays),
+            "strange_numbers": _strange(content, samples),
+        },
         warnings=tuple(warnings),
-        official=SIZES[version],
+        official=release.rows,
         chunk=128,
     )
 
 
-def _convert(source: Path) -> tuple[str, dict[str, Path], dict[str, str]]:
-    there = {name: version for name, version in WORDS.items() if (source / name).is_file()}
-    known = {name for name, _ in (*OTHERS.values(), *FEATURES.values())} | set(WORDS)
-    if strange := sorted(path.name for path in source.glob("*.pkl") if path.name not in known):
+def _convert(source: Path) -> tuple[Release, dict[str, Path], dict[str, str]]:
+    """The release, and per file its conversion and its hash."""
+    known = {name for name, _ in (*OTHERS.values(), *FEATURES.values())} | {release.words for release in RELEASES}
+    if strange := sorted(path.name for path in source.glob("*") if path.suffix.lower() in PICKLES and path.name not in known):
         raise DataError(
-            f"{source} must hold UR-FUNNY's own files ({', '.join(sorted(known))}), found {strange[0]}. Move it away: what is not known is not opened."
+            f"{source} must hold UR-FUNNY's own files ({', '.join(sorted(known))}), found {strange[0]!r}. Move it away: what is not known is not opened."
         )
-    wanted = OTHERS | FEATURES | {"words": (next(iter(there), "language_sdk.pkl"), "words")}
+    there = [release for release in RELEASES if (source / release.words).is_file()]
+    if len(there) > 1:
+        raise DataError(f"{source} must hold one version of UR-FUNNY, found {' and '.join(release.words for release in there)}. Move the other's files away.")
+    release = there[0] if there else RELEASES[0]
+    wanted = {key: (name, release.kinds.get(key, kind)) for key, (name, kind) in (OTHERS | FEATURES | {"words": (release.words, "words")}).items()}
     if absent := [name for name, _ in wanted.values() if not (source / name).is_file()]:
         raise DataError(f"{source} must hold {', '.join(name for name, _ in wanted.values())}, found no {absent[0]}.")
     done = {key: convert(source / name, kind) for key, (name, kind) in wanted.items()}
-    return next(iter(there.values())), {key: folder for key, (folder, _) in done.items()}, {wanted[key][0]: digest for key, (_, digest) in done.items()}
+    return release, {key: folder for key, (folder, _) in done.items()}, {wanted[key][0]: digest for key, (_, digest) in done.items()}
 
 
-def _usable(i: int, labels: dict[str, float], tables: dict[str, Ragged], counts: Counter[str]) -> Skip | None:
-    name = f"{i:05d}"
-    if lacking := [m for m, table in tables.items() if i not in table.place]:
+def _check_indexes(content: Content, name: str) -> None:
+    """A word without a vector, or counted from the end, would silently be another word."""
+    words, rows = content.tables["words"], len(content.embedding)
+    for i in words.place:
+        for where, parts in (("punchline", [words.punch(i)]), ("context", words.context(i))):
+            for part in parts:
+                if ((part < 0) | (part >= rows)).any():
+                    wrong = int(part[(part < 0) | (part >= rows)][0])
+                    raise DataError(
+                        f"{name} must name words by their rows in {OTHERS['embedding'][0]} (0 to {rows - 1}), found {wrong} in the {where} of id {i}. "
+                        "Fetch both files again, from one version."
+                    )
+
+
+def _samples(content: Content, options: URFunnyOptions, counts: Counter[str]) -> tuple[list[Sample], list[Skip]]:
+    samples, skipped, seen = [], [], set[int]()
+    for fold, ids in content.folds.items():
+        for i in ids:
+            found = Skip(f"{i:05d}", "duplicate", f"it stands in {fold} and before") if i in seen else _unusable(i, content)
+            seen.add(i)
+            if found is not None:
+                skipped.append(found)
+                continue
+            punch, context = zip(*(table.lengths(i) for table in content.tables.values()), strict=True)
+            counts["punch"] += _differ(punch)
+            counts["context"] += options.context and _differ(context)
+            facts = {"number": i, "sentence": content.sentences[str(i)][0]}
+            notes = {"fold": fold, "without_text": float(content.text(i).sum(dtype=np.float64)) == 0}
+            samples.append(Sample(f"{i:05d}", int(content.labels[str(i)]), f"{i:05d}", (), facts, notes))
+    return sorted(samples, key=lambda sample: sample.id.encode()), sorted(skipped, key=lambda skip: skip.id.encode())
+
+
+def _unusable(i: int, content: Content) -> Skip | None:
+    name, label = f"{i:05d}", content.labels.get(str(i))
+    if lacking := [m for m, table in content.tables.items() if i not in table.place]:
         return Skip(name, "missing-file", f"no {' and no '.join(lacking)}")
-    if labels.get(str(i)) not in (0, 1):
-        return Skip(name, "no-agreed-label", f"its label is {labels.get(str(i))}")
-    lengths = {len(table.punch(i)) for table in tables.values()}
-    if min(lengths) == 0:
+    if label not in (0, 1):
+        return Skip(name, "no-agreed-label", f"its label is {label}")
+    if min(table.lengths(i)[0] for table in content.tables.values()) == 0:
         return Skip(name, "zero-length", "its punchline has no word")
-    counts["cut"] += len(lengths) > 1
     return None
 
 
-def _strange(table: Ragged, samples: list[Sample]) -> dict[str, dict[str, int | list[int]]]:
-    """Per fold: how many numbers of the punchlines are no finite ones, in which columns, and how many words are all zero."""
+def _strange(content: Content, samples: list[Sample]) -> dict[str, dict[str, Any]]:
+    """Per modality and fold: how many numbers of the punchlines are no finite ones, in which columns, and how many words are all zero."""
+    return {m: _strange_rows(content.tables[m].punch, samples) for m in FEATURES} | {"text": _strange_rows(content.text, samples)}
+
+
+def _strange_rows(rows_of: Callable[[int], NDArray[Any]], samples: list[Sample]) -> dict[str, Any]:
     found: dict[str, dict[str, Any]] = {}
     for sample in samples:
-        rows = table.punch(sample.facts["number"])
+        rows = rows_of(sample.facts["number"])
         told = found.setdefault(sample.notes["fold"], {"nan": 0, "+inf": 0, "-inf": 0, "zero_words": 0, "columns": set()})
         told["zero_words"] += int((rows == 0).all(1).sum())
         if np.isfinite(rows).all():
@@ -154,11 +218,57 @@ class Ragged:
         place = self.place[i]
         return np.array(self.rows[self.offset[place] : self.offset[place + 1]])
 
+    def lengths(self, i: int) -> tuple[int, tuple[int, ...]]:
+        """Words of the punchline, and of every sentence before it."""
+        place = self.place[i]
+        sentences = slice(int(self.sentence_offset[place]), int(self.sentence_offset[place + 1]) + 1)
+        return int(self.offset[place + 1] - self.offset[place]), tuple(np.diff(self.context_offset[sentences]).tolist())
+
     def context(self, i: int) -> list[NDArray[Any]]:
         """``(words, d)`` of the sentences before it."""
         place = self.place[i]
         sentences = range(int(self.sentence_offset[place]), int(self.sentence_offset[place + 1]))
         return [np.array(self.context_rows[self.context_offset[s] : self.context_offset[s + 1]]) for s in sentences]
+
+
+def _half(vectors: NDArray[Any]) -> NDArray[np.float16]:
+    """As text is stored; what is beyond becomes infinite, and counts as missing."""
+    with np.errstate(over="ignore"):
+        return vectors.astype(np.float16)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the six files hold."""
+
+    folds: dict[str, list[int]]
+    labels: dict[str, float]
+    sentences: dict[str, tuple[str, list[str]]]
+    tables: dict[str, Ragged]
+    embedding: NDArray[np.float32]
+
+    @classmethod
+    def open(cls, folders: Mapping[str, Path]) -> Content:
+        """From the folders that the conversion wrote."""
+
+        def told(key: str, name: str) -> Any:
+            return json.loads((folders[key] / name).read_text(encoding="utf-8"))
+
+        return cls(
+            folds=told("folds", "folds.json"),
+            labels=told("labels", "labels.json"),
+            sentences=told("words", "sentences.json"),
+            tables={m: Ragged.open(folders[m]) for m in (*FEATURES, "words")},
+            embedding=_vectors(str(folders["embedding"])),
+        )
+
+    def text(self, i: int) -> NDArray[np.float16]:
+        """``(words, 300)`` of a punchline."""
+        return _half(self.embedding[self.tables["words"].punch(i)[:, 0]])
+
+    def strays(self) -> set[int]:
+        """Ids with features that stand in no fold."""
+        return {i for table in self.tables.values() for i in table.place} - {i for ids in self.folds.values() for i in ids}
 
 
 def _signals(options: URFunnyOptions, widths: dict[str, int]) -> dict[str, Signal]:
@@ -178,9 +288,15 @@ def _opened(folder: str) -> Ragged:
     return Ragged.open(Path(folder))
 
 
+@lru_cache(maxsize=2)
+def _vectors(folder: str) -> NDArray[np.float32]:
+    vectors: NDArray[np.float32] = np.load(Path(folder) / "embedding.npy", mmap_mode="r", allow_pickle=False)
+    return vectors
+
+
 @dataclass(frozen=True)
 class URFunnyDecode:
-    """Sequences of a punchline, right-padded; infinite numbers count as missing."""
+    """Sequences of a punchline, and of the sentences before it."""
 
     folders: dict[str, str]
     words: int
@@ -190,41 +306,46 @@ class URFunnyDecode:
 
     def __call__(self, source: Path, sample: Sample) -> Decoded:
         i = sample.facts["number"]
-        embedding = np.load(Path(self.folders["embedding"]) / "embedding.npy", mmap_mode="r", allow_pickle=False)
-        tables = {m: _opened(self.folders[m]) for m in (*FEATURES, "words")}
-        parts = {m: tables[m].punch(i) for m in FEATURES} | {"text": np.asarray(embedding[tables["words"].punch(i)[:, 0]])}
-        shortest = min(map(len, parts.values()))
-        warnings = ("its modalities have different numbers of words: cut to the shortest",) if len({len(part) for part in parts.values()}) > 1 else ()
-        values, masks = self._padded({m: part[:shortest] for m, part in parts.items()}, self.words)
+        embedding, tables = _vectors(self.folders["embedding"]), {m: _opened(self.folders[m]) for m in (*FEATURES, "words")}
+        lengths = [table.lengths(i) for table in tables.values()]
+        told = ["its modalities have different numbers of words: cut to the shortest"] if _differ(punch for punch, _ in lengths) else []
+        punch = {m: tables[m].punch(i) for m in FEATURES} | {"text": _half(embedding[tables["words"].punch(i)[:, 0]])}
+        values, masks = self._padded([punch], 1, self.words)
         if self.text in _AS_BYTES:
             values["text"] = text_bytes(sample.facts["sentence"], CHARACTERS)
             masks.pop("text")
         if self.context:
-            before = {m: tables[m].context(i) for m in FEATURES} | {"text": [np.asarray(embedding[s[:, 0]]) for s in tables["words"].context(i)]}
-            rows = {f"{m}_context": _last(sentences) for m, sentences in before.items()}
-            more, more_masks = self._padded(rows, CONTEXT * CONTEXT_WORDS)
-            values, masks = values | more, masks | more_masks
-        return Decoded(values, masks, warnings)
+            if _differ(context for _, context in lengths):
+                told.append("the sentences before it differ between its modalities: cut to the shortest")
+            before = {m: tables[m].context(i) for m in FEATURES} | {"text": [_half(embedding[s[:, 0]]) for s in tables["words"].context(i)]}
+            # A sentence that a modality lacks is taken for the last, as words are.
+            sentences = [dict(zip(before, parts, strict=True)) for parts in zip(*before.values(), strict=False)]
+            more, more_masks = self._padded(sentences[-CONTEXT:], CONTEXT, CONTEXT_WORDS)
+            values |= {f"{m}_context": rows for m, rows in more.items()}
+            masks |= {f"{m}_context": mask for m, mask in more_masks.items()}
+        return Decoded(values, masks, tuple(told))
 
-    def _padded(self, parts: dict[str, NDArray[Any]], steps: int) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.bool_]]]:
-        values, masks = {}, {}
-        for m, part in parts.items():
-            kept = np.where(np.isinf(part[:steps]), np.nan, part[:steps])
-            kind = _KIND.get(m.removesuffix("_context"), np.float32)
-            values[m], masks[m] = np.zeros((steps, self.widths[m.removesuffix("_context")]), kind), np.zeros(steps, np.bool_)
-            if len(kept):
-                values[m][: len(kept)], masks[m][: len(kept)] = kept, True
-        return values, masks
+    def _padded(self, sentences: list[dict[str, NDArray[Any]]], most: int, words: int) -> tuple[dict[str, Any], dict[str, NDArray[np.bool_]]]:
+        """A sentence fills its place from the left, up to its shortest modality; the last sentence has the last place, so the nearest always stands there.
+
+        Infinite numbers count as missing.
+        """
+        values = {m: np.zeros((most, words, width), _KIND.get(m, np.float32)) for m, width in self.widths.items()}
+        masks = {m: np.zeros((most, words), np.bool_) for m in values}
+        for place, sentence in enumerate(sentences, most - len(sentences)):
+            kept = min(words, *map(len, sentence.values()))
+            for m, rows in sentence.items():
+                values[m][place, :kept] = np.where(np.isinf(rows[:kept]), np.nan, rows[:kept])
+                masks[m][place, :kept] = True
+        return {m: part.reshape(most * words, -1) for m, part in values.items()}, {m: mask.reshape(-1) for m, mask in masks.items()}
 
 
 _KIND: dict[str, Any] = {"text": np.float16}
-_WITHOUT_SENTENCES = frozenset({"v1"})
 _AS_BYTES = frozenset({"tokens"})
 
 
-def _last(sentences: list[NDArray[Any]]) -> NDArray[Any]:
-    """The first 20 words of each of the last five sentences."""
-    return np.concatenate([sentence[:CONTEXT_WORDS] for sentence in sentences[-CONTEXT:]]) if sentences else np.zeros((0, 1))
+def _differ(lengths: Iterable[Any]) -> bool:
+    return len({*lengths}) > 1
 
 
 READER = Reader(

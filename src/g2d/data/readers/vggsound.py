@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,9 +14,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from g2d.data.media import RESAMPLER, at_least, fit_length, is_silent, read_audio, read_frames, released_frames, spread
-from g2d.data.readers.base import Reader, ReaderOptions, find_file
+from g2d.data.readers.base import Reader, ReaderOptions, by_stem, find_file, find_files, read_csv, shown
 from g2d.data.steps.pictures import IMAGENET_MEAN, IMAGENET_STD
-from g2d.data.store.plan import TEST, TRAIN, VALID, Decoded, Plan, Sample, Signal, Skip, UnreadableError, name_hash, places
+from g2d.data.store.plan import TEST, TRAIN, UNUSED, VALID, Decoded, Plan, Sample, Signal, Skip, UnreadableError, name_hash, places
 from g2d.errors import DataError
 
 RATE, SAMPLES, WINDOW, SIDE = 16_000, 160_000, 80_000, 256
@@ -50,31 +49,31 @@ class VGGSoundOptions(ReaderOptions):
 def plan_vggsound(source: Path, options: VGGSoundOptions, clip: str = CLIP) -> Plan:
     """The table ``vggsound.csv`` and mp4 files in any folders, found by the clip's name."""
     rows, warnings = read_rows(source, clip)
-    listed, counted = len(rows), counted_clips(source)
-    if counted not in (0, listed):
-        warnings.append(f"vggsound.csv lists {listed} clips, stat.csv counts {counted}")
-    classes = class_names(source, rows)
-    if options.classes is not None:
-        classes = classes[: options.classes]
-    known = {name: i for i, name in enumerate(classes)}
+    listed, counts = {row.clip for row in rows}, read_counts(source)
+    if counts is not None and sum(counts.values()) not in (0, len(listed)):
+        warnings.append(f"vggsound.csv lists {len(listed)} clips, stat.csv counts {sum(counts.values())}")
+    tested = {row.video for row in rows if row.split == TEST}
+    known = {name: i for i, name in enumerate(class_names(rows, counts)[: options.classes])}
     rows = _limited([row for row in rows if row.label in known], options.limit)
-    files = {path.stem: path.relative_to(source).as_posix() for path in sorted(source.rglob("*.mp4"))}
+    files, twice = by_stem(source, find_files(source, ".mp4"))
     if not files:
         raise DataError(f"{source} must hold clips ID_SSSSSS.mp4, in any folders, found none.")
+    if unlisted := sorted(files.keys() - listed):
+        warnings.append(f"{len(unlisted)} mp4 files stand in no line of vggsound.csv and are left alone, such as {shown(unlisted[0])}.mp4")
     samples = [Sample(r.clip, known[r.label], r.video, (files[r.clip],), notes={"listed": r.split}) for r in rows if r.clip in files]
     skipped = [Skip(r.clip, "missing-file", r.label) for r in rows if r.clip not in files]
     lost = Counter((r.label, r.split) for r in rows if r.clip not in files)
-    warnings.extend(_lost(rows, lost))
+    warnings.extend([*twice, *_lost(rows, lost)])
     return Plan(
         name="vggsound",
-        task={"kind": "classification", "classes": list(classes)},
+        task={"kind": "classification", "classes": list(known)},
         signals=signals(3 if isinstance(options.frames, str) else options.frames),
         samples=samples,
         decode=VGGSoundDecode(options.frames, options.least_frames),
-        protocols={"vggsound/video-disjoint-v1": disjoint(samples), "vggsound/legacy": places(samples, lambda s: int(s.notes["listed"]))},
+        protocols={"vggsound/video-disjoint-v1": disjoint(samples, tested), "vggsound/legacy": places(samples, lambda s: int(s.notes["listed"]))},
         skipped=skipped,
         parameters=options.model_dump() | {"resampler": RESAMPLER, "side": SIDE},
-        report={"missing_by_class_and_split": {f"{label} / {_NAMES[split]}": n for (label, split), n in sorted(lost.items())}, "listed": listed},
+        report={"missing_by_class_and_split": {f"{label} / {_NAMES[split]}": n for (label, split), n in sorted(lost.items())}, "listed": len(listed)},
         warnings=(*warnings, "vggsound/legacy has no validation: choose checkpoints on another protocol"),
     )
 
@@ -118,18 +117,17 @@ def read_rows(source: Path, clip: str = CLIP) -> tuple[list[Row], list[str]]:
         )
     rows: dict[str, Row] = {}
     twice = 0
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for number, cells in enumerate(csv.reader(file), start=1):
-            if not cells or (number == 1 and cells[:2] == ["youtube_id", "time"]):
-                continue
-            if len(cells) != 4 or not cells[1].strip().isdigit() or cells[3].strip() not in SPLITS:
-                raise DataError(f"line {number} of {path} must be YouTube id, start second, label, train or test, found {','.join(cells)!r}.")
-            video, start, label, split = (cell.strip() for cell in cells)
-            name = clip_name(video, int(start))
-            if not re.match(clip, name):
-                raise DataError(f"line {number} of {path} must begin with an 11-letter YouTube id, found {video!r}.")
-            twice += name in rows
-            rows.setdefault(name, Row(name, video, label, SPLITS[split]))
+    for number, cells in read_csv(path):
+        if not rows and cells[:2] == ["youtube_id", "time"]:
+            continue
+        if len(cells) != 4 or not cells[1].isdecimal() or cells[3] not in SPLITS:
+            raise DataError(f"line {number} of {path} must be YouTube id, start second, label, train or test, found {','.join(cells)[:100]!r}.")
+        video, start, label, split = cells
+        name = clip_name(video, int(start))
+        if not re.fullmatch(clip, name):
+            raise DataError(f"line {number} of {path} must begin with an 11-letter YouTube id and a start of at most six digits, found {video!r}, {start}.")
+        twice += name in rows
+        rows.setdefault(name, Row(name, video, label, SPLITS[split]))
     warnings = [f"{twice} clips stand twice in {path.name}: the first line counts"] if twice else []
     return [rows[name] for name in sorted(rows, key=str.encode)], warnings
 
@@ -144,25 +142,25 @@ def clip_name(video: str, start: int) -> str:
     return f"{video}_{start:06d}"
 
 
-def class_names(source: Path, rows: list[Row]) -> list[str]:
+def class_names(rows: list[Row], counts: Mapping[str, int] | None) -> list[str]:
     """The names of ``stat.csv`` in Python's order; without that file those of the whole table. Never those of the clips that happen to exist."""
-    path = find_file(source, "stat.csv")
-    if path is None:
-        return sorted({row.label for row in rows})
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        names = sorted({cells[0].strip() for cells in csv.reader(file) if cells})
-    if unknown := sorted({row.label for row in rows} - set(names)):
-        raise DataError(f"labels of vggsound.csv must be among the {len(names)} of {path}, found {unknown[0]!r}.")
-    return names
+    labels = {row.label for row in rows}
+    if counts is None:
+        return sorted(labels)
+    if unknown := sorted(labels - counts.keys()):
+        raise DataError(f"labels of vggsound.csv must be among the {len(counts)} of stat.csv, found {unknown[0]!r}.")
+    return sorted(counts)
 
 
-def counted_clips(source: Path) -> int:
-    """What the second column of ``stat.csv`` adds up to; 0 if there is none."""
+def read_counts(source: Path) -> dict[str, int] | None:
+    """The classes of ``stat.csv`` and how many clips it counts of each, 0 where it has no second column; None without that file."""
     path = find_file(source, "stat.csv")
     if path is None:
-        return 0
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return sum(int(cells[1]) for cells in csv.reader(file) if len(cells) > 1 and cells[1].strip().isdigit())
+        return None
+    lines = [(cells[0], cells[1] if len(cells) > 1 else "") for _, cells in read_csv(path)]
+    if lines and lines[0][1] and not lines[0][1].isdecimal():
+        del lines[0]  # a header
+    return {name: int(count) if count.isdecimal() else 0 for name, count in lines}
 
 
 def _lost(rows: list[Row], lost: Counter[tuple[str, int]]) -> Iterator[str]:
@@ -178,14 +176,17 @@ def _lost(rows: list[Row], lost: Counter[tuple[str, int]]) -> Iterator[str]:
     yield f"{lost.total()} of {len(rows)} clips are gone ({by_split}); classes by the share they lost: {by_share}"
 
 
-def disjoint(samples: list[Sample]) -> NDArray[np.int8]:
-    """Test as listed; a training clip of a video that is in test is left out; a twentieth of the others' videos, by hash, validates."""
-    tested = {sample.group for sample in samples if sample.notes["listed"] == TEST}
+def disjoint(samples: list[Sample], tested: Collection[str]) -> NDArray[np.int8]:
+    """Test as listed; a training clip of a video that is in test is left out; a twentieth of the others' videos, by hash, validates.
+
+    Args:
+        tested: videos of which the whole table lists a clip for test, be it here or not: a split must not depend on what is there.
+    """
 
     def place(sample: Sample) -> int:
         if sample.notes["listed"] == TEST:
             return TEST
-        return -1 if sample.group in tested else VALID if name_hash(sample.group) % 20 == 0 else TRAIN
+        return UNUSED if sample.group in tested else VALID if name_hash(sample.group) % 20 == 0 else TRAIN
 
     return places(samples, place)
 

@@ -17,10 +17,10 @@ from torch import Tensor
 from g2d.data.steps.numbers import PCA, Clip, Scale, Standardize
 from g2d.data.steps.pictures import Crop, Flip, Frames, Pixels, Resize
 from g2d.data.steps.sound import LogMel, LogSpectrogram, Noise, Window
-from g2d.data.steps.step import Draw, Step
+from g2d.data.steps.step import Draw, Step, described
 from g2d.data.steps.words import Tokens
 from g2d.data.views import View
-from g2d.errors import ArgumentError
+from g2d.errors import ArgumentError, G2DError
 from g2d.types import Input
 
 STEPS: dict[str, type[Step]] = {
@@ -63,6 +63,7 @@ class Chain:
         # Half precision and bytes are how values are stored, not how they are computed with.
         values = values.float() if isinstance(values, Tensor) and values.dtype in (torch.float16, torch.float64) else values
         for place, step in enumerate(self.steps):
+            step.check(values, self.modality)
             values = step(values, Draw(seed, epoch, index, train, stream(self.modality, place)))
         return values
 
@@ -76,10 +77,35 @@ class Chain:
         Args:
             rows: begins anew to yield blocks of stored values at every call.
         """
-        done: list[Step] = []
+        done = Chain(self.modality, ())
         for step in self.steps:
-            done.append(step if step.fitted else step.fit(_through(done, rows())))
-        return Chain(self.modality, tuple(done))
+            done = Chain(self.modality, (*done.steps, step if step.fitted else step.fit(done._training(step, rows()))))
+        return done
+
+    def check(self, example: Input) -> None:
+        """Refuse steps that do not fit the stored values, before anything is learnt from all of them.
+
+        Args:
+            example: stored values of a few rows; what a step has yet to learn, it learns from these for the occasion.
+
+        Raises:
+            ArgumentError: it names the modality, the step if that can be told, and what was found.
+        """
+        try:
+            tried = self.fitted(lambda: [example])
+            for train in (True, False):
+                tried(example, seed=0, epoch=1, index=torch.arange(len(example)), train=train)
+        except G2DError:
+            raise
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise ArgumentError(f"the view of {self.modality!r} must fit the stored values, found {described(example)}, for which it fails: {error}") from error
+
+    def _training(self, step: Step, blocks: Iterable[Input]) -> Iterator[Input]:
+        """Blocks of stored values as the step after these will be given them."""
+        for block in blocks:
+            values = self(block, seed=0, epoch=0, index=torch.arange(len(block)), train=False)
+            step.check(values, self.modality)
+            yield values
 
 
 def looking(view: View, share: float) -> View:
@@ -106,20 +132,16 @@ def read_chain(modality: str, steps: Iterable[Mapping[str, Any]]) -> Chain:
 
 def _read(modality: str, given: Mapping[str, Any]) -> Step:
     name = given.get("name")
-    if name not in STEPS:
+    if not isinstance(name, str) or name not in STEPS:
         raise ArgumentError(f"a step of the view of {modality!r} must have a name among {', '.join(STEPS)}, found {name!r}.")
     try:
         return STEPS[name].model_validate(dict(given))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise ArgumentError(f"the step {name!r} of the view of {modality!r} must be valid, found {where + ': ' if where else ''}{first['msg']}.") from error
-
-
-def _through(steps: list[Step], blocks: Iterable[Input]) -> Iterator[Input]:
-    chain = Chain("", tuple(steps))
-    for block in blocks:
-        yield chain(block, seed=0, epoch=0, index=torch.arange(len(block)), train=False)
+        raise ArgumentError(
+            f"the step {name!r} of the view of {modality!r} must be valid, found {where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}."
+        ) from error
 
 
 __all__ = ["STEPS", "Chain", "Draw", "Step", "looking", "read_chain", "stream"]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
-from g2d.data.steps.step import Draw, Step, column, plain
+from g2d.data.steps.step import PICTURES, PIXELS, VIDEO, Draw, Form, Step, column, plain, row_shape
 from g2d.types import Input
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -28,15 +28,26 @@ class Pixels(Step):
         frames: grey pixels ``(B, T, H, W)`` are a video, not a picture with channels last.
     """
 
+    takes: ClassVar[Form] = PIXELS
     name: Literal["pixels"] = "pixels"
     mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
+    std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
     frames: bool = False
 
+    def wants(self, values: Input) -> str | None:
+        row = row_shape(values)
+        if self.frames and len(row) != 3:
+            return "grey video (rows, frames, height, width), as frames is true"
+        channels = 1 if self._grey(row) else row[-1]
+        wrong = next((len(given) for given in (self.mean, self.std) if len(given) not in (1, channels)), None)
+        return None if wrong is None else f"pixels with as many channels as mean and std have numbers ({wrong})"
+
+    def _grey(self, row: tuple[int, ...]) -> bool:
+        return len(row) == 2 or self.frames
+
     def __call__(self, values: Input, draw: Draw) -> Tensor:
-        pixels = plain(values, self.name)
-        grey = pixels.ndim == 3 or self.frames
-        first = pixels[:, None] if grey else pixels.movedim(-1, 1)
+        pixels = plain(values)
+        first = pixels[:, None] if self._grey(row_shape(pixels)) else pixels.movedim(-1, 1)
         shape = (1, -1, *(1,) * (first.ndim - 2))
         return (first.float() / 255 - column(self.mean, first).reshape(shape)) / column(self.std, first).reshape(shape)
 
@@ -48,6 +59,7 @@ class Frames(Step):
         count: how many. random: draw them in training.
     """
 
+    takes: ClassVar[Form] = VIDEO
     name: Literal["frames"] = "frames"
     count: int = Field(ge=1)
     random: bool = True
@@ -56,8 +68,11 @@ class Frames(Step):
     def deterministic(self) -> bool:
         return not self.random
 
+    def wants(self, values: Input) -> str | None:
+        return f"at least {self.count} frames" if row_shape(values)[1] < self.count else None
+
     def __call__(self, values: Input, draw: Draw) -> Tensor:
-        video = plain(values, self.name)
+        video = plain(values)
         steps = video.shape[2]
         if draw.train and self.random:
             chosen = draw.uniform(0, (steps,)).argsort(1)[:, : self.count].sort(1).values
@@ -76,18 +91,27 @@ class Crop(Step):
         per_frame: every frame of a video draws its own, as in the paper's code; else one crop holds for the clip.
     """
 
+    takes: ClassVar[Form] = PICTURES
     name: Literal["crop"] = "crop"
     size: int = Field(ge=1)
     scale: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     per_frame: bool = False
 
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError(f"scale must be the least and the greatest share of the area, between 0 and 1, found {list(self.scale)}")
+        if not 0 < self.ratio[0] <= self.ratio[1]:
+            raise ValueError(f"ratio must be the least and the greatest width over height, above 0, found {list(self.ratio)}")
+        return self
+
     @property
     def deterministic(self) -> bool:
         return False
 
     def __call__(self, values: Input, draw: Draw) -> Tensor:
-        pictures = plain(values, self.name)
+        pictures = plain(values)
         if not draw.train:
             return _each_frame(pictures, lambda flat: resized(flat, self.size))
         frames = pictures.shape[2] if pictures.ndim == 5 and self.per_frame else 1
@@ -122,16 +146,18 @@ class Crop(Step):
 class Resize(Step):
     """To ``size`` x ``size``, bilinear with antialias; the aspect is not kept."""
 
+    takes: ClassVar[Form] = PICTURES
     name: Literal["resize"] = "resize"
     size: int = Field(ge=1)
 
     def __call__(self, values: Input, draw: Draw) -> Tensor:
-        return _each_frame(plain(values, self.name), lambda flat: resized(flat, self.size))
+        return _each_frame(plain(values), lambda flat: resized(flat, self.size))
 
 
 class Flip(Step):
     """Left becomes right in training, with probability p; one choice for a clip, or one per frame."""
 
+    takes: ClassVar[Form] = PICTURES
     name: Literal["flip"] = "flip"
     p: float = Field(0.5, ge=0, le=1)
     per_frame: bool = False
@@ -141,7 +167,7 @@ class Flip(Step):
         return self.p == 0
 
     def __call__(self, values: Input, draw: Draw) -> Tensor:
-        pictures = plain(values, self.name)
+        pictures = plain(values)
         if not draw.train:
             return pictures
         frames = pictures.shape[2] if pictures.ndim == 5 and self.per_frame else 1

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
-from g2d.data.steps.step import Draw, Step, plain
-from g2d.errors import DataError
+from g2d.data.steps.step import GRID, SOUND, Draw, Form, Step, plain, row_shape
 from g2d.types import Input
 
 
@@ -26,6 +25,7 @@ class Window(Step):
         samples: how many. share: where rows that are not trained on begin: 0 as early, 1 as late as there is room.
     """
 
+    takes: ClassVar[Form] = SOUND
     name: Literal["window"] = "window"
     samples: int = Field(ge=1)
     share: float = Field(0.5, ge=0, le=1)
@@ -34,11 +34,12 @@ class Window(Step):
     def deterministic(self) -> bool:
         return False
 
+    def wants(self, values: Input) -> str | None:
+        return f"at least {self.samples} samples" if row_shape(values)[0] < self.samples else None
+
     def __call__(self, values: Input, draw: Draw) -> Tensor:
-        signal = plain(values, self.name)
+        signal = plain(values)
         room = signal.shape[1] - self.samples
-        if room < 0:
-            raise DataError(f"a window must be at most as long as the stored sound ({signal.shape[1]} samples), found {self.samples}.")
         start = draw.integers(room + 1, 0) if draw.train else torch.full_like(draw.index, int(self.share * room))
         return signal.gather(1, start[:, None] + torch.arange(self.samples, device=signal.device))
 
@@ -52,6 +53,7 @@ class Noise(Step):
         snr_db: in decibels. train_only: leave rows alone that are not trained on.
     """
 
+    takes: ClassVar[Form] = GRID
     name: Literal["noise"] = "noise"
     snr_db: float
     train_only: bool = False
@@ -61,7 +63,7 @@ class Noise(Step):
         return False
 
     def __call__(self, values: Input, draw: Draw) -> Tensor:
-        signal = as_float(plain(values, self.name))
+        signal = as_float(plain(values))
         if self.train_only and not draw.train:
             return signal
         power = signal.square().flatten(1).mean(1) / 10 ** (self.snr_db / 10)
@@ -84,6 +86,7 @@ class LogSpectrogram(Step):
         low, high: bins kept, both included.
     """
 
+    takes: ClassVar[Form] = SOUND
     name: Literal["log_spectrogram"] = "log_spectrogram"
     n_fft: int = Field(ge=2)
     hop: int = Field(ge=1)
@@ -93,8 +96,19 @@ class LogSpectrogram(Step):
     low: int = Field(0, ge=0)
     high: int | None = None
 
+    @model_validator(mode="after")
+    def _bins_that_exist(self) -> Self:
+        last = self.n_fft // 2
+        if not self.low <= (last if self.high is None else self.high) <= last:
+            raise ValueError(f"low and high must be bins in order, of 0 to {last} for n_fft {self.n_fft}, found {self.low} and {self.high}")
+        return self
+
+    def wants(self, values: Input) -> str | None:
+        mirrored = self.n_fft // 2 if self.pad_mode == "reflect" else 0  # samples beyond each end
+        return f"more than {mirrored} samples (half of n_fft, as pad_mode is reflect)" if row_shape(values)[0] <= mirrored else None
+
     def __call__(self, values: Input, draw: Draw) -> Tensor:
-        grid = magnitudes(as_float(plain(values, self.name)).clamp(-1, 1), self.n_fft, self.hop, self.pad_mode)
+        grid = magnitudes(as_float(plain(values)).clamp(-1, 1), self.n_fft, self.hop, self.pad_mode)
         grid = grid[:, self.low : None if self.high is None else self.high + 1]
         return (grid**self.power + self.floor).log()[:, None]
 
@@ -107,6 +121,7 @@ class LogMel(Step):
         floor: added before the logarithm.
     """
 
+    takes: ClassVar[Form] = SOUND
     name: Literal["log_mel"] = "log_mel"
     rate: int = Field(ge=1)
     n_fft: int = Field(ge=2)
@@ -115,7 +130,7 @@ class LogMel(Step):
     floor: float = Field(1e-7, gt=0)
 
     def __call__(self, values: Input, draw: Draw) -> Tensor:
-        power = magnitudes(as_float(plain(values, self.name)), self.n_fft, self.hop, "constant").square()
+        power = magnitudes(as_float(plain(values)), self.n_fft, self.hop, "constant").square()
         return (mel_filters(self.rate, self.n_fft, self.bands).to(power.device) @ power + self.floor).log()[:, None]
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
-from g2d.data.steps.step import Draw, Step, plain
+from g2d.data.steps.step import TEXT, Draw, Form, Step, plain
 from g2d.errors import DataError
 from g2d.types import Input, Sequence
 
@@ -31,12 +31,19 @@ class Tokens(Step):
         vocabulary: fitted.
     """
 
+    takes: ClassVar[Form] = TEXT
     name: Literal["tokens"] = "tokens"
     length: int = Field(64, ge=1)
     size: int = Field(10_000, ge=3)
     least: int = Field(1, ge=1)
     tokenizer: str | None = None
     vocabulary: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _padding_and_unknown_first(self) -> Self:
+        if self.vocabulary is not None and self.vocabulary[:2] != (PAD, UNKNOWN):
+            raise ValueError(f"vocabulary must begin with {PAD} and {UNKNOWN}, found {list(self.vocabulary[:2])}")
+        return self
 
     @property
     def fitted(self) -> bool:
@@ -49,12 +56,12 @@ class Tokens(Step):
 
         words = _splitter(WordLevel(unk_token=UNKNOWN))
         trainer = WordLevelTrainer(vocab_size=self.size, min_frequency=self.least, special_tokens=[PAD, UNKNOWN], show_progress=False)
-        words.train_from_iterator((text for block in training for text in texts(plain(block, self.name))), trainer)
+        words.train_from_iterator((text for block in training for text in texts(plain(block))), trainer)
         known = words.get_vocab()
         return self.model_copy(update={"vocabulary": tuple(sorted(known, key=lambda word: known[word]))})
 
     def __call__(self, values: Input, draw: Draw) -> Sequence:
-        stored = plain(values, self.name)
+        stored = plain(values)
         given = list(texts(stored))
         rows, symbols, padding = self._from_vocabulary(given) if self.tokenizer is None else _from_hugging_face(self.tokenizer, given, self.length)
         ids = torch.full((len(rows), self.length), padding, dtype=torch.int64)
