@@ -18,31 +18,45 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from g2d.data import Loader, Source
 from g2d.data.readers.av_mnist import AVMNISTOptions, plan_av_mnist
 from g2d.data.readers.crema_d import CremaOptions, Grammar, plan_crema
 from g2d.data.store.opening import StoreOptions, open_store
-from g2d.data.store.plan import Plan
+from g2d.data.store.plan import Decoded, Plan, Sample, Signal
 from g2d.data.store.preparing import prepare
 from g2d.encoders import build_encoder
+from g2d.types import Batch
 
 SHARED = Path(os.environ.get("G2D_DATA", Path(__file__).parents[2] / "shared" / "data"))
 GRID = Grammar(r"^(?P<label>[a-z])[a-z]{3}(?P<actor>[\dz])[a-z]$", {"b": 0, "l": 1, "p": 2, "s": 3}, ("bin", "lay", "place", "set"), 0)
 
 
+class Stored(Dataset[Batch]):
+    """The way with a store: a whole batch is gathered at once, as the library's own loader does."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def __len__(self) -> int:
+        return self.source.size
+
+    def __getitems__(self, rows: list[int]) -> Batch:
+        return self.source.gather(np.array(rows))
+
+
 class Decoding(Dataset[dict[str, torch.Tensor]]):
     """The way without a store: every sample is decoded when it is asked for."""
 
-    def __init__(self, plan: Plan, folder: Path, repeats: int) -> None:
-        self.plan, self.folder, self.repeats = plan, folder, repeats
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        self.plan, self.folder = plan, folder
 
     def __len__(self) -> int:
-        return len(self.plan.samples) * self.repeats
+        return len(self.plan.samples)
 
     def __getitem__(self, row: int) -> dict[str, torch.Tensor]:
-        decoded = self.plan.decode(self.folder, self.plan.samples[row % len(self.plan.samples)])
+        decoded = self.plan.decode(self.folder, self.plan.samples[row])
         return {m: torch.from_numpy(values) for m, values in decoded.values.items() if values is not None}
 
 
@@ -54,16 +68,22 @@ def per_second(batches: Iterator[int]) -> float:
     return count / (time.perf_counter() - start)
 
 
-def stored(source: Source, batch: int, repeats: int) -> Iterator[int]:
+def order(rows: int, repeats: int) -> RandomSampler:
+    """Rows at random, as training asks for them."""
+    return RandomSampler(range(rows), replacement=True, num_samples=rows * repeats, generator=torch.Generator().manual_seed(0))
+
+
+def stored(source: Source, batch: int, repeats: int, workers: int) -> Iterator[int]:
     """Batches of raw values from the store."""
-    rows = np.concatenate([np.arange(source.size)] * repeats)
-    for start in range(0, len(rows), batch):
-        yield len(source.gather(rows[start : start + batch]))
+    rows = Stored(source)
+    for made in DataLoader(rows, batch_size=batch, sampler=order(len(rows), repeats), collate_fn=lambda whole: whole, num_workers=workers):
+        yield len(made)
 
 
-def decoded(plan: Plan, folder: Path, batch: int, repeats: int) -> Iterator[int]:
-    """Batches that are decoded sample by sample, in this process as the store's are."""
-    for made in DataLoader(Decoding(plan, folder, repeats), batch_size=batch):
+def decoded(plan: Plan, folder: Path, batch: int, repeats: int, workers: int) -> Iterator[int]:
+    """The same from the files, decoded sample by sample."""
+    rows = Decoding(plan, folder)
+    for made in DataLoader(rows, batch_size=batch, sampler=order(len(rows), repeats), num_workers=workers):
         yield len(next(iter(made.values())))
 
 
@@ -72,33 +92,40 @@ def compare(name: str, plan: Plan, folder: Path, repeats: int, batch: int) -> No
     with tempfile.TemporaryDirectory() as out:
         prepare(plan, folder, Path(out) / "store", allow_partial=True)
         source = open_store(StoreOptions(store=str(Path(out) / "store")))
-        fast = per_second(stored(source, batch, repeats * 20))
-        slow = per_second(decoded(plan, folder, batch, max(2, repeats // 10)))
         size = sum(path.stat().st_size for path in (Path(out) / "store").rglob("*.npy")) / source.size / 1024
-    print(f"{name:<28}{fast:>12,.0f}{slow:>12,.0f}{fast / slow:>9,.0f} x{size:>10,.0f}")
+        for workers in (0, 2):
+            fast = per_second(stored(source, batch, repeats * 20, workers))
+            slow = per_second(decoded(plan, folder, batch, max(2, repeats // 10), workers))
+            print(f"{name:<28}{workers:>8}{fast:>12,.0f}{slow:>12,.0f}{fast / slow:>9,.0f} x{size:>10,.0f}")
 
 
-def share_of_a_step(steps: int = 6, batch: int = 16) -> None:
-    """ResNet-18 on 112 x 112 pictures and 128 x 112 spectrograms: how much of a step is the feed's (gathering and views)."""
-    rng = np.random.default_rng(0)
-    rows = 256
-    from g2d.data.steps import read_chain
-    from g2d.task import Classification
+SEEN = {
+    "video": Signal("video", "uint8", (1, 128, 128, 3), ({"name": "pixels"}, {"name": "crop", "size": 112}, {"name": "flip"})),
+    "audio": Signal("audio", "int16", (14_336,), ({"name": "log_spectrogram", "n_fft": 254, "hop": 128},)),
+}
 
-    source = Source(
-        name="made up",
-        task=Classification(10),
-        arrays={"video": rng.integers(0, 255, (rows, 128, 128, 3)).astype(np.uint8), "audio": rng.integers(-9000, 9000, (rows, 14_336)).astype(np.int16)},
-        target=rng.integers(0, 10, rows),
-        group=np.arange(rows),
-        split=np.zeros(rows, np.int8),
-        protocol="made up",
-        views={
-            "video": read_chain("video", [{"name": "pixels"}, {"name": "crop", "size": 112}, {"name": "flip"}]),
-            "audio": read_chain("audio", [{"name": "log_spectrogram", "n_fft": 254, "hop": 128}]),
-        },
-        facts={},
+
+def draw(source: Path, sample: Sample) -> Decoded:
+    """A clip of noise: what is in it does not matter here."""
+    rng = np.random.default_rng(int(sample.id))
+    return Decoded({"video": rng.integers(0, 255, SEEN["video"].shape, np.uint8), "audio": rng.integers(-9000, 9000, SEEN["audio"].shape, np.int16)})
+
+
+def share_of_a_step(steps: int = 6, batch: int = 16, rows: int = 256) -> None:
+    """ResNet-18 on 112 x 112 pictures and 128 x 113 spectrograms of a store: how much of a step is the feed's (reading and views)."""
+    samples = [Sample(str(i), i % 10, str(i)) for i in range(rows)]
+    classes = {"kind": "classification", "classes": list("0123456789")}
+    plan = Plan("made_up", classes, SEEN, samples, draw, {"made_up/all": np.zeros(rows, np.int8)})
+    with tempfile.TemporaryDirectory() as out:
+        prepare(plan, Path(out), Path(out) / "store")
+        feed, whole = timed_steps(open_store(StoreOptions(store=str(Path(out) / "store"))), steps, batch)
+    print(
+        f"feed of a ResNet-18 step at 112 x 112, batch {batch}, two modalities: {1000 * feed / steps:.1f} of {1000 * whole / steps:.0f} ms, {feed / whole:.1%}"
     )
+
+
+def timed_steps(source: Source, steps: int, batch: int) -> tuple[float, float]:
+    """Seconds of the feed, and of everything, after a first step that warms up."""
     loader = Loader(source, "train", batch, shuffle=True)
     example = next(loader.epoch(1)).inputs
     encoders = torch.nn.ModuleDict({m: build_encoder("resnet18", values) for m, values in example.items()})
@@ -115,9 +142,7 @@ def share_of_a_step(steps: int = 6, batch: int = 16) -> None:
         optimizer.step()
         if step:
             feed, whole = feed + fed - start, whole + time.perf_counter() - start
-    print(
-        f"feed of a ResNet-18 step at 112 x 112, batch {batch}, two modalities: {1000 * feed / steps:.1f} of {1000 * whole / steps:.0f} ms, {feed / whole:.1%}"
-    )
+    return feed, whole
 
 
 def peak(measure: Callable[[], None]) -> None:
@@ -134,7 +159,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20)
     repeats = parser.parse_args().repeats
     torch.manual_seed(0)
-    print(f"{'samples per second':<28}{'store':>12}{'decoding':>12}{'':>11}{'kB/sample':>10}")
+    print(f"{'samples per second':<28}{'workers':>8}{'store':>12}{'decoding':>12}{'':>11}{'kB/sample':>10}")
     clips = SHARED / "rawmedia-mini" / "rawmedia_mini.tar"
     if clips.is_file():
         with tempfile.TemporaryDirectory() as raw:
