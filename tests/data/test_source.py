@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from g2d.data import DigitsOptions, Source, open_digits
-from g2d.data.views import Scaled
+from g2d.data.steps import Chain
+from g2d.data.views import Scaled, Standardized
 from g2d.errors import ArgumentError, DataError
 from g2d.task import Classification
 from g2d.types import Sequence
@@ -83,6 +84,34 @@ def test_written_rows_read_back_as_the_model_sees_them(tmp_path: Path) -> None:
     assert torch.equal(batch.inputs["word"].values, expected.inputs["word"].values)
 
 
+def test_written_rows_say_which_modalities_they_lack_and_keep_what_is_missing(tmp_path: Path) -> None:
+    values = np.array([[1.0, np.nan], [0.0, 0.0], [3.0, 4.0], [5.0, 8.0], [0.0, 0.0], [7.0, 9.0]], np.float32)
+    present = np.array([True, False, True, True, False, True])
+    fills = {"a": Standardized((3.0, 5.0), (2.0, 2.0)), "b": Scaled()}
+    source = small(arrays=small().arrays | {"a": values}, views=fills, present={"a": present})
+    rows = np.array([4, 0, 3])
+    source.write_rows(tmp_path / "rows.npz", rows)
+    _, batch = source.read_rows(tmp_path / "rows.npz")
+    expected = source.view(source.gather(rows), seed=0, epoch=0, train=False)
+    assert batch.has("a").tolist() == [False, True, True]
+    assert batch.has("b").all()
+    for m in ("a", "b"):
+        assert torch.equal(batch.inputs[m], expected.inputs[m])
+    source.write_rows(tmp_path / "whole.npz", rows[1:])
+    assert source.read_rows(tmp_path / "whole.npz")[1].has("a").all()
+
+
+def test_what_stands_in_a_row_that_lacks_the_modality_never_matters(tmp_path: Path) -> None:
+    steps = np.full((2, 3, 1), np.nan, np.float32)
+    masks = {"a": np.ones((6, 3), np.bool_)}
+    source = small(arrays={"a": np.zeros((6, 3, 1), np.float32)}, views={"a": Chain("a", ())}, masks=masks)
+    steps[0] = 1
+    np.savez(tmp_path / "rows.npz", **{"a": steps, "a.present": np.array([True, False])})
+    seen = source.read_rows(tmp_path / "rows.npz")[1].inputs["a"]
+    assert isinstance(seen, Sequence)
+    assert seen.values.flatten().tolist() == [1, 1, 1, 0, 0, 0]
+
+
 def test_rows_without_ids_are_numbered_and_more_arrays_than_needed_are_fine(tmp_path: Path) -> None:
     np.savez(tmp_path / "rows.npz", a=np.zeros((2, 2), np.float64), b=np.array([[1], [255]]), notes=np.array(["x"]))
     ids, batch = small().read_rows(tmp_path / "rows.npz")
@@ -96,7 +125,12 @@ def test_rows_without_ids_are_numbered_and_more_arrays_than_needed_are_fine(tmp_
         ({"b": None}, r"must hold an array for every modality, found none for 'b'\."),
         ({"a": np.zeros((2, 3))}, r"rows of 'a' in .* must have the shape \(2,\), found \(3,\)\."),
         ({"a": np.float64(3)}, r"rows of 'a' in .* must have the shape \(2,\), found a single number\."),
-        ({"a": np.array([[1, np.nan], [0, 0]])}, r"values of 'a' in .* must be finite, found NaN or infinity\."),
+        ({"a": np.array([[1, np.nan], [0, 0]])}, r"values of 'a' in .* must be finite, found NaN, for which the view of 'a' stands nothing"),
+        ({"a": np.array([[1, np.inf], [0, np.nan]])}, r"values of 'a' in .* must be finite, found infinity\."),
+        ({"a": np.array([[np.nan, 1e39], [0, 0]])}, r"values of 'a' in .* must be numbers between .* found float64 from 0\.0 to 1e\+39\."),
+        ({"b": np.array([[1.0], [np.nan]])}, r"values of 'b' in .* must be finite, found NaN\."),
+        ({"a.present": np.array([True])}, r"'a\.present' in .* must be bool \(2,\), found bool \(1,\)\."),
+        ({"a.present": np.array([1, 0])}, r"'a\.present' in .* must be bool \(2,\), found int64 \(2,\)\."),
         ({"a": np.array([["x", "y"], ["x", "y"]])}, r"values of 'a' in .* must be numbers, found the type <U1\."),
         ({"a": np.zeros((3, 2))}, r"must have the same number of rows, found 3 of a, 2 of b\."),
         ({"id": np.array(["only one"])}, r"must have the same number of rows, found 2 of a, 2 of b, 1 of id\."),

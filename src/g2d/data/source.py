@@ -24,9 +24,8 @@ from g2d.types import Batch, Input, Inputs, Sequence
 SPLITS = ("train", "valid", "test")
 
 
-MASK = ".mask"
-"""What follows a modality's name where its mask is stored or read."""
-
+MASK, PRESENT = ".mask", ".present"
+"""What follows a modality's name where its mask is stored or read, and where a file of rows says which of them have the modality."""
 
 TABLES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson"})
 
@@ -183,7 +182,8 @@ class Source:
     def read_rows(self, path: str | Path) -> tuple[list[str], Batch]:
         """New rows from an ``.npz`` file with one array per modality, shaped as :meth:`write_rows` writes them.
 
-        Of data that came from a user's table, another such table will do.
+        ``NAME.mask`` says which steps of padded sequences are real, ``NAME.present`` which rows have the modality; without them, all. A number may
+        be missing (NaN) where the view stands something for it. Of data that came from a user's table, another such table will do.
 
         Returns:
             Their names, and the batch as the model sees it; its targets are placeholders.
@@ -201,7 +201,7 @@ class Source:
         for m, known in self.masks.items():
             values = inputs[m]
             assert isinstance(values, Tensor)
-            inputs[m] = Sequence(values, torch.from_numpy(_mask(m, given.get(m + MASK), known, values, path)))
+            inputs[m] = Sequence(values, torch.from_numpy(_flags(m + MASK, given, (len(values), *known.shape[1:]), path)))
         counts = {m: len(values) for m, values in inputs.items()} | ({"id": given["id"].size} if "id" in given else {})
         if len(set(counts.values())) > 1:
             raise DataError(f"arrays in {path} must have the same number of rows, found {', '.join(f'{n} of {name}' for name, n in counts.items())}.")
@@ -209,13 +209,23 @@ class Source:
         if rows == 0:
             raise DataError(f"{path} must hold one row or more, found none.")
         ids = [str(value) for value in given["id"].flat] if "id" in given else [str(i) for i in range(rows)]
+        present = {m: torch.from_numpy(_flags(m + PRESENT, given, (rows,), path)) for m in self.modalities if m + PRESENT in given}
+        for m, there in present.items():
+            _values(inputs[m])[~there] = 0  # as rows that lack it are stored
         target = torch.from_numpy(np.repeat(self.target[:1], rows, axis=0))
-        return ids, self.view(Batch(inputs, target, torch.arange(rows)), seed=0, epoch=0, train=False)
+        batch = self.view(Batch(inputs, target, torch.arange(rows), present or None), seed=0, epoch=0, train=False)
+        for m, seen in batch.inputs.items():
+            if _values(seen).is_floating_point() and bool(_values(seen).isnan().any()):
+                raise DataError(
+                    f"values of {m!r} in {path} must be finite, found NaN, for which the view of {m!r} stands nothing, as the step standardize would."
+                )
+        return ids, batch
 
     def write_rows(self, path: str | Path, indices: NDArray[np.int64]) -> None:
         """Stored values of some rows as a file that :meth:`read_rows` reads."""
         arrays: dict[str, Any] = {m: values[indices] for m, values in self.arrays.items()}
         arrays |= {m + MASK: mask[indices] for m, mask in self.masks.items()}
+        arrays |= {m + PRESENT: there[indices] for m, there in self.present.items()}
         np.savez(path, id=indices.astype(str), **arrays)
 
 
@@ -229,14 +239,16 @@ def _read_arrays(path: Path, modalities: tuple[str, ...]) -> dict[str, NDArray[A
         raise DataError(f"{path} must be an .npz file of plain arrays, one per modality ({', '.join(modalities)}), found: {reason}.") from error
 
 
-def _mask(m: str, given: NDArray[Any] | None, known: Values, values: Tensor, path: Path) -> NDArray[np.bool_]:
-    """Which steps are real; without one, all of them."""
-    shape = (len(values), *known.shape[1:])
-    if given is None:
-        return np.ones(shape, np.bool_)
-    if given.shape != shape or given.dtype != np.bool_:
-        raise DataError(f"{m + MASK!r} in {path} must be bool {shape}, found {given.dtype} {given.shape}.")
-    return given
+def _flags(name: str, given: Mapping[str, NDArray[Any]], shape: tuple[int, ...], path: Path) -> NDArray[np.bool_]:
+    """Which steps are real, or which rows are there; where the file does not say it, all of them."""
+    flags = given.get(name, np.ones(shape, np.bool_))
+    if flags.shape != shape or flags.dtype != np.bool_:
+        raise DataError(f"{name!r} in {path} must be bool {shape}, found {flags.dtype} {flags.shape}.")
+    return flags
+
+
+def _values(values: Input) -> Tensor:
+    return values.values if isinstance(values, Sequence) else values
 
 
 def _stored(m: str, given: NDArray[Any] | None, known: Values, path: Path) -> NDArray[Any]:
@@ -247,14 +259,15 @@ def _stored(m: str, given: NDArray[Any] | None, known: Values, path: Path) -> ND
         raise DataError(f"rows of {m!r} in {path} must have the shape {known.shape[1:]}, found {given.shape[1:] if given.ndim else 'a single number'}.")
     if given.dtype.kind not in "fiub":
         raise DataError(f"values of {m!r} in {path} must be numbers, found the type {given.dtype}.")
-    if given.dtype.kind == "f" and not np.isfinite(given).all():
-        raise DataError(f"values of {m!r} in {path} must be finite, found NaN or infinity.")
+    if given.dtype.kind == "f" and (np.isinf(given).any() or (known.dtype.kind != "f" and np.isnan(given).any())):
+        raise DataError(f"values of {m!r} in {path} must be finite, found {'infinity' if np.isinf(given).any() else 'NaN'}.")
     # Wrapping around or cutting off decimals would pass silently for data.
     limits = np.finfo(known.dtype) if known.dtype.kind == "f" else np.iinfo(known.dtype)
     whole = known.dtype.kind == "f" or given.dtype.kind != "f" or bool((given == np.rint(given)).all())
-    if given.size and (not whole or given.min() < limits.min or given.max() > limits.max):
+    least, greatest = (np.fmin.reduce(given, axis=None), np.fmax.reduce(given, axis=None)) if given.size else (0, 0)  # whatever is missing
+    if not whole or least < limits.min or greatest > limits.max:
         kind = f"numbers between {limits.min} and {limits.max}" if known.dtype.kind == "f" else f"whole numbers between {limits.min} and {limits.max}"
-        raise DataError(f"values of {m!r} in {path} must be {kind} ({known.dtype}), found {given.dtype} from {given.min()} to {given.max()}.")
+        raise DataError(f"values of {m!r} in {path} must be {kind} ({known.dtype}), found {given.dtype} from {least} to {greatest}.")
     return given.astype(known.dtype)
 
 

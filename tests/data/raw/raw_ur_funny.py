@@ -49,6 +49,27 @@ def ur_funny_content() -> dict[str, Any]:
     }
 
 
+def first_version(content: dict[str, Any]) -> dict[str, Any]:
+    """The same, as version 1 has it: indexes with a last axis of one number, no sentences, 75 numbers of the face."""
+    language, face = content["language_sdk.pkl"], content["openface_features_sdk.pkl"]
+    indexes = {
+        i: {
+            "punchline_embedding_indexes": [[word] for word in entry["punchline_embedding_indexes"]],
+            "context_embedding_indexes": [[[word] for word in sentence] for sentence in entry["context_embedding_indexes"]],
+        }
+        for i, entry in language.items()
+    }
+    short = {
+        i: {
+            "punchline_features": [row[:75] for row in entry["punchline_features"]],
+            "context_features": [[row[:75] for row in sentence] for sentence in entry["context_features"]],
+        }
+        for i, entry in face.items()
+    }
+    kept = {name: value for name, value in content.items() if value is not language}
+    return kept | {"word_embedding_indexes_sdk.pkl": indexes, "openface_features_sdk.pkl": short}
+
+
 def write_ur_funny(folder: Path, protocol: int = 4, content: dict[str, Any] | None = None) -> None:
     """The six files."""
     folder.mkdir(parents=True, exist_ok=True)

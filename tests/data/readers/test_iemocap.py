@@ -157,6 +157,7 @@ def test_a_turn_that_is_evaluated_twice_counts_once(unseen: Path) -> None:
         ("[4.0000 - 5.0000]", "[-4.0000 - 5.0000]"),
         ("Ses01F_impro01_F004", "Ses01F_impro01_X004"),
         ("\texc\t", "\tEXC\t"),
+        ("\texc\t[2.5000", "\texc\t[2.5.00"),
     ],
 )
 def test_a_line_that_is_nearly_a_turn_is_told(good: str, bad: str, unseen: Path) -> None:
@@ -221,7 +222,7 @@ def test_a_turn_in_two_lists_is_refused(unseen: Path) -> None:
 def test_a_list_that_is_no_text_is_refused(unseen: Path) -> None:
     for name in ("train", "valid", "test"):
         (unseen / f"{name}.csv").write_bytes(b"S\xe9s\n")
-    with pytest.raises(DataError, match=r"train\.csv must be a readable CSV file in UTF-8"):
+    with pytest.raises(DataError, match=r"train\.csv must be a CSV file in UTF-8"):
         planned(unseen)
 
 
@@ -290,7 +291,7 @@ def test_a_side_map_that_says_otherwise_gives_other_pictures_and_another_content
         ("Ses01F_impro01,left\n", "must say dialog,left with F or M, found 'Ses01F_impro01,left'"),
         ("name;side\n", "must say dialog,left with F or M, found 'name;side'"),
         ("Ses01F_impro01,F\nSes01F_impro01,M\n", "must seat the actors of a dialogue one way, found 'Ses01F_impro01'"),
-        ("Ses01F_impro01,\udce9", "must be a readable CSV file in UTF-8"),
+        ("Ses01F_impro01,\udce9", "must be a CSV file in UTF-8"),
     ],
 )
 def test_a_side_map_with_a_mistake_is_refused(text: str, found: str, unseen: Path, tmp_path: Path) -> None:

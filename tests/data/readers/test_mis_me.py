@@ -82,9 +82,9 @@ def test_all_is_well_with_a_clean_folder(tmp_path: Path) -> None:
 
 
 def test_the_last_station_tests_and_the_last_fifth_of_the_others_days_validates() -> None:
-    days = [f"2021-04-{day:02d}" for day in range(1, 11)]
+    days = [f"2021-04-{day:02d}" for day in range(1, 21)]
     samples = [sample(f"{station}{day}", station, day) for station in ("OK001", "OK002", "OK003") for day in days]
-    assert station_disjoint(samples).tolist() == ([TRAIN] * 8 + [VALID] * 2) * 2 + [TEST] * 10
+    assert station_disjoint(samples).tolist() == ([TRAIN] * 16 + [VALID] * 4) * 2 + [TEST] * 20
 
 
 def test_of_five_blocks_of_five_days_the_last_tests_and_the_one_before_validates() -> None:
@@ -188,6 +188,21 @@ def test_a_table_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_bytes(",".join(COLUMNS).encode() + b"\n\xe9")
     with pytest.raises(DataError, match=r"train\.csv must be a CSV file in UTF-8"):
         planned(tmp_path)
+
+
+def test_a_quote_that_is_never_closed_swallows_no_rows(tmp_path: Path) -> None:
+    write(tmp_path)
+    path = tmp_path / "a_test_set.csv"
+    path.write_text(path.read_text().replace(PARTS["a_test_set"][3], f'"{PARTS["a_test_set"][3]}'))
+    with pytest.raises(DataError, match=r"a_test_set\.csv must be a CSV file in UTF-8, found: unexpected end of data"):
+        planned(tmp_path)
+
+
+def test_photographs_and_tables_may_lie_behind_links(tmp_path: Path) -> None:
+    write(tmp_path / "disk")
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "linked").symlink_to(tmp_path / "disk", target_is_directory=True)
+    assert len(planned(tmp_path / "raw").samples) == 30
 
 
 def test_a_workbook_whose_sheet_is_cut_off_is_refused(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from g2d.data.media import RESAMPLER, fit_length, is_silent, read_audio, read_frames, spread
-from g2d.data.readers.base import Reader, ReaderOptions
+from g2d.data.readers.base import Reader, ReaderOptions, read_csv
 from g2d.data.readers.iemocap_sides import Side, contradictions, find_sides, read_side_map
-from g2d.data.readers.iemocap_turns import TURN, Evaluations, Turn, read_cells, read_turns, read_words
+from g2d.data.readers.iemocap_turns import TURN, Evaluations, Turn, read_turns, read_words
 from g2d.data.readers.manifest_values import text_bytes
 from g2d.data.store.plan import TEST, TRAIN, UNLABELED, UNUSED, VALID, Decoded, Plan, Sample, Signal, Skip, UnreadableError, places
 from g2d.errors import DataError
@@ -216,7 +216,7 @@ def _listed(source: Path) -> dict[str, int]:
     """The place of every name in the lists."""
     place_of: dict[str, int] = {}
     for place, name in enumerate(LISTS):
-        for turn, *_ in read_cells(source / name):
+        for _, (turn, *_) in read_csv(source / name):
             if (other := place_of.setdefault(turn, place)) != place:
                 raise DataError(f"the lists of iemocap/legacy-random must not share turns, found {turn} in {LISTS[other]} and {name}.")
     return place_of

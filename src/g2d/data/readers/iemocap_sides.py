@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2d.data.media import decode_span
-from g2d.data.readers.iemocap_turns import read_cells
+from g2d.data.readers.base import read_csv
 from g2d.data.store.plan import UnreadableError
 from g2d.errors import DataError
 
@@ -90,7 +90,7 @@ def read_side_map(path: Path, dialogues: Collection[str]) -> dict[str, str]:
     Raises:
         DataError: it cannot be read, says something else, names a dialogue that is none, or seats one two ways.
     """
-    rows = read_cells(path)
+    rows = [cells for _, cells in read_csv(path)]
     if rows and [cell.lower() for cell in rows[0]] == ["dialog", "left"]:
         rows = rows[1:]
     left: dict[str, str] = {}

@@ -1,17 +1,15 @@
-"""IEMOCAP's texts: turns with their codes, what was said in them, and users' own lists."""
+"""IEMOCAP's texts: turns with their codes, and what was said in them."""
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from g2d.errors import DataError
-
 TURN = r"^Ses(0[1-5])([FM])_(impro|script)(\d\d)(?:_(\d))?([ab]?)_([FM])(\d{3})$"
-LINE = r"^\[(\d+(?:\.\d+)?) - (\d+(?:\.\d+)?)\]\t(\S+)\t(ang|hap|exc|sad|neu|fru|sur|fea|dis|oth|xxx)\t\[([\d.]+), ([\d.]+), ([\d.]+)\]\s*$"
+NUMBER = r"(\d+(?:\.\d+)?)"
+LINE = rf"^\[{NUMBER} - {NUMBER}\]\t(\S+)\t(ang|hap|exc|sad|neu|fru|sur|fea|dis|oth|xxx)\t\[{NUMBER}, {NUMBER}, {NUMBER}\]\s*$"
 
 
 @dataclass(frozen=True)
@@ -116,16 +114,3 @@ def _lines(source: Path, folder: str) -> Iterator[tuple[str, str]]:
         if not path.name.startswith("._"):
             for line in path.read_text(encoding="latin1").split("\n"):  # splitlines() would also break at Latin-1's byte 0x85
                 yield path.name, line
-
-
-def read_cells(path: Path) -> list[list[str]]:
-    """Rows of a small CSV file of a user's, cells without blanks around them.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return [[cell.strip() for cell in row] for row in csv.reader(file) if any(map(str.strip, row))]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} must be a readable CSV file in UTF-8, found: {getattr(error, 'strerror', None) or error}.") from error

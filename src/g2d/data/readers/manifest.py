@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -15,21 +13,16 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from g2d.data.readers.base import Reader, ReaderOptions
-from g2d.data.readers.inferring import KINDS, Column, classes_of, look
-from g2d.data.readers.manifest_values import Layout, ManifestDecode, layout_of
-from g2d.data.readers.table import Table, empty, number, unique_rows
+from g2d.data.readers.inferring import KINDS, UNSAID, Column, Roles, look, roles_of
+from g2d.data.readers.manifest_values import WORDS, Layout, ManifestDecode, layout_of
+from g2d.data.readers.table import Table, unique_rows
 from g2d.data.source import SPLITS
 from g2d.data.store.plan import TEST, TRAIN, UNUSED, VALID, Plan, Sample, Skip, name_hash
-from g2d.errors import DataError
 
 FEW, MANY = 50, 1000
 """Groups (or rows of their own) below which a fifth is held out rather than a tenth, and from which hashes alone decide."""
-TARGETS = ("target", "label", "class", "y")
 LIGHT = frozenset({"table", "text"})
 """Kinds that need no decoding: rows are taken by the thousand."""
-ROLES = ("id", "split", "group")
-UNSAID = UNUSED - 1
-PLACES = {"train": TRAIN, "training": TRAIN, "valid": VALID, "val": VALID, "validation": VALID, "dev": VALID, "test": TEST, "unused": UNUSED}
 
 
 class ManifestOptions(ReaderOptions):
@@ -50,64 +43,17 @@ class ManifestOptions(ReaderOptions):
     characters: int = Field(2000, ge=1, description="bytes kept of a text, at most")
 
 
-@dataclass(frozen=True)
-class Roles:
-    """Columns that are no signal.
-
-    Args:
-        target: what is learnt. id, split, group: of the names of rows, of their places, of what stays together; None where there is none.
-        classes: of a classification the number of the class that a cell's text names; None for values.
-    """
-
-    target: tuple[str, ...]
-    id: str | None
-    split: str | None
-    group: str | None
-    classes: Mapping[str, int] | None = None
-
-    def name(self, cells: Mapping[str, Any], row: int) -> str:
-        given = None if self.id is None else cells.get(self.id)
-        return f"{row:08d}" if empty(given) else str(given)
-
-    def together(self, cells: Mapping[str, Any], name: str) -> str:
-        """The group of a row, itself where none is said."""
-        given = None if self.group is None else cells.get(self.group)
-        return name if empty(given) else str(given)
-
-    def values(self, cells: Mapping[str, Any]) -> list[float]:
-        """The target in numbers, NaN where it is empty."""
-        return [self._value(cells.get(column)) for column in self.target]
-
-    def _value(self, cell: Any) -> float:
-        label = None if self.classes is None or empty(cell) else self.classes.get(str(cell).strip())
-        value = number(cell) if label is None else label
-        return math.nan if value is None else value
-
-    def place(self, cells: Mapping[str, Any], row: int) -> int:
-        given = None if self.split is None else cells.get(self.split)
-        if empty(given):
-            return UNSAID
-        try:
-            return PLACES[str(given).strip().lower()]
-        except KeyError:
-            raise DataError(f"the column {self.split!r} must say train, valid or test, found {given!r} on the row {self.name(cells, row)}.") from None
-
-
 def plan_manifest(source: Path, options: ManifestOptions) -> Plan:
     """One pass to see what the columns are; rows are read again when they are needed."""
     table = Table(source)
     columns = look(table)
-    roles = _roles(columns, options)
-    labels = classes_of(columns[roles.target[0]], roles.target[0], options.task) if len(roles.target) == 1 else None
-    classes = None if labels is None else list(dict.fromkeys(labels.values()))
-    if labels is not None and classes is not None:
-        roles = replace(roles, classes={said: classes.index(name) for said, name in labels.items()})
+    roles = roles_of(columns, options)
     layout = layout_of(columns, options, [c for c in columns if c not in {*roles.target, roles.id, roles.split, roles.group, *options.ignore}], table)
     index = _Index(table, roles, layout)
     protocol, place, how = _split(source.stem, index, roles)
     task: dict[str, Any] = {"kind": "regression", "outputs": len(roles.target), "scale": "train", "output": "identity"}
-    if classes is not None:
-        task = {"kind": "classification", "classes": classes}
+    if roles.labels is not None:
+        task = {"kind": "classification", "classes": list(dict.fromkeys(roles.labels.values()))}
     return Plan(
         name=source.stem,
         task=task,
@@ -120,7 +66,7 @@ def plan_manifest(source: Path, options: ManifestOptions) -> Plan:
         | {"columns": {m: list(names) for m, names in layout.columns.items()}, "kinds": dict(layout.kinds)}
         | {"target": list(roles.target), "id": roles.id or options.id},
         warnings=tuple(_doubts(protocol, place, index, roles, layout)),
-        told=(*_told(layout, columns, options), f"target {', '.join(roles.target)}: {_said(classes, roles.target)}", *_named(roles), how),
+        told=(*_told(layout, columns, options), f"target {', '.join(roles.target)}: {_said(task)}", *_named(roles), how),
         chunk=1024 if all(signal.kind in LIGHT for signal in layout.signals.values()) else 16,
     )
 
@@ -156,7 +102,7 @@ class ManifestRows(Sequence[Sample]):
 
     def _sample(self, row: int, cells: dict[str, Any]) -> Sample:
         name, values = self.roles.name(cells, row), tuple(self.roles.values(cells))
-        target = values if len(values) > 1 else values[0] if self.roles.classes is None else int(values[0])
+        target = values if len(values) > 1 else values[0] if self.roles.labels is None else int(values[0])
         return Sample(name, target, self.roles.together(cells, name), self.layout.files(cells), self.layout.facts(cells))
 
 
@@ -193,48 +139,6 @@ class _Index:
 
 def _digest(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
-
-
-def _roles(columns: Mapping[str, Column], options: ManifestOptions) -> Roles:
-    """What a user names must be there; what nobody names is found whatever its case."""
-    target = (options.target,) if isinstance(options.target, str) else options.target or ()
-    given = {role: getattr(options, role) for role in ROLES if role in options.model_fields_set}
-    named = [
-        *(("target", name) for name in target),
-        *given.items(),
-        *(("ignore", name) for name in options.ignore),
-        *(("kinds", name) for name in options.kinds),
-    ]
-    if faults := [f"{key} {name!r}{_near(name, columns)}" for key, name in named if name not in columns]:
-        raise DataError(f"options must name columns of the table ({', '.join(columns)}), found {', '.join(faults)}.")
-    once = [name for key, name in named if key in ("target", "split", "group")]
-    if repeated := [name for name in once if once.count(name) > 1]:
-        raise DataError(f"target, split and group must each be a column of its own, found {repeated[0]!r} more than once.")
-    free = [name for name in columns if name not in {*target, *given.values(), *options.ignore}]
-    spelt = {name.lower(): name for name in reversed(free)} | {name: name for name in free}
-    found = target or tuple(spelt[name] for name in TARGETS if name in spelt)[:1]
-    if not found:
-        raise DataError(f"a manifest must have a column for its target, found none of {', '.join(TARGETS)} among {', '.join(columns)}. Name it: target=COLUMN")
-    _check_targets(found, columns, options)
-    row, split, group = (given.get(role) or spelt.get(role) for role in ROLES)
-    return Roles(found, row, split, group)
-
-
-def _near(name: str, columns: Collection[str]) -> str:
-    near = get_close_matches(name.lower(), {column.lower(): column for column in columns}, n=1)
-    return "" if not near else f" (did you mean {next(column for column in columns if column.lower() == near[0])!r}?)"
-
-
-def _check_targets(names: Sequence[str], columns: Mapping[str, Column], options: ManifestOptions) -> None:
-    if len(names) > 1 and options.task == "classification":
-        raise DataError(f"a classification must have one target, found {', '.join(names)}.")
-    for name in names:
-        if not columns[name].cells:
-            raise DataError(f"the target {name!r} must hold something, found an empty column.")
-        if columns[name].lists:
-            raise DataError(f"the target {name!r} must be one value a row, found lists in {columns[name].lists}. Give each a column: target=[A, B]")
-        if len(names) > 1 and columns[name].numbers < columns[name].cells:
-            raise DataError(f"several targets must all be numbers, found others in {name!r}.")
 
 
 def _split(name: str, index: _Index, roles: Roles) -> tuple[str, NDArray[np.int8], str]:
@@ -294,7 +198,7 @@ def _told(layout: Layout, columns: Mapping[str, Column], options: ManifestOption
         held = min(columns[name].cells for name in names)
         whence = f"{signal.kind} from {len(names)} column{'s' * (len(names) > 1)} ({', '.join(names[:6])}{', ...' * (len(names) > 6)})"
         yield f"{m}: {whence}, {held} rows hold it, stored as {signal.dtype} {signal.shape}"
-        if signal.kind == "text" and columns[names[0]].longest > options.characters:
+        if layout.kinds[m] in WORDS and columns[names[0]].longest > options.characters:
             yield f"{m}: the longest has {columns[names[0]].longest} bytes, of which characters={options.characters} are kept"
         for name, origin in zip(names, signal.facts.get("origin", ()), strict=False):
             if origin:
@@ -309,9 +213,10 @@ def _named(roles: Roles) -> Iterator[str]:
         yield "rows: " + ", ".join(f"{what} from the column {column!r}" for what, column in said.items() if column)
 
 
-def _said(classes: Sequence[str] | None, targets: Sequence[str]) -> str:
-    if classes is None:
-        return f"regression, {len(targets)} value{'s' * (len(targets) > 1)}, scaled by the training rows"
+def _said(task: Mapping[str, Any]) -> str:
+    if "classes" not in task:
+        return f"regression, {task['outputs']} value{'s' * (task['outputs'] > 1)}, scaled by the training rows"
+    classes = task["classes"]
     return f"classification, {len(classes)} classes ({', '.join(classes[:6])}{', ...' * (len(classes) > 6)})"
 
 

@@ -207,7 +207,7 @@ def read_new_rows(
     if absent := [c for names in layout.columns.values() for c in names if c not in columns and not table.json]:
         raise DataError(f"{path} must have the columns that the data were prepared from, found no {', '.join(absent)}.")
     characters = layout.parameters["characters"]
-    texts = {m: _text_signal(columns.get(names[0], Column()), characters) for m, names in layout.columns.items() if layout.kinds[m] == "text"}
+    texts = {m: _text_signal(columns.get(names[0], Column()), characters) for m, names in layout.columns.items() if layout.kinds[m] in WORDS}
     layout = replace(layout, signals={**layout.signals, **texts})
     decode = ManifestDecode(layout)
     ids: list[str] = []
@@ -251,7 +251,7 @@ def layout_of(columns: Mapping[str, Column], options: Any, names: Sequence[str],
     signals = {}
     for m, columns_of in made.items():
         first = columns[columns_of[0]]
-        if kind_of[m] == "text":
+        if kind_of[m] in WORDS:
             signals[m] = _text_signal(first, options.characters)
         elif kind_of[m] in FILES:
             cells = [row.get(columns_of[0]) for row in table.rows(0, min(PROBED, len(table)))]
@@ -330,3 +330,5 @@ def _array_signal(paths: Sequence[Path], options: Any) -> Signal:
 SIGNAL: dict[str, Callable[[Sequence[Path], Any], Signal]] = {"image": _image_signal, "audio": _audio_signal, "video": _video_signal, "array": _array_signal}
 """How files of each kind are stored."""
 FILES = frozenset(SIGNAL)
+WORDS = frozenset({"text"})
+"""Kinds that are as long as they come."""

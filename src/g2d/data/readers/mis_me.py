@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from g2d.data.media import read_image
-from g2d.data.readers.base import Reader, ReaderOptions
+from g2d.data.readers.base import Reader, ReaderOptions, find_files
 from g2d.data.readers.mis_me_tables import COLUMNS, Row, read_tables
 from g2d.data.readers.table import number
 from g2d.data.source import SPLITS
@@ -89,9 +89,8 @@ def plan_mis_me(source: Path, options: MisMeOptions) -> Plan:
 def _photographs(source: Path) -> dict[str, list[str]]:
     """Where each name occurs."""
     found = defaultdict(list)
-    for path in sorted(source.rglob("*")):
-        if path.suffix.lower() in SUFFIXES:
-            found[path.name].append(path.relative_to(source).as_posix())
+    for path in (path for suffix in SUFFIXES for path in find_files(source, suffix)):
+        found[path.name].append(path.relative_to(source).as_posix())
     return dict(found)
 
 

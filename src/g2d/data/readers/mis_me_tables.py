@@ -14,6 +14,7 @@ from itertools import zip_longest
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from g2d.data.readers.base import find_files, shown
 from g2d.data.store.plan import TEST, TRAIN, VALID
 from g2d.errors import DataError, MissingDependencyError
 
@@ -74,7 +75,7 @@ def read_tables(source: Path) -> tuple[list[Row], list[str], list[str]]:
 
     Tables of the split come first, those of single stations last; one that only repeats photographs of those before it adds nothing.
     """
-    files = (path for path in sorted(source.rglob("*")) if path.suffix.lower() in (CSV, EXCEL))
+    files = (path for suffix in (CSV, EXCEL) for path in find_files(source, suffix))
     sheets = sorted((sheet for path in files for sheet in _read(path, source)), key=lambda sheet: (sheet.station is not None, sheet.place is None))
     if not sheets:
         raise DataError(f"{source} must hold a table (xlsx or csv) with the columns {', '.join(NEEDED)}, found none.")
@@ -136,7 +137,7 @@ def role(*names: str) -> int | None:
 
 def _read(path: Path, source: Path) -> Iterator[Sheet]:
     """The tables of a file that have the columns and rows."""
-    file = path.relative_to(source).as_posix()
+    file = shown(path.relative_to(source).as_posix())
     for title, lines in _excel(path) if path.suffix.lower() == EXCEL else [("", _csv(path))]:
         name = f"{file} ({title})" if title else file
         numbered = enumerate(lines, start=1)
@@ -162,6 +163,7 @@ def _empty(cells: Iterable[Any]) -> bool:
 
 
 def _csv(path: Path) -> Iterator[list[Any]]:
+    """Strictly, for a quote that is never closed would swallow the rows behind it."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             yield from csv.reader(file, strict=True)

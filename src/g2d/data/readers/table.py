@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from g2d.errors import DataError
 
 JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
-csv.field_size_limit(2**31 - 1)  # a long text is no fault of a file
+LONGEST = 2**31 - 1
+"""Bytes of a cell, at most."""
 
 
 class Table:
@@ -97,12 +98,18 @@ class Table:
         """Rows of a CSV file, with the numbers of the lines where they begin."""
         reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
         number = 1
+        while (cells := self._next(reader, number)) is not None:
+            yield number, cells
+            number = reader.line_num + 1
+
+    def _next(self, reader: Any, number: int) -> list[str] | None:
+        usual = csv.field_size_limit(LONGEST)  # one for the whole process: it is lifted for this row alone
         try:
-            for cells in reader:
-                yield number, cells
-                number = reader.line_num + 1
+            return next(reader, None)
         except csv.Error as error:
             raise DataError(f"the row that begins in line {number} of {self.path} must be CSV, found: {error}.") from error
+        finally:
+            csv.field_size_limit(usual)
 
     def _parsed(self, file: Any, first: int) -> Iterator[dict[str, Any]]:
         lines = _Lines(self.path, file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -60,6 +60,8 @@ LEGACY = "ur_funny/legacy-994"
 PLACE = {"train": TRAIN, "dev": VALID, "test": TEST}
 CONTEXT, CONTEXT_WORDS = 5, 20
 CHARACTERS = 400
+Folders = tuple[tuple[str, Path], ...]
+"""What was converted, and to where."""
 BY_TRAINING = ({"name": "standardize", "fill": "median", "clip": 5.0},)
 
 
@@ -76,7 +78,8 @@ def plan_ur_funny(source: Path, options: URFunnyOptions) -> Plan:
     release, folders, digests = _convert(source)
     if not release.sentences and options.text in _AS_BYTES:
         raise DataError("text must be vectors for version 1 of UR-FUNNY, which publishes no sentences, found tokens.")
-    content = Content.open(folders)
+    _opened.cache_clear()  # a conversion that was damaged has been made again
+    content = _opened(folders)
     _check_indexes(content, release.words)
     counts = Counter[str]()
     samples, skipped = _samples(content, options, counts)
@@ -94,7 +97,7 @@ def plan_ur_funny(source: Path, options: URFunnyOptions) -> Plan:
         task={"kind": "classification", "classes": list(CLASSES)},
         signals=_signals(options, widths),
         samples=samples,
-        decode=URFunnyDecode({m: str(folder) for m, folder in folders.items()}, options.words, options.context, options.text, widths),
+        decode=URFunnyDecode(folders, options.words, options.context, options.text, widths),
         protocols=protocols,
         skipped=skipped,
         parameters=options.model_dump() | {"version": release.name, "pickles": digests},
@@ -110,8 +113,8 @@ def plan_ur_funny(source: Path, options: URFunnyOptions) -> Plan:
     )
 
 
-def _convert(source: Path) -> tuple[Release, dict[str, Path], dict[str, str]]:
-    """The release, and per file its conversion and its hash."""
+def _convert(source: Path) -> tuple[Release, Folders, dict[str, str]]:
+    """The release, the conversions, and of each file its hash."""
     known = {name for name, _ in (*OTHERS.values(), *FEATURES.values())} | {release.words for release in RELEASES}
     if strange := sorted(path.name for path in source.glob("*") if path.suffix.lower() in PICKLES and path.name not in known):
         raise DataError(
@@ -125,7 +128,7 @@ def _convert(source: Path) -> tuple[Release, dict[str, Path], dict[str, str]]:
     if absent := [name for name, _ in wanted.values() if not (source / name).is_file()]:
         raise DataError(f"{source} must hold {', '.join(name for name, _ in wanted.values())}, found no {absent[0]}.")
     done = {key: convert(source / name, kind) for key, (name, kind) in wanted.items()}
-    return release, {key: folder for key, (folder, _) in done.items()}, {wanted[key][0]: digest for key, (_, digest) in done.items()}
+    return release, tuple((key, folder) for key, (folder, _) in done.items()), {wanted[key][0]: digest for key, (_, digest) in done.items()}
 
 
 def _check_indexes(content: Content, name: str) -> None:
@@ -151,11 +154,11 @@ def _samples(content: Content, options: URFunnyOptions, counts: Counter[str]) ->
             if found is not None:
                 skipped.append(found)
                 continue
-            punch, context = zip(*(table.lengths(i) for table in content.tables.values()), strict=True)
+            punch, context = content.lengths(i)
             counts["punch"] += _differ(punch)
             counts["context"] += options.context and _differ(context)
             facts = {"number": i, "sentence": content.sentences[str(i)][0]}
-            notes = {"fold": fold, "without_text": float(content.text(i).sum(dtype=np.float64)) == 0}
+            notes = {"fold": fold, "without_text": float(content.words(i).sum(dtype=np.float64)) == 0}
             samples.append(Sample(f"{i:05d}", int(content.labels[str(i)]), f"{i:05d}", (), facts, notes))
     return sorted(samples, key=lambda sample: sample.id.encode()), sorted(skipped, key=lambda skip: skip.id.encode())
 
@@ -173,21 +176,18 @@ def _unusable(i: int, content: Content) -> Skip | None:
 
 def _strange(content: Content, samples: list[Sample]) -> dict[str, dict[str, Any]]:
     """Per modality and fold: how many numbers of the punchlines are no finite ones, in which columns, and how many words are all zero."""
-    return {m: _strange_rows(content.tables[m].punch, samples) for m in FEATURES} | {"text": _strange_rows(content.text, samples)}
-
-
-def _strange_rows(rows_of: Callable[[int], NDArray[Any]], samples: list[Sample]) -> dict[str, Any]:
     found: dict[str, dict[str, Any]] = {}
     for sample in samples:
-        rows = rows_of(sample.facts["number"])
-        told = found.setdefault(sample.notes["fold"], {"nan": 0, "+inf": 0, "-inf": 0, "zero_words": 0, "columns": set()})
-        told["zero_words"] += int((rows == 0).all(1).sum())
-        if np.isfinite(rows).all():
-            continue
-        for kind, there in (("nan", np.isnan(rows)), ("+inf", np.isposinf(rows)), ("-inf", np.isneginf(rows))):
-            told[kind] += int(there.sum())
-            told["columns"] |= set(np.flatnonzero(there.any(0)).tolist())
-    return {fold: told | {"columns": sorted(told["columns"])} for fold, told in found.items()}
+        for m, rows in content.punch(sample.facts["number"]).items():
+            folds = found.setdefault(m, {})
+            told = folds.setdefault(sample.notes["fold"], {"nan": 0, "+inf": 0, "-inf": 0, "zero_words": 0, "columns": set()})
+            told["zero_words"] += int((rows == 0).all(1).sum())
+            if np.isfinite(rows).all():
+                continue
+            for kind, there in (("nan", np.isnan(rows)), ("+inf", np.isposinf(rows)), ("-inf", np.isneginf(rows))):
+                told[kind] += int(there.sum())
+                told["columns"] |= set(np.flatnonzero(there.any(0)).tolist())
+    return {m: {fold: told | {"columns": sorted(told["columns"])} for fold, told in folds.items()} for m, folds in found.items()}
 
 
 def _fold(sample: Sample) -> int:
@@ -231,12 +231,6 @@ class Ragged:
         return [np.array(self.context_rows[self.context_offset[s] : self.context_offset[s + 1]]) for s in sentences]
 
 
-def _half(vectors: NDArray[Any]) -> NDArray[np.float16]:
-    """As text is stored; what is beyond becomes infinite, and counts as missing."""
-    with np.errstate(over="ignore"):
-        return vectors.astype(np.float16)
-
-
 @dataclass(frozen=True)
 class Content:
     """What the six files hold."""
@@ -247,28 +241,48 @@ class Content:
     tables: dict[str, Ragged]
     embedding: NDArray[np.float32]
 
-    @classmethod
-    def open(cls, folders: Mapping[str, Path]) -> Content:
-        """From the folders that the conversion wrote."""
+    def lengths(self, i: int) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+        """By modality, words of the punchline, and of every sentence before it."""
+        return tuple(table.lengths(i)[0] for table in self.tables.values()), tuple(table.lengths(i)[1] for table in self.tables.values())
 
-        def told(key: str, name: str) -> Any:
-            return json.loads((folders[key] / name).read_text(encoding="utf-8"))
+    def words(self, i: int) -> NDArray[np.float32]:
+        """``(words, 300)``: the vectors of a punchline, as they are published."""
+        return self._vectors(self.tables["words"].punch(i))
 
-        return cls(
-            folds=told("folds", "folds.json"),
-            labels=told("labels", "labels.json"),
-            sentences=told("words", "sentences.json"),
-            tables={m: Ragged.open(folders[m]) for m in (*FEATURES, "words")},
-            embedding=_vectors(str(folders["embedding"])),
-        )
+    def punch(self, i: int) -> dict[str, NDArray[Any]]:
+        """Per modality ``(words, d)``."""
+        return {m: self.tables[m].punch(i) for m in FEATURES} | {"text": _half(self.words(i))}
 
-    def text(self, i: int) -> NDArray[np.float16]:
-        """``(words, 300)`` of a punchline."""
-        return _half(self.embedding[self.tables["words"].punch(i)[:, 0]])
+    def context(self, i: int) -> dict[str, list[NDArray[Any]]]:
+        """Per modality ``(words, d)`` of every sentence before the punchline."""
+        return {m: self.tables[m].context(i) for m in FEATURES} | {"text": [_half(self._vectors(part)) for part in self.tables["words"].context(i)]}
 
     def strays(self) -> set[int]:
         """Ids with features that stand in no fold."""
         return {i for table in self.tables.values() for i in table.place} - {i for ids in self.folds.values() for i in ids}
+
+    def _vectors(self, indexes: NDArray[np.int64]) -> NDArray[np.float32]:
+        return np.asarray(self.embedding[indexes[:, 0]])
+
+
+def _half(vectors: NDArray[np.float32]) -> NDArray[np.float16]:
+    """As text is stored; what is beyond becomes infinite, and counts as missing."""
+    with np.errstate(over="ignore"):
+        return vectors.astype(np.float16)
+
+
+@lru_cache(maxsize=2)
+def _opened(folders: Folders) -> Content:
+    """Once in every process."""
+    where = dict(folders)
+    folds, labels, sentences = (where["folds"] / "folds.json", where["labels"] / "labels.json", where["words"] / "sentences.json")
+    return Content(
+        json.loads(folds.read_text(encoding="utf-8")),
+        json.loads(labels.read_text(encoding="utf-8")),
+        json.loads(sentences.read_text(encoding="utf-8")),
+        {m: Ragged.open(where[m]) for m in (*FEATURES, "words")},
+        np.load(where["embedding"] / "embedding.npy", mmap_mode="r", allow_pickle=False),
+    )
 
 
 def _signals(options: URFunnyOptions, widths: dict[str, int]) -> dict[str, Signal]:
@@ -283,41 +297,28 @@ def _signals(options: URFunnyOptions, widths: dict[str, int]) -> dict[str, Signa
     return signals
 
 
-@lru_cache(maxsize=8)
-def _opened(folder: str) -> Ragged:
-    return Ragged.open(Path(folder))
-
-
-@lru_cache(maxsize=2)
-def _vectors(folder: str) -> NDArray[np.float32]:
-    vectors: NDArray[np.float32] = np.load(Path(folder) / "embedding.npy", mmap_mode="r", allow_pickle=False)
-    return vectors
-
-
 @dataclass(frozen=True)
 class URFunnyDecode:
     """Sequences of a punchline, and of the sentences before it."""
 
-    folders: dict[str, str]
-    words: int
+    folders: Folders
+    steps: int
     context: bool
     text: str
     widths: dict[str, int]
 
     def __call__(self, source: Path, sample: Sample) -> Decoded:
-        i = sample.facts["number"]
-        embedding, tables = _vectors(self.folders["embedding"]), {m: _opened(self.folders[m]) for m in (*FEATURES, "words")}
-        lengths = [table.lengths(i) for table in tables.values()]
-        told = ["its modalities have different numbers of words: cut to the shortest"] if _differ(punch for punch, _ in lengths) else []
-        punch = {m: tables[m].punch(i) for m in FEATURES} | {"text": _half(embedding[tables["words"].punch(i)[:, 0]])}
-        values, masks = self._padded([punch], 1, self.words)
+        content, i = _opened(self.folders), sample.facts["number"]
+        punch, context = content.lengths(i)
+        told = ["its modalities have different numbers of words: cut to the shortest"] if _differ(punch) else []
+        values, masks = self._padded([content.punch(i)], 1, self.steps)
         if self.text in _AS_BYTES:
             values["text"] = text_bytes(sample.facts["sentence"], CHARACTERS)
             masks.pop("text")
         if self.context:
-            if _differ(context for _, context in lengths):
+            if _differ(context):
                 told.append("the sentences before it differ between its modalities: cut to the shortest")
-            before = {m: tables[m].context(i) for m in FEATURES} | {"text": [_half(embedding[s[:, 0]]) for s in tables["words"].context(i)]}
+            before = content.context(i)
             # A sentence that a modality lacks is taken for the last, as words are.
             sentences = [dict(zip(before, parts, strict=True)) for parts in zip(*before.values(), strict=False)]
             more, more_masks = self._padded(sentences[-CONTEXT:], CONTEXT, CONTEXT_WORDS)
