@@ -69,7 +69,7 @@ DATASETS: dict[str, DataSet] = {
 DATASETS |= {
     name: DataSet(options_of(name), opener(reader), reader.about, needs=reader.needs, licence=reader.licence)
     for name, reader in READERS.items()
-    if not reader.own
+    if not reader.own and name not in DATASETS
 }
 
 __all__ = ["DATASETS", "SPLITS", "DataSet", "DigitsOptions", "Loader", "Source", "open_digits"]

@@ -11,6 +11,7 @@ from g2d.errors import DataError
 READERS: dict[str, Reader] = {
     "crema_d": crema_d.READER,
     "av_mnist": av_mnist.READER,
+    "avdigits": av_mnist.AVDIGITS_READER,
     "vggsound": vggsound.READER,
     "ur_funny": ur_funny.READER,
     "iemocap": iemocap.READER,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -266,3 +266,13 @@ READER = Reader(
     needs="avmnist.tar.gz as linked from github.com/pliang279/MultiBench; or MNIST, github.com/Jakobovski/free-spoken-digit-dataset and any folder of noise",
     licence="none stated for the circulating copy; MNIST; FSDD CC BY-SA 4.0; that of the noise",
 )
+
+AVDIGITS_READER = replace(
+    READER,
+    plan=plan_rebuilt,
+    about="AV-MNIST rebuilt from MNIST, spoken digits and noise; recipes/avdigits draw harder problems straight from the same files (docs/data/avdigits)",
+    layout="MNIST's four idx files (gz or plain), recordings/*.wav, noise/*.wav; or the pack avdigits-raw",
+    needs="MNIST, github.com/Jakobovski/free-spoken-digit-dataset and the folder _background_noise_ of Speech Commands",
+    licence="MNIST; FSDD CC BY-SA 4.0; Speech Commands CC BY 4.0",
+)
+"""The same rows under the name of the parts that they are rebuilt from."""

@@ -50,7 +50,7 @@ def write_store(plan: Plan, journal: Journal, work: Path, out: Path, *, plan_has
         "rows": len(kept),
         "expected": plan.expected,
         "found": len(kept) + sum(skip.reason != ABSENT for skip in skipped),
-        "partial": len(kept) < plan.expected,
+        "partial": len(kept) < plan.expected or bool(plan.missing),
         "skipped": [asdict(skip) for skip in skipped],
         "warnings": [*plan.warnings, *_warnings(plan, journal)],
         "cautions": list(plan.cautions),
