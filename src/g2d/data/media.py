@@ -26,6 +26,8 @@ HELD = 200 * 2**20
 """Bytes of decoded frames that are held while a video is read to its end; longer ones are read twice."""
 WHOLE = 0.9
 """Share of what a header promises that must be there, or a user is told."""
+CALLED = {"audio": "sound", "video": "video"}
+"""What sentences call streams."""
 UNKNOWN_SIZE = 2**32 - 2**16
 """What programs that write to a pipe claim as the size of a RIFF file."""
 RATES = (1_000, 768_000)
@@ -351,7 +353,7 @@ def _tell_cut(container: Any, stream: Any, path: Path, decoded: float, reach: Re
     else:
         decoded, promised = reach.end, float(container.duration or 0) / 1_000_000
     if told is not None and decoded < WHOLE * promised:
-        told.append(f"its {'sound' if stream.type == 'audio' else 'video'} is cut off: {decoded:.2f} of {promised:.2f} s")
+        told.append(f"its {CALLED[stream.type]} is cut off: {decoded:.2f} of {promised:.2f} s")
 
 
 def _rate(container: Any) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from g2d.data.media import RESAMPLER, fit_length, is_silent, read_audio, read_frames, released_frames, spread
+from g2d.data.media import CALLED, RESAMPLER, fit_length, is_silent, read_audio, read_frames, released_frames, spread
 from g2d.data.readers.base import Reader, ReaderOptions, by_stem, find_files, read_csv, shown
 from g2d.data.steps.pictures import IMAGENET_MEAN, IMAGENET_STD
 from g2d.data.store.plan import TEST, TRAIN, UNUSED, VALID, Decoded, Plan, Sample, Signal, Skip, UnreadableError, name_hash, places
@@ -90,7 +90,7 @@ def plan_crema(source: Path, options: CremaOptions, grammar: Grammar | None = No
         elif name in KNOWN_BAD and not options.keep_known_bad:
             skipped.append(Skip(name, "known-bad", KNOWN_BAD[name]))
         elif lacking:
-            skipped.append(Skip(name, "missing-file", f"no {'sound' if lacking == ['audio'] else 'video'}"))
+            skipped.append(Skip(name, "missing-file", f"no {CALLED[lacking[0]]}"))
         else:
             actor, label, notes = parsed
             samples.append(Sample(name, label, actor, tuple(files[name] for files in found.values()), notes=notes))

@@ -18,6 +18,8 @@ from g2d.errors import DataError, MissingDependencyError
 
 STEPS, FILLER = 20, -255.0
 SPLITS = ("train", "valid", "test")
+SOME = "text"
+"""The modality that only some rows have; the others' files were never published."""
 FILES = {"audio": "audio_{}.h5", "video": "video_{}.h5", "text": "text_{}_emb.h5", "target": "y_{}.h5"}
 
 
@@ -68,7 +70,7 @@ SETS = {reviews.name: reviews for reviews in (MMMO, YOUTUBE, POM)}
 def plan_reviews(reviews: Reviews, source: Path, options: ReaderOptions) -> Plan:
     """From the pack of arrays, or from the HDF5 files of the Memory Fusion Network's repository."""
     table, chosen = opened(source, reviews.name), options.model_dump()
-    wanted = ["audio", "video", *(["text"] if chosen.get("text") else [])]
+    wanted = ["audio", "video", *([SOME] if chosen.get(SOME) else [])]
     if absent := [m for m in wanted if m not in table]:
         raise DataError(f"{reviews.name} must have sequences of {absent[0]} to be asked for them, found none.")
     score = reviews.classes is None or chosen.get("regression", False)
@@ -115,7 +117,7 @@ def check_arrays(table: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[i
 
 def _warnings(table: Mapping[str, NDArray[Any]], wanted: list[str]) -> list[str]:
     told = []
-    if "text" in wanted:
+    if SOME in wanted:
         told.append("the text files of the training rows were never published with the others: only validation and test have it")
     if empty := int((~np.any([_real(table[m]).any(1) for m in ("audio", "video")], axis=0)).sum()):
         told.append(f"{empty} of {len(table['split'])} rows hold neither sound nor face, as published: nothing can be told from them")
@@ -170,12 +172,12 @@ def opened(source: Path, name: str) -> dict[str, NDArray[Any]]:
     if not pack.is_file():
         return _from_hdf5(reviews, source / name if (source / name).is_dir() else source)
     table, shapes = open_pack(pack), reviews.shapes | {"split": ()}
-    text = shapes.pop("text", ())
-    if "text" not in table:
+    some, has = shapes.pop(SOME, ()), f"has_{SOME}"
+    if SOME not in table:
         check_arrays(table, shapes, pack)
-    else:  # its rows are those that has_text names
-        check_arrays(table, shapes | {"has_text": ()}, pack)
-        check_arrays({"text": table["text"], "has_text": np.flatnonzero(table["has_text"])}, {"text": text, "has_text": ()}, pack)
+    else:
+        check_arrays(table, shapes | {has: ()}, pack)
+        check_arrays({SOME: table[SOME], has: np.flatnonzero(table[has])}, {SOME: some, has: ()}, pack)
     return table
 
 

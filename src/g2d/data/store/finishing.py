@@ -112,7 +112,7 @@ def _labels(plan: Plan, kept: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[
 
 
 def _write_samples(plan: Plan, kept: NDArray[np.int64], journal: Journal, path: Path) -> None:
-    with path.open("w", encoding="utf-8") as file:
+    with path.open("w", encoding="utf-8", errors="backslashreplace") as file:  # names of files need not be UTF-8; this is how JSON writes them
         for place, sample in zip(kept.tolist(), each(plan.samples, kept), strict=True):
             line = {
                 "id": sample.id,
