@@ -216,6 +216,7 @@ NO_FIT = "content does not fit its shape and type"
         (b"]" * 12 + b"a" * 11, "at most 8 containers in one another"),
         (b"}\x94K\x01h\x00s", "at most 8 containers in one another"),
         (array(dtype("O", "|"), ONE, b"]\x94h\x00a"), "at most 8 containers in one another"),
+        (array(dtype("O", "|"), b")", b"]\x94h\x00a"), "at most 8 containers in one another"),
     ],
 )  # fmt: skip
 def test_an_array_cannot_be_forged(tmp_path: Path, content: bytes, said: str) -> None:
@@ -278,6 +279,10 @@ def test_what_is_shared_is_looked_at_once(tmp_path: Path) -> None:
         within = [within]
     with pytest.raises(child.RefusedError, match="at most 8 containers in one another"):
         child.Walk()([within, [[[within]]]])
+    objects, itself = child.DType("O"), child.Array()
+    itself.state = (1, (), objects, False, [itself])
+    with pytest.raises(child.RefusedError, match="at most 8 containers in one another"):
+        child.Walk()(itself)
 
 
 def test_arrays_of_objects_are_walked(tmp_path: Path) -> None:

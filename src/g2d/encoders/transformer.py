@@ -33,7 +33,9 @@ class Transformer(nn.Module):
     ) -> None:
         super().__init__()
         if (features is None) == (vocabulary is None):
-            raise ArgumentError("a transformer must have either the size of a step or a vocabulary, found both or neither.")
+            raise ArgumentError(
+                "a transformer must have either the size of a step or a vocabulary, found both or neither. The step tokens makes token ids of text."
+            )
         if width % heads:
             raise ArgumentError(f"width of a transformer must be a multiple of its heads ({heads}), found {width}.")
         self.embed: nn.Module = nn.Embedding(vocabulary, width) if vocabulary is not None else nn.Linear(features or 0, width)

@@ -228,8 +228,10 @@ class Walk:
 
     def _plain(self, value: Any, around: int) -> tuple[Any, int]:
         if type(value) is Array:
-            made = value.made()
-            return (made, 1) if isinstance(made, np.ndarray) else self(made, around)
+            made, inner = value.made(), 0
+            if not isinstance(made, np.ndarray):
+                made, inner = self(made, around + 1)
+            return made, 1 + inner
         if type(value) is dict:
             keys, first = self._all(value.keys(), around + 1)
             values, second = self._all(value.values(), around + 1)

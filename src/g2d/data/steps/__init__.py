@@ -140,7 +140,7 @@ def _read(modality: str, given: Mapping[str, Any]) -> Step:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise ArgumentError(
-            f"the step {name!r} of the view of {modality!r} must be valid, found {where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}."
+            f"the step {name!r} of the view of {modality!r} must be valid: {where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}."
         ) from error
 
 
