@@ -193,6 +193,7 @@ class Regression(Task):
             "r2": _InUnit(self, _R2()),
             "mape": _InUnit(self, MeanPercentageError()),
             "mae": _InUnit(self, MeanAbsoluteError()),
+            "zero_targets": _InUnit(self, ZeroTargets()),
         }
         return MetricCollection(members, compute_groups=False)
 
@@ -229,7 +230,7 @@ def task_from_config(config: Mapping[str, Any]) -> Task:
 
 
 class MeanPercentageError(Metric):
-    """MAPE in percent: the mean of 100 * abs(y - p) / abs(y); targets of zero, where it is undefined, are left out and counted in ``zeros``.
+    """MAPE in percent: the mean of 100 * abs(y - p) / abs(y); targets of zero, where it is undefined, are left out.
 
     Example:
         >>> metric = MeanPercentageError()
@@ -241,21 +242,36 @@ class MeanPercentageError(Metric):
     full_state_update = False
     total: Tensor
     count: Tensor
-    zeros: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("total", "count", "zeros"):
+        for name in ("total", "count"):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         defined = target != 0
         self.total += ((prediction - target)[defined] / target[defined]).abs().double().sum()
         self.count += defined.sum()
-        self.zeros += (~defined).sum()
 
     def compute(self) -> Tensor:
         return 100 * self.total / self.count if self.count > 0 else torch.tensor(math.nan)
+
+
+class ZeroTargets(Metric):
+    """How many targets are zero: those that MAPE leaves out."""
+
+    full_state_update = False
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        self.count += (target == 0).sum()
+
+    def compute(self) -> Tensor:
+        return self.count
 
 
 class _R2(R2Score):

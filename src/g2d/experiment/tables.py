@@ -7,7 +7,7 @@ from typing import Any
 
 from g2d.engine.evaluate import Evaluation
 from g2d.engine.fit import as_record
-from g2d.report.formatting import aligned, spread
+from g2d.report.formatting import COUNTS, aligned, spread
 from g2d.report.layouts import cautions
 from g2d.task import Task, task_from_config
 
@@ -15,6 +15,7 @@ from g2d.task import Task, task_from_config
 def metrics_table(fused: Mapping[str, float], unimodal: Mapping[str, Mapping[str, float]], task: Task) -> str:
     """Metrics in rows, the fused prediction and every modality in columns."""
     names = [task.headline, *(name for name in fused if name not in (task.headline, "confidence")), "confidence"]
+    names = [name for name in names if name not in COUNTS or fused[name]]
     rows = [[name, spread([fused[name]], name), *(spread([values.get(name)], name) for values in unimodal.values())] for name in names]
     return aligned(["", "fused", *unimodal], rows)
 

@@ -11,6 +11,8 @@ PERCENT = ("accuracy", "macro_f1", "unweighted_average_recall", "top5")
 """Metrics that are shares and shown in percent."""
 ABSENT = "-"
 """What stands where there is no number."""
+COUNTS = frozenset({"zero_targets"})
+"""Numbers of rows that a metric leaves out: shown where there are any."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ def scale_of(metric: str) -> Scale:
     """
     if metric in PERCENT:
         return Scale(100.0, "%", 1)
+    if metric in COUNTS:
+        return Scale(digits=0)
     return Scale(unit="%", digits=1) if metric == "mape" else Scale()
 
 
