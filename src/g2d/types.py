@@ -39,11 +39,13 @@ class Sequence:
         values: ``(B, T, ...)``, zero where padded.
         mask: ``(B, T)`` bool, True where real.
         symbols: how many different token ids there are, where ``values`` holds those; None for vectors.
+        tokenizer: of Hugging Face, whose token ids they are; None for a vocabulary of the data's own, and for vectors.
     """
 
     values: Tensor
     mask: Tensor
     symbols: int | None = None
+    tokenizer: str | None = None
 
     def __len__(self) -> int:
         return len(self.values)

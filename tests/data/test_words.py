@@ -72,6 +72,8 @@ def test_a_tokenizer_of_hugging_face_is_read_from_a_folder(tmp_path: Path) -> No
     assert seen.values.tolist() == [[2, 3, 0, 0], [2, 1, 1, 1]]
     assert seen.mask.sum(1).tolist() == [2, 4]
     assert seen.symbols == 4
+    assert seen.tokenizer == str(tmp_path)
+    assert tokens(fitted(), stored("go")).tokenizer is None
 
 
 def test_a_tokenizer_that_is_nowhere_is_refused_with_the_way_out(tmp_path: Path) -> None:

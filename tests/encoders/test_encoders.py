@@ -97,11 +97,12 @@ def bert(folder: Path, **sizes: int) -> Path:
     return folder
 
 
-def tokens(symbols: int | None, length: int) -> Sequence:
-    return Sequence(torch.zeros(2, length, dtype=torch.int64), torch.ones(2, length, dtype=torch.bool), symbols)
+def tokens(symbols: int | None, length: int, tokenizer: str | None = "its own") -> Sequence:
+    return Sequence(torch.zeros(2, length, dtype=torch.int64), torch.ones(2, length, dtype=torch.bool), symbols, tokenizer)
 
 
 @pytest.mark.parametrize(("example", "sentence"), [
+    (tokens(20, 5, None), r"must be a Hugging Face tokenizer's, found .* Give its own: views: \{MODALITY: \[\{name: tokens, tokenizer: .*\}\]\}\."),
     (tokens(21, 5), r"token ids for .* must be among the 20 that it knows, found 21\. Give the step tokens the model's own tokenizer"),
     (tokens(20, 9), r"must have at most 8 tokens, found 9\. Lower the length"),
     (torch.zeros(2, 3, 8, 8), r"must be token ids \(rows, tokens\), found \(2, 3, 8, 8\) float32"),
@@ -118,10 +119,10 @@ def test_a_text_model_is_tried_on_a_text_of_full_length(tmp_path: Path) -> None:
 
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "vocab_size": 20}
     RobertaModel(RobertaConfig(**sizes, max_position_embeddings=8)).save_pretrained(tmp_path)
-    padded = Sequence(torch.ones(2, 8, dtype=torch.int64), torch.eye(2, 8).bool(), 20)  # its padding has no position, and 2 of the 8 are never used
+    padded = Sequence(torch.ones(2, 8, dtype=torch.int64), torch.eye(2, 8).bool(), 20, "its own")  # its padding has no position, and 2 of the 8 are never used
     with pytest.raises(ArgumentError, match=r"must be as the model takes them, found \(1, 8\), for which it fails"):
         build_encoder(f"hf:{tmp_path}", padded)
-    build_encoder(f"hf:{tmp_path}", Sequence(padded.values[:, :6], padded.mask[:, :6], 20))
+    build_encoder(f"hf:{tmp_path}", Sequence(padded.values[:, :6], padded.mask[:, :6], 20, "its own"))
 
 
 def test_what_a_picture_model_cannot_take_is_refused_when_it_is_built(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ SPLITS = ("train", "valid", "test")
 MASK, PRESENT = ".mask", ".present"
 """What follows a modality's name where its mask is stored or read, and where a file of rows says which of them have the modality."""
 
-TABLES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson"})
+TABLES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".json"})
 
 
 class Values(Protocol):

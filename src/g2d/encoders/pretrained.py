@@ -116,6 +116,11 @@ def _text_of_full_length(name: str, config: Any, example: Tensor | Sequence) -> 
         raise ArgumentError(
             f"inputs of the text model {name!r} must be token ids (rows, tokens), found {found}. The step tokens with its tokenizer yields those from text."
         )
+    if isinstance(example, Sequence) and symbols is not None and example.tokenizer is None:
+        raise ArgumentError(
+            f"token ids for the pretrained {name!r} must be a Hugging Face tokenizer's, found those of the data's own vocabulary, which mean nothing to it. "
+            f"Give its own: views: {{MODALITY: [{{name: tokens, tokenizer: {name}}}]}}."
+        )
     known = getattr(config, "vocab_size", None)
     if known is not None and (symbols or 0) > known:
         raise ArgumentError(f"token ids for {name!r} must be among the {known} that it knows, found {symbols}. Give the step tokens the model's own tokenizer.")

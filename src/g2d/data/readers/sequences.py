@@ -18,9 +18,9 @@ from g2d.errors import DataError, MissingDependencyError
 
 STEPS, FILLER = 20, -255.0
 SPLITS = ("train", "valid", "test")
-SOME = "text"
-"""The modality that only some rows have; the others' files were never published."""
 FILES = {"audio": "audio_{}.h5", "video": "video_{}.h5", "text": "text_{}_emb.h5", "target": "y_{}.h5"}
+PARTLY = frozenset({"text"})
+"""What is published for some rows only: an array ``has_M`` says for which."""
 
 
 class POMOptions(ReaderOptions):
@@ -70,7 +70,7 @@ SETS = {reviews.name: reviews for reviews in (MMMO, YOUTUBE, POM)}
 def plan_reviews(reviews: Reviews, source: Path, options: ReaderOptions) -> Plan:
     """From the pack of arrays, or from the HDF5 files of the Memory Fusion Network's repository."""
     table, chosen = opened(source, reviews.name), options.model_dump()
-    wanted = ["audio", "video", *([SOME] if chosen.get(SOME) else [])]
+    wanted = ["audio", "video", *(["text"] if chosen.get("text") else [])]
     if absent := [m for m in wanted if m not in table]:
         raise DataError(f"{reviews.name} must have sequences of {absent[0]} to be asked for them, found none.")
     score = reviews.classes is None or chosen.get("regression", False)
@@ -117,10 +117,10 @@ def check_arrays(table: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[i
 
 def _warnings(table: Mapping[str, NDArray[Any]], wanted: list[str]) -> list[str]:
     told = []
-    if SOME in wanted:
+    if PARTLY.intersection(wanted):
         told.append("the text files of the training rows were never published with the others: only validation and test have it")
     if empty := int((~np.any([_real(table[m]).any(1) for m in ("audio", "video")], axis=0)).sum()):
-        told.append(f"{empty} of {len(table['split'])} rows hold neither sound nor face, as published: nothing can be told from them")
+        told.append(f"{empty} of {len(table['split'])} rows hold neither sound nor face: nothing can be told from them")
     return told
 
 
@@ -171,13 +171,13 @@ def opened(source: Path, name: str) -> dict[str, NDArray[Any]]:
     reviews, pack = SETS[name], source / f"{name}_sequences.npz"
     if not pack.is_file():
         return _from_hdf5(reviews, source / name if (source / name).is_dir() else source)
-    table, shapes = open_pack(pack), reviews.shapes | {"split": ()}
-    some, has = shapes.pop(SOME, ()), f"has_{SOME}"
-    if SOME not in table:
-        check_arrays(table, shapes, pack)
-    else:
-        check_arrays(table, shapes | {has: ()}, pack)
-        check_arrays({SOME: table[SOME], has: np.flatnonzero(table[has])}, {SOME: some, has: ()}, pack)
+    table = open_pack(pack)
+    partly = PARTLY & reviews.widths.keys() & table.keys()
+    whole = {m: shape for m, shape in reviews.shapes.items() if m not in PARTLY}
+    check_arrays(table, whole | {"split": ()} | {f"has_{m}": () for m in partly}, pack)
+    for m in partly:
+        rows = {m: table[m], f"has_{m}": np.flatnonzero(table[f"has_{m}"])}
+        check_arrays(rows, {m: reviews.shapes[m], f"has_{m}": ()}, pack)
     return table
 
 
@@ -191,7 +191,7 @@ def _from_hdf5(reviews: Reviews, folder: Path) -> dict[str, NDArray[Any]]:
         if not there:
             continue
         with np.errstate(over="ignore"):  # what does not fit is infinite, and its row is skipped for that
-            whole[m] = np.concatenate(there).astype(np.float32 if m == "target" else np.float16)
+            whole[m] = np.concatenate(there).astype(np.float16 if m in reviews.widths else np.float32)
         if len(there) < len(parts):
             whole[f"has_{m}"] = np.repeat([m in part for part in parts], counts)
     return whole
@@ -201,7 +201,7 @@ def _split(reviews: Reviews, folder: Path, split: str) -> dict[str, NDArray[Any]
     """All that is known of a split's rows: every file must have them, and only text may be absent."""
     found = {m: _d1(folder / FILES[m].format(split)) for m in reviews.shapes}
     there = {m: values for m, values in found.items() if values is not None}
-    if absent := [FILES[m].format(split) for m in ("audio", "video", "target") if m not in there]:
+    if absent := [FILES[m].format(split) for m in reviews.shapes if m not in PARTLY and m not in there]:
         raise DataError(f"{folder} must hold audio_, video_ and y_ files for train, valid and test (.h5), found no {' and no '.join(absent)}.")
     check_arrays(there, {m: shape for m, shape in reviews.shapes.items() if m in there}, f"{split} files of {folder}")
     return there

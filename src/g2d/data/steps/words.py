@@ -69,7 +69,7 @@ class Tokens(Step):
         for i, row in enumerate(rows):
             ids[i, : len(row)] = torch.tensor(row)
             mask[i, : len(row)] = True
-        return Sequence(ids.to(stored.device), mask.to(stored.device), symbols)
+        return Sequence(ids.to(stored.device), mask.to(stored.device), symbols, self.tokenizer)
 
     def _from_vocabulary(self, given: list[str]) -> tuple[list[list[int]], int, int]:
         assert self.vocabulary is not None

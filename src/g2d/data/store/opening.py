@@ -127,7 +127,9 @@ def _views(folder: Path, source: Source, known: Mapping[str, Signal], options: S
         if given is None:
             yield m, own[m]
         else:
-            yield m, fit_chain(read_chain(m, given), known[m], source.rows("train"), partial(source.stored, m), source.present.get(m))
+            chain, train = read_chain(m, given), source.rows("train")
+            chain.check(source.stored(m, train[:2]))  # before anything is learnt on all rows
+            yield m, fit_chain(chain, known[m], train, partial(source.stored, m), source.present.get(m))
 
 
 def _present(folder: Path, facts: Mapping[str, Any], chosen: tuple[str, ...]) -> dict[str, NDArray[np.bool_]]:
