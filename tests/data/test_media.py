@@ -326,3 +326,12 @@ def test_a_picture_stands_as_its_camera_says(tmp_path: Path, suffix: str, orient
 def test_damaged_metadata_do_not_cost_a_picture(tmp_path: Path) -> None:
     Image.fromarray(moving(1, (64, 64), 0)[0]).save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x07\0\x12")
     assert read_image(tmp_path / "a.jpg", (8, 8)).shape == (8, 8, 3)
+
+
+def test_a_span_of_a_container_without_an_index_loses_no_frame(tmp_path: Path) -> None:
+    frames = moving(75, (48, 64), 0)
+    for name in ("clip.mpg", "clip.avi", "clip.mp4"):
+        write_video(tmp_path / name, frames, 25)
+        for begin, end in ((0.0, 9.0), (1.0, 2.0), (0.5, 0.9), (2.9, 3.5)):
+            expected = sum(begin <= i / 25 < end for i in range(75))
+            assert abs(count_frames(tmp_path / name, (begin, end))[0] - expected) <= 1, (name, begin, end)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from math import gcd
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -61,7 +62,7 @@ def decode_audio(path: Path, told: list[str] | None = None) -> tuple[NDArray[np.
     """Mono sound in [-1, 1] as the file holds it, and its rate."""
     parts: list[NDArray[np.float32]] = []
     rate, reach = 0, Reach()
-    with _opened(path) as container:
+    with opened(path) as container:
         if not container.streams.audio:
             raise UnreadableError("no-audio", "there is no stream of sound")
         stream = container.streams.audio[0]
@@ -204,9 +205,9 @@ def read_frames(
     """
     held: list[Any] = []
     frames, room, end, reach = 0, HELD, 0.0, Reach()
-    with _opened(path) as container:
+    with opened(path) as container:
         rate = _rate(container)
-        for frame in _within(container, span, reach):
+        for frame in _within(container, path, span, reach):
             frames, room, end = frames + 1, room - 2 * frame.width * frame.height, max(end, _end(frame, rate))
             if room > 0:
                 held.append(frame)
@@ -219,8 +220,8 @@ def read_frames(
         raise UnreadableError("too-few-frames", f"{frames} frames at {rate:g} per second")
     pictures = {number: _resized(held[number].to_image(), size, gray, box) for number in set(wanted) if number < len(held)}
     if len(pictures) < len(set(wanted)):
-        with _opened(path) as container:
-            for number, frame in enumerate(_within(container, span)):
+        with opened(path) as container:
+            for number, frame in enumerate(_within(container, path, span)):
                 if number in wanted and number not in pictures:
                     pictures[number] = _resized(frame.to_image(), size, gray, box)
     return np.stack([pictures[number] for number in wanted])
@@ -228,15 +229,15 @@ def read_frames(
 
 def decode_span(path: Path, span: Span) -> Iterator[NDArray[np.uint8]]:
     """Gray frames ``(H, W)`` between two times in seconds, one after the other."""
-    with _opened(path) as container:
-        for frame in _within(container, span):
+    with opened(path) as container:
+        for frame in _within(container, path, span):
             yield frame.to_ndarray(format="gray")
 
 
 def count_frames(path: Path, span: Span | None = None) -> tuple[int, float]:
     """How many frames decode, and the rate that the container states."""
-    with _opened(path) as container:
-        return sum(1 for _ in _within(container, span)), _rate(container)
+    with opened(path) as container:
+        return sum(1 for _ in _within(container, path, span)), _rate(container)
 
 
 def read_image(path: Path | BinaryIO, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -263,7 +264,7 @@ def read_image(path: Path | BinaryIO, size: tuple[int, int]) -> NDArray[np.uint8
 def media_facts(path: Path) -> dict[str, Any]:
     """Decoded counts: ``frames`` and ``frame_rate``, ``samples`` and ``sample_rate``, of the streams that the file has."""
     found: dict[str, Any] = {}
-    with _opened(path) as container:
+    with opened(path) as container:
         there = bool(container.streams.video), bool(container.streams.audio)
     if there[0]:
         found["frames"], found["frame_rate"] = count_frames(path)
@@ -289,7 +290,8 @@ def _look(path: Path) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def opened(path: Path) -> Iterator[Any]:
+    """A media file for FFmpeg; whatever is wrong with it, also while it is read, is an :class:`UnreadableError`."""
     import av
     from av import logging
 
@@ -363,20 +365,34 @@ def _rate(container: Any) -> float:
     return float(stream.average_rate or stream.base_rate or Fraction(0))
 
 
-def _within(container: Any, span: Span | None, reach: Reach | None = None) -> Iterator[Any]:
+def _within(container: Any, path: Path, span: Span | None, reach: Reach | None = None) -> Iterator[Any]:
     _rate(container)  # says so where there are no pictures
     stream = container.streams.video[0]
     if span is None:
         yield from _decoded(container, stream, reach or Reach())
         return
-    begin, end = span
+    start = float((stream.start_time or 0) * stream.time_base)  # clocks of some containers (MPEG) do not begin at zero
+    begin, end = start + span[0], start + span[1]
+    if begin <= start:
+        yield from _between(container.decode(stream), begin, end)
+        return
     container.seek(int(begin * 1_000_000), backward=True)
-    for frame in container.decode(stream):
-        if frame.time is None or frame.time < begin:
-            continue
-        if frame.time >= end:
+    frames = container.decode(stream)
+    first = next(frames, None)
+    if first is not None and first.time is not None and first.time <= begin:
+        yield from _between(chain([first], frames), begin, end)
+        return
+    with opened(path) as anew:  # a container without an index (MPEG) lands too late: then all of it, from its start
+        yield from _between(anew.decode(anew.streams.video[0]), begin, end)
+
+
+def _between(frames: Iterable[Any], begin: float, end: float) -> Iterator[Any]:
+    """Frames that begin at a time or later, and before another."""
+    for frame in frames:
+        if frame.time is not None and frame.time >= end:
             return
-        yield frame
+        if frame.time is not None and frame.time >= begin:
+            yield frame
 
 
 def _colors(picture: Any) -> Any:

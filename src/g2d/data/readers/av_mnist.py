@@ -91,7 +91,8 @@ def plan_circulating(source: Path, options: AVMNISTOptions) -> Plan:
         protocols={"av_mnist/legacy": places(samples, lambda s: int(s.notes["place"]))},
         parameters={"form": "circulating", "limit": options.limit},
         report=report,
-        warnings=(*warnings, "how the circulating copy was made is not documented; its sound may not belong to its labels (docs/data/av_mnist)"),
+        warnings=tuple(warnings),
+        cautions=("how the circulating copy was made is not documented; its sound may not belong to its labels (docs/data/av_mnist)",),
         official=0 if options.limit else ROWS,
         chunk=1000,
     )

@@ -6,7 +6,7 @@ import csv
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -63,6 +63,21 @@ def open_pack(path: Path) -> dict[str, NDArray[Any]]:
         raise DataError(f"{path.name} must lie in {path.parent}, found no such file.") from None
     except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:  # a single array is no context: TypeError
         raise DataError(f"{path} must be a file of plain arrays, found damage: {error}. Fetch it again.") from error
+
+
+def check_arrays(table: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]], where: object) -> None:
+    """Refuse a table of arrays that lacks one, holds rows of another shape, or more rows of one than of another."""
+    rows = set()
+    for name, shape in shapes.items():
+        if name not in table:
+            raise DataError(f"{where} must hold {', '.join(shapes)}, found no {name}. Fetch it again.")
+        found = table[name].shape
+        if not found or found[1:] != shape:
+            raise DataError(f"{name} of {where} must have rows of shape {shape}, found an array of {found}. Is it another data set's?")
+        rows.add(found[0])
+    if len(rows) > 1:
+        counts = ", ".join(f"{len(table[name])} of {name}" for name in shapes)
+        raise DataError(f"{where} must hold as many rows of everything, found {counts}. Fetch it again.")
 
 
 def find_file(source: Path, name: str) -> Path | None:

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from g2d.data.media import fit_length, is_silent
-from g2d.data.readers.base import Reader, ReaderOptions, find_files, open_pack, shown
-from g2d.data.readers.sequences import check_arrays
+from g2d.data.media import fit_length, is_silent, opened
+from g2d.data.readers.base import Reader, ReaderOptions, check_arrays, find_files, open_pack, shown
 from g2d.data.store.plan import TEST, TRAIN, VALID, Decoded, Plan, Sample, Signal, Skip, UnreadableError, places
 from g2d.errors import DataError
 
@@ -92,7 +91,7 @@ def plan_grid(source: Path, options: GridOptions) -> Plan:
         )
         for row, s in sorted(enumerate(found.sentences), key=lambda item: item[1].name.encode())
     ]
-    warnings = ["all clips are of one speaker: figures do not speak of new faces or voices"]
+    warnings = []
     if found.strays:
         warnings.append(f"{len(found.strays)} files that are called like no sentence of GRID are left alone, such as {found.strays[0]}")
     return Plan(
@@ -105,6 +104,7 @@ def plan_grid(source: Path, options: GridOptions) -> Plan:
         skipped=found.skipped,
         parameters={"target": options.target, "windows": "16 frames around the digit", "resampler": "libswresample"},
         warnings=tuple(warnings),
+        cautions=("all clips are of one speaker: figures do not speak of new faces or voices",),
         official=SENTENCES,
     )
 
@@ -153,22 +153,17 @@ def _decoded(path: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int16]]:
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
     pictures: list[NDArray[np.uint8]] = []
     parts: list[av.AudioFrame] = []
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise UnreadableError("too-few-frames", "there is no stream of pictures")
-            if not container.streams.audio:
-                raise UnreadableError("no-audio", "there is no stream of sound")
-            for frame in container.decode(video=0, audio=0):
-                if isinstance(frame, av.VideoFrame):
-                    pictures.append(frame.to_ndarray(format="gray", width=WIDTH, height=HEIGHT).astype(np.uint8, copy=False))
-                elif isinstance(frame, av.AudioFrame):
-                    parts += resampler.resample(frame)
-            parts += resampler.resample(None)
-    except FileNotFoundError:
-        raise UnreadableError("missing-file", path.name) from None
-    except (av.FFmpegError, EOFError, IndexError, ValueError) as error:
-        raise UnreadableError("undecodable", str(getattr(error, "strerror", None) or error)) from error
+    with opened(path) as container:
+        if not container.streams.video:
+            raise UnreadableError("too-few-frames", "there is no stream of pictures")
+        if not container.streams.audio:
+            raise UnreadableError("no-audio", "there is no stream of sound")
+        for frame in container.decode(video=0, audio=0):
+            if isinstance(frame, av.VideoFrame):
+                pictures.append(frame.to_ndarray(format="gray", width=WIDTH, height=HEIGHT).astype(np.uint8, copy=False))
+            elif isinstance(frame, av.AudioFrame):
+                parts += resampler.resample(frame)
+        parts += resampler.resample(None)
     return pictures, np.concatenate([np.zeros(0, np.int16), *(part.to_ndarray()[0] for part in parts)])
 
 

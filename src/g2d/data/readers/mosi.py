@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from g2d.data.readers.base import Reader, ReaderOptions, open_pack, read_csv
+from g2d.data.readers.base import Reader, ReaderOptions, check_arrays, open_pack, read_csv
 from g2d.data.readers.manifest_values import text_bytes
-from g2d.data.readers.sequences import check_arrays
 from g2d.data.store.plan import TEST, TRAIN, VALID, Decoded, Plan, Sample, Signal, name_hash, places
 from g2d.errors import DataError
 
@@ -64,7 +63,7 @@ def plan_mosi(source: Path, options: MosiOptions) -> Plan:
         decode=MosiDecode(options.text in _AS_BYTES),
         protocols={"mosi/official-valid-by-video-v1": places(samples, _place)},
         parameters=options.model_dump(),
-        warnings=(f"{trained} come from networks that were trained on the training rows, which look easier than they are",),
+        cautions=(f"{trained} come from networks that were trained on the training rows, which look easier than they are",),
         official=sum(ROWS.values()),
         chunk=256,
     )

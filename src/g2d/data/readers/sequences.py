@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from g2d.data.readers.base import Reader, ReaderOptions, open_pack
+from g2d.data.readers.base import Reader, ReaderOptions, check_arrays, open_pack
 from g2d.data.store.plan import Decoded, Plan, Sample, Signal, Skip, places
 from g2d.errors import DataError, MissingDependencyError
 
@@ -98,21 +98,6 @@ def plan_reviews(reviews: Reviews, source: Path, options: ReaderOptions) -> Plan
         official=sum(reviews.rows),
         chunk=128,
     )
-
-
-def check_arrays(table: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]], where: object) -> None:
-    """Refuse a table of arrays that lacks one, holds rows of another shape, or more rows of one than of another."""
-    rows = set()
-    for name, shape in shapes.items():
-        if name not in table:
-            raise DataError(f"{where} must hold {', '.join(shapes)}, found no {name}. Fetch it again.")
-        found = table[name].shape
-        if not found or found[1:] != shape:
-            raise DataError(f"{name} of {where} must have rows of shape {shape}, found an array of {found}. Is it another data set's?")
-        rows.add(found[0])
-    if len(rows) > 1:
-        counts = ", ".join(f"{len(table[name])} of {name}" for name in shapes)
-        raise DataError(f"{where} must hold as many rows of everything, found {counts}. Fetch it again.")
 
 
 def _warnings(table: Mapping[str, NDArray[Any]], wanted: list[str]) -> list[str]:
