@@ -167,7 +167,7 @@ def test_a_transcript_of_mosi_is_stored_whole_or_said_to_be_cut(tmp_path: Path) 
 def test_numbers_of_mosi_that_know_the_training_labels_are_named(tmp_path: Path) -> None:
     write_mosi(tmp_path)
     assert planned("mosi", tmp_path).cautions[0].startswith("video features come from networks that were trained on the training rows")
-    assert planned("mosi", tmp_path, text="vectors").warnings[0].startswith("video features and text vectors come from")
+    assert planned("mosi", tmp_path, text="vectors").cautions[0].startswith("video features and text vectors come from")
 
 
 HOUSES = ["4 4 4053 85255 869500", "4 3 3343 36372 865200", "3 4 3923 85266 889000"]
