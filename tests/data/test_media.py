@@ -12,7 +12,6 @@ import pytest
 from media_files import moving, tone, write_riff, write_video, write_wav
 from PIL import Image
 
-from g2d.data import media
 from g2d.data.media import (
     at_least,
     count_frames,
@@ -27,6 +26,7 @@ from g2d.data.media import (
     resample,
     spread,
 )
+from g2d.data.media import frames as frames_of
 from g2d.data.readers.crema_d import CremaOptions, Grammar, plan_crema
 from g2d.data.readers.vggsound import VGGSoundOptions, plan_vggsound
 from g2d.data.store import UnreadableError
@@ -153,7 +153,7 @@ def test_frames_are_chosen_by_the_rules() -> None:
 def test_long_videos_are_read_twice_with_the_same_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_video(tmp_path / "a.mp4", moving(12, (48, 64), 1), 12)
     held = read_frames(tmp_path / "a.mp4", spread(4), (24, 32))
-    monkeypatch.setattr(media, "HELD", 3 * 2 * 48 * 64)
+    monkeypatch.setattr(frames_of, "HELD", 3 * 2 * 48 * 64)
     assert np.array_equal(read_frames(tmp_path / "a.mp4", spread(4), (24, 32)), held)
 
 
