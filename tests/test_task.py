@@ -107,3 +107,13 @@ def test_r2_of_a_single_row_is_not_defined() -> None:
 def test_scales_must_be_one_or_as_many_as_outputs() -> None:
     with pytest.raises(ArgumentError, match=r"high must be one number, or one for each of the 3 outputs, found 2"):
         Regression(3, low=0.0, high=[1.0, 2.0])
+
+
+def test_a_target_of_zero_is_known_again_in_its_own_unit() -> None:
+    task = Regression(1, output="identity", low=0.3, high=97.0)
+    value = torch.tensor([[0.0], [0.3], [50.0]])
+    scaled = ((value.double() - 0.3) / (97.0 - 0.3)).float()
+    metrics = task.metrics()
+    metrics.update(scaled, scaled)
+    found = metrics.compute()
+    assert (found["zero_targets"].item(), round(found["mape"].item(), 3)) == (1, 0.0)

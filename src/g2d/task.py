@@ -170,6 +170,12 @@ class Regression(Task):
         value = low + (high - low) * scaled
         return value.exp() if self.log else value
 
+    def original(self, target: Tensor) -> Tensor:
+        """Targets in the original unit, float64; what differs from zero by the rounding of the scaled unit alone is zero."""
+        value = self.unscale(target.double())
+        least = max(map(abs, (*_each(self.low), *_each(self.high)))) * 2 * torch.finfo(torch.float32).eps
+        return value if self.log else torch.where(value.abs() <= least, 0.0, value)
+
     def loss_per_row(self, logits: Tensor, target: Tensor) -> Tensor:
         """(p - y)², averaged over the outputs (Eq. 1)."""
         self._check(logits, target)
@@ -292,7 +298,7 @@ class _InUnit(Metric):
         self.metric = metric
 
     def update(self, logits: Tensor, target: Tensor) -> None:
-        self.metric.update(self.task.predict(logits), self.task.unscale(target.float()))
+        self.metric.update(self.task.predict(logits), self.task.original(target).float())
 
     def compute(self) -> Any:
         return self.metric.compute()

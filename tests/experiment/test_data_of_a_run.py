@@ -82,6 +82,22 @@ def test_another_store_under_the_same_name_is_refused(place: Path, tmp_path: Pat
         shutil.move(tmp_path / "kept", place / "mine")
 
 
+def test_a_relative_root_on_the_command_line_counts_from_where_it_is_given(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place.parent)
+    g2d("train", place / "mine" / "recipe.yaml", f"data.root={place.name}", "epochs=1", "--out", tmp_path / "run", "--quiet")
+    monkeypatch.chdir(tmp_path)
+    assert "fused" in g2d("evaluate", tmp_path / "run")
+
+
+def test_a_split_without_test_rows_is_refused_before_anything_is_made(place: Path, tmp_path: Path) -> None:
+    lines = [json.loads(line) | {"split": "valid" if i % 3 else "train"} for i, line in enumerate((place / "raw-mine-0" / "t.jsonl").read_text().splitlines())]
+    (tmp_path / "t.jsonl").write_text("\n".join(json.dumps({key: row[key] for key in ("id", "x", "label", "split")}) for row in lines) + "\n")
+    assert "no rows for test" in g2d("data", "prepare", "manifest", "--source", tmp_path / "t.jsonl", "--out", tmp_path / "store", "--quiet")
+    told = g2d("train", tmp_path / "store" / "recipe.yaml", "--watch", "tensorboard", "--out", tmp_path / "run", "--quiet", code=2)
+    assert "must have at least 1 test rows" in told
+    assert not (tmp_path / "run").exists()
+
+
 def test_predictions_do_not_go_into_a_folder(place: Path, tmp_path: Path) -> None:
     told = g2d("predict", place / "run", "--source", place / "raw-mine-0" / "t.jsonl", "--out", tmp_path, code=2)
     assert "--out must be a CSV file to write" in told

@@ -25,4 +25,4 @@ def diagnose(
 
     for folder in runs:
         run, found = diagnose_run(folder, split=split, teachers=teachers)
-        typer.echo(f"{folder} · {run.name} · {split}\n\n{found}\n\n{described(found)}\n")
+        typer.echo(f"{folder} · {run.name} · {run.source.protocol} · {split}\n\n{found}\n\n{described(found, run.source.facts)}\n")

@@ -79,6 +79,8 @@ class Source:
         self.name, self.task, self.protocol, self.facts = name, task, protocol, dict(facts)
         self.arrays, self.target, self.group, self.split, self.views = dict(arrays), target, group, split, dict(views)
         self.masks, self.present = dict(masks or {}), dict(present or {})
+        self.origin: dict[str, NDArray[np.float64]] = {}
+        """By modality, what its columns are stored relative to; files of rows hold them as they are."""
         self.read_table: Callable[[Path], tuple[list[str], dict[str, Input], dict[str, Tensor]]] | None = None
         self.signed, self._content_hash = content_hash is not None, content_hash
 
@@ -197,6 +199,7 @@ class Source:
             target = torch.from_numpy(np.repeat(self.target[:1], len(ids), axis=0))
             return ids, self.view(Batch(told, target, torch.arange(len(ids)), present or None), seed=0, epoch=0, train=False)
         given = _read_arrays(path, self.modalities)
+        given |= {m: given[m] - origin for m, origin in self.origin.items() if m in given and given[m].dtype.kind in "fiu"}
         inputs: dict[str, Input] = {m: torch.from_numpy(_stored(m, given.get(m), self.arrays[m], path)) for m in self.modalities}
         for m, known in self.masks.items():
             values = inputs[m]
@@ -224,6 +227,7 @@ class Source:
     def write_rows(self, path: str | Path, indices: NDArray[np.int64]) -> None:
         """Stored values of some rows as a file that :meth:`read_rows` reads."""
         arrays: dict[str, Any] = {m: values[indices] for m, values in self.arrays.items()}
+        arrays |= {m: arrays[m] + origin for m, origin in self.origin.items()}
         arrays |= {m + MASK: mask[indices] for m, mask in self.masks.items()}
         arrays |= {m + PRESENT: there[indices] for m, there in self.present.items()}
         np.savez(path, id=indices.astype(str), **arrays)

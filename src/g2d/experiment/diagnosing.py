@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from g2d.experiment.loading import Run, load
 from g2d.experiment.taught import teacher_cache
 from g2d.model import MultimodalModel
 from g2d.report.formatting import aligned, number
+from g2d.report.layouts import cautions
 from g2d.report.runs import ANALYSIS, RESULT
 from g2d.types import Batch, Output
 
@@ -75,8 +76,12 @@ def find_teachers(run: Run) -> dict[str, MultimodalModel]:
     return {}
 
 
-def described(diagnosis: analysis.Diagnosis) -> str:
-    """The figures behind a verdict, as a table."""
+def described(diagnosis: analysis.Diagnosis, data: Mapping[str, Any]) -> str:
+    """The figures behind a verdict, as a table, and what must stand beside it.
+
+    Args:
+        data: facts of the data, as every result holds them.
+    """
     header = ["in %", "inside the model", "teacher alone", "gap [95 %]", "confidence ratio [95 %]", "loss without it", "share of the value", "linear probe"]
     lines = []
     for m, f in diagnosis.modalities.items():
@@ -92,7 +97,8 @@ def described(diagnosis: analysis.Diagnosis) -> str:
                 number(None if f.probe is None else 100 * f.probe, 1),
             ]
         )
-    return aligned(header, lines) + f"\nAll modalities together: {_percent(diagnosis.fused, True)} %; chance: {100 * diagnosis.chance:.1f} %."
+    whole = f"All modalities together: {_percent(diagnosis.fused, True)} %; chance: {100 * diagnosis.chance:.1f} %."
+    return "\n".join([aligned(header, lines), whole, *cautions(data)])
 
 
 def _percent(found: analysis.Interval | None, interval: bool = False) -> str:

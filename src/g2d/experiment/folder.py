@@ -67,7 +67,7 @@ def trained_on(folder: Path) -> dict[str, str]:
     """Content and protocol hash of a run's data; empty if it has not begun."""
     path = folder / DATA
     try:
-        hashes: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        hashes: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else (read_result(folder) or {}).get("data", {})
         return {name: hashes[name] for name in HASHES if hashes}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} must be what g2d train wrote, found damage: {error!r}.") from error

@@ -149,15 +149,14 @@ def _opened(recipe: Recipe) -> tuple[Recipe, Source]:
     """The data where the run found them, or, should they have moved, where data are looked for else."""
     try:
         return recipe, recipe.build_source()
-    except DataError:
+    except DataError as error:
         moved = recipe.changed(data={key: value for key, value in recipe.data.plain().items() if key != "root"})
         if moved.data == recipe.data:
             raise
         try:
             return moved, moved.build_source()
         except DataError:
-            pass
-        raise
+            raise DataError(f"{error} Data of a run are also looked for under the environment's G2D_DATA.") from None
 
 
 def write_predictions(run: Run, source: str | Path, out: Path) -> int:

@@ -74,10 +74,12 @@ def run(recipe: Recipe, out: str | Path, *, progress: bool = True, watch: Sequen
     source = recipe.build_source()
     same_data(out, hashes_of(source))
     model, method = recipe.build_untrained(source)
+    if len(source.rows("test")) < (least := source.task.least_rows):
+        raise DataError(
+            f"{source.protocol} of {source.name} must have at least {least} test rows, found {len(source.rows('test'))}. Choose another data.protocol."
+        )
     check(method, model, source, recipe.train)  # whatever can be refused is refused before anything is created or trained
     watchers = [WATCHERS[name](recipe.name, out) for name in watch] if main else []
-    if not len(source.rows("test")):
-        raise DataError(f"{source.protocol} of {source.name} must have test rows, found none. Choose another data.protocol.")
     if main and not (out / RECIPE).is_file():
         write_text(out / RECIPE, recipe.to_yaml())
     if main and not (out / DATA).is_file():

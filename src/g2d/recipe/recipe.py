@@ -69,7 +69,7 @@ class Recipe:
             RecipeError: with every fault that was found.
         """
         faults: list[str] = []
-        content = override(_rooted(read_recipe(Path(path)), Path(path)), overrides, faults)
+        content = override(_rooted(read_recipe(Path(path)), Path(path).parent), overrides, faults)
         return cls.from_mapping(content, str(path), faults=faults)
 
     @classmethod
@@ -79,6 +79,7 @@ class Recipe:
         Raises:
             RecipeError: with every fault that was found, those given included.
         """
+        content = _rooted(content, Path())
         return cls(**validate(content, source, faults), given=dict(content))
 
     def changed(self, **sections: Any) -> Self:
@@ -186,11 +187,12 @@ class Recipe:
         return source.view(source.gather(source.rows("train")[:2]), seed=self.train.seed, epoch=1, train=False)
 
 
-def _rooted(content: dict[str, Any], path: Path) -> dict[str, Any]:
+def _rooted(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """A relative ``data.root`` counts from the folder of the file that says it, or from where a command is given."""
     data = content.get("data")
-    if not isinstance(data, dict) or not isinstance(data.get("root"), str):
-        return content
-    return {**content, "data": {**data, "root": os.path.abspath(path.parent / data["root"])}}
+    if not isinstance(data, Mapping) or not isinstance(data.get("root"), str):
+        return dict(content)
+    return {**content, "data": {**data, "root": os.path.realpath(folder / data["root"])}}
 
 
 def _plain_train(options: TrainOptions) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from markupsafe import Markup
 
 from g2d.report.curves import Figure, analysis_figures, drawn, epoch_figures, fused_figure, unimodal_figures
 from g2d.report.figures import write_figures
-from g2d.report.formatting import ABSENT, PERCENT, number, scale_of
-from g2d.report.layouts import baseline_of, lines
+from g2d.report.formatting import ABSENT, COUNTS, PERCENT, number, scale_of
+from g2d.report.layouts import baseline_of, cautions, lines
 from g2d.report.paper import COMPARE, build
 from g2d.report.runs import RESULT, RunRecord, by_recipe, problems, read_run
 from g2d.report.tables import Cell, Column, Row, Table
@@ -140,7 +140,7 @@ def _comparison(runs: Sequence[RunRecord], baseline: str | None, layout: str) ->
 def run_table(run: RunRecord) -> Table:
     """A run's test metrics: fused, every modality, and every modality's teacher."""
     test, modalities, teachers = run.result["test"], run.modalities, run.result["teachers"]
-    metrics = [run.headline, *(name for name in test["fused"] if name not in (run.headline, "loss")), "loss"]
+    metrics = [run.headline, *(name for name in test["fused"] if name not in (run.headline, "loss") and (name not in COUNTS or test["fused"][name])), "loss"]
     columns = [Column("fused"), *(Column(m) for m in modalities), *(Column(f"teacher {m}") for m in modalities if m in teachers)]
     rows = []
     for name in [name for name in metrics if name in test["fused"]]:
@@ -155,7 +155,8 @@ def run_table(run: RunRecord) -> Table:
         rows.append(Row("confidence ratio", tuple(cells)))
     chosen = "(*) selected on the test split" if run.result["select_on"] == "test" else "selected on validation; the test split was opened once"
     size = f"{test['rows']} test rows in {test['groups']} independent groups" if "rows" in test else "test rows"
-    return Table("Test metrics", tuple(columns), tuple(rows), (f"{size}. Epoch {run.result['selected_epoch']} of {run.result['epochs']}, {chosen}.",), "metric")
+    notes = f"{size}. Epoch {run.result['selected_epoch']} of {run.result['epochs']}, {chosen}.", *cautions(run.result["data"])
+    return Table("Test metrics", tuple(columns), tuple(rows), notes, "metric")
 
 
 def runs_table(runs: Sequence[RunRecord]) -> Table:
@@ -194,7 +195,7 @@ def facts(run: RunRecord) -> dict[str, str]:
         "Samples": f"{data['kept']:,} of {data['expected']:,} prepared{' (partial)' if data.get('partial') else ''}" if "kept" in data else "",
         "Modalities": ", ".join(run.modalities),
         "Task": ", ".join(f"{key} {_listed(value)}" for key, value in result["task"].items()),
-        "Note on the data": " ".join([str(data.get("note", "")), *(f"{sentence}." for sentence in data.get("cautions", ()))]).strip(),
+        "Note on the data": " ".join([str(data.get("note", "")), *cautions(data)]).strip(),
         "Method, fusion": f"{result['method']}, {result['fusion']}",
         "Selection": f"by {result['selection_metric']} on {result['select_on']}" + (", heads calibrated on validation" if result.get("calibrated") else ""),
         "Seeds": f"run {result['seed']}, teachers {result['teacher_seed']}",

@@ -447,3 +447,15 @@ def test_all_that_a_store_was_prepared_with_otherwise_is_said_together(tmp_path:
     options = PreparedOptions(store="store", root=str(tmp_path), prepare={"size": 9, "frames": 8, "rate": 8000})
     with pytest.raises(DataError, match="prepared with size=9, rate=8000, found size=128, rate=16000"):
         opener(READERS["manifest"])(options)
+
+
+def test_arrays_of_new_rows_hold_numbers_as_they_are_however_they_are_stored(tmp_path: Path) -> None:
+    rows = rows_of(40, time=lambda i: 1_700_000_000 + i, size=lambda i: i / 7, label=lambda i: "ab"[i % 2])
+    prepare(plan_manifest(jsonl(tmp_path / "a.jsonl", rows), ManifestOptions()), tmp_path, tmp_path / "store")
+    source = open_store(StoreOptions(store="store", root=str(tmp_path)))
+    source.write_rows(tmp_path / "rows.npz", np.array([3, 8]))
+    with np.load(tmp_path / "rows.npz") as file:
+        assert file["table"][:, 0].tolist() == [1_700_000_003, 1_700_000_008]
+    seen = source.view(source.gather(np.array([3, 8])), seed=0, epoch=0, train=False)
+    again = source.read_rows(tmp_path / "rows.npz")[1]
+    assert torch.equal(again.inputs["table"], seen.inputs["table"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,16 @@ def decode(source: Path, sample: Sample) -> Decoded:
     length = 1 + int(sample.id) % 5
     steps = np.where(np.arange(5)[:, None] < length, rng.normal(size=(5, 3)), 0).astype(np.float32)
     return Decoded({"wave": rng.integers(-900, 900, 40).astype(np.int16), "steps": steps}, {"steps": np.arange(5) < length}, warnings)
+
+
+@dataclass(frozen=True)
+class Padded:
+    """Rows without files: zeros, of which some steps are real."""
+
+    steps: int
+
+    def __call__(self, source: Path, sample: Sample) -> Decoded:
+        return Decoded({"wave": np.zeros(40, np.int16), "steps": np.zeros((5, 3), np.float32)}, {"steps": np.arange(5) < self.steps})
 
 
 def write(folder: Path, count: int = 40, **told: str) -> None:

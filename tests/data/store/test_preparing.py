@@ -20,7 +20,7 @@ import made_up
 import numpy as np
 import pytest
 
-from g2d.data.store import arrays, finishing, preparing
+from g2d.data.store import Sample, arrays, finishing, preparing
 from g2d.data.store.arrays import create
 from g2d.data.store.checking import check_store
 from g2d.data.store.facts import write_facts
@@ -167,6 +167,18 @@ def test_damage_that_no_reader_foresaw_costs_only_its_sample(tmp_path: Path, wor
     ]
 
 
+@pytest.mark.parametrize(
+    ("path", "reason"), [("n" * 300 + ".txt", "undecodable"), ("a\0b.txt", "undecodable"), ("0001.txt/more.txt", "missing-file"), ("loop.txt", "undecodable")]
+)
+def test_a_path_that_cannot_be_costs_only_its_sample(tmp_path: Path, path: str, reason: str) -> None:
+    made_up.write(tmp_path / "raw", 12)
+    (tmp_path / "raw" / "loop.txt").symlink_to("loop.txt")
+    samples = [Sample(f"{i:04d}", i % 2, f"g{i}", (path if i == 3 else f"{i:04d}.txt",)) for i in range(12)]
+    plan = made_up.plan(tmp_path / "none", samples=samples, protocols={"made_up/all": np.zeros(12, np.int8)})
+    summary = prepare(plan, tmp_path / "raw", tmp_path / "store")
+    assert [(skip["id"], skip["reason"]) for skip in summary.facts["skipped"]] == [("0003", reason)]
+
+
 def test_too_little_is_refused_unless_it_is_asked_for(tmp_path: Path) -> None:
     made_up.write(tmp_path / "raw", **{f"s{i}": "broken" for i in range(5)})
     plan = made_up.plan(tmp_path / "raw")
@@ -201,6 +213,43 @@ def test_a_file_that_changed_since_it_was_decoded_is_decoded_again(tmp_path: Pat
     summary = prepare(plan, raw, out, allow_partial=True)
     assert summary.decoded == 5 + 1
     assert summary.facts["content_hash"] == prepare(plan, raw, tmp_path / "fresh", allow_partial=True).facts["content_hash"]
+
+
+def test_a_warning_about_a_file_that_was_mended_is_gone(tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "store"
+    broken = {f"s{i}": "broken" for i in range(5)}
+    made_up.write(raw, s20="warned", **broken)
+    plan = made_up.plan(raw)
+    for told in (broken, {}):  # the second try meets the mended file, the third finds nothing left to warn of
+        with pytest.raises(DataError, match="35 of 40"):
+            prepare(plan, raw, out)
+        made_up.write(raw, **(broken | told))
+    assert prepare(plan, raw, out, allow_partial=True).facts["warnings"] == []
+
+
+def test_what_a_killed_process_laid_out_takes_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_up.write(tmp_path / "raw")
+    work = tmp_path / "store" / ".preparing"
+    work.mkdir(parents=True)
+    create(work / "wave.npy", "int16", (40, 40))
+    left: list[str] = []
+    monkeypatch.setattr(preparing, "_room", lambda plan, work: left.extend(path.name for path in work.glob("*.npy")))
+    prepare(made_up.plan(tmp_path / "raw"), tmp_path / "raw", tmp_path / "store")
+    assert left == []
+
+
+def test_the_hash_of_rows_without_files_covers_their_masks(tmp_path: Path) -> None:
+    made_up.write(tmp_path / "raw", 4)
+    first = [Sample(f"{i:04d}", 0, f"{i}") for i in range(4)]
+    found = {
+        name: prepare(
+            made_up.plan(tmp_path / "raw", samples=first, decode=made_up.Padded(steps), protocols={"made_up/all": np.zeros(4, np.int8)}),
+            tmp_path,
+            tmp_path / name,
+        ).facts["content_hash"]
+        for name, steps in (("one", 1), ("two", 2))
+    }
+    assert found["one"] != found["two"]
 
 
 def test_a_disk_that_fills_up_is_told_and_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -196,7 +196,11 @@ def _raw(source: Path) -> Found:
         if name not in videos or name not in alignments:
             skipped.append(Skip(name, "missing-file", "no video" if name in alignments else "no alignment"))
             continue
-        parsed = parse_alignment((source / alignments[name]).read_text(encoding="ascii", errors="replace"))
+        try:
+            parsed = parse_alignment((source / alignments[name]).read_text(encoding="ascii", errors="replace"))
+        except OSError as error:  # a link to nowhere
+            skipped.append(Skip(name, "missing-file", f"its alignment: {error.strerror}"))
+            continue
         if parsed is None:
             skipped.append(Skip(name, "undecodable", "its alignment does not hold six known words"))
         elif called(parsed[0]) != name:

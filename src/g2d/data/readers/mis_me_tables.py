@@ -167,8 +167,10 @@ def _csv(path: Path) -> Iterator[list[Any]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             yield from csv.reader(file, strict=True)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} must be a CSV file in UTF-8, found: {error}. Mend it, or move it away if it is none of MIS-ME's.") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"{path} must be a CSV file in UTF-8, found: {getattr(error, 'strerror', None) or error}. Mend it, or move it away if it is none of MIS-ME's."
+        ) from error
 
 
 def _excel(path: Path) -> Iterator[tuple[str, list[Sequence[Any]]]]:

@@ -47,9 +47,11 @@ def read_facts(folder: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise DataError(f"{path} must be what g2d data prepare wrote, found damage: {error}. Prepare it again.") from error
     if schema != SCHEMA:
-        raise DataError(f"{path} must have schema {SCHEMA}, found {schema!r}. Prepare the store again with this version of g2d.")
+        raise DataError(f"{path} must have schema {SCHEMA}, found {schema!r}. Prepare the store again: give another --out, or delete this one.")
     if facts.get(SIGNATURE) != _signature({key: value for key, value in facts.items() if key != SIGNATURE}):
-        raise DataError(f"{path} must be what g2d data prepare wrote, found that it was changed since. Prepare the store again.")
+        raise DataError(
+            f"{path} must be what g2d data prepare wrote, found that it was changed since. Prepare the store again: give another --out, or delete this one."
+        )
     return facts
 
 

@@ -47,11 +47,10 @@ class Journal:
         for row, sample in zip(kept.tolist(), each(plan.samples, kept), strict=True):
             try:
                 same = stamp(source, sample) == self.stamp[row]
-            except OSError:
+            except (OSError, ValueError):
                 same = False
             if not same:
                 self.state[row] = OPEN
-                self.warnings.pop(row, None)
 
     def open(self) -> NDArray[np.int64]:
         """Rows that are still to be decoded."""
@@ -74,6 +73,7 @@ class Journal:
 
     def _take(self, rows: Sequence[int], done: Done) -> None:
         for i, row in enumerate(rows):
+            self.details.pop(row, None), self.warnings.pop(row, None)  # of an earlier try
             reason = done.skipped.get(i)
             self.state[row] = KEPT if reason is None else 1 + REASONS.index(reason[0])
             self.digest[row] = np.frombuffer(bytes.fromhex(done.digests[i] or "00" * 32), np.uint8)

@@ -89,6 +89,7 @@ def open_store(options: StoreOptions) -> Source:
         present=_present(folder, facts, chosen),
         content_hash=facts["content_hash"],
     )
+    source.origin = {m: np.array(known[m].facts["origin"], np.float64) for m in chosen if "origin" in known[m].facts}
     source.views = dict(_views(folder, source, known, options, name))
     return source
 

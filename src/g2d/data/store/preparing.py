@@ -144,8 +144,9 @@ def _begin(plan: Plan, digest: str, work: Path) -> None:
                 f"Go on with those, give another --out, or delete {work}."
             )
         return
+    for leftover in (*work.glob("*.npy"), work / JOURNAL):  # of a process that was killed while it laid them out
+        leftover.unlink(missing_ok=True)
     _room(plan, work)
-    (work / JOURNAL).unlink(missing_ok=True)
     rows = len(plan.samples)
     for m, signal in plan.signals.items():
         create(work / f"{m}.npy", signal.dtype, (rows, *signal.shape))

@@ -95,47 +95,49 @@ class Worker:
         done = Done()
         for row, sample in zip(*chunk, strict=True):
             try:
-                before = stamp(self.job.source, sample)
-                decoded = self._decoded(sample)
-                digest = self._write(row, sample, decoded)
-                if stamp(self.job.source, sample) != before:
-                    raise UnreadableError("undecodable", "it changed while it was read")
-                done.keep(digest, before, decoded.warnings)
+                decoded, files, seen = self._read(sample)
+                done.keep(self._write(row, sample, decoded, files), seen, decoded.warnings)
             except UnreadableError as error:
                 done.skip(error.reason, error.detail)
-            except FileNotFoundError as error:
-                done.skip("missing-file", Path(error.filename or "").name)
         return done
 
-    def _decoded(self, sample: Sample) -> Decoded:
-        """Files can be damaged in ways that no reader foresees; such a one costs itself, not the run."""
-        try:
-            return self.job.decode(self.job.source, sample)
-        except (UnreadableError, FileNotFoundError, G2DError):
-            raise
-        except Exception as error:
-            raise UnreadableError("undecodable", f"{type(error).__name__}: {error}"[:200]) from error
+    def _read(self, sample: Sample) -> tuple[Decoded, list[str], int]:
+        """The values of a sample, the digests of its files, and their stamp.
 
-    def _write(self, row: int, sample: Sample, decoded: Decoded) -> str:
-        """Of a sample with files its bytes and facts are digested, of one without (a row of an array) the values themselves."""
+        Files can be damaged, and paths impossible, in ways that no reader foresees; such a one costs itself, not the run.
+        """
+        try:
+            before = stamp(self.job.source, sample)
+            decoded = self.job.decode(self.job.source, sample)
+            digests = [digest_of(self.job.source / name) for name in sample.files]
+            if stamp(self.job.source, sample) != before:
+                raise UnreadableError("undecodable", "it changed while it was read")
+        except (UnreadableError, G2DError):
+            raise
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise UnreadableError("missing-file", Path(error.filename or "").name) from error
+        except Exception as error:
+            said = getattr(error, "strerror", None) or error  # without the path, which differs from machine to machine
+            raise UnreadableError("undecodable", f"{type(error).__name__}: {said}"[:200]) from error
+        return decoded, digests, before
+
+    def _write(self, row: int, sample: Sample, decoded: Decoded, files: list[str]) -> str:
+        """Of a sample with files their bytes and its facts are digested, of one without (a row of an array) the values themselves."""
         digest = hashlib.sha256()
-        if sample.files:
-            digest.update(json.dumps(sample.facts, sort_keys=True).encode())
-        for name in sample.files:
-            path = self.job.source / name
-            there = path.stat()
-            digest.update(_file_digest(path, there.st_size, there.st_mtime_ns).encode())
+        if files:
+            digest.update("".join([json.dumps(sample.facts, sort_keys=True), *files]).encode())
         for place, (m, stored) in enumerate(self.job.signals.items()):
             values = decoded.values.get(m)
             self.arrays[PRESENT][row, place] = values is not None
             if values is None:
                 continue
             _check(m, stored, values)
-            self.arrays[m][row] = values
-            if stored.masked:
-                self.arrays[m + MASK][row] = decoded.masks[m]
-            if not sample.files:
-                digest.update(np.ascontiguousarray(values).data)
+            parts = {m: values} | ({m + MASK: decoded.masks[m]} if stored.masked else {})
+            for name, part in parts.items():
+                self.arrays[name][row] = part
+                if not files:
+                    digest.update(name.encode())
+                    digest.update(np.ascontiguousarray(part).data)
         return digest.hexdigest()
 
 
@@ -244,9 +246,14 @@ def stamp(source: Path, sample: Sample) -> int:
     return int(hashlib.sha256(said.encode()).hexdigest()[:16], 16) >> 1
 
 
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, which many samples may be made of."""
+    there = path.stat()
+    return _digest_of(path, there.st_size, there.st_mtime_ns)
+
+
 @lru_cache(maxsize=256)
-def _file_digest(path: Path, size: int, changed: int) -> str:
-    """Many samples may be made of one file."""
+def _digest_of(path: Path, size: int, changed: int) -> str:
     return sha256(path)
 
 
