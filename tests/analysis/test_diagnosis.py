@@ -98,3 +98,12 @@ def test_a_regression_is_judged_by_its_explained_variance() -> None:
     found = diagnose(made(photo=answer(3.0), table=answer(1.0)), task, teachers={"photo": made(photo=answer(1.0)), "table": made(table=answer(1.0))})
     assert found.suppressed == ["photo"]
     assert found.modalities["table"].own.value == pytest.approx(1 - 0.09, abs=0.03)
+
+
+def test_a_regression_is_judged_as_it_is_evaluated() -> None:
+    task = Regression(1, output="identity", variance=1.0)
+    y, z = torch.tensor([[0.0], [1.0], [5.0]]), torch.tensor([[0.5], [1.0], [3.0]])
+    metrics = task.metrics()
+    metrics.update(z, y)
+    found = diagnose(Rows(z, {"photo": z}, {"photo": z}, y, {"photo": torch.ones(3, dtype=torch.bool)}, np.arange(3)), task)
+    assert found.fused.value == pytest.approx(float(metrics.compute()["r2"]))

@@ -270,7 +270,7 @@ STEPWISE = Sequence(torch.randn(2, 5, 3), torch.ones(2, 5, dtype=torch.bool))
     (STEPWISE, [{"name": "noise", "snr_db": 0}], "'noise' .* must be given one grid or table per row"),
     (WORDS, [{"name": "window", "samples": 2}], r"'window' .* must be given sound .* found \(2, 9\) uint8"),
     (WORDS, [{"name": "tokens"}, {"name": "pca", "components": 1}], r"'pca' .* found token ids \(2, 64\)"),
-    (WORDS, [{"name": "tokens"}, {"name": "standardize"}], "'standardize' .* must be given numbers, not token ids"),
+    (WORDS, [{"name": "tokens"}, {"name": "standardize"}], "'standardize' .* must be given numbers, not text or token ids"),
     (WORDS, [{"name": "tokens"}, {"name": "tokens"}], "'tokens' .* must be given text as bytes"),
 ])  # fmt: skip
 def test_steps_that_do_not_fit_what_they_are_given_are_refused(values: Any, steps: list[dict[str, Any]], sentence: str) -> None:

@@ -98,6 +98,16 @@ def test_a_split_without_test_rows_is_refused_before_anything_is_made(place: Pat
     assert not (tmp_path / "run").exists()
 
 
+def test_a_copied_store_does_not_train_the_original(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "mine", place / "copy")
+    try:
+        told = g2d("train", place / "copy" / "recipe.yaml", "epochs=1", "--out", tmp_path / "run", "--quiet", code=2)
+        assert "data.store must be the store that the recipe lies in, found 'mine' in copy. Write store: copy." in told
+        g2d("train", place / "copy" / "recipe.yaml", "data.store=copy", "epochs=1", "--out", tmp_path / "run", "--quiet")
+    finally:
+        shutil.rmtree(place / "copy")
+
+
 def test_predictions_do_not_go_into_a_folder(place: Path, tmp_path: Path) -> None:
     told = g2d("predict", place / "run", "--source", place / "raw-mine-0" / "t.jsonl", "--out", tmp_path, code=2)
     assert "--out must be a CSV file to write" in told

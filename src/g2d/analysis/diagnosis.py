@@ -171,7 +171,7 @@ def _verdict(findings: Mapping[str, Finding], fused: Interval) -> list[str]:
         said.append(f"Nothing is wrong with {every}: inside this model it gives about what its teacher learnt alone.")
     if states[UNKNOWN]:
         said.append(f"How much {', '.join(states[UNKNOWN])} could give is not known: there are no teachers to compare with.")
-        weak = [m for m in states[UNKNOWN] if (probe := findings[m].probe) is not None and probe - findings[m].own.value > CLEARLY]
+        weak = [m for m in states[UNKNOWN] if (probe := findings[m].probe) is not None and probe > max(findings[m].own.value + CLEARLY, 0)]
         said += [f"The encoder of {m} knows more than its head uses: a linear probe reaches {_percent(findings[m].probe or 0.0)}." for m in weak]
     return said
 
@@ -192,8 +192,8 @@ def _score(values: NDArray[np.float64], rows: Rows, unit: float) -> Interval:
 
 
 def _unit(rows: Rows) -> float:
-    """Scores are shares of right rows, or, of values, shares of the variance: the squared error is divided by it."""
-    return 1.0 if rows.target.ndim == 1 else 1 / max(float(rows.target.float().var()), 1e-12)
+    """Scores are shares of right rows, or, of values, shares of the outputs' mean variance: the squared error is divided by it."""
+    return 1.0 if rows.target.ndim == 1 else 1 / max(float(rows.target.float().var(0, unbiased=False).mean()), 1e-12)
 
 
 def _chance(rows: Rows) -> float:

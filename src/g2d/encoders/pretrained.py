@@ -126,11 +126,14 @@ def _text_of_full_length(name: str, config: Any, example: Tensor | Sequence) -> 
         raise ArgumentError(f"token ids for {name!r} must be among the {known} that it knows, found {symbols}. Give the step tokens the model's own tokenizer.")
     longest = getattr(config, "max_position_embeddings", None)
     if longest is not None and ids.shape[1] > longest:
-        raise ArgumentError(f"texts for {name!r} must have at most {longest} tokens, found {ids.shape[1]}. Lower the length of the step tokens.")
+        raise ArgumentError(f"texts for {name!r} must have at most {longest} tokens, found {ids.shape[1]}. Say so to the step tokens: length: {longest}.")
     return Sequence(torch.zeros_like(ids[:1]), torch.ones_like(ids[:1], dtype=torch.bool))
 
 
 def _loaded(family: Any, name: str, channels: int | None = None) -> nn.Module:
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # ours is shown, or none
     try:
         model: Any = family.from_pretrained(name, trust_remote_code=False, use_safetensors=True, dtype=torch.float32)
     except (OSError, ValueError) as error:

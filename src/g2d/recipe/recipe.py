@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -70,6 +70,7 @@ class Recipe:
         """
         faults: list[str] = []
         content = override(_rooted(read_recipe(Path(path)), Path(path).parent), overrides, faults)
+        faults.extend(_strays(content, Path(path).resolve().parent))
         return cls.from_mapping(content, str(path), faults=faults)
 
     @classmethod
@@ -193,6 +194,15 @@ def _rooted(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     if not isinstance(data, Mapping) or not isinstance(data.get("root"), str):
         return dict(content)
     return {**content, "data": {**data, "root": os.path.realpath(folder / data["root"])}}
+
+
+def _strays(content: Mapping[str, Any], folder: Path) -> Iterator[str]:
+    """A recipe that lies in a copied or renamed store must not train on another one."""
+    data = content.get("data")
+    if isinstance(data, Mapping) and (folder / DATASET).is_file() and {"root", "store"} <= data.keys():
+        named = Path(os.path.realpath(Path(str(data["root"])) / str(data["store"])))
+        if named != folder and os.path.realpath(str(data["root"])) == str(folder.parent):
+            yield f"data.store must be the store that the recipe lies in, found {data['store']!r} in {folder.name}. Write store: {folder.name}."
 
 
 def _plain_train(options: TrainOptions) -> dict[str, Any]:

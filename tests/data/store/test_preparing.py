@@ -340,6 +340,27 @@ def test_a_killed_preparation_goes_on_and_ends_in_the_same_hash(tmp_path: Path, 
     assert summary.decoded <= 40 - stop + 1, "finished samples are not decoded again; the broken one is"
 
 
+def test_ctrl_c_pressed_twice_ends_at_once_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    made_up.write(raw)
+    script = tmp_path / "prepare.py"
+    script.write_text(PREPARE.format(folder=str(Path(made_up.__file__).parent)))
+    command = [sys.executable, str(script), str(raw), str(tmp_path / "store")]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background ignores it, and its children would too
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    signal.signal(signal.SIGINT, before)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if int(line):
+            break
+    for _ in range(2):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.05)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert prepare(made_up.plan(raw, sleep=0.01), raw, tmp_path / "store").facts["rows"] == 40
+
+
 def test_two_processes_do_not_write_one_store(tmp_path: Path) -> None:
     raw, out = tmp_path / "raw", tmp_path / "store"
     made_up.write(raw)

@@ -195,9 +195,9 @@ def _doubts(protocol: str, place: NDArray[np.int8], index: _Index, roles: Roles,
 def _told(layout: Layout, columns: Mapping[str, Column], options: ManifestOptions) -> Iterator[str]:
     for m, signal in layout.signals.items():
         names = layout.columns[m]
-        held = min(columns[name].cells for name in names)
+        held = f"{min(columns[name].cells for name in names)} rows hold {'it' if len(names) == 1 else 'all of it'}"
         whence = f"{signal.kind} from {len(names)} column{'s' * (len(names) > 1)} ({', '.join(names[:6])}{', ...' * (len(names) > 6)})"
-        yield f"{m}: {whence}, {held} rows hold it, stored as {signal.dtype} {signal.shape}"
+        yield f"{m}: {whence}, {held}, stored as {signal.dtype} {signal.shape}"
         if layout.kinds[m] in WORDS and columns[names[0]].longest > options.characters:
             yield f"{m}: the longest has {columns[names[0]].longest} bytes, of which characters={options.characters} are kept"
         for name, origin in zip(names, signal.facts.get("origin", ()), strict=False):

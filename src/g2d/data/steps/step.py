@@ -52,10 +52,10 @@ class Form:
     fits: Callable[[Input], bool]
 
 
-NUMBERS = Form("numbers, not token ids", lambda values: isinstance(values, Tensor) or values.symbols is None)
+TEXT = Form("text as bytes (rows, characters)", lambda values: isinstance(values, Tensor) and values.ndim == 2 and values.dtype == torch.uint8)
+NUMBERS = Form("numbers, not text or token ids", lambda values: not TEXT.fits(values) if isinstance(values, Tensor) else values.symbols is None)
 GRID = Form("one grid or table per row, not a padded sequence", lambda values: isinstance(values, Tensor))
 SOUND = Form("sound (rows, samples)", lambda values: isinstance(values, Tensor) and values.ndim == 2 and values.dtype != torch.uint8)
-TEXT = Form("text as bytes (rows, characters)", lambda values: isinstance(values, Tensor) and values.ndim == 2 and values.dtype == torch.uint8)
 PIXELS = Form(
     "pixels as bytes (rows, [frames,] height, width[, channels])",
     lambda values: isinstance(values, Tensor) and 3 <= values.ndim <= 5 and values.dtype == torch.uint8,

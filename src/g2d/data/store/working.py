@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import lru_cache
 from multiprocessing.connection import wait as wait_for_end
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,7 @@ def decode_all(job: Job, chunks: Iterable[Chunk], workers: int) -> Iterator[tupl
             yield chunk[0], worker(chunk)
         return
     waiting = iter(chunks)
+    others = set(multiprocessing.active_children())
     while True:
         running: dict[Future[Done], Chunk] = {}
         unsent: list[Chunk] = []
@@ -166,9 +168,24 @@ def decode_all(job: Job, chunks: Iterable[Chunk], workers: int) -> Iterator[tupl
             except BrokenProcessPool:
                 pass  # one of those that run took its worker down, and the pool with it
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
+                _stop(pool, others)
                 raise
         yield from _one_by_one(job, [*running.values(), *unsent])
+
+
+def _stop(pool: ProcessPoolExecutor, others: set[BaseProcess]) -> None:
+    """End the workers now: what they are at will be decoded again. Ctrl-C pressed twice must not meet half of this.
+
+    Args:
+        others: children of this process that are none of ours.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+    for worker in set(multiprocessing.active_children()) - others:
+        worker.kill()
+    pool.shutdown(wait=True, cancel_futures=True)
+    if main:
+        signal.signal(signal.SIGINT, heard)
 
 
 def _finished(running: dict[Future[Done], Chunk]) -> Iterator[tuple[Sequence[int], Done]]:
