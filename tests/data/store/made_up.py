@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from g2d.data.store import Decoded, Plan, Sample, Signal, Skip, UnreadableError
+from g2d.data.store.preparing import Summary, prepare
 
 SIGNALS = {
     "wave": Signal("audio", "int16", (40,), ({"name": "scale", "std": 1000.0},), {"rate": 40}),
@@ -87,3 +88,9 @@ def plan(folder: Path, *, sleep: float = 0.0, chunk: int = 4, **changed: Any) ->
 
 
 SKIP = Skip("9999", "missing-file", "planned")
+
+
+def made(tmp_path: Path, name: str = "store", workers: int = 1, **told: str) -> Summary:
+    """Written and prepared."""
+    write(tmp_path / "raw", **told)
+    return prepare(plan(tmp_path / "raw"), tmp_path / "raw", tmp_path / name, workers=workers)
