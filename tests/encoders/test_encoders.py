@@ -104,7 +104,7 @@ def tokens(symbols: int | None, length: int, tokenizer: str | None = "its own") 
 @pytest.mark.parametrize(("example", "sentence"), [
     (tokens(20, 5, None), r"must be a Hugging Face tokenizer's, found .* Give its own: views: \{MODALITY: \[\{name: tokens, tokenizer: .*\}\]\}\."),
     (tokens(21, 5), r"token ids for .* must be among the 20 that it knows, found 21\. Give the step tokens the model's own tokenizer"),
-    (tokens(20, 9), r"must have at most 8 tokens, found 9\. Lower the length"),
+    (tokens(20, 9), r"must have at most 8 tokens, found 9\. Say so to the step tokens: length: 8"),
     (torch.zeros(2, 3, 8, 8), r"must be token ids \(rows, tokens\), found \(2, 3, 8, 8\) float32"),
     (torch.zeros(2, 8, dtype=torch.uint8), r"must be token ids \(rows, tokens\), found \(2, 8\) uint8"),
     (Sequence(torch.zeros(2, 5, 3), torch.ones(2, 5, dtype=torch.bool)), r"must be token ids"),

@@ -199,10 +199,11 @@ def _rooted(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 def _strays(content: Mapping[str, Any], folder: Path) -> Iterator[str]:
     """A recipe that lies in a copied or renamed store must not train on another one."""
     data = content.get("data")
-    if isinstance(data, Mapping) and (folder / DATASET).is_file() and {"root", "store"} <= data.keys():
-        named = Path(os.path.realpath(Path(str(data["root"])) / str(data["store"])))
-        if named != folder and os.path.realpath(str(data["root"])) == str(folder.parent):
-            yield f"data.store must be the store that the recipe lies in, found {data['store']!r} in {folder.name}. Write store: {folder.name}."
+    if not isinstance(data, Mapping) or not (folder / DATASET).is_file():
+        return
+    root, store = data.get("root"), data.get("store")
+    if root and store and Path(os.path.realpath(root)) == folder.parent and Path(os.path.realpath(Path(root) / str(store))) != folder:
+        yield f"data.store must be the store that the recipe lies in, found {store!r} in {folder.name}. Write store: {folder.name}."
 
 
 def _plain_train(options: TrainOptions) -> dict[str, Any]:
