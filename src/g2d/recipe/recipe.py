@@ -201,8 +201,8 @@ def _strays(content: Mapping[str, Any], folder: Path) -> Iterator[str]:
     data = content.get("data")
     if not isinstance(data, Mapping) or not (folder / DATASET).is_file():
         return
-    root, store = data.get("root"), data.get("store")
-    if root and store and Path(os.path.realpath(root)) == folder.parent and Path(os.path.realpath(Path(root) / str(store))) != folder:
+    root, store = str(data.get("root") or ""), str(data.get("store") or "")
+    if root and store and Path(os.path.realpath(root)) == folder.parent and Path(os.path.realpath(Path(root) / store)) != folder:
         yield f"data.store must be the store that the recipe lies in, found {store!r} in {folder.name}. Write store: {folder.name}."
 
 
