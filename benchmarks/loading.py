@@ -30,7 +30,12 @@ from g2d.encoders import build_encoder
 from g2d.types import Batch
 
 SHARED = Path(os.environ.get("G2D_DATA", Path(__file__).parents[2] / "shared" / "data"))
-GRID = Grammar(r"^(?P<label>[a-z])[a-z]{3}(?P<actor>[\dz])[a-z]$", {"b": 0, "l": 1, "p": 2, "s": 3}, ("bin", "lay", "place", "set"), 0)
+GRID = Grammar(
+    r"^(?P<label>[a-z])[a-z]{3}(?P<actor>[\dz])[a-z]$",
+    {"b": 0, "l": 1, "p": 2, "s": 3},
+    ("bin", "lay", "place", "set"),
+    0,
+)
 
 
 class Stored(Dataset[Batch]):
@@ -57,7 +62,11 @@ class Decoding(Dataset[dict[str, torch.Tensor]]):
 
     def __getitem__(self, row: int) -> dict[str, torch.Tensor]:
         decoded = self.plan.decode(self.folder, self.plan.samples[row])
-        return {m: torch.from_numpy(values) for m, values in decoded.values.items() if values is not None}
+        return {
+            m: torch.from_numpy(values)
+            for m, values in decoded.values.items()
+            if values is not None
+        }
 
 
 def per_second(batches: Iterator[int]) -> float:
@@ -70,20 +79,33 @@ def per_second(batches: Iterator[int]) -> float:
 
 def order(rows: int, repeats: int) -> RandomSampler:
     """Rows at random, as training asks for them."""
-    return RandomSampler(range(rows), replacement=True, num_samples=rows * repeats, generator=torch.Generator().manual_seed(0))
+    return RandomSampler(
+        range(rows),
+        replacement=True,
+        num_samples=rows * repeats,
+        generator=torch.Generator().manual_seed(0),
+    )
 
 
 def stored(source: Source, batch: int, repeats: int, workers: int) -> Iterator[int]:
     """Batches of raw values from the store."""
     rows = Stored(source)
-    for made in DataLoader(rows, batch_size=batch, sampler=order(len(rows), repeats), collate_fn=lambda whole: whole, num_workers=workers):
+    for made in DataLoader(
+        rows,
+        batch_size=batch,
+        sampler=order(len(rows), repeats),
+        collate_fn=lambda whole: whole,
+        num_workers=workers,
+    ):
         yield len(made)
 
 
 def decoded(plan: Plan, folder: Path, batch: int, repeats: int, workers: int) -> Iterator[int]:
     """The same from the files, decoded sample by sample."""
     rows = Decoding(plan, folder)
-    for made in DataLoader(rows, batch_size=batch, sampler=order(len(rows), repeats), num_workers=workers):
+    for made in DataLoader(
+        rows, batch_size=batch, sampler=order(len(rows), repeats), num_workers=workers
+    ):
         yield len(next(iter(made.values())))
 
 
@@ -92,23 +114,41 @@ def compare(name: str, plan: Plan, folder: Path, repeats: int, batch: int) -> No
     with tempfile.TemporaryDirectory() as out:
         prepare(plan, folder, Path(out) / "store", allow_partial=True)
         source = open_store(StoreOptions(store=str(Path(out) / "store")))
-        size = sum(path.stat().st_size for path in (Path(out) / "store").rglob("*.npy")) / source.size / 1024
+        size = (
+            sum(path.stat().st_size for path in (Path(out) / "store").rglob("*.npy"))
+            / source.size
+            / 1024
+        )
         for workers in (0, 2):
             fast = per_second(stored(source, batch, repeats * 20, workers))
             slow = per_second(decoded(plan, folder, batch, max(2, repeats // 10), workers))
-            print(f"{name:<28}{workers:>8}{fast:>12,.0f}{slow:>12,.0f}{fast / slow:>9,.0f} x{size:>10,.0f}")
+            print(
+                f"{name:<28}{workers:>8}{fast:>12,.0f}{slow:>12,.0f}{fast / slow:>9,.0f} x{size:>10,.0f}"
+            )
 
 
 SEEN = {
-    "video": Signal("video", "uint8", (1, 128, 128, 3), ({"name": "pixels"}, {"name": "crop", "size": 112}, {"name": "flip"})),
-    "audio": Signal("audio", "int16", (14_336,), ({"name": "log_spectrogram", "n_fft": 254, "hop": 128},)),
+    "video": Signal(
+        "video",
+        "uint8",
+        (1, 128, 128, 3),
+        ({"name": "pixels"}, {"name": "crop", "size": 112}, {"name": "flip"}),
+    ),
+    "audio": Signal(
+        "audio", "int16", (14_336,), ({"name": "log_spectrogram", "n_fft": 254, "hop": 128},)
+    ),
 }
 
 
 def draw(source: Path, sample: Sample) -> Decoded:
     """A clip of noise: what is in it does not matter here."""
     rng = np.random.default_rng(int(sample.id))
-    return Decoded({"video": rng.integers(0, 255, SEEN["video"].shape, np.uint8), "audio": rng.integers(-9000, 9000, SEEN["audio"].shape, np.int16)})
+    return Decoded(
+        {
+            "video": rng.integers(0, 255, SEEN["video"].shape, np.uint8),
+            "audio": rng.integers(-9000, 9000, SEEN["audio"].shape, np.int16),
+        }
+    )
 
 
 def share_of_a_step(steps: int = 6, batch: int = 16, rows: int = 256) -> None:
@@ -118,7 +158,9 @@ def share_of_a_step(steps: int = 6, batch: int = 16, rows: int = 256) -> None:
     plan = Plan("made_up", classes, SEEN, samples, draw, {"made_up/all": np.zeros(rows, np.int8)})
     with tempfile.TemporaryDirectory() as out:
         prepare(plan, Path(out), Path(out) / "store")
-        feed, whole = timed_steps(open_store(StoreOptions(store=str(Path(out) / "store"))), steps, batch)
+        feed, whole = timed_steps(
+            open_store(StoreOptions(store=str(Path(out) / "store"))), steps, batch
+        )
     print(
         f"feed of a ResNet-18 step at 112 x 112, batch {batch}, two modalities: {1000 * feed / steps:.1f} of {1000 * whole / steps:.0f} ms, {feed / whole:.1%}"
     )
@@ -128,7 +170,9 @@ def timed_steps(source: Source, steps: int, batch: int) -> tuple[float, float]:
     """Seconds of the feed, and of everything, after a first step that warms up."""
     loader = Loader(source, "train", batch, shuffle=True)
     example = next(loader.epoch(1)).inputs
-    encoders = torch.nn.ModuleDict({m: build_encoder("resnet18", values) for m, values in example.items()})
+    encoders = torch.nn.ModuleDict(
+        {m: build_encoder("resnet18", values) for m, values in example.items()}
+    )
     heads = torch.nn.ModuleDict({m: torch.nn.Linear(512, 10) for m in example})
     optimizer = torch.optim.SGD([*encoders.parameters(), *heads.parameters()], lr=0.01)
     batches, feed, whole = loader.epoch(1), 0.0, 0.0
@@ -159,19 +203,37 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20)
     repeats = parser.parse_args().repeats
     torch.manual_seed(0)
-    print(f"{'samples per second':<28}{'workers':>8}{'store':>12}{'decoding':>12}{'':>11}{'kB/sample':>10}")
+    print(
+        f"{'samples per second':<28}{'workers':>8}{'store':>12}{'decoding':>12}{'':>11}{'kB/sample':>10}"
+    )
     clips = SHARED / "rawmedia-mini" / "rawmedia_mini.tar"
     if clips.is_file():
         with tempfile.TemporaryDirectory() as raw:
             with tarfile.open(clips) as file:
                 file.extractall(raw, filter="data")
             folder = Path(raw) / "cremad-layout"
-            peak(lambda: compare("rawmedia (flv + wav)", plan_crema(folder, CremaOptions(), GRID), folder, repeats, 8))
+            peak(
+                lambda: compare(
+                    "rawmedia (flv + wav)",
+                    plan_crema(folder, CremaOptions(), GRID),
+                    folder,
+                    repeats,
+                    8,
+                )
+            )
     else:
         print(f"rawmedia-mini is not in {SHARED} (G2D_DATA): left out")
     digits = SHARED / "avdigits-raw"
     if digits.is_dir():
-        peak(lambda: compare("avdigits (AV-MNIST rebuilt)", plan_av_mnist(digits, AVMNISTOptions(limit=50)), digits, repeats, 64))
+        peak(
+            lambda: compare(
+                "avdigits (AV-MNIST rebuilt)",
+                plan_av_mnist(digits, AVMNISTOptions(limit=50)),
+                digits,
+                repeats,
+                64,
+            )
+        )
     else:
         print(f"avdigits-raw is not in {SHARED} (G2D_DATA): left out")
     peak(share_of_a_step)

@@ -20,15 +20,25 @@ def rows(run: g2d.experiment.Run) -> Iterator[g2d.Batch]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="*", type=Path, default=sorted(Path("runs/ablations").glob("table5-*/seed-0")))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "runs", nargs="*", type=Path, default=sorted(Path("runs/ablations").glob("table5-*/seed-0"))
+    )
     folders = parser.parse_args().runs
     if not folders:
         print("no runs given, and none in runs/ablations: train some first (see --help)")
     for folder in folders:
         run = g2d.load(folder)
         errors = readout_error(run.model, rows(run))
-        print(f"{run.name:<32}" + "  ".join(f"{m}: {error.relative:5.2f}, {error.agreement:4.0%} agree" for m, error in errors.items()))
+        print(
+            f"{run.name:<32}"
+            + "  ".join(
+                f"{m}: {error.relative:5.2f}, {error.agreement:4.0%} agree"
+                for m, error in errors.items()
+            )
+        )
 
 
 if __name__ == "__main__":

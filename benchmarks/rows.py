@@ -35,13 +35,25 @@ def write(path: Path, rows: int) -> None:
         out.writerow(["id", *(f"x{i}" for i in range(COLUMNS)), "label"])
         for row in range(rows):
             label = rng.randrange(4)
-            out.writerow([f"r{row}", *(round(rng.gauss(label, 3), 3) for _ in range(COLUMNS)), f"class {label}"])
+            out.writerow(
+                [
+                    f"r{row}",
+                    *(round(rng.gauss(label, 3), 3) for _ in range(COLUMNS)),
+                    f"class {label}",
+                ]
+            )
 
 
 def measured(*arguments: str) -> tuple[float, float]:
     """Peak memory in MB of a command, or of the largest of its workers if that took more, and seconds."""
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", MEASURED, *arguments], capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     if done.returncode:
         raise SystemExit(done.stdout + done.stderr)
     return max(map(int, done.stdout.split()[-2:])) / 1024, time.perf_counter() - start
@@ -52,10 +64,20 @@ def peaks(rows: int) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         table, store = Path(folder) / "table.csv", Path(folder) / "store"
         write(table, rows)
-        prepare, seconds = measured("data", "prepare", "manifest", "--source", str(table), "--out", str(store), "--quiet")
+        prepare, seconds = measured(
+            "data", "prepare", "manifest", "--source", str(table), "--out", str(store), "--quiet"
+        )
         print(f"{rows:>9,} rows: prepare {prepare:,.0f} MB, {seconds:,.0f} s", end="", flush=True)
         recipe = store / "recipe.yaml"
-        train, seconds = measured("train", str(recipe), "epochs=1", "train.batch_size=1024", "--out", str(Path(folder) / "run"), "--quiet")
+        train, seconds = measured(
+            "train",
+            str(recipe),
+            "epochs=1",
+            "train.batch_size=1024",
+            "--out",
+            str(Path(folder) / "run"),
+            "--quiet",
+        )
         kept = json.loads((store / "dataset.json").read_text())["rows"]
         print(f"; train {train:,.0f} MB, {seconds:,.0f} s ({kept:,} kept)")
     return prepare, train
@@ -67,7 +89,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     rows = parser.parse_args().rows
     small, large = peaks(rows // 10), peaks(rows)
-    print(f"ten times the rows: prepare {large[0] - small[0]:+,.0f} MB, train {large[1] - small[1]:+,.0f} MB (aim: at most 200)")
+    print(
+        f"ten times the rows: prepare {large[0] - small[0]:+,.0f} MB, train {large[1] - small[1]:+,.0f} MB (aim: at most 200)"
+    )
 
 
 if __name__ == "__main__":

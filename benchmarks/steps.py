@@ -44,12 +44,19 @@ class Case:
 def encoder() -> nn.Module:
     layers: list[nn.Module] = []
     for channels in (1, WIDTH, WIDTH):
-        layers += [nn.Conv2d(channels, WIDTH, 3, padding=1), nn.BatchNorm2d(WIDTH), nn.ReLU(), nn.MaxPool2d(2)]
+        layers += [
+            nn.Conv2d(channels, WIDTH, 3, padding=1),
+            nn.BatchNorm2d(WIDTH),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        ]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten())
 
 
 def model_of(*modalities: str) -> g2d.MultimodalModel:
-    return g2d.MultimodalModel({m: encoder() for m in modalities}, g2d.Late(dict.fromkeys(modalities, 4 * WIDTH), CLASSES))
+    return g2d.MultimodalModel(
+        {m: encoder() for m in modalities}, g2d.Late(dict.fromkeys(modalities, 4 * WIDTH), CLASSES)
+    )
 
 
 def cases(device: torch.device, size: int) -> list[Case]:
@@ -60,8 +67,12 @@ def cases(device: torch.device, size: int) -> list[Case]:
         if not kind.trains:
             continue
         classes = "classification" in kind.tasks
-        task = g2d.Classification(CLASSES) if classes else g2d.Regression(CLASSES, output="identity")
-        batch = g2d.Batch(inputs, torch.randint(CLASSES, (size,)) if classes else torch.rand(size, CLASSES)).to(device)
+        task = (
+            g2d.Classification(CLASSES) if classes else g2d.Regression(CLASSES, output="identity")
+        )
+        batch = g2d.Batch(
+            inputs, torch.randint(CLASSES, (size,)) if classes else torch.rand(size, CLASSES)
+        ).to(device)
         arguments = inspect.signature(kind).parameters
         options = {"teachers": teachers} if kind.needs_teachers else {}
         stages = {"exclusive stage": 1, "last stage": 2} if "tau" in arguments else {"": 1}
@@ -70,7 +81,11 @@ def cases(device: torch.device, size: int) -> list[Case]:
             model = model_of(*MODALITIES).to(device)
             method.build(model, task).to(device)
             state = g2d.TrainState(
-                model, torch.optim.SGD(method.parameter_groups(model), lr=0.01, momentum=0.9), task, epochs=2, rows=lambda *_, batch=batch: [batch]
+                model,
+                torch.optim.SGD(method.parameter_groups(model), lr=0.01, momentum=0.9),
+                task,
+                epochs=2,
+                rows=lambda *_, batch=batch: [batch],
             )
             state.epoch = epoch
             method.epoch_start(state)
@@ -79,7 +94,9 @@ def cases(device: torch.device, size: int) -> list[Case]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -91,9 +108,13 @@ def main() -> None:
     for case in measured:
         case.seconds()
     times = [[case.seconds() for case in measured] for _ in range(arguments.rounds)]
-    medians = dict(zip((case.label for case in measured), map(median, zip(*times, strict=True)), strict=True))
+    medians = dict(
+        zip((case.label for case in measured), map(median, zip(*times, strict=True)), strict=True)
+    )
     unit = medians["joint"]
-    print(f"torch {torch.__version__}, {device}, {arguments.threads} threads, batch {arguments.batch}, median of {arguments.rounds}")
+    print(
+        f"torch {torch.__version__}, {device}, {arguments.threads} threads, batch {arguments.batch}, median of {arguments.rounds}"
+    )
     for label, seconds in medians.items():
         print(f"{label:<32}{1000 * seconds:8.1f} ms {seconds / unit:6.2f} x joint")
 

@@ -6,7 +6,13 @@ project = "g2d"
 author = "the g2d authors"
 project_copyright = "2026, the g2d authors"
 release = version = _version_of("g2d")
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "myst_parser"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "myst_parser",
+]
 exclude_patterns = ["_build", "templates"]
 templates_path = ["templates"]
 html_theme = "furo"
@@ -31,7 +37,10 @@ def _keep_bars(app, what, name, obj, options, lines):
     for i, line in enumerate(lines):
         in_example = line.lstrip().startswith(">>>") or (in_example and bool(line.strip()))
         if not in_example:
-            lines[i] = "``".join(part if k % 2 else part.replace("|", r"\|") for k, part in enumerate(line.split("``")))
+            lines[i] = "``".join(
+                part if k % 2 else part.replace("|", r"\|")
+                for k, part in enumerate(line.split("``"))
+            )
 
 
 def setup(app):

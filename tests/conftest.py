@@ -37,7 +37,9 @@ def pack() -> Callable[[str], Path]:
     def folder_of(name: str) -> Path:
         folder = PACKS / name
         if not folder.is_dir():
-            pytest.skip(f"the data pack {name!r} is not here; point G2D_DATA at the folder that holds it")
+            pytest.skip(
+                f"the data pack {name!r} is not here; point G2D_DATA at the folder that holds it"
+            )
         return folder
 
     return folder_of

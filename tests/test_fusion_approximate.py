@@ -10,7 +10,17 @@ from torch import Tensor, nn
 
 from g2d.encoders import build_encoder
 from g2d.errors import ArgumentError, UnsupportedError
-from g2d.fusion import FUSIONS, BiGated, Concat, CrossAttention, FiLM, Fusion, Late, Sum, build_fusion
+from g2d.fusion import (
+    FUSIONS,
+    BiGated,
+    Concat,
+    CrossAttention,
+    FiLM,
+    Fusion,
+    Late,
+    Sum,
+    build_fusion,
+)
 from g2d.model import MultimodalModel, example_features
 from g2d.types import Encoded
 
@@ -21,7 +31,10 @@ TOKENS = {"image": 4, "word": 2}
 def encoded(rows: int = 7, k: int = 3) -> dict[str, Encoded]:
     """Features of k modalities, float64; the tone has no tokens, and some of the word's are padding."""
     made = {
-        m: Encoded(torch.randn(rows, d, dtype=torch.float64), torch.randn(rows, 3, TOKENS[m], dtype=torch.float64) if m in TOKENS else None)
+        m: Encoded(
+            torch.randn(rows, d, dtype=torch.float64),
+            torch.randn(rows, 3, TOKENS[m], dtype=torch.float64) if m in TOKENS else None,
+        )
         for m, d in list(DIMS.items())[:k]
     }
     if "word" in made:
@@ -34,7 +47,12 @@ def encoded(rows: int = 7, k: int = 3) -> dict[str, Encoded]:
 def numbers(layer: nn.Module, x: Tensor) -> Tensor:
     """One row through a linear layer, product by product."""
     assert isinstance(layer, nn.Linear)
-    return torch.stack([sum((w * v for w, v in zip(row, x, strict=True)), start=b) for row, b in zip(layer.weight, layer.bias, strict=True)])
+    return torch.stack(
+        [
+            sum((w * v for w, v in zip(row, x, strict=True)), start=b)
+            for row, b in zip(layer.weight, layer.bias, strict=True)
+        ]
+    )
 
 
 @pytest.mark.parametrize("plus_one", [True, False])
@@ -46,8 +64,13 @@ def test_film_is_its_formula_row_by_row(plus_one: bool, conditioned: str) -> Non
     width = DIMS[conditioned]
     for i in range(len(logits)):
         made = [numbers(fusion.generators[m], f[m].pooled[i]) for m in DIMS if m != conditioned]
-        gamma, beta = sum(g[:width] for g in made) + (1 if plus_one else 0), sum(g[width:] for g in made)
-        torch.testing.assert_close(logits[i], numbers(fusion.head, gamma * f[conditioned].pooled[i] + beta))
+        gamma, beta = (
+            sum(g[:width] for g in made) + (1 if plus_one else 0),
+            sum(g[width:] for g in made),
+        )
+        torch.testing.assert_close(
+            logits[i], numbers(fusion.head, gamma * f[conditioned].pooled[i] + beta)
+        )
 
 
 def test_film_of_two_modalities_lets_the_first_modulate_the_second_as_in_the_original() -> None:
@@ -63,7 +86,9 @@ def test_film_reads_a_modality_by_modulating_it_with_itself_if_asked_to() -> Non
     z = fusion(f, unimodal=True)[1]
     for m in fusion.dims:
         gamma, beta = fusion.generators["image"](f[m].pooled).chunk(2, dim=1)
-        torch.testing.assert_close(z[m], (gamma * f[m].pooled + beta) @ fusion.head.weight.T + fusion.head.bias / 2)
+        torch.testing.assert_close(
+            z[m], (gamma * f[m].pooled + beta) @ fusion.head.weight.T + fusion.head.bias / 2
+        )
 
 
 @pytest.mark.parametrize("gated", [None, "tone"])
@@ -74,12 +99,20 @@ def test_bigated_is_its_formula_row_by_row(gated: str | None) -> None:
     for i in range(len(logits)):
         u = {m: numbers(fusion.projections[m], f[m].pooled[i]).detach() for m in DIMS}
         choices = [
-            torch.stack([u[t][d] * math.prod(1 / (1 + math.exp(-u[j][d])) for j in DIMS if j != t) for d in range(3)]) for t in ([gated] if gated else DIMS)
+            torch.stack(
+                [
+                    u[t][d] * math.prod(1 / (1 + math.exp(-u[j][d])) for j in DIMS if j != t)
+                    for d in range(3)
+                ]
+            )
+            for t in ([gated] if gated else DIMS)
         ]
         torch.testing.assert_close(logits[i], numbers(fusion.head, sum(choices) / len(choices)))
 
 
-def test_bigated_of_two_modalities_gates_the_second_by_the_first_and_reads_both_without_the_gate_if_asked_to() -> None:
+def test_bigated_of_two_modalities_gates_the_second_by_the_first_and_reads_both_without_the_gate_if_asked_to() -> (
+    None
+):
     fusion = BiGated({"image": 6, "tone": 5}, 4, unimodal="self_modulation").double()
     f = encoded(k=2)
     u = {m: fusion.projections[m](f[m].pooled) for m in fusion.dims}
@@ -110,17 +143,25 @@ def test_cross_attention_is_its_formula_row_by_row() -> None:
         mixed = []
         for head in range(2):
             part = slice(3 * head, 3 * head + 3)
-            weights = torch.stack([query[part] @ attention.key(key)[part] / math.sqrt(3) for key in keys]).softmax(0)
-            mixed.append(sum(w * attention.value(key)[part] for w, key in zip(weights, keys, strict=True)))
+            weights = torch.stack(
+                [query[part] @ attention.key(key)[part] / math.sqrt(3) for key in keys]
+            ).softmax(0)
+            mixed.append(
+                sum(w * attention.value(key)[part] for w, key in zip(weights, keys, strict=True))
+            )
         return fusion.heads[m](c[m][i] + attention.out(torch.cat(mixed)))
 
     for i in range(3):
         tokens = {
             "image": [fusion.tokens["image"](t) for t in f["image"].tokens[i]],
             "tone": [c["tone"][i]],  # no tokens: it is its own
-            "word": [fusion.tokens["word"](t) for t in f["word"].tokens[i][:2]],  # the third is padding
+            "word": [
+                fusion.tokens["word"](t) for t in f["word"].tokens[i][:2]
+            ],  # the third is padding
         }
-        expected = [answer(m, i, [c[m][i], *(t for j in DIMS if j != m for t in tokens[j])]) for m in DIMS]
+        expected = [
+            answer(m, i, [c[m][i], *(t for j in DIMS if j != m for t in tokens[j])]) for m in DIMS
+        ]
         torch.testing.assert_close(logits[i], sum(expected) / 3)
         for m in DIMS:
             torch.testing.assert_close(z[m][i], answer(m, i, [c[m][i]]))
@@ -139,13 +180,20 @@ def test_unimodal_logits_of_cross_attention_do_not_depend_on_the_others() -> Non
     f, g = encoded(), encoded()
     z = fusion(f, unimodal=True)[1]
     for m in DIMS:
-        assert torch.equal(z[m], fusion({j: f[j] if j == m else g[j] for j in DIMS}, unimodal=True)[1][m])
+        assert torch.equal(
+            z[m], fusion({j: f[j] if j == m else g[j] for j in DIMS}, unimodal=True)[1][m]
+        )
 
 
 def test_a_row_without_a_modality_offers_no_tokens_of_it() -> None:
-    encoders = {"image": build_encoder("cnn", torch.zeros(2, 1, 8, 8), widths=(3, 4)), "word": build_encoder("transformer", torch.zeros(2, 5, 3), width=8)}
+    encoders = {
+        "image": build_encoder("cnn", torch.zeros(2, 1, 8, 8), widths=(3, 4)),
+        "word": build_encoder("transformer", torch.zeros(2, 5, 3), width=8),
+    }
     inputs = {"image": torch.randn(4, 1, 8, 8), "word": torch.randn(4, 5, 3)}
-    model = MultimodalModel(encoders, build_fusion("cross_attention", example_features(encoders, inputs), 3, width=8)).eval()
+    model = MultimodalModel(
+        encoders, build_fusion("cross_attention", example_features(encoders, inputs), 3, width=8)
+    ).eval()
     there = {"word": torch.tensor([True, True, False, True])}
     encoded_ = model.encode(inputs, present=there)
     assert encoded_["word"].mask.any(1).tolist() == [True, True, False, True]
@@ -164,7 +212,11 @@ def test_every_fusion_takes_any_number_of_modalities_of_unequal_width(name: str,
     assert logits.shape == (7, 4)
     assert {m: values.shape for m, values in z.items()} == dict.fromkeys(f, (7, 4))
     logits.square().sum().backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in fusion.parameters() if name != "cross_attention" or k > 1)
+    assert all(
+        p.grad is not None and p.grad.isfinite().all()
+        for p in fusion.parameters()
+        if name != "cross_attention" or k > 1
+    )
     assert fusion(f)[1] is None
     if k == 1:
         torch.testing.assert_close(z["image"], logits)
@@ -197,7 +249,10 @@ def test_heads_that_are_not_separate_cannot_be_gated(name: str) -> None:
 
 def test_a_suppressed_encoder_stands_still_behind_every_fusion() -> None:
     for name in FUSIONS:
-        encoders = {"image": build_encoder("cnn", torch.zeros(2, 1, 8, 8), widths=(3, 4)), "tone": nn.Linear(4, 5)}
+        encoders = {
+            "image": build_encoder("cnn", torch.zeros(2, 1, 8, 8), widths=(3, 4)),
+            "tone": nn.Linear(4, 5),
+        }
         inputs = {"image": torch.randn(4, 1, 8, 8), "tone": torch.randn(4, 4)}
         model = MultimodalModel(encoders, build_fusion(name, example_features(encoders, inputs), 3))
         model(inputs, {"image": 0.0}).logits.square().sum().backward()
@@ -206,23 +261,40 @@ def test_a_suppressed_encoder_stands_still_behind_every_fusion() -> None:
 
 
 REFUSALS: list[tuple[type[Fusion], dict[str, object], str]] = [
-    (FiLM, {"conditioned": "sound"}, "conditioned must name a modality .image, tone, word., found 'sound'"),
+    (
+        FiLM,
+        {"conditioned": "sound"},
+        "conditioned must name a modality .image, tone, word., found 'sound'",
+    ),
     (FiLM, {"unimodal": "self_modulation"}, "must be equally wide, found image 6, tone 5, word 3"),
-    (FiLM, {"unimodal": "both"}, "unimodal must be 'zero_other' or 'self_modulation', found 'both'"),
+    (
+        FiLM,
+        {"unimodal": "both"},
+        "unimodal must be 'zero_other' or 'self_modulation', found 'both'",
+    ),
     (BiGated, {"gated": "sound"}, "gated must name a modality"),
     (BiGated, {"width": 0}, "width must be one or more, found 0"),
-    (CrossAttention, {"width": 6, "heads": 4}, "width must be a multiple of heads, found width=6 and heads=4"),
+    (
+        CrossAttention,
+        {"width": 6, "heads": 4},
+        "width must be a multiple of heads, found width=6 and heads=4",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("fusion", "options", "message"), REFUSALS)
-def test_a_fusion_refuses_what_it_cannot_do(fusion: type[Fusion], options: dict[str, object], message: str) -> None:
+def test_a_fusion_refuses_what_it_cannot_do(
+    fusion: type[Fusion], options: dict[str, object], message: str
+) -> None:
     with pytest.raises(ArgumentError, match=message):
         fusion(DIMS, 4, **options)
 
 
 def test_an_unknown_fusion_is_refused_by_name() -> None:
-    with pytest.raises(ArgumentError, match="fusion must be one of late, sum, concat, film, bigated, cross_attention, found 'gated'"):
+    with pytest.raises(
+        ArgumentError,
+        match="fusion must be one of late, sum, concat, film, bigated, cross_attention, found 'gated'",
+    ):
         build_fusion("gated", encoded(), 4)
 
 

@@ -18,7 +18,9 @@ def loaded_by(code: str) -> set[str]:
     """The heavy libraries that a fresh interpreter has loaded after some code."""
     report = f"import sys\ntry:\n    {code}\nexcept SystemExit as end:\n    assert not end.code, end.code\nprint('loaded:', *({HEAVY!r} & sys.modules.keys()))"
     report = report.replace(repr(HEAVY), repr(set(HEAVY)))
-    done = subprocess.run([sys.executable, "-W", "error", "-c", report], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", report], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return set(done.stdout.rsplit("loaded:", 1)[1].split())
 
@@ -45,5 +47,10 @@ def test_an_unknown_name_is_refused_as_python_does() -> None:
 def test_type_checkers_see_the_names_that_are_loaded_lazily() -> None:
     tree = ast.parse(Path(g2d.__file__).read_text(encoding="utf-8"))
     checked = next(node for node in tree.body if isinstance(node, ast.If))
-    seen = {f"{node.module}.{alias.name}" for node in ast.walk(checked) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    seen = {
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(checked)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
     assert seen == {f"g2d.{home}.{name}" for home, names in g2d._HOMES.items() for name in names}

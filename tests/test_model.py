@@ -17,15 +17,25 @@ FUSIONS: list[type[Fusion]] = [Late, Sum, Concat]
 
 
 def conv() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
 
 
 def encoders() -> dict[str, nn.Module]:
-    return {"image": conv(), "tone": nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.ReLU()), "word": nn.Linear(2, 3)}
+    return {
+        "image": conv(),
+        "tone": nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.ReLU()),
+        "word": nn.Linear(2, 3),
+    }
 
 
 def inputs(rows: int = 8) -> dict[str, torch.Tensor]:
-    return {"image": torch.randn(rows, 1, 5, 5), "tone": torch.randn(rows, 4), "word": torch.randn(rows, 2)}
+    return {
+        "image": torch.randn(rows, 1, 5, 5),
+        "tone": torch.randn(rows, 4),
+        "word": torch.randn(rows, 2),
+    }
 
 
 def build(fusion: type[Fusion] = Late) -> MultimodalModel:
@@ -40,21 +50,27 @@ def adamw(model: MultimodalModel) -> torch.optim.Optimizer:
     return torch.optim.AdamW(model.parameter_groups(), lr=0.1, weight_decay=1e-2)
 
 
-def update(model: MultimodalModel, optimizer: torch.optim.Optimizer, kappa: dict[str, float] | None) -> None:
+def update(
+    model: MultimodalModel, optimizer: torch.optim.Optimizer, kappa: dict[str, float] | None
+) -> None:
     model(inputs(), kappa).logits.square().sum().backward()
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
 
 
 @pytest.mark.parametrize("make", [sgd, adamw])
-def test_a_suppressed_encoder_does_not_move_a_bit(make: Callable[[MultimodalModel], torch.optim.Optimizer]) -> None:
+def test_a_suppressed_encoder_does_not_move_a_bit(
+    make: Callable[[MultimodalModel], torch.optim.Optimizer],
+) -> None:
     model = build()
     optimizer = make(model)
     update(model, optimizer, None)  # fills momentum and moments
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     update(model, optimizer, {"image": 0.0, "tone": 1.0, "word": 0.0})
     moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
-    assert moved == {name for name in before if not name.startswith(("encoders.image", "encoders.word"))}
+    assert moved == {
+        name for name in before if not name.startswith(("encoders.image", "encoders.word"))
+    }
 
 
 def test_a_coefficient_of_one_is_bit_identical_to_no_modulation() -> None:
@@ -70,7 +86,9 @@ def test_a_coefficient_of_one_is_bit_identical_to_no_modulation() -> None:
 
 
 @pytest.mark.parametrize("kappa", [0.25, torch.tensor(0.25)])
-def test_a_fractional_coefficient_scales_every_gradient_of_its_encoder_and_no_other(kappa: float | torch.Tensor) -> None:
+def test_a_fractional_coefficient_scales_every_gradient_of_its_encoder_and_no_other(
+    kappa: float | torch.Tensor,
+) -> None:
     model = build()
     twin = copy.deepcopy(model)
     x = inputs()
@@ -110,12 +128,16 @@ def test_unimodal_logits_add_up_or_average_to_the_fused_ones(fusion: type[Fusion
     output = model({m: x.double() for m, x in inputs().items()}, unimodal=True)
     assert output.unimodal_logits is not None
     z = torch.stack(list(output.unimodal_logits.values()))
-    torch.testing.assert_close(z.mean(0) if fusion is Late else z.sum(0), output.logits, rtol=1e-6, atol=1e-12)
+    torch.testing.assert_close(
+        z.mean(0) if fusion is Late else z.sum(0), output.logits, rtol=1e-6, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_a_student_started_from_its_teachers_is_their_ensemble(fusion: type[Fusion]) -> None:
-    teachers = {m: MultimodalModel({m: e}, Late({m: DIMS[m]}, 4)).eval() for m, e in encoders().items()}
+    teachers = {
+        m: MultimodalModel({m: e}, Late({m: DIMS[m]}, 4)).eval() for m, e in encoders().items()
+    }
     model = build(fusion).eval()
     warm_start(model, teachers)
     x = inputs()
@@ -125,12 +147,17 @@ def test_a_student_started_from_its_teachers_is_their_ensemble(fusion: type[Fusi
 
 def test_one_encoder_under_two_modalities_is_refused() -> None:
     shared = nn.Linear(2, 3)
-    with pytest.raises(ArgumentError, match="encoders must not share parameters, found one in both 'a' and 'b'"):
+    with pytest.raises(
+        ArgumentError, match="encoders must not share parameters, found one in both 'a' and 'b'"
+    ):
         MultimodalModel({"a": shared, "b": shared}, Late({"a": 3, "b": 3}, 2))
 
 
 def test_encoders_and_fusion_must_agree_on_the_modalities() -> None:
-    with pytest.raises(ArgumentError, match=r"fusion must take the encoders' modalities in their order \(a\), found b"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"fusion must take the encoders' modalities in their order \(a\), found b",
+    ):
         MultimodalModel({"a": nn.Linear(2, 3)}, Late({"b": 3}, 2))
 
 
@@ -141,11 +168,16 @@ def test_a_missing_input_is_named() -> None:
 
 def test_an_encoder_that_returns_a_map_is_refused() -> None:
     model = MultimodalModel({"image": nn.Conv2d(1, 2, 3)}, Late({"image": 2}, 2))
-    with pytest.raises(ArgumentError, match=r"the encoder of 'image' must return features of shape \(rows, D\) or Encoded, found \(2, 2, 3, 3\)"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"the encoder of 'image' must return features of shape \(rows, D\) or Encoded, found \(2, 2, 3, 3\)",
+    ):
         model({"image": torch.zeros(2, 1, 5, 5)})
 
 
-def test_features_of_rows_that_lack_a_modality_are_zero_even_where_the_encoder_gives_nonsense() -> None:
+def test_features_of_rows_that_lack_a_modality_are_zero_even_where_the_encoder_gives_nonsense() -> (
+    None
+):
     model = build().eval()
     x = inputs(3)
     x["tone"][1] = float("nan")
@@ -160,7 +192,9 @@ def test_the_feature_dimension_is_read_and_the_encoder_left_as_it_was() -> None:
     state = copy.deepcopy(given["image"].state_dict())
     assert feature_dims(given, inputs()) == DIMS
     assert given["image"].training
-    assert all(torch.equal(value, state[name]) for name, value in given["image"].state_dict().items())
+    assert all(
+        torch.equal(value, state[name]) for name, value in given["image"].state_dict().items()
+    )
 
 
 class Tokens(nn.Module):
@@ -198,7 +232,11 @@ def test_teachers_are_frozen_and_answer_outside_any_graph() -> None:
     answer = Teachers(given)(Batch(inputs(), torch.zeros(8, dtype=torch.int64)))
     assert not any(p.requires_grad for t in given.values() for p in t.parameters())
     assert not any(t.requires_grad for t in (*answer.features.values(), *answer.logits.values()))
-    assert all(torch.equal(value, buffers[m][name]) for m, t in given.items() for name, value in t.state_dict().items())
+    assert all(
+        torch.equal(value, buffers[m][name])
+        for m, t in given.items()
+        for name, value in t.state_dict().items()
+    )
 
 
 def test_cached_teachers_say_what_teachers_say_and_ask_each_row_once() -> None:
@@ -208,7 +246,9 @@ def test_cached_teachers_say_what_teachers_say_and_ask_each_row_once() -> None:
     calls = []
     models["word"].register_forward_hook(lambda *_: calls.append(1))
     for index in (torch.arange(12), torch.arange(8, 20), torch.arange(20)):
-        batch = Batch({m: v[index] for m, v in x.items()}, torch.zeros(len(index), dtype=torch.int64), index)
+        batch = Batch(
+            {m: v[index] for m, v in x.items()}, torch.zeros(len(index), dtype=torch.int64), index
+        )
         known, expected = cached(batch), plain(batch)
         for m in DIMS:
             torch.testing.assert_close(known.features[m], expected.features[m])
@@ -226,17 +266,24 @@ def test_the_checkpoint_that_ranks_may_be_another() -> None:
 
 def test_a_teacher_of_another_modality_is_refused() -> None:
     given = teachers()
-    with pytest.raises(ArgumentError, match="the teacher of 'tone' must be a model of that modality alone, found one of word"):
+    with pytest.raises(
+        ArgumentError,
+        match="the teacher of 'tone' must be a model of that modality alone, found one of word",
+    ):
         Teachers({"tone": given["word"]})
 
 
 def test_a_teacher_with_another_encoder_cannot_start_a_student() -> None:
     given = teachers() | {"word": MultimodalModel({"word": nn.Linear(2, 7)}, Late({"word": 7}, 4))}
-    with pytest.raises(ArgumentError, match="the teacher of 'word' must have the student's encoder"):
+    with pytest.raises(
+        ArgumentError, match="the teacher of 'word' must have the student's encoder"
+    ):
         warm_start(build(), given)
 
 
 def test_a_teacher_with_another_head_cannot_start_a_student() -> None:
     given = teachers() | {"word": MultimodalModel({"word": nn.Linear(2, 3)}, Sum({"word": 3}, 4))}
-    with pytest.raises(UnsupportedError, match="a teacher must be one encoder and one linear layer"):
+    with pytest.raises(
+        UnsupportedError, match="a teacher must be one encoder and one linear layer"
+    ):
         warm_start(build(), given)

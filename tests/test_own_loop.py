@@ -54,14 +54,27 @@ assert state.step == 20 * len(loader)
 
 def example(name: str) -> str:
     """The code block of the README that follows the comment ``<!-- example: name -->``."""
-    match = re.search(rf"<!-- example: {name} -->\s*```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    match = re.search(
+        rf"<!-- example: {name} -->\s*```python\n(.*?)```",
+        README.read_text(encoding="utf-8"),
+        re.DOTALL,
+    )
     assert match, f"README.md must have an example named {name!r}"
     return match[1]
 
 
-@pytest.mark.parametrize(("name", "before", "lines"), [("student", GIVEN_TEACHERS, 10), ("teachers-and-student", "", 25)])
-def test_a_loop_of_ones_own_runs_as_the_readme_prints_it(name: str, before: str, lines: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "before", "lines"), [("student", GIVEN_TEACHERS, 10), ("teachers-and-student", "", 25)]
+)
+def test_a_loop_of_ones_own_runs_as_the_readme_prints_it(
+    name: str, before: str, lines: int
+) -> None:
     code = example(name)
     assert len([line for line in code.splitlines() if line.strip()]) <= lines
-    done = subprocess.run([sys.executable, "-W", "error", "-c", PREAMBLE + before + code + CHECK], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PREAMBLE + before + code + CHECK],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr

@@ -21,7 +21,11 @@ from g2d.recipe import Recipe
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(path for path in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in path.parts)]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *(path for path in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in path.parts),
+]
 MODALITIES = {"image", "tone", "word", "audio", "visual", "video", "text"}
 
 
@@ -30,7 +34,9 @@ def text_of(name: str) -> str:
 
 
 def tracked() -> list[Path]:
-    listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True, check=False, cwd=ROOT)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], capture_output=True, text=True, check=False, cwd=ROOT
+    )
     if listed.returncode:
         pytest.skip("this is not a git checkout")
     return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
@@ -43,12 +49,19 @@ def compared_texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
             parts: list[ast.expr] = [node.left, *node.comparators]
         elif isinstance(node, ast.MatchValue):
             parts = [node.value]
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("startswith", "endswith"):
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in ("startswith", "endswith")
+        ):
             parts = list(node.args)
         else:
             continue
         for part in parts:
-            for value in [part, *(part.elts if isinstance(part, ast.Tuple | ast.List | ast.Set) else ())]:
+            for value in [
+                part,
+                *(part.elts if isinstance(part, ast.Tuple | ast.List | ast.Set) else ()),
+            ]:
                 if isinstance(value, ast.Constant) and isinstance(value.value, str):
                     yield part.lineno, value.value
 
@@ -61,13 +74,24 @@ def test_the_walk_finds_comparisons() -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src")))
 def test_no_code_compares_with_the_name_of_a_method_a_modality_or_a_data_set(path: Path) -> None:
     names = {*METHODS, *MODULATIONS, *DATASETS} | MODALITIES
-    assert [(line, text) for line, text in compared_texts(ast.parse(path.read_text(encoding="utf-8"))) if text in names] == []
+    assert [
+        (line, text)
+        for line, text in compared_texts(ast.parse(path.read_text(encoding="utf-8")))
+        if text in names
+    ] == []
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_has_a_card(name: str) -> None:
     card = text_of(f"docs/methods/{name}.md")
-    for part in ("**Paper.**", "**Algorithm.**", "**Differences.**", "**Needs.**", "**Cost.**", "**When.**"):
+    for part in (
+        "**Paper.**",
+        "**Algorithm.**",
+        "**Differences.**",
+        "**Needs.**",
+        "**Cost.**",
+        "**When.**",
+    ):
         assert part in card
     assert re.search(r"\$[^$]+\$", card), "a card states its formula"
 
@@ -81,8 +105,16 @@ def test_every_data_set_has_a_card(name: str) -> None:
 
 def test_the_reference_lists_every_module() -> None:
     reference = text_of("docs/api/index.rst")
-    there = {f"g2d.{path.stem}" for path in (ROOT / "src" / "g2d").iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
-    assert set(re.findall(r"^   (g2d\.\w+)$", reference, re.MULTILINE)) == there - {"g2d.__init__", "g2d.__main__", "g2d.cli"}
+    there = {
+        f"g2d.{path.stem}"
+        for path in (ROOT / "src" / "g2d").iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").is_file()
+    }
+    assert set(re.findall(r"^   (g2d\.\w+)$", reference, re.MULTILINE)) == there - {
+        "g2d.__init__",
+        "g2d.__main__",
+        "g2d.cli",
+    }
 
 
 def test_there_are_recipes() -> None:
@@ -100,9 +132,15 @@ def test_no_recipe_says_where_data_lie(path: Path) -> None:
 
 
 def test_no_file_names_a_folder_of_a_machine_or_a_package_index() -> None:
-    machine = re.compile(rb"(?<![\w.])/(home|root|work|Users)/|[A-Z]:\\\\?Users|--(extra-)?index-url|--find-links")
+    machine = re.compile(
+        rb"(?<![\w.])/(home|root|work|Users)/|[A-Z]:\\\\?Users|--(extra-)?index-url|--find-links"
+    )
     here = Path(__file__)
-    assert [str(path.relative_to(ROOT)) for path in tracked() if path != here and machine.search(path.read_bytes())] == []
+    assert [
+        str(path.relative_to(ROOT))
+        for path in tracked()
+        if path != here and machine.search(path.read_bytes())
+    ] == []
 
 
 def test_no_file_is_large() -> None:
@@ -137,12 +175,25 @@ def test_every_dependency_has_a_pinned_version_within_its_range() -> None:
     from packaging.requirements import Requirement
 
     project = tomllib.loads(text_of("pyproject.toml"))["project"]
-    pins = dict(line.lower().replace("_", "-").split("==") for line in text_of("constraints.txt").splitlines() if "==" in line)
+    pins = dict(
+        line.lower().replace("_", "-").split("==")
+        for line in text_of("constraints.txt").splitlines()
+        if "==" in line
+    )
     extras = project["optional-dependencies"]
-    for text in [*project["dependencies"], *extras["dev"], *extras["docs"], *extras["tune"], *extras["excel"], *extras["tensorboard"]]:
+    for text in [
+        *project["dependencies"],
+        *extras["dev"],
+        *extras["docs"],
+        *extras["tune"],
+        *extras["excel"],
+        *extras["tensorboard"],
+    ]:
         wanted = Requirement(text)
         if wanted.name != "g2d":
-            assert pins[wanted.name.lower()] in wanted.specifier, f"{text} is pinned to {pins[wanted.name.lower()]}"
+            assert pins[wanted.name.lower()] in wanted.specifier, (
+                f"{text} is pinned to {pins[wanted.name.lower()]}"
+            )
 
 
 def test_the_version_is_the_same_everywhere() -> None:
@@ -156,6 +207,10 @@ def test_the_recipe_of_the_guide_is_valid() -> None:
 
 
 def test_pages_name_recipes_that_exist() -> None:
-    named = {name for page in PAGES for name in re.findall(r"\brecipes/[\w/-]+\.yaml", page.read_text(encoding="utf-8"))}
+    named = {
+        name
+        for page in PAGES
+        for name in re.findall(r"\brecipes/[\w/-]+\.yaml", page.read_text(encoding="utf-8"))
+    }
     assert "recipes/digits/g2d.yaml" in named
     assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []

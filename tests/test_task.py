@@ -12,13 +12,20 @@ from g2d.task import Classification, Regression, task_from_config
 def test_regression_refuses_targets_that_would_broadcast() -> None:
     task = Regression()
     for ask in (task.loss, task.confidence):
-        with pytest.raises(ArgumentError, match=r"must have the shape of the logits, \(rows, outputs\) = \(4, 1\), found \(4,\)"):
+        with pytest.raises(
+            ArgumentError,
+            match=r"must have the shape of the logits, \(rows, outputs\) = \(4, 1\), found \(4,\)",
+        ):
             ask(torch.zeros(4, 1), torch.zeros(4))
 
 
 def test_the_loss_of_a_regression_squashes_first() -> None:
-    assert Regression().loss(torch.zeros(3, 1), torch.full((3, 1), 0.25)).item() == pytest.approx(0.0625)
-    assert Regression(output="identity").loss(torch.zeros(3, 1), torch.full((3, 1), 0.25)).item() == pytest.approx(0.0625 * 1)
+    assert Regression().loss(torch.zeros(3, 1), torch.full((3, 1), 0.25)).item() == pytest.approx(
+        0.0625
+    )
+    assert Regression(output="identity").loss(
+        torch.zeros(3, 1), torch.full((3, 1), 0.25)
+    ).item() == pytest.approx(0.0625 * 1)
 
 
 def test_metrics_of_a_regression_are_in_the_original_unit() -> None:
@@ -33,7 +40,9 @@ def test_metrics_of_a_regression_are_in_the_original_unit() -> None:
 
 def test_a_logarithmic_scale_is_undone_by_the_prediction() -> None:
     task = Regression(output="identity", low=math.log(10), high=math.log(1000), log=True)
-    torch.testing.assert_close(task.predict(torch.tensor([[0.5]])), torch.tensor([[100.0]]), rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(
+        task.predict(torch.tensor([[0.5]])), torch.tensor([[100.0]]), rtol=1e-5, atol=1e-3
+    )
 
 
 def test_mape_leaves_out_targets_of_zero() -> None:
@@ -45,13 +54,18 @@ def test_mape_leaves_out_targets_of_zero() -> None:
 
 
 def test_metrics_start_anew_after_a_reset() -> None:
-    for task, logits, target in ((Classification(2), torch.tensor([[2.0, 0.0]]), torch.tensor([1])), (Regression(), torch.zeros(2, 1), torch.rand(2, 1))):
+    for task, logits, target in (
+        (Classification(2), torch.tensor([[2.0, 0.0]]), torch.tensor([1])),
+        (Regression(), torch.zeros(2, 1), torch.rand(2, 1)),
+    ):
         metrics = task.metrics()
         metrics.update(logits, target)
         first = metrics.compute()
         metrics.reset()
         metrics.update(logits, target)
-        assert {k: v.item() for k, v in metrics.compute().items()} == {k: v.item() for k, v in first.items()}
+        assert {k: v.item() for k, v in metrics.compute().items()} == {
+            k: v.item() for k, v in first.items()
+        }
 
 
 def test_distillation_of_a_regression_is_the_distance_of_predictions() -> None:
@@ -64,7 +78,13 @@ def test_distillation_of_a_regression_is_the_distance_of_predictions() -> None:
     assert teacher.grad is None
 
 
-@pytest.mark.parametrize("task", [Classification(["cat", "dog"]), Regression(2, output="identity", low=[1.0, 0.0], high=[3.0, 1e8], variance=0.1)])
+@pytest.mark.parametrize(
+    "task",
+    [
+        Classification(["cat", "dog"]),
+        Regression(2, output="identity", low=[1.0, 0.0], high=[3.0, 1e8], variance=0.1),
+    ],
+)
 def test_a_task_is_rebuilt_from_its_description(task: Classification | Regression) -> None:
     assert task_from_config(task.config()).config() == task.config()
 
@@ -105,7 +125,9 @@ def test_r2_of_a_single_row_is_not_defined() -> None:
 
 
 def test_scales_must_be_one_or_as_many_as_outputs() -> None:
-    with pytest.raises(ArgumentError, match=r"high must be one number, or one for each of the 3 outputs, found 2"):
+    with pytest.raises(
+        ArgumentError, match=r"high must be one number, or one for each of the 3 outputs, found 2"
+    ):
         Regression(3, low=0.0, high=[1.0, 2.0])
 
 

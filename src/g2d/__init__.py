@@ -46,7 +46,17 @@ _HOMES = {
     "experiment": ("load",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("analysis", "data", "encoders", "engine", "errors", "functional", "methods", "recipe", *_HOMES)
+_MODULES = (
+    "analysis",
+    "data",
+    "encoders",
+    "engine",
+    "errors",
+    "functional",
+    "methods",
+    "recipe",
+    *_HOMES,
+)
 
 __all__ = ["__version__", *_HOME_OF]
 

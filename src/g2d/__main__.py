@@ -21,7 +21,9 @@ def main() -> None:
         raise
     except Exception:
         traceback.print_exc()
-        sys.stderr.write("\nThis is a fault of g2d, not yours. Please report it with the lines above and the output of: g2d doctor\n")
+        sys.stderr.write(
+            "\nThis is a fault of g2d, not yours. Please report it with the lines above and the output of: g2d doctor\n"
+        )
         sys.exit(1)
 
 

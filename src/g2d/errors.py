@@ -44,4 +44,11 @@ class RecipeError(G2DError):
     def __init__(self, faults: Sequence[str], source: str = "recipe") -> None:
         self.faults = tuple(faults)
         plural = "fault" if len(self.faults) == 1 else "faults"
-        super().__init__("\n".join([f"{source} has {len(self.faults)} {plural}:", *(f"  - {fault}" for fault in self.faults)]))
+        super().__init__(
+            "\n".join(
+                [
+                    f"{source} has {len(self.faults)} {plural}:",
+                    *(f"  - {fault}" for fault in self.faults),
+                ]
+            )
+        )

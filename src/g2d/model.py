@@ -51,9 +51,13 @@ class MultimodalModel(nn.Module):
             for parameter in encoder.parameters():
                 other = owner.setdefault(id(parameter), m)
                 if other != m:
-                    raise ArgumentError(f"encoders must not share parameters, found one in both {other!r} and {m!r}: a door could not tell them apart.")
+                    raise ArgumentError(
+                        f"encoders must not share parameters, found one in both {other!r} and {m!r}: a door could not tell them apart."
+                    )
         if tuple(encoders) != tuple(fusion.dims):
-            raise ArgumentError(f"fusion must take the encoders' modalities in their order ({', '.join(encoders)}), found {', '.join(fusion.dims)}.")
+            raise ArgumentError(
+                f"fusion must take the encoders' modalities in their order ({', '.join(encoders)}), found {', '.join(fusion.dims)}."
+            )
         self.encoders = nn.ModuleDict(encoders)
         self.fusion = fusion
 
@@ -82,9 +86,17 @@ class MultimodalModel(nn.Module):
         """
         missing = [m for m in self.modalities if m not in inputs]
         if missing:
-            raise ArgumentError(f"inputs must hold every modality of the model ({', '.join(self.modalities)}), found none for {', '.join(missing)}.")
+            raise ArgumentError(
+                f"inputs must hold every modality of the model ({', '.join(self.modalities)}), found none for {', '.join(missing)}."
+            )
         return {
-            m: self._through_door(m, inputs[m], 1.0 if kappa is None else kappa.get(m, 1.0), None if present is None else present.get(m), freeze_batchnorm)
+            m: self._through_door(
+                m,
+                inputs[m],
+                1.0 if kappa is None else kappa.get(m, 1.0),
+                None if present is None else present.get(m),
+                freeze_batchnorm,
+            )
             for m in self.modalities
             if only is None or m in only
         }
@@ -107,16 +119,28 @@ class MultimodalModel(nn.Module):
             gate_heads: scale the gradient of each modality's head with that of its encoder; needs separate heads.
         """
         encoded = self.encode(inputs, kappa, present=present, freeze_batchnorm=freeze_batchnorm)
-        logits, z = self.fusion(encoded, unimodal=unimodal, head_kappa=kappa if gate_heads else None)
+        logits, z = self.fusion(
+            encoded, unimodal=unimodal, head_kappa=kappa if gate_heads else None
+        )
         return Output({m: e.pooled for m, e in encoded.items()}, logits, z)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Optimizer groups, one per encoder and one for the fusion, each with its ``name``; pass them to any torch optimizer."""
-        groups = [{"name": m, "params": list(encoder.parameters())} for m, encoder in self.encoders.items()]
+        groups = [
+            {"name": m, "params": list(encoder.parameters())}
+            for m, encoder in self.encoders.items()
+        ]
         groups.append({"name": "fusion", "params": list(self.fusion.parameters())})
         return [group for group in groups if group["params"]]
 
-    def _through_door(self, m: str, values: Input, kappa: Tensor | float, present: Tensor | None, freeze_batchnorm: bool) -> Encoded:
+    def _through_door(
+        self,
+        m: str,
+        values: Input,
+        kappa: Tensor | float,
+        present: Tensor | None,
+        freeze_batchnorm: bool,
+    ) -> Encoded:
         encoder = self.encoders[m]
         if not isinstance(kappa, Tensor) and kappa == 0:
             with torch.no_grad(), _batchnorm_frozen(encoder) if freeze_batchnorm else _nothing():
@@ -175,7 +199,9 @@ def warm_start(model: MultimodalModel, teachers: Mapping[str, MultimodalModel]) 
         try:
             model.encoders[m].load_state_dict(teachers[m].encoders[m].state_dict())
         except RuntimeError as error:
-            raise ArgumentError(f"the teacher of {m!r} must have the student's encoder to start from, found another: {error}") from error
+            raise ArgumentError(
+                f"the teacher of {m!r} must have the student's encoder to start from, found another: {error}"
+            ) from error
     if isinstance(model.fusion, Additive):
         model.fusion.load_heads({m: teacher_head(teachers[m]) for m in model.modalities})
 
@@ -183,7 +209,9 @@ def warm_start(model: MultimodalModel, teachers: Mapping[str, MultimodalModel]) 
 def teacher_head(teacher: MultimodalModel) -> nn.Linear:
     """The one linear layer psi_t^m on top of a teacher's encoder."""
     if not isinstance(teacher.fusion, Late) or len(teacher.modalities) != 1:
-        raise UnsupportedError("a teacher must be one encoder and one linear layer (a model of one modality with Late fusion), found another model.")
+        raise UnsupportedError(
+            "a teacher must be one encoder and one linear layer (a model of one modality with Late fusion), found another model."
+        )
     head = teacher.fusion.heads[teacher.modalities[0]]
     assert isinstance(head, nn.Linear)
     return head
@@ -199,10 +227,16 @@ class Teachers:
         ranking: the models whose confidence ranks, if it should not be the same ones (their last checkpoint, say).
     """
 
-    def __init__(self, models: Mapping[str, MultimodalModel], ranking: Mapping[str, MultimodalModel] | None = None) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, MultimodalModel],
+        ranking: Mapping[str, MultimodalModel] | None = None,
+    ) -> None:
         for m, teacher in [*models.items(), *(ranking or {}).items()]:
             if teacher.modalities != (m,):
-                raise ArgumentError(f"the teacher of {m!r} must be a model of that modality alone, found one of {', '.join(teacher.modalities)}.")
+                raise ArgumentError(
+                    f"the teacher of {m!r} must be a model of that modality alone, found one of {', '.join(teacher.modalities)}."
+                )
             teacher.eval().requires_grad_(False)
         self.models, self.ranking = dict(models), None if ranking is None else dict(ranking)
 
@@ -220,8 +254,14 @@ class Teachers:
         """What the teachers say about the rows of a batch, under the very view of the data that the student sees."""
         outputs = {m: teacher({m: batch.inputs[m]}) for m, teacher in self.models.items()}
         logits = {m: output.logits for m, output in outputs.items()}
-        ranking = logits if self.ranking is None else {m: teacher({m: batch.inputs[m]}).logits for m, teacher in self.ranking.items()}
-        return TeacherOutput({m: output.features[m] for m, output in outputs.items()}, logits, ranking)
+        ranking = (
+            logits
+            if self.ranking is None
+            else {m: teacher({m: batch.inputs[m]}).logits for m, teacher in self.ranking.items()}
+        )
+        return TeacherOutput(
+            {m: output.features[m] for m, output in outputs.items()}, logits, ranking
+        )
 
 
 class CachedTeachers(Teachers):
@@ -234,7 +274,13 @@ class CachedTeachers(Teachers):
         rows: how many sample ids there are; ids run from 0.
     """
 
-    def __init__(self, models: Mapping[str, MultimodalModel], ranking: Mapping[str, MultimodalModel] | None = None, *, rows: int) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, MultimodalModel],
+        ranking: Mapping[str, MultimodalModel] | None = None,
+        *,
+        rows: int,
+    ) -> None:
         super().__init__(models, ranking)
         self.known = torch.zeros(rows, dtype=torch.bool)
         self._table: TeacherOutput | None = None
@@ -242,23 +288,31 @@ class CachedTeachers(Teachers):
     @torch.no_grad()
     def __call__(self, batch: Batch) -> TeacherOutput:
         if batch.index is None:
-            raise ArgumentError("index must name the rows of a batch for cached teachers, found None.")
+            raise ArgumentError(
+                "index must name the rows of a batch for cached teachers, found None."
+            )
         index = batch.index.cpu()
         if not self.known[index].all():
             self._remember(index, super().__call__(batch))
         assert self._table is not None
         device = batch.index.device
         features, logits, ranking = (
-            {m: rows[index].to(device) for m, rows in table.items()} for table in (self._table.features, self._table.logits, self._table.ranking_logits)
+            {m: rows[index].to(device) for m, rows in table.items()}
+            for table in (self._table.features, self._table.logits, self._table.ranking_logits)
         )
         return TeacherOutput(features, logits, logits if self.ranking is None else ranking)
 
     def _remember(self, index: Tensor, output: TeacherOutput) -> None:
         if self._table is None:
-            empty = [{m: torch.zeros(len(self.known), v.shape[1]) for m, v in t.items()} for t in (output.features, output.logits, output.ranking_logits)]
+            empty = [
+                {m: torch.zeros(len(self.known), v.shape[1]) for m, v in t.items()}
+                for t in (output.features, output.logits, output.ranking_logits)
+            ]
             self._table = TeacherOutput(*empty)
         for table, values in zip(
-            (self._table.features, self._table.logits, self._table.ranking_logits), (output.features, output.logits, output.ranking_logits), strict=True
+            (self._table.features, self._table.logits, self._table.ranking_logits),
+            (output.features, output.logits, output.ranking_logits),
+            strict=True,
         ):
             for m, rows in values.items():
                 table[m][index] = rows.float().cpu()
@@ -268,8 +322,14 @@ class CachedTeachers(Teachers):
 def _as_encoded(value: Any, modality: str) -> Encoded:
     encoded = value if isinstance(value, Encoded) else Encoded(value)
     if not isinstance(encoded.pooled, Tensor) or encoded.pooled.ndim != 2:
-        found = tuple(encoded.pooled.shape) if isinstance(encoded.pooled, Tensor) else type(value).__name__
-        raise ArgumentError(f"the encoder of {modality!r} must return features of shape (rows, D) or Encoded, found {found}.")
+        found = (
+            tuple(encoded.pooled.shape)
+            if isinstance(encoded.pooled, Tensor)
+            else type(value).__name__
+        )
+        raise ArgumentError(
+            f"the encoder of {modality!r} must return features of shape (rows, D) or Encoded, found {found}."
+        )
     return encoded
 
 
@@ -296,7 +356,9 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _batchnorm_frozen(module: nn.Module) -> Iterator[None]:
-    frozen = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.training]
+    frozen = [
+        layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.training
+    ]
     for layer in frozen:
         layer.eval()
     try:

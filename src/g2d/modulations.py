@@ -36,11 +36,21 @@ class SMP(Modulation):
     """
 
     def __init__(
-        self, *, tau: Sequence[int], ranking: RankingBy = "batch", modulate: str = "auto", gate_heads: bool = False, freeze_batchnorm: bool = False
+        self,
+        *,
+        tau: Sequence[int],
+        ranking: RankingBy = "batch",
+        modulate: str = "auto",
+        gate_heads: bool = False,
+        freeze_batchnorm: bool = False,
     ) -> None:
-        super().__init__(modulate=modulate, gate_heads=gate_heads, freeze_batchnorm=freeze_batchnorm)
+        super().__init__(
+            modulate=modulate, gate_heads=gate_heads, freeze_batchnorm=freeze_batchnorm
+        )
         if ranking not in get_args(RankingBy):
-            raise ArgumentError(f"ranking must be one of {', '.join(get_args(RankingBy))}, found {ranking!r}.")
+            raise ArgumentError(
+                f"ranking must be one of {', '.join(get_args(RankingBy))}, found {ranking!r}."
+            )
         stage(1, tau)
         self.tau, self.ranking_by = tuple(tau), ranking
         self.score: dict[str, float] | None = None
@@ -54,9 +64,21 @@ class SMP(Modulation):
             self.score = split_confidence(state, teachers, state.train_rows())
         elif by != "batch" and self.score is None:
             # The view of epoch 1, so that a resumed run ranks as the first one did.
-            train = {} if by == "validation" else split_confidence(state, teachers, state.train_rows(epoch=1))
-            valid = {} if by == "dataset" else split_confidence(state, teachers, state.validation_rows())
-            self.score = {m: train.get(m, 0.0) - valid[m] for m in valid} if by == "memorization" else train or valid
+            train = (
+                {}
+                if by == "validation"
+                else split_confidence(state, teachers, state.train_rows(epoch=1))
+            )
+            valid = (
+                {}
+                if by == "dataset"
+                else split_confidence(state, teachers, state.validation_rows())
+            )
+            self.score = (
+                {m: train.get(m, 0.0) - valid[m] for m in valid}
+                if by == "memorization"
+                else train or valid
+            )
 
     def coefficients(self, state: TrainState, rho: Mapping[str, float]) -> dict[str, float]:
         score = rho if self.score is None else self.score
@@ -73,12 +95,25 @@ class PartialSuppression(Modulation):
         modulate, gate_heads, freeze_batchnorm: see :class:`~g2d.method.Modulation`.
     """
 
-    def __init__(self, *, epochs: int | None = None, modulate: str = "auto", gate_heads: bool = False, freeze_batchnorm: bool = False) -> None:
-        super().__init__(modulate=modulate, gate_heads=gate_heads, freeze_batchnorm=freeze_batchnorm)
+    def __init__(
+        self,
+        *,
+        epochs: int | None = None,
+        modulate: str = "auto",
+        gate_heads: bool = False,
+        freeze_batchnorm: bool = False,
+    ) -> None:
+        super().__init__(
+            modulate=modulate, gate_heads=gate_heads, freeze_batchnorm=freeze_batchnorm
+        )
         self.epochs = epochs
 
     def coefficients(self, state: TrainState, rho: Mapping[str, float]) -> dict[str, float]:
-        return dict.fromkeys(rho, 1.0) if self.epochs is not None and state.epoch > self.epochs else partial_suppression(rho)
+        return (
+            dict.fromkeys(rho, 1.0)
+            if self.epochs is not None and state.epoch > self.epochs
+            else partial_suppression(rho)
+        )
 
 
 MODULATIONS: dict[str, type[Modulation]] = {"smp": SMP, "partial_suppression": PartialSuppression}

@@ -45,7 +45,14 @@ class Task(ABC):
         """Confidence of each row in the truth, ``(B,)`` in [0, 1]; its batch mean is rho of Eq. 5."""
 
     @abstractmethod
-    def distillation(self, student: Tensor, teacher: Tensor, *, temperature: float = 1.0, present: Tensor | None = None) -> Tensor:
+    def distillation(
+        self,
+        student: Tensor,
+        teacher: Tensor,
+        *,
+        temperature: float = 1.0,
+        present: Tensor | None = None,
+    ) -> Tensor:
         """L_logit (Eq. 3), a scalar: how far the student's prediction is from a teacher's, which receives no gradient."""
 
     @abstractmethod
@@ -81,7 +88,9 @@ class Classification(Task):
     headline = "accuracy"
 
     def __init__(self, classes: Sequence[str] | int) -> None:
-        self.classes = tuple(map(str, range(classes))) if isinstance(classes, int) else tuple(classes)
+        self.classes = (
+            tuple(map(str, range(classes))) if isinstance(classes, int) else tuple(classes)
+        )
         if len(self.classes) < 2:
             raise ArgumentError(f"classes must be two or more, found {len(self.classes)}.")
         self.outputs = len(self.classes)
@@ -94,7 +103,14 @@ class Classification(Task):
         """softmax(l)[i, y_i] (Eq. 5)."""
         return true_class_confidence(logits, target)
 
-    def distillation(self, student: Tensor, teacher: Tensor, *, temperature: float = 1.0, present: Tensor | None = None) -> Tensor:
+    def distillation(
+        self,
+        student: Tensor,
+        teacher: Tensor,
+        *,
+        temperature: float = 1.0,
+        present: Tensor | None = None,
+    ) -> Tensor:
         return logit_distillation(student, teacher, temperature=temperature, present=present)
 
     def predict(self, logits: Tensor) -> Tensor:
@@ -155,10 +171,21 @@ class Regression(Task):
             raise ArgumentError(f"output must be 'sigmoid' or 'identity', found {output!r}.")
         for name, value in (("low", low), ("high", high), ("variance", variance)):
             if isinstance(value, Sequence) and len(value) != outputs:
-                raise ArgumentError(f"{name} must be one number, or one for each of the {outputs} outputs, found {len(value)}.")
+                raise ArgumentError(
+                    f"{name} must be one number, or one for each of the {outputs} outputs, found {len(value)}."
+                )
         if not min(_each(variance)) > 0:
-            raise ArgumentError(f"variance of the training targets must be positive, found {variance}.")
-        self.outputs, self.output, self.low, self.high, self.log, self.variance = outputs, output, low, high, log, variance
+            raise ArgumentError(
+                f"variance of the training targets must be positive, found {variance}."
+            )
+        self.outputs, self.output, self.low, self.high, self.log, self.variance = (
+            outputs,
+            output,
+            low,
+            high,
+            log,
+            variance,
+        )
 
     def squash(self, logits: Tensor) -> Tensor:
         """Predictions in the scaled unit of the targets, ``(B, C)`` float32."""
@@ -173,7 +200,11 @@ class Regression(Task):
     def original(self, target: Tensor) -> Tensor:
         """Targets in the original unit, float64; what differs from zero by the rounding of the scaled unit alone is zero."""
         value = self.unscale(target.double())
-        least = max(map(abs, (*_each(self.low), *_each(self.high)))) * 2 * torch.finfo(torch.float32).eps
+        least = (
+            max(map(abs, (*_each(self.low), *_each(self.high))))
+            * 2
+            * torch.finfo(torch.float32).eps
+        )
         return value if self.log else torch.where(value.abs() <= least, 0.0, value)
 
     def loss_per_row(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -184,9 +215,20 @@ class Regression(Task):
     def confidence(self, logits: Tensor, target: Tensor) -> Tensor:
         """exp(-(p - y)² / Var_train(y)): Eq. 5 where no true class exists."""
         self._check(logits, target)
-        return error_confidence(self.squash(logits), target, logits.new_tensor(_each(self.variance), dtype=torch.float32))
+        return error_confidence(
+            self.squash(logits),
+            target,
+            logits.new_tensor(_each(self.variance), dtype=torch.float32),
+        )
 
-    def distillation(self, student: Tensor, teacher: Tensor, *, temperature: float = 1.0, present: Tensor | None = None) -> Tensor:
+    def distillation(
+        self,
+        student: Tensor,
+        teacher: Tensor,
+        *,
+        temperature: float = 1.0,
+        present: Tensor | None = None,
+    ) -> Tensor:
         """Mean squared difference of the two predictions; a temperature has no meaning here and is not used."""
         per_row = (self.squash(student) - self.squash(teacher.detach())).square().mean(1)
         return per_row.mean() if present is None else (per_row * present).mean()
@@ -209,12 +251,22 @@ class Regression(Task):
         return len(logits) / 2 * error.log()
 
     def config(self) -> dict[str, Any]:
-        scale = {name: list(value) if isinstance(value := getattr(self, name), Sequence) else value for name in ("low", "high", "variance")}
-        return {"kind": self.kind, "outputs": self.outputs, "output": self.output, "log": self.log} | scale
+        scale = {
+            name: list(value) if isinstance(value := getattr(self, name), Sequence) else value
+            for name in ("low", "high", "variance")
+        }
+        return {
+            "kind": self.kind,
+            "outputs": self.outputs,
+            "output": self.output,
+            "log": self.log,
+        } | scale
 
     def _check(self, logits: Tensor, target: Tensor) -> None:
         if logits.shape != target.shape:
-            raise ArgumentError(f"regression targets must have the shape of the logits, (rows, outputs) = {tuple(logits.shape)}, found {tuple(target.shape)}.")
+            raise ArgumentError(
+                f"regression targets must have the shape of the logits, (rows, outputs) = {tuple(logits.shape)}, found {tuple(target.shape)}."
+            )
 
 
 def _each(numbers: float | Sequence[float]) -> list[float]:

@@ -54,7 +54,11 @@ class Sequence:
         return replace(self, values=self.values[rows], mask=self.mask[rows])
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
-        return replace(self, values=self.values.to(device, non_blocking=non_blocking), mask=self.mask.to(device, non_blocking=non_blocking))
+        return replace(
+            self,
+            values=self.values.to(device, non_blocking=non_blocking),
+            mask=self.mask.to(device, non_blocking=non_blocking),
+        )
 
     def pin_memory(self) -> Self:
         return replace(self, values=self.values.pin_memory(), mask=self.mask.pin_memory())
@@ -103,7 +107,9 @@ class Batch:
     def __post_init__(self) -> None:
         for modality, values in self.inputs.items():
             if len(values) != len(self.target):
-                raise ArgumentError(f"inputs of {modality!r} must have one row per target ({len(self.target)}), found {len(values)}.")
+                raise ArgumentError(
+                    f"inputs of {modality!r} must have one row per target ({len(self.target)}), found {len(values)}."
+                )
 
     def __len__(self) -> int:
         return len(self.target)
@@ -115,7 +121,11 @@ class Batch:
     def has(self, modality: str) -> Tensor:
         """``(B,)`` bool: which rows have the modality."""
         there = None if self.present is None else self.present.get(modality)
-        return torch.ones(len(self), dtype=torch.bool, device=self.target.device) if there is None else there
+        return (
+            torch.ones(len(self), dtype=torch.bool, device=self.target.device)
+            if there is None
+            else there
+        )
 
     def rows(self, rows: Rows) -> Self:
         """The same batch cut down to some rows."""
@@ -124,16 +134,24 @@ class Batch:
             inputs={m: values[rows] for m, values in self.inputs.items()},
             target=self.target[rows],
             index=None if self.index is None else self.index[rows],
-            present=None if self.present is None else {m: there[rows] for m, there in self.present.items()},
+            present=None
+            if self.present is None
+            else {m: there[rows] for m, there in self.present.items()},
         )
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         return replace(
             self,
-            inputs={m: values.to(device, non_blocking=non_blocking) for m, values in self.inputs.items()},
+            inputs={
+                m: values.to(device, non_blocking=non_blocking) for m, values in self.inputs.items()
+            },
             target=self.target.to(device, non_blocking=non_blocking),
             index=None if self.index is None else self.index.to(device, non_blocking=non_blocking),
-            present=None if self.present is None else {m: there.to(device, non_blocking=non_blocking) for m, there in self.present.items()},
+            present=None
+            if self.present is None
+            else {
+                m: there.to(device, non_blocking=non_blocking) for m, there in self.present.items()
+            },
         )
 
     def pin_memory(self) -> Self:
@@ -142,7 +160,9 @@ class Batch:
             inputs={m: values.pin_memory() for m, values in self.inputs.items()},
             target=self.target.pin_memory(),
             index=None if self.index is None else self.index.pin_memory(),
-            present=None if self.present is None else {m: there.pin_memory() for m, there in self.present.items()},
+            present=None
+            if self.present is None
+            else {m: there.pin_memory() for m, there in self.present.items()},
         )
 
 
@@ -178,5 +198,8 @@ class TeacherOutput:
 
     def rows(self, rows: Rows) -> Self:
         """The same answers cut down to some rows."""
-        features, logits, ranking = ({m: v[rows] for m, v in table.items()} for table in (self.features, self.logits, self.ranking_logits))
+        features, logits, ranking = (
+            {m: v[rows] for m, v in table.items()}
+            for table in (self.features, self.logits, self.ranking_logits)
+        )
         return replace(self, features=features, logits=logits, ranking_logits=ranking)

@@ -18,7 +18,14 @@ def rows(seed: int = 0, n: int = 600, **sharpness: float) -> Rows:
     target = torch.randint(4, (n,), generator=g)
     g.manual_seed(seed + 2)
     z = {m: s * torch.eye(4)[target] + torch.randn(n, 4, generator=g) for m, s in sharpness.items()}
-    return Rows(sum(z.values()) / len(z), z, z, target, {m: torch.ones(n, dtype=torch.bool) for m in z}, np.arange(n))
+    return Rows(
+        sum(z.values()) / len(z),
+        z,
+        z,
+        target,
+        {m: torch.ones(n, dtype=torch.bool) for m in z},
+        np.arange(n),
+    )
 
 
 def taught(**sharpness: float) -> dict[str, Rows]:
@@ -46,7 +53,9 @@ def test_a_modality_left_below_its_teacher_is_named_with_its_interval() -> None:
 def test_a_balanced_model_has_nothing_wrong_with_it() -> None:
     found = diagnose(rows(image=2.9, tone=2.5), TASK, teachers=taught(image=3.0, tone=2.5))
     assert found.suppressed == []
-    assert found.verdict == ["Nothing is wrong with every modality: inside this model it gives about what its teacher learnt alone."]
+    assert found.verdict == [
+        "Nothing is wrong with every modality: inside this model it gives about what its teacher learnt alone."
+    ]
     assert found.advice == []
 
 
@@ -67,7 +76,10 @@ def test_a_dead_modality_is_told_from_a_suppressed_one() -> None:
 
 
 def first(whole: Rows, n: int) -> Rows:
-    tables = ({m: values[:n] for m, values in table.items()} for table in (whole.unimodal, whole.features, whole.has))
+    tables = (
+        {m: values[:n] for m, values in table.items()}
+        for table in (whole.unimodal, whole.features, whole.has)
+    )
     unimodal, features, has = tables
     return Rows(whole.logits[:n], unimodal, features, whole.target[:n], has, whole.group[:n])
 
@@ -75,13 +87,23 @@ def first(whole: Rows, n: int) -> Rows:
 def test_a_small_gap_on_few_rows_is_no_verdict() -> None:
     teachers = taught(image=3.0, tone=2.5)
     assert diagnose(rows(image=1.6, tone=2.5), TASK, teachers=teachers).suppressed == ["image"]
-    assert diagnose(first(rows(image=1.6, tone=2.5), 12), TASK, teachers={m: first(one, 12) for m, one in teachers.items()}).suppressed == []
+    assert (
+        diagnose(
+            first(rows(image=1.6, tone=2.5), 12),
+            TASK,
+            teachers={m: first(one, 12) for m, one in teachers.items()},
+        ).suppressed
+        == []
+    )
 
 
 def test_without_teachers_it_says_what_it_cannot_know() -> None:
     found = diagnose(rows(image=0.6, tone=2.5), TASK, probe={"image": 0.9, "tone": 0.75})
     assert "How much image, tone could give is not known" in str(found)
-    assert "The encoder of image knows more than its head uses: a linear probe reaches 90.0 %" in str(found)
+    assert (
+        "The encoder of image knows more than its head uses: a linear probe reaches 90.0 %"
+        in str(found)
+    )
 
 
 def test_a_regression_is_judged_by_its_explained_variance() -> None:
@@ -95,7 +117,11 @@ def test_a_regression_is_judged_by_its_explained_variance() -> None:
     def made(**z: torch.Tensor) -> Rows:
         return Rows(sum(z.values()) / len(z), z, z, y, dict.fromkeys(z, there), np.arange(500))
 
-    found = diagnose(made(photo=answer(3.0), table=answer(1.0)), task, teachers={"photo": made(photo=answer(1.0)), "table": made(table=answer(1.0))})
+    found = diagnose(
+        made(photo=answer(3.0), table=answer(1.0)),
+        task,
+        teachers={"photo": made(photo=answer(1.0)), "table": made(table=answer(1.0))},
+    )
     assert found.suppressed == ["photo"]
     assert found.modalities["table"].own.value == pytest.approx(1 - 0.09, abs=0.03)
 
@@ -105,5 +131,15 @@ def test_a_regression_is_judged_as_it_is_evaluated() -> None:
     y, z = torch.tensor([[0.0], [1.0], [5.0]]), torch.tensor([[0.5], [1.0], [3.0]])
     metrics = task.metrics()
     metrics.update(z, y)
-    found = diagnose(Rows(z, {"photo": z}, {"photo": z}, y, {"photo": torch.ones(3, dtype=torch.bool)}, np.arange(3)), task)
+    found = diagnose(
+        Rows(
+            z,
+            {"photo": z},
+            {"photo": z},
+            y,
+            {"photo": torch.ones(3, dtype=torch.bool)},
+            np.arange(3),
+        ),
+        task,
+    )
     assert found.fused.value == pytest.approx(float(metrics.compute()["r2"]))

@@ -21,7 +21,9 @@ from g2d.types import Batch, Output, Sequence
 
 def rows_of(bench: Bench, model: MultimodalModel) -> analysis.Rows:
     model.eval()
-    return analysis.collect(lambda batch: model(batch.inputs, present=batch.present, unimodal=True), bench.rows())
+    return analysis.collect(
+        lambda batch: model(batch.inputs, present=batch.present, unimodal=True), bench.rows()
+    )
 
 
 @pytest.mark.parametrize("k", [2, 3])
@@ -31,10 +33,14 @@ def test_with_late_linear_heads_a_shapley_value_is_the_heads_distance_from_its_m
     model = bench.model()
     means = analysis.feature_means(model, bench.rows())
     values = analysis.coalition_values(model, bench.rows(), means, bench.task)
-    shapley = analysis.shapley_values({some: found[0] for some, found in values.items()}, model.modalities)
+    shapley = analysis.shapley_values(
+        {some: found[0] for some, found in values.items()}, model.modalities
+    )
     rows = rows_of(bench, model)
     for m in model.modalities:
-        by_hand = ((rows.features[m] - means[m]) @ model.fusion.weight(m).T / k).gather(1, rows.target[:, None])[:, 0]
+        by_hand = ((rows.features[m] - means[m]) @ model.fusion.weight(m).T / k).gather(
+            1, rows.target[:, None]
+        )[:, 0]
         torch.testing.assert_close(shapley[m], by_hand, rtol=1e-4, atol=1e-5)
 
 
@@ -42,10 +48,17 @@ def test_shapley_values_add_up_and_follow_their_modality_for_any_fusion() -> Non
     bench = Bench("joint", k=3)
     dims = {"sight": 6, "sound": 5, "word": 8}
     model = MultimodalModel({m: bench.encoder(m, 0) for m in dims}, CrossAttention(dims, 3))
-    values = {s: v[0] for s, v in analysis.coalition_values(model, bench.rows(), analysis.feature_means(model, bench.rows()), bench.task).items()}
+    values = {
+        s: v[0]
+        for s, v in analysis.coalition_values(
+            model, bench.rows(), analysis.feature_means(model, bench.rows()), bench.task
+        ).items()
+    }
     assert set(values) == {frozenset(), *coalitions(model.modalities)}
     found = analysis.shapley_values(values, model.modalities)
-    torch.testing.assert_close(sum(found.values()), values[frozenset(dims)] - values[frozenset()], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        sum(found.values()), values[frozenset(dims)] - values[frozenset()], rtol=1e-4, atol=1e-5
+    )
     permuted = analysis.shapley_values(values, ("word", "sight", "sound"))
     for m in dims:
         torch.testing.assert_close(found[m], permuted[m])
@@ -56,7 +69,9 @@ def test_the_mean_feature_leaves_out_rows_that_lack_the_modality() -> None:
     model = bench.model()
     rows = rows_of(bench, model)
     for m, mean in analysis.feature_means(model, bench.rows()).items():
-        torch.testing.assert_close(mean, rows.features[m][rows.has[m]].mean(0), rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(
+            mean, rows.features[m][rows.has[m]].mean(0), rtol=1e-4, atol=1e-6
+        )
 
 
 def test_unimodal_accuracy_and_its_interval_agree_with_scipys_bootstrap() -> None:
@@ -66,20 +81,38 @@ def test_unimodal_accuracy_and_its_interval_agree_with_scipys_bootstrap() -> Non
     for m, found in analysis.unimodal_accuracy(rows, bench.task).items():
         right = (rows.unimodal[m].argmax(1) == rows.target).numpy().astype(float)
         assert found.value == pytest.approx(right.mean())
-        expected = stats.bootstrap((right,), np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(1)).confidence_interval
-        assert (found.low, found.high) == (pytest.approx(expected.low, abs=0.03), pytest.approx(expected.high, abs=0.03))
+        expected = stats.bootstrap(
+            (right,), np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(1)
+        ).confidence_interval
+        assert (found.low, found.high) == (
+            pytest.approx(expected.low, abs=0.03),
+            pytest.approx(expected.high, abs=0.03),
+        )
 
 
 def test_the_confidence_ratio_and_its_interval_agree_with_an_independent_computation() -> None:
     bench = Bench("g2d")
     model = bench.train()[0]
     rows, teachers = rows_of(bench, model), bench.teachers()
-    taught = {m: analysis.collect(lambda b, m=m, t=t: t({m: b.inputs[m]}, unimodal=True), bench.rows()) for m, t in teachers.models.items()}
+    taught = {
+        m: analysis.collect(lambda b, m=m, t=t: t({m: b.inputs[m]}, unimodal=True), bench.rows())
+        for m, t in teachers.models.items()
+    }
     for m, found in analysis.confidence_ratio(rows, taught, bench.task).items():
-        own, other = (z.softmax(1).gather(1, rows.target[:, None])[:, 0].numpy() for z in (rows.unimodal[m], taught[m].logits))
+        own, other = (
+            z.softmax(1).gather(1, rows.target[:, None])[:, 0].numpy()
+            for z in (rows.unimodal[m], taught[m].logits)
+        )
         assert found.value == pytest.approx(own.mean() / other.mean(), rel=1e-5)
-        options = {"paired": True, "n_resamples": 5000, "method": "percentile", "rng": np.random.default_rng(1)}
-        drawn = stats.bootstrap((own, other), lambda a, b, axis: a.mean(axis) / b.mean(axis), **options)
+        options = {
+            "paired": True,
+            "n_resamples": 5000,
+            "method": "percentile",
+            "rng": np.random.default_rng(1),
+        }
+        drawn = stats.bootstrap(
+            (own, other), lambda a, b, axis: a.mean(axis) / b.mean(axis), **options
+        )
         assert found.low == pytest.approx(drawn.confidence_interval.low, abs=0.05)
         assert found.high == pytest.approx(drawn.confidence_interval.high, abs=0.05)
 
@@ -105,13 +138,18 @@ def test_differences_are_paired_and_rows_that_lack_a_modality_left_out() -> None
 
 def test_alignment_gap_and_projection() -> None:
     assert analysis.feature_alignment(torch.eye(4), 3 * torch.eye(4)) == pytest.approx(1.0)
-    with pytest.raises(ArgumentError, match=r"features must have the shape of the teacher's, \(4, 3\), found \(4, 4\)"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"features must have the shape of the teacher's, \(4, 3\), found \(4, 4\)",
+    ):
         analysis.feature_alignment(torch.eye(4), torch.ones(4, 3))
     bench = Bench("joint", k=2)
     rows = rows_of(bench, bench.model())
     clouds = {m: torch.nn.functional.normalize(f, dim=1).mean(0) for m, f in rows.features.items()}
     padded = torch.cat([clouds["sound"], torch.zeros(1)])
-    assert analysis.modality_gap(rows)["sight", "sound"] == pytest.approx((clouds["sight"] - padded).norm().item(), rel=1e-5)
+    assert analysis.modality_gap(rows)["sight", "sound"] == pytest.approx(
+        (clouds["sight"] - padded).norm().item(), rel=1e-5
+    )
     for method in ("pca", "tsne"):
         first, again = analysis.projected(rows, method), analysis.projected(rows, method)
         assert {m: flat.shape for m, flat in first.items()} == {"sight": (48, 2), "sound": (48, 2)}
@@ -126,7 +164,9 @@ def test_the_pull_of_a_loss_is_the_norm_of_its_gradient_and_nothing_is_left_behi
     model.eval()
     bench.task.loss(model(batch.inputs).logits, batch.target).backward()
     for m, encoder in model.encoders.items():
-        assert found[m].norm == pytest.approx(torch.cat([p.grad.flatten() for p in encoder.parameters()]).norm().item(), rel=1e-5)
+        assert found[m].norm == pytest.approx(
+            torch.cat([p.grad.flatten() for p in encoder.parameters()]).norm().item(), rel=1e-5
+        )
         assert -1 <= found[m].agreement <= 1
     model.zero_grad()
     analysis.gradient_pull(model, [batch], bench.task)
@@ -139,10 +179,22 @@ def planted(informative: float = 3.0) -> tuple[analysis.Rows, analysis.Rows]:
     halves = []
     for _ in range(2):
         target = torch.randint(3, (300,), generator=g)
-        features = {"told": informative * torch.eye(3)[target] + torch.randn(300, 3, generator=g), "noise": torch.randn(300, 4, generator=g)}
+        features = {
+            "told": informative * torch.eye(3)[target] + torch.randn(300, 3, generator=g),
+            "noise": torch.randn(300, 4, generator=g),
+        }
         unimodal = {"told": features["told"], "noise": 30 * torch.randn(300, 3, generator=g)}
         everyone = torch.ones(300, dtype=torch.bool)
-        halves.append(analysis.Rows(sum(unimodal.values()) / 2, unimodal, features, target, dict.fromkeys(features, everyone), np.arange(300)))
+        halves.append(
+            analysis.Rows(
+                sum(unimodal.values()) / 2,
+                unimodal,
+                features,
+                target,
+                dict.fromkeys(features, everyone),
+                np.arange(300),
+            )
+        )
     return halves[0], halves[1]
 
 
@@ -158,8 +210,17 @@ def test_weighing_the_heads_closes_the_gap_that_a_loud_head_opened() -> None:
     found = analysis.reweighed(valid, test, Classification(3))
     assert found.weights["told"] > 1 > 0.2 > found.weights["noise"]
     assert found.after > 0.8 > 0.5 > found.before
-    broken = analysis.Rows(valid.logits + torch.randn(300, 3), valid.unimodal, valid.features, valid.target, valid.has, valid.group)
-    with pytest.raises(ArgumentError, match="unimodal logits must add up to the fused logits to be weighed"):
+    broken = analysis.Rows(
+        valid.logits + torch.randn(300, 3),
+        valid.unimodal,
+        valid.features,
+        valid.target,
+        valid.has,
+        valid.group,
+    )
+    with pytest.raises(
+        ArgumentError, match="unimodal logits must add up to the fused logits to be weighed"
+    ):
         analysis.reweighed(broken, test, Classification(3))
 
 
@@ -167,14 +228,23 @@ def test_recall_by_class_and_reliability_written_out() -> None:
     rows, _ = planted()
     for m, recalls in analysis.per_class(rows).items():
         guess = rows.unimodal[m].argmax(1)
-        assert recalls == pytest.approx([(guess[rows.target == c] == c).float().mean().item() for c in range(3)])
+        assert recalls == pytest.approx(
+            [(guess[rows.target == c] == c).float().mean().item() for c in range(3)]
+        )
     found = analysis.reliability(rows.unimodal["noise"], rows.target)
     p, guess = rows.unimodal["noise"].softmax(1).max(1)
     expected = 0.0
     for b in range(10):
         inside = [i for i in range(300) if min(int(p[i] * 10), 9) == b]
         if inside:
-            expected += len(inside) / 300 * abs(np.mean([guess[i] == rows.target[i] for i in inside]) - np.mean([p[i] for i in inside]))
+            expected += (
+                len(inside)
+                / 300
+                * abs(
+                    np.mean([guess[i] == rows.target[i] for i in inside])
+                    - np.mean([p[i] for i in inside])
+                )
+            )
     assert found.error == pytest.approx(expected, abs=1e-5)
 
 
@@ -188,28 +258,38 @@ def test_corruption_starts_at_the_score_and_harms_only_what_is_used() -> None:
     rows = rows_of(bench, model)
     found = analysis.under_corruption(predict, bench.rows(), bench.task, "sound", levels=(0.0, 8.0))
     assert found[0.0] == pytest.approx(rows.hits(bench.task).mean())
-    assert analysis.under_corruption(predict, bench.rows(), bench.task, "word", levels=(4.0,)) == analysis.under_corruption(
+    assert analysis.under_corruption(
         predict, bench.rows(), bench.task, "word", levels=(4.0,)
-    )
+    ) == analysis.under_corruption(predict, bench.rows(), bench.task, "word", levels=(4.0,))
     with pytest.raises(ArgumentError, match="modality must be one of the inputs"):
         analysis.under_corruption(predict, bench.rows(), bench.task, "smell")
 
 
 def test_corrupted_tokens_are_other_tokens_and_padding_stays() -> None:
     mask = torch.arange(40) < torch.arange(1, 41)[:, None]
-    ids = torch.where(mask, torch.randint(2, 50, (40, 40), generator=torch.Generator().manual_seed(0)), 0)
+    ids = torch.where(
+        mask, torch.randint(2, 50, (40, 40), generator=torch.Generator().manual_seed(0)), 0
+    )
     seen: dict[int, Sequence] = {}
 
     def predict(batch: Any) -> Output:
         seen[len(seen)] = batch.inputs["words"]
-        return Output({"words": torch.zeros(40, 1)}, torch.zeros(40, 2), {"words": torch.zeros(40, 2)})
+        return Output(
+            {"words": torch.zeros(40, 1)}, torch.zeros(40, 2), {"words": torch.zeros(40, 2)}
+        )
 
-    batch = Batch({"words": Sequence(ids, mask, 50)}, torch.zeros(40, dtype=torch.int64), torch.arange(40))
+    batch = Batch(
+        {"words": Sequence(ids, mask, 50)}, torch.zeros(40, dtype=torch.int64), torch.arange(40)
+    )
     analysis.under_corruption(predict, [batch], Classification(2), "words", levels=(0.0, 1.0, 4.0))
     shares = [float((tokens.values != ids)[mask].float().mean()) for tokens in seen.values()]
     assert shares == pytest.approx([0.0, 0.5 * 0.98, 16 / 17 * 0.98], abs=0.06)
     for tokens in seen.values():
-        assert (tokens.symbols, int(tokens.values.max()) < 50, int(tokens.values[~mask].abs().sum())) == (50, True, 0)
+        assert (
+            tokens.symbols,
+            int(tokens.values.max()) < 50,
+            int(tokens.values[~mask].abs().sum()),
+        ) == (50, True, 0)
 
 
 def test_a_method_with_heads_of_its_own_is_asked_by_its_own_rule() -> None:
@@ -218,13 +298,21 @@ def test_a_method_with_heads_of_its_own_is_asked_by_its_own_rule() -> None:
     model, method, _ = bench.train()
     method.eval()
     means = analysis.feature_means(model, bench.rows())
-    values = analysis.coalition_values(model, bench.rows(), means, bench.task, lambda batch: method.predict(model, batch.inputs))
+    values = analysis.coalition_values(
+        model, bench.rows(), means, bench.task, lambda batch: method.predict(model, batch.inputs)
+    )
     rows = list(bench.rows())
     with torch.no_grad():
         whole = torch.cat([method.predict(model.eval(), batch.inputs).logits for batch in rows])
     target = torch.cat([batch.target for batch in rows])
-    torch.testing.assert_close(values[frozenset(model.modalities)][0], whole.gather(1, target[:, None])[:, 0])
-    assert not torch.allclose(values[frozenset({"sight"})][0], values[frozenset(model.modalities)][0])
+    torch.testing.assert_close(
+        values[frozenset(model.modalities)][0], whole.gather(1, target[:, None])[:, 0]
+    )
+    assert not torch.allclose(
+        values[frozenset({"sight"})][0], values[frozenset(model.modalities)][0]
+    )
     empty = values[frozenset()][0]
-    assert all(torch.allclose(empty[target == c], empty[target == c][0], atol=1e-5) for c in range(3))  # nothing of a row is left
+    assert all(
+        torch.allclose(empty[target == c], empty[target == c][0], atol=1e-5) for c in range(3)
+    )  # nothing of a row is left
     assert not any(encoder._forward_hooks for encoder in model.encoders.values())

@@ -17,28 +17,47 @@ DIMS = {"sight": 6, "sound": 5, "word": 8}
 def measured(fusion: Fusion, absent: bool = False) -> dict[str, tuple[float, float]]:
     bench = Bench("joint", k=3, absent=absent)
     model = MultimodalModel({m: bench.encoder(m, 0) for m in DIMS}, fusion)
-    return {m: (error.relative, error.agreement) for m, error in readout_error(model, bench.rows()).items()}
+    return {
+        m: (error.relative, error.agreement)
+        for m, error in readout_error(model, bench.rows()).items()
+    }
 
 
 def test_it_is_what_its_definition_says() -> None:
     bench = Bench("joint", k=2)
-    model = MultimodalModel({m: bench.encoder(m, 0) for m in bench.modalities}, FiLM({"sight": 6, "sound": 5}, 3))
+    model = MultimodalModel(
+        {m: bench.encoder(m, 0) for m in bench.modalities}, FiLM({"sight": 6, "sound": 5}, 3)
+    )
     rows = list(bench.rows())
     found = readout_error(model, rows)["sight"]
     model.eval()
     with torch.no_grad():
-        z = torch.cat([model(batch.inputs, unimodal=True).unimodal_logits["sight"] for batch in rows])
-        dropped = torch.cat([model({**batch.inputs, "sound": torch.zeros_like(batch.inputs["sound"])}).logits for batch in rows])
+        z = torch.cat(
+            [model(batch.inputs, unimodal=True).unimodal_logits["sight"] for batch in rows]
+        )
+        dropped = torch.cat(
+            [
+                model({**batch.inputs, "sound": torch.zeros_like(batch.inputs["sound"])}).logits
+                for batch in rows
+            ]
+        )
     z, dropped = z - z.mean(1, keepdim=True), dropped - dropped.mean(1, keepdim=True)
-    assert found.relative == pytest.approx(((z - dropped).square().sum() / dropped.square().sum()).sqrt().item(), rel=1e-5)
-    assert found.agreement == pytest.approx((z.argmax(1) == dropped.argmax(1)).float().mean().item())
+    assert found.relative == pytest.approx(
+        ((z - dropped).square().sum() / dropped.square().sum()).sqrt().item(), rel=1e-5
+    )
+    assert found.agreement == pytest.approx(
+        (z.argmax(1) == dropped.argmax(1)).float().mean().item()
+    )
 
 
 @pytest.mark.parametrize("fusion", [Late, Sum])
 def test_an_exact_readout_differs_only_by_what_zero_inputs_add(fusion: type[Late]) -> None:
     assert all(relative > 0 for relative, _ in measured(fusion(DIMS, 3)).values())
     bench = Bench("joint", k=2)
-    encoders = {"sight": nn.Sequential(nn.Flatten(), nn.Linear(36, 6, bias=False)), "sound": nn.Linear(4, 5, bias=False)}
+    encoders = {
+        "sight": nn.Sequential(nn.Flatten(), nn.Linear(36, 6, bias=False)),
+        "sound": nn.Linear(4, 5, bias=False),
+    }
     model = MultimodalModel(encoders, fusion({"sight": 6, "sound": 5}, 3))
     for head in model.fusion.heads.values():
         nn.init.zeros_(head.bias)
@@ -48,7 +67,9 @@ def test_an_exact_readout_differs_only_by_what_zero_inputs_add(fusion: type[Late
 
 
 @pytest.mark.parametrize("fusion", [FiLM, BiGated, CrossAttention])
-def test_approximate_readouts_have_an_error_and_rows_that_lack_a_modality_are_left_out(fusion: type[FiLM]) -> None:
+def test_approximate_readouts_have_an_error_and_rows_that_lack_a_modality_are_left_out(
+    fusion: type[FiLM],
+) -> None:
     for absent in (False, True):
         for relative, agreement in measured(fusion(DIMS, 3), absent).values():
             assert 0 < relative < float("inf")

@@ -42,21 +42,33 @@ def test_it_names_the_modality_that_joint_training_neglects(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_a_dead_modality_is_called_dead(tmp_path: Path) -> None:
-    result = command("diagnose", trained(tmp_path / "dead", "joint", "controls=true", "data.setting=dead"))
+    result = command(
+        "diagnose", trained(tmp_path / "dead", "joint", "controls=true", "data.setting=dead")
+    )
     assert "tone holds no information that its teacher found" in result.output
 
 
 @pytest.mark.slow
 def test_a_balanced_model_is_left_alone(tmp_path: Path) -> None:
-    result = command("diagnose", trained(tmp_path / "balanced", "joint", "controls=true", "data.setting=balanced"))
+    result = command(
+        "diagnose",
+        trained(tmp_path / "balanced", "joint", "controls=true", "data.setting=balanced"),
+    )
     assert "Nothing is wrong" in result.output
     assert "is suppressed" not in result.output
 
 
 def test_without_teachers_it_says_so_and_another_run_can_lend_them(tmp_path: Path) -> None:
-    small = ["encoders.image={name: cnn, widths: [4, 4], pool: 1}", "encoders.tone={name: mlp, widths: [8]}", "data.eval_draws=1"]
+    small = [
+        "encoders.image={name: cnn, widths: [4, 4], pool: 1}",
+        "encoders.tone={name: mlp, widths: [8]}",
+        "data.eval_draws=1",
+    ]
     alone = trained(tmp_path / "a" / "joint", "joint", *small, "epochs=1")
-    assert "there are no teachers to compare with" in command("diagnose", alone, "--split", "valid").output
+    assert (
+        "there are no teachers to compare with"
+        in command("diagnose", alone, "--split", "valid").output
+    )
     lender = trained(tmp_path / "b" / "umt", "umt", *small, "epochs=1", "teachers.epochs=1")
     result = command("diagnose", alone, "--teachers", lender)
     assert result.exit_code == 0

@@ -10,7 +10,11 @@ from typer.testing import CliRunner, Result
 
 from g2d.cli import app
 
-COMMANDS = [command.name or command.callback.__name__.rstrip("_") for command in app.registered_commands if command.callback]
+COMMANDS = [
+    command.name or command.callback.__name__.rstrip("_")
+    for command in app.registered_commands
+    if command.callback
+]
 
 
 def g2d(*arguments: str) -> Result:
@@ -24,7 +28,9 @@ def test_help_loads_neither_torch_nor_transformers_nor_matplotlib() -> None:
         "    try:\n        app([*words, '--help'])\n    except SystemExit as end:\n        assert end.code == 0\n"
         "print('loaded:', sorted({'torch', 'transformers', 'matplotlib', 'sklearn', 'numpy'} & set(sys.modules)))"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout.splitlines()[-1] == "loaded: []"
 
 
@@ -32,7 +38,9 @@ def test_help_loads_neither_torch_nor_transformers_nor_matplotlib() -> None:
 def test_every_command_has_help_with_an_example(command: str) -> None:
     result = g2d(command, "--help")
     assert result.exit_code == 0
-    assert f"Example: g2d {command} " in " ".join(result.stdout.split()) or f"Example: g2d {command}" in " ".join(result.stdout.split())
+    assert f"Example: g2d {command} " in " ".join(
+        result.stdout.split()
+    ) or f"Example: g2d {command}" in " ".join(result.stdout.split())
 
 
 def test_all_the_commands_are_there() -> None:
@@ -54,7 +62,10 @@ def test_what_a_recipe_can_name_is_listed(what: str, lines: list[str]) -> None:
     result = g2d("list", what)
     assert result.exit_code == 0
     for line in lines:
-        assert any(row.startswith(line) and len(row.split(maxsplit=1)) == 2 for row in result.stdout.splitlines()), result.stdout
+        assert any(
+            row.startswith(line) and len(row.split(maxsplit=1)) == 2
+            for row in result.stdout.splitlines()
+        ), result.stdout
 
 
 def test_a_wrong_name_or_option_exits_2() -> None:

@@ -21,7 +21,12 @@ import g2d
 from g2d.cli import app
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "digits"
-SMALL = ("method.tau=[1,1]", "encoders.image={name: cnn, widths: [4, 4], pool: 1}", "encoders.tone={name: mlp, widths: [8]}", "data.eval_draws=1")
+SMALL = (
+    "method.tau=[1,1]",
+    "encoders.image={name: cnn, widths: [4, 4], pool: 1}",
+    "encoders.tone={name: mlp, widths: [8]}",
+    "data.eval_draws=1",
+)
 
 
 def command(*arguments: str | Path) -> Result:
@@ -47,16 +52,32 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_folder_says_everything(trained: Path) -> None:
-    assert {path.name for path in trained.iterdir()} >= {"recipe.yaml", "metrics.jsonl", "result.json", "checkpoints", "predictions"}
+    assert {path.name for path in trained.iterdir()} >= {
+        "recipe.yaml",
+        "metrics.jsonl",
+        "result.json",
+        "checkpoints",
+        "predictions",
+    }
     result = result_of(trained)
-    assert (result["schema"], result["complete"], result["method"], result["epochs"], result["teacher_seed"]) == (1, True, "g2d", 2, 0)
+    assert (
+        result["schema"],
+        result["complete"],
+        result["method"],
+        result["epochs"],
+        result["teacher_seed"],
+    ) == (1, True, "g2d", 2, 0)
     assert set(result["test"]["unimodal"]) == {"image", "tone"}
     assert result["test"]["rows"] == result["test"]["groups"] == 360
     for m, teacher in result["teachers"].items():
         assert set(teacher["confidence"]) == {"train", "valid", "test"}
-        assert teacher["confidence_ratio"] == pytest.approx(result["test"]["unimodal"][m]["confidence"] / teacher["confidence"]["test"])
+        assert teacher["confidence_ratio"] == pytest.approx(
+            result["test"]["unimodal"][m]["confidence"] / teacher["confidence"]["test"]
+        )
     assert set(result["controls"]) == {"best_teacher", "ensemble", "ensemble_calibrated"}
-    assert [json.loads(line)["epoch"] for line in (trained / "metrics.jsonl").read_text().splitlines()] == [1, 2]
+    assert [
+        json.loads(line)["epoch"] for line in (trained / "metrics.jsonl").read_text().splitlines()
+    ] == [1, 2]
 
 
 def test_the_kept_predictions_give_the_reported_accuracy(trained: Path) -> None:
@@ -72,7 +93,9 @@ def test_another_weight_reuses_the_teachers_and_says_so(trained: Path) -> None:
     result = train(trained.with_name("alpha"), "method.alpha=2")
     assert result.exit_code == 0, result.output
     assert result.output.count("reuse") == 2
-    assert all(teacher["reused"] for teacher in result_of(trained.with_name("alpha"))["teachers"].values())
+    assert all(
+        teacher["reused"] for teacher in result_of(trained.with_name("alpha"))["teachers"].values()
+    )
 
 
 def test_another_seed_trains_new_teachers_and_says_why(trained: Path) -> None:
@@ -80,7 +103,9 @@ def test_another_seed_trains_new_teachers_and_says_why(trained: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "seed 1" in result.output
     assert "seed 0" in result.output
-    assert not any(teacher["reused"] for teacher in result_of(trained.with_name("seed"))["teachers"].values())
+    assert not any(
+        teacher["reused"] for teacher in result_of(trained.with_name("seed"))["teachers"].values()
+    )
 
 
 def test_another_seed_with_the_teachers_seed_given_reuses_them(trained: Path) -> None:
@@ -94,7 +119,10 @@ def test_another_seed_with_the_teachers_seed_given_reuses_them(trained: Path) ->
 def test_another_encoder_width_trains_that_teacher_alone(trained: Path) -> None:
     result = train(trained.with_name("width"), "encoders.tone={name: mlp, widths: [9]}")
     assert result.exit_code == 0, result.output
-    assert {m: teacher["reused"] for m, teacher in result_of(trained.with_name("width"))["teachers"].items()} == {"image": True, "tone": False}
+    assert {
+        m: teacher["reused"]
+        for m, teacher in result_of(trained.with_name("width"))["teachers"].items()
+    } == {"image": True, "tone": False}
 
 
 def test_other_data_train_other_teachers(trained: Path) -> None:
@@ -127,7 +155,9 @@ def test_a_folder_with_other_things_in_it_is_refused(tmp_path: Path) -> None:
 
 
 def test_faults_exit_2_name_everything_and_create_nothing(tmp_path: Path) -> None:
-    result = command("train", RECIPES / "g2d.yaml", "method.aplha=2", "epochs=many", "--out", tmp_path / "x")
+    result = command(
+        "train", RECIPES / "g2d.yaml", "method.aplha=2", "epochs=many", "--out", tmp_path / "x"
+    )
     assert result.exit_code == 2
     assert "epochs must be a whole number" in result.output
     assert "Did you mean 'method.alpha'?" in result.output
@@ -153,9 +183,13 @@ def test_a_method_that_is_not_defined_is_refused_before_anything_is_created(tmp_
         ("umt", (*SMALL[1:], "epochs=1", "train.calibrate=true")),
     ],
 )
-def test_other_recipes_run_by_changing_the_recipe_alone(trained: Path, tmp_path: Path, recipe: str, overrides: tuple[str, ...]) -> None:
+def test_other_recipes_run_by_changing_the_recipe_alone(
+    trained: Path, tmp_path: Path, recipe: str, overrides: tuple[str, ...]
+) -> None:
     folder = f"teachers.folder={trained.parent / 'teachers'}"
-    outcome = command("train", RECIPES / f"{recipe}.yaml", *overrides, folder, "--quiet", "--out", tmp_path / "x")
+    outcome = command(
+        "train", RECIPES / f"{recipe}.yaml", *overrides, folder, "--quiet", "--out", tmp_path / "x"
+    )
     assert outcome.exit_code == 0, outcome.output
     result = result_of(tmp_path / "x")
     assert all(np.isfinite(value) for value in result["test"]["fused"].values())
@@ -173,17 +207,27 @@ def test_new_rows_are_predicted_with_their_ids(trained: Path, tmp_path: Path) ->
     run = g2d.load(trained)
     rows = run.source.rows("test")[:7]
     run.source.write_rows(tmp_path / "rows.npz", rows)
-    result = command("predict", trained, "--source", tmp_path / "rows.npz", "--out", tmp_path / "predictions.csv")
+    result = command(
+        "predict", trained, "--source", tmp_path / "rows.npz", "--out", tmp_path / "predictions.csv"
+    )
     assert result.exit_code == 0, result.output
     with (tmp_path / "predictions.csv").open() as file:
         table = list(csv.DictReader(file))
     with np.load(trained / "predictions" / "test.npz") as file:
         kept = dict(file)
     assert [row["id"] for row in table] == [str(row) for row in rows]
-    assert [row["prediction"] for row in table] == [run.task.classes[c] for c in kept["logits"][:7].argmax(1)]
-    assert [row["tone.prediction"] for row in table] == [run.task.classes[c] for c in kept["unimodal/tone"][:7].argmax(1)]
-    assert sum(float(table[0][f"probability[{name}]"]) for name in run.task.classes) == pytest.approx(1, abs=1e-5)
-    assert float(table[0]["image.probability[zero]"]) == pytest.approx(torch.tensor(kept["unimodal/image"][0]).softmax(0)[0].item(), abs=1e-5)
+    assert [row["prediction"] for row in table] == [
+        run.task.classes[c] for c in kept["logits"][:7].argmax(1)
+    ]
+    assert [row["tone.prediction"] for row in table] == [
+        run.task.classes[c] for c in kept["unimodal/tone"][:7].argmax(1)
+    ]
+    assert sum(
+        float(table[0][f"probability[{name}]"]) for name in run.task.classes
+    ) == pytest.approx(1, abs=1e-5)
+    assert float(table[0]["image.probability[zero]"]) == pytest.approx(
+        torch.tensor(kept["unimodal/image"][0]).softmax(0)[0].item(), abs=1e-5
+    )
     in_python = run.predict(tmp_path / "rows.npz")
     assert in_python.values == [row["prediction"] for row in table]
     assert in_python.unimodal["tone"] == [row["tone.prediction"] for row in table]
@@ -194,16 +238,34 @@ def test_what_cannot_be_predicted_exits_2(trained: Path, tmp_path: Path) -> None
     assert command("predict", tmp_path, "--source", tmp_path / "nothing.npz").exit_code == 2
 
 
-def test_an_interrupted_run_exits_130_and_ends_as_an_uninterrupted_one(trained: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_exits_130_and_ends_as_an_uninterrupted_one(
+    trained: Path, tmp_path: Path
+) -> None:
     # Epochs enough for the signal to arrive before the last one on a busy machine.
     teachers = f"teachers.folder={trained.parent / 'teachers'}"
     overrides = (*SMALL[1:], "method.tau=[12,12]", "teachers.epochs=2", teachers, "train.threads=1")
-    words = [sys.executable, "-m", "g2d", "train", str(RECIPES / "g2d.yaml"), *overrides, "--quiet", "--out", str(tmp_path / "x")]
+    words = [
+        sys.executable,
+        "-m",
+        "g2d",
+        "train",
+        str(RECIPES / "g2d.yaml"),
+        *overrides,
+        "--quiet",
+        "--out",
+        str(tmp_path / "x"),
+    ]
     # What runs in the background may have been told to ignore this signal, and its children with it.
     heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
+    process = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed
+    )
     deadline = time.monotonic() + 60
-    while not (tmp_path / "x" / "checkpoints" / "last").is_dir() and time.monotonic() < deadline and process.poll() is None:
+    while (
+        not (tmp_path / "x" / "checkpoints" / "last").is_dir()
+        and time.monotonic() < deadline
+        and process.poll() is None
+    ):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
@@ -213,25 +275,45 @@ def test_an_interrupted_run_exits_130_and_ends_as_an_uninterrupted_one(trained: 
     assert not (tmp_path / "x" / "result.json").exists()
     assert 1 <= len((tmp_path / "x" / "metrics.jsonl").read_text().splitlines()) < 24
     for out in ("x", "whole"):
-        result = command("train", RECIPES / "g2d.yaml", *overrides, "--quiet", "--out", tmp_path / out)
+        result = command(
+            "train", RECIPES / "g2d.yaml", *overrides, "--quiet", "--out", tmp_path / out
+        )
         assert result.exit_code == 0, result.output
     assert result_of(tmp_path / "x")["test"] == result_of(tmp_path / "whole")["test"]
 
 
 def test_tensorboard_gets_the_numbers_of_every_epoch(tmp_path: Path) -> None:
-    reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="tensorboard is not installed")
-    result = command("train", RECIPES / "joint.yaml", "epochs=2", "--out", tmp_path / "a", "--watch", "tensorboard", "-q")
+    reading = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator",
+        reason="tensorboard is not installed",
+    )
+    result = command(
+        "train",
+        RECIPES / "joint.yaml",
+        "epochs=2",
+        "--out",
+        tmp_path / "a",
+        "--watch",
+        "tensorboard",
+        "-q",
+    )
     assert result.exit_code == 0, result.output
     events = reading.EventAccumulator(str(tmp_path / "a" / "tensorboard"))
     events.Reload()
-    kept = [json.loads(line) for line in (tmp_path / "a" / "metrics.jsonl").read_text().splitlines()]
+    kept = [
+        json.loads(line) for line in (tmp_path / "a" / "metrics.jsonl").read_text().splitlines()
+    ]
     shown = [event.value for event in events.Scalars("valid/fused/accuracy")]
     assert shown == pytest.approx([record["valid"]["fused"]["accuracy"] for record in kept])
 
 
-def test_a_watcher_whose_library_is_missing_exits_2_and_creates_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_watcher_whose_library_is_missing_exits_2_and_creates_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    result = command("train", RECIPES / "joint.yaml", "epochs=1", "--out", tmp_path / "a", "--watch", "mlflow")
+    result = command(
+        "train", RECIPES / "joint.yaml", "epochs=1", "--out", tmp_path / "a", "--watch", "mlflow"
+    )
     assert result.exit_code == 2
     assert "pip install 'g2d[mlflow]'" in result.output
     assert not (tmp_path / "a").exists()

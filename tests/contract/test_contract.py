@@ -17,7 +17,10 @@ from g2d.methods import METHODS
 from g2d.model import MultimodalModel
 
 TRAINED = [name for name, kind in METHODS.items() if kind.trains]
-DEFINED = {name: [kind for kind in ("classification", "regression") if kind in METHODS[name].tasks] for name in METHODS}
+DEFINED = {
+    name: [kind for kind in ("classification", "regression") if kind in METHODS[name].tasks]
+    for name in METHODS
+}
 PROBLEMS = [(name, kind == "regression") for name, kinds in DEFINED.items() for kind in kinds]
 
 NO_STRENGTH: dict[str, dict[str, Any]] = {
@@ -50,31 +53,53 @@ def bench_of(name: str, regression: bool = False, **changed: Any) -> Bench:
 def close(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], tolerance: float) -> None:
     assert a.keys() == b.keys()
     for name in a:
-        torch.testing.assert_close(a[name], b[name], rtol=tolerance, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(
+            a[name],
+            b[name],
+            rtol=tolerance,
+            atol=tolerance,
+            msg=lambda text, name=name: f"{name}: {text}",
+        )
 
 
 def moved(before: nn.Module, after: nn.Module) -> bool:
-    return any(not torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True))
+    return any(
+        not torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("k", [1, 2, 3])
 @pytest.mark.parametrize(("name", "regression"), PROBLEMS)
-def test_it_trains_any_number_of_modalities_and_stays_finite(name: str, regression: bool, k: int, optimizer: str) -> None:
+def test_it_trains_any_number_of_modalities_and_stays_finite(
+    name: str, regression: bool, k: int, optimizer: str
+) -> None:
     bench = bench_of(name, regression, k=k, batchnorm=True)
     model, method, records = bench.train(optimizer=optimizer)
-    assert all(torch.isfinite(value).all() for value in weights(model, method).values() if value.is_floating_point())
-    assert all(value == value and abs(value) < float("inf") for record in records for value in record.values())
+    assert all(
+        torch.isfinite(value).all()
+        for value in weights(model, method).values()
+        if value.is_floating_point()
+    )
+    assert all(
+        value == value and abs(value) < float("inf")
+        for record in records
+        for value in record.values()
+    )
     start = bench.model()
     if METHODS[name].trains:
-        assert {m: moved(start.encoders[m], model.encoders[m]) for m in bench.modalities} == dict.fromkeys(bench.modalities, True)
+        assert {
+            m: moved(start.encoders[m], model.encoders[m]) for m in bench.modalities
+        } == dict.fromkeys(bench.modalities, True)
         assert any(name.startswith("loss/") for name in records[0])
     else:
         assert not records
 
 
 @pytest.mark.parametrize(("name", "regression"), PROBLEMS)
-def test_its_prediction_has_a_row_per_row_fused_and_for_every_modality(name: str, regression: bool) -> None:
+def test_its_prediction_has_a_row_per_row_fused_and_for_every_modality(
+    name: str, regression: bool
+) -> None:
     bench = bench_of(name, regression, k=3, batchnorm=True)
     model, method, _ = bench.train()
     batch = next(bench.rows("valid"))
@@ -82,8 +107,12 @@ def test_its_prediction_has_a_row_per_row_fused_and_for_every_modality(name: str
     shape = (len(batch), 1 if regression else CLASSES)
     assert output.logits.shape == shape
     assert output.unimodal_logits is not None
-    assert {m: tuple(z.shape) for m, z in output.unimodal_logits.items()} == dict.fromkeys(bench.modalities, shape)
-    alone = predicted(method, model, batch.rows(slice(3, 5)))  # a row's answer does not depend on its company
+    assert {m: tuple(z.shape) for m, z in output.unimodal_logits.items()} == dict.fromkeys(
+        bench.modalities, shape
+    )
+    alone = predicted(
+        method, model, batch.rows(slice(3, 5))
+    )  # a row's answer does not depend on its company
     torch.testing.assert_close(alone.logits, output.logits[3:5], rtol=1e-5, atol=1e-6)
 
 
@@ -104,7 +133,9 @@ def test_rows_that_lack_a_modality_are_trained_on_and_answered(name: str, regres
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("name", TRAINED)
-def test_a_resumed_run_ends_where_an_uninterrupted_one_does_bit_for_bit(name: str, optimizer: str, tmp_path: Path) -> None:
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does_bit_for_bit(
+    name: str, optimizer: str, tmp_path: Path
+) -> None:
     bench = bench_of(name, "classification" not in DEFINED[name], k=2, batchnorm=True)
 
     def fresh() -> tuple[MultimodalModel, Method, Any]:
@@ -141,12 +172,24 @@ def test_every_method_is_held_to_joint_training_or_named_as_an_exception() -> No
     assert not NO_STRENGTH.keys() & NEVER_JOINT
 
 
-@pytest.mark.parametrize(("name", "regression"), [(name, regression) for name, regression in PROBLEMS if name not in ORDERED and METHODS[name].trains])
+@pytest.mark.parametrize(
+    ("name", "regression"),
+    [
+        (name, regression)
+        for name, regression in PROBLEMS
+        if name not in ORDERED and METHODS[name].trains
+    ],
+)
 def test_the_order_of_the_modalities_does_not_matter(name: str, regression: bool) -> None:
     changed: dict[str, Any] = {"noise": False} if takes(METHODS[name], "noise") else {}
     if takes(METHODS[name], "approach"):
-        changed["approach"] = "weighted"  # the joint heads of the others are drawn at random over the concatenated features
-    one, other = (bench_of(name, regression, k=3, order=order, options=dict(changed)) for order in (("sight", "sound", "word"), ("word", "sight", "sound")))
+        changed["approach"] = (
+            "weighted"  # the joint heads of the others are drawn at random over the concatenated features
+        )
+    one, other = (
+        bench_of(name, regression, k=3, order=order, options=dict(changed))
+        for order in (("sight", "sound", "word"), ("word", "sight", "sound"))
+    )
     a, b = one.model(), other.model()
     first, second = one.method(a), other.method(b)
     second.load_state_dict(first.state_dict())

@@ -47,8 +47,16 @@ def test_every_teacher_passes_as_often_as_the_method_says(name: str) -> None:
     model = bench.model()
     method = bench.method(model)
     teachers = getattr(method, "teachers", None)
-    expected = {} if METHODS[name].cost.teacher == 0 else dict.fromkeys(bench.modalities, METHODS[name].cost.teacher)
-    encoders = {} if teachers is None else {m: teacher.encoders[m] for m, teacher in teachers.models.items()}
+    expected = (
+        {}
+        if METHODS[name].cost.teacher == 0
+        else dict.fromkeys(bench.modalities, METHODS[name].cost.teacher)
+    )
+    encoders = (
+        {}
+        if teachers is None
+        else {m: teacher.encoders[m] for m, teacher in teachers.models.items()}
+    )
     state = bench.state(method, model)
     method.epoch_start(state)
     with counting(encoders) as passes:
@@ -73,7 +81,15 @@ def flops(name: str) -> int:
 
     def model(*modalities: str) -> MultimodalModel:
         encoders = {
-            m: nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Conv2d(16, 32, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()) for m in modalities
+            m: nn.Sequential(
+                nn.Conv2d(1, 16, 3),
+                nn.ReLU(),
+                nn.Conv2d(16, 32, 3),
+                nn.ReLU(),
+                nn.AdaptiveAvgPool2d(1),
+                nn.Flatten(),
+            )
+            for m in modalities
         }
         return MultimodalModel(encoders, Late(dict.fromkeys(modalities, 32), 10))
 
@@ -82,9 +98,20 @@ def flops(name: str) -> int:
     task = Classification(10) if classes else Regression(10, output="identity")
     student, taught = model("left", "right"), Teachers({m: model(m) for m in ("left", "right")})
     options = {"tau": (1, 1)} if takes(kind, "tau") else {}
-    method = kind(**options, **({"teachers": taught} if kind.needs_teachers else {})).build(student, task)
-    batch = Batch({m: torch.randn(32, 1, 16, 16) for m in ("left", "right")}, torch.randint(10, (32,)) if classes else torch.rand(32, 10))
-    state = TrainState(student, torch.optim.SGD(method.parameter_groups(student), lr=0.01), task, epochs=8, rows=lambda *_: [batch])
+    method = kind(**options, **({"teachers": taught} if kind.needs_teachers else {})).build(
+        student, task
+    )
+    batch = Batch(
+        {m: torch.randn(32, 1, 16, 16) for m in ("left", "right")},
+        torch.randint(10, (32,)) if classes else torch.rand(32, 10),
+    )
+    state = TrainState(
+        student,
+        torch.optim.SGD(method.parameter_groups(student), lr=0.01),
+        task,
+        epochs=8,
+        rows=lambda *_: [batch],
+    )
     for state.epoch in (1, 8):
         method.epoch_start(state)
     return step_cost(method, state, batch).flops

@@ -36,7 +36,13 @@ os._exit(0)  # threads of gloo can abort the interpreter on its way out
 def bench_of(name: str) -> Bench:
     # Dropout and the statistics of BatchNorm are drawn and taken per process; MIS-ME's weighted approach has neither.
     options = {"approach": "weighted"} if takes(METHODS[name], "approach") else {}
-    return Bench(name, k=3, absent=True, regression="classification" not in METHODS[name].tasks, options=options)
+    return Bench(
+        name,
+        k=3,
+        absent=True,
+        regression="classification" not in METHODS[name].tasks,
+        options=options,
+    )
 
 
 def keep(folder: Path) -> None:
@@ -46,9 +52,22 @@ def keep(folder: Path) -> None:
         bench = bench_of(name)
         model = bench.model()
         method = bench.method(model)
-        records = run(bench, method, bench.state(method, model), range(1, EPOCHS + 1), process=process, processes=processes())
-        recorded = {f"record.{key}": torch.tensor(value, dtype=torch.float64) for key, value in records[-1].items()}
-        save_file({name: value.contiguous() for name, value in weights(model, method).items()} | recorded, folder / f"{name}-{process}.safetensors")
+        records = run(
+            bench,
+            method,
+            bench.state(method, model),
+            range(1, EPOCHS + 1),
+            process=process,
+            processes=processes(),
+        )
+        recorded = {
+            f"record.{key}": torch.tensor(value, dtype=torch.float64)
+            for key, value in records[-1].items()
+        }
+        save_file(
+            {name: value.contiguous() for name, value in weights(model, method).items()} | recorded,
+            folder / f"{name}-{process}.safetensors",
+        )
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +75,25 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Folders with the weights of two processes, and of one."""
     two, one = tmp_path_factory.mktemp("two"), tmp_path_factory.mktemp("one")
     (two / "script.py").write_text(SCRIPT)
-    command = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+    ]
     words = [*command, str(two / "script.py"), str(two), str(Path(__file__).parent)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=240, env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"})
+    done = subprocess.run(
+        words,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+        env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"},
+    )
     assert done.returncode == 0, done.stderr
     keep(one)
     return two, one
@@ -66,8 +101,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_two_processes_end_where_one_does(trained: tuple[Path, Path], name: str) -> None:
-    first, second, alone = (load_file(folder / f"{name}-{process}.safetensors") for folder, process in ((trained[0], 0), (trained[0], 1), (trained[1], 0)))
+    first, second, alone = (
+        load_file(folder / f"{name}-{process}.safetensors")
+        for folder, process in ((trained[0], 0), (trained[0], 1), (trained[1], 0))
+    )
     assert first.keys() == second.keys() == alone.keys()
     for key in alone:
-        torch.testing.assert_close(first[key], second[key], rtol=0, atol=0, msg=lambda text, key=key: f"{key} of the two processes: {text}")
-        torch.testing.assert_close(first[key], alone[key], rtol=2e-4, atol=2e-5, msg=lambda text, key=key: f"{key}: {text}")
+        torch.testing.assert_close(
+            first[key],
+            second[key],
+            rtol=0,
+            atol=0,
+            msg=lambda text, key=key: f"{key} of the two processes: {text}",
+        )
+        torch.testing.assert_close(
+            first[key], alone[key], rtol=2e-4, atol=2e-5, msg=lambda text, key=key: f"{key}: {text}"
+        )

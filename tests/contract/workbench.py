@@ -77,10 +77,18 @@ class Bench:
         torch.manual_seed(1000 * seed + sum(map(ord, m)))
         norm = {"sight": nn.BatchNorm2d(6), "sound": nn.BatchNorm1d(5)} if self.batchnorm else {}
         layers: dict[str, list[nn.Module]] = {
-            "sight": [nn.Conv2d(1, 6, 3), norm.get("sight", nn.Identity()), nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten()],
+            "sight": [
+                nn.Conv2d(1, 6, 3),
+                norm.get("sight", nn.Identity()),
+                nn.Tanh(),
+                nn.AdaptiveAvgPool2d(1),
+                nn.Flatten(),
+            ],
             "sound": [nn.Linear(4, 5), norm.get("sound", nn.Identity()), nn.Tanh()],
         }
-        return nn.Sequential(*layers[m]) if m in layers else Transformer(features=3, width=8, heads=2)
+        return (
+            nn.Sequential(*layers[m]) if m in layers else Transformer(features=3, width=8, heads=2)
+        )
 
     def model(self, modalities: tuple[str, ...] | None = None, seed: int = 0) -> MultimodalModel:
         modalities = modalities or self.modalities
@@ -95,7 +103,9 @@ class Bench:
         return MultimodalModel(encoders, fusion)
 
     def teachers(self) -> Teachers:
-        return Teachers({m: self.model((m,), seed=7 + i) for i, m in enumerate(sorted(self.modalities))})
+        return Teachers(
+            {m: self.model((m,), seed=7 + i) for i, m in enumerate(sorted(self.modalities))}
+        )
 
     def method(self, model: MultimodalModel) -> Method:
         kind = METHODS[self.name]
@@ -106,34 +116,54 @@ class Bench:
         torch.manual_seed(3)
         return kind(**known, **taught).build(model, self.task)
 
-    def rows(self, split: str = "train", size: int = 12, process: int = 0, processes: int = 1) -> Iterator[Batch]:
+    def rows(
+        self, split: str = "train", size: int = 12, process: int = 0, processes: int = 1
+    ) -> Iterator[Batch]:
         """Batches whose rows are the same whatever the modalities' order; a process gets its share of every batch."""
         g = torch.Generator().manual_seed(len(split))
         inputs: dict[str, Any] = {
             "sight": torch.randn(ROWS, 1, 6, 6, generator=g),
             "sound": torch.randn(ROWS, 4, generator=g),
-            "word": Sequence(torch.randn(ROWS, 4, 3, generator=g), torch.arange(4) < torch.randint(1, 5, (ROWS, 1), generator=g)),
+            "word": Sequence(
+                torch.randn(ROWS, 4, 3, generator=g),
+                torch.arange(4) < torch.randint(1, 5, (ROWS, 1), generator=g),
+            ),
         }
         classes = torch.randint(CLASSES, (ROWS,), generator=g)
         target = classes[:, None] / CLASSES if self.regression else classes
         present = {m: torch.rand(ROWS, generator=g) > 0.3 for m in WIDTHS} if self.absent else None
-        whole = Batch({m: inputs[m] for m in self.modalities}, target, torch.arange(ROWS), present and {m: present[m] for m in self.modalities})
+        whole = Batch(
+            {m: inputs[m] for m in self.modalities},
+            target,
+            torch.arange(ROWS),
+            present and {m: present[m] for m in self.modalities},
+        )
         for start in range(0, ROWS, size):
             rows = torch.arange(start, start + size)
-            cuts = [size * (i + 1) // processes + 1 for i in range(processes - 1)]  # shares are uneven
+            cuts = [
+                size * (i + 1) // processes + 1 for i in range(processes - 1)
+            ]  # shares are uneven
             yield whole.rows(rows.tensor_split(cuts)[process])
 
     def inputs(self) -> Inputs:
         return next(self.rows("valid")).inputs
 
-    def state(self, method: Method, model: MultimodalModel, optimizer: str = "sgd", **options: Any) -> TrainState:
+    def state(
+        self, method: Method, model: MultimodalModel, optimizer: str = "sgd", **options: Any
+    ) -> TrainState:
         groups = method.parameter_groups(model)
-        made = torch.optim.SGD(groups, lr=0.05, momentum=0.9, weight_decay=1e-2) if optimizer == "sgd" else torch.optim.AdamW(groups, lr=0.01)
+        made = (
+            torch.optim.SGD(groups, lr=0.05, momentum=0.9, weight_decay=1e-2)
+            if optimizer == "sgd"
+            else torch.optim.AdamW(groups, lr=0.01)
+        )
 
         def rows(split: str, fraction: float, epoch: int) -> Iterable[Batch]:
             return self.rows(split)
 
-        return TrainState(model, made, self.task, epochs=EPOCHS, batches_per_epoch=4, rows=rows, **options)
+        return TrainState(
+            model, made, self.task, epochs=EPOCHS, batches_per_epoch=4, rows=rows, **options
+        )
 
     def train(
         self, epochs: Iterable[int] = range(1, EPOCHS + 1), optimizer: str = "sgd", **options: Any
@@ -145,21 +175,34 @@ class Bench:
         return model, method, run(self, method, state, epochs)
 
 
-def run(bench: Bench, method: Method, state: TrainState, epochs: Iterable[int], **share: int) -> list[dict[str, float]]:
+def run(
+    bench: Bench, method: Method, state: TrainState, epochs: Iterable[int], **share: int
+) -> list[dict[str, float]]:
     """Epochs of a user's own loop."""
     records = []
     for state.epoch in epochs:
         state.model.train(), method.train()
         method.epoch_start(state)
-        steps = [method.training_step(state, batch) for batch in bench.rows(**share)] if method.trains else []
+        steps = (
+            [method.training_step(state, batch) for batch in bench.rows(**share)]
+            if method.trains
+            else []
+        )
         records += [{name: float(value) for name, value in record.items()} for record in steps]
-        method.epoch_end(state, Validation(1.0, 0.5, dict.fromkeys(bench.modalities, 1.0), dict.fromkeys(bench.modalities, 0.5)))
+        method.epoch_end(
+            state,
+            Validation(
+                1.0, 0.5, dict.fromkeys(bench.modalities, 1.0), dict.fromkeys(bench.modalities, 0.5)
+            ),
+        )
     return records
 
 
 def weights(model: nn.Module, method: nn.Module) -> dict[str, torch.Tensor]:
     """Everything that is saved, by name."""
-    return {f"model.{name}": v for name, v in model.state_dict().items()} | {f"method.{name}": v for name, v in method.state_dict().items()}
+    return {f"model.{name}": v for name, v in model.state_dict().items()} | {
+        f"method.{name}": v for name, v in method.state_dict().items()
+    }
 
 
 def predicted(method: Method, model: MultimodalModel, batch: Batch) -> Output:

@@ -29,7 +29,9 @@ def test_the_bits_are_those_of_splitmix64_by_hand() -> None:
     got = uniform(3, 7, torch.tensor([11, 2**40]), 5, (2,))
     expected = [[cell(3, 7, row, 5, i) for i in range(2)] for row in (11, 2**40)]
     assert got.tolist() == [[pytest.approx(value, abs=2**-25) for value in row] for row in expected]
-    assert mixed(0x9E3779B97F4A7C15) == 0xE220A8397B1DCDAF  # the generator's published first output for seed 0
+    assert (
+        mixed(0x9E3779B97F4A7C15) == 0xE220A8397B1DCDAF
+    )  # the generator's published first output for seed 0
 
 
 def test_a_rows_numbers_do_not_depend_on_the_other_rows() -> None:
@@ -60,7 +62,9 @@ def test_the_greatest_number_is_below_one_and_nothing_made_of_it_leaves_its_rang
     assert [integers(high, 7, 1, top, 0).item() for high in (2, 67, 2**20 + 1)] == [1, 66, 2**20]
     assert normal(7, 1, top, 0).isfinite().all()
     sides = torch.arange(1, 100_000)
-    assert ((uniform(7, 1, top, 0) * sides).floor() < sides).all()  # how a place for a box of pixels is drawn
+    assert (
+        (uniform(7, 1, top, 0) * sides).floor() < sides
+    ).all()  # how a place for a box of pixels is drawn
 
 
 def test_normal_numbers_have_mean_zero_variance_one_and_the_right_tails() -> None:

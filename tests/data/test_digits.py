@@ -58,14 +58,35 @@ def test_rows_stand_in_the_librarys_order_with_four_draws_where_nothing_is_train
     source = digits()
     raw = load_digits()
     assert raw.target[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
-    assert [len(source.rows(split)) for split in ("train", "valid", "test")] == [1078, 4 * 359, 4 * 360]
-    assert [len(np.unique(source.groups(split))) for split in ("train", "valid", "test")] == [1078, 359, 360]
+    assert [len(source.rows(split)) for split in ("train", "valid", "test")] == [
+        1078,
+        4 * 359,
+        4 * 360,
+    ]
+    assert [len(np.unique(source.groups(split))) for split in ("train", "valid", "test")] == [
+        1078,
+        359,
+        360,
+    ]
     for split, first in (("train", 0), ("valid", 1078), ("test", 1437)):
         groups = source.groups(split)
-        np.testing.assert_array_equal(np.unique(groups), np.arange(first, first + len(np.unique(groups))))
+        np.testing.assert_array_equal(
+            np.unique(groups), np.arange(first, first + len(np.unique(groups)))
+        )
         np.testing.assert_array_equal(source.target[source.rows(split)], raw.target[groups])
     assert np.unique(source.groups("test"), return_counts=True)[1].tolist() == [4] * 360
-    assert (np.bincount(source.target[source.rows("test")]) / 4).tolist() == [35, 36, 35, 37, 37, 37, 37, 36, 33, 37]
+    assert (np.bincount(source.target[source.rows("test")]) / 4).tolist() == [
+        35,
+        36,
+        35,
+        37,
+        37,
+        37,
+        37,
+        36,
+        33,
+        37,
+    ]
 
 
 @pytest.mark.parametrize("options", [{}, {"protocol": "random-v1", "data_seed": 5}])
@@ -80,7 +101,10 @@ def test_another_data_seed_splits_and_draws_anew_under_random_v1_only() -> None:
     ordered, other = digits(), digits(data_seed=1)
     np.testing.assert_array_equal(ordered.group, other.group)
     assert not np.array_equal(ordered.arrays["tone"], other.arrays["tone"])
-    first, second = digits(protocol="random-v1", data_seed=1), digits(protocol="random-v1", data_seed=2)
+    first, second = (
+        digits(protocol="random-v1", data_seed=1),
+        digits(protocol="random-v1", data_seed=2),
+    )
     assert set(first.groups("test")) != set(second.groups("test"))
     assert len({source.protocol_hash for source in (ordered, first, second)}) == 3
 
@@ -88,7 +112,10 @@ def test_another_data_seed_splits_and_draws_anew_under_random_v1_only() -> None:
 def test_the_setting_is_in_the_protocols_name_and_in_the_hash() -> None:
     mild, same = digits(setting="mild"), digits(setting="memorizer", tone_db=-15.0)
     assert mild.protocol == "digits/row-order-v1?setting=mild"
-    assert digits(protocol="random-v1", data_seed=1).protocol == "digits/random-v1?setting=memorizer&data_seed=1"
+    assert (
+        digits(protocol="random-v1", data_seed=1).protocol
+        == "digits/random-v1?setting=memorizer&data_seed=1"
+    )
     np.testing.assert_array_equal(mild.arrays["tone"], same.arrays["tone"])
     assert mild.content_hash != same.content_hash
     assert digits().describe()["setting"] == "memorizer"
@@ -96,7 +123,11 @@ def test_the_setting_is_in_the_protocols_name_and_in_the_hash() -> None:
 
 def test_what_is_drawn_is_the_same_on_every_day() -> None:
     arrays = digits(modalities=ALL).arrays
-    assert {m: digest(values) for m, values in arrays.items()} == {"image": "98513d1b60da5dba", "tone": "5d83d180e6a00ffb", "word": "36d316409d8aaaf0"}
+    assert {m: digest(values) for m, values in arrays.items()} == {
+        "image": "98513d1b60da5dba",
+        "tone": "5d83d180e6a00ffb",
+        "word": "36d316409d8aaaf0",
+    }
     again = open_digits(DigitsOptions(modalities=ALL))
     assert again.content_hash == digits(modalities=ALL).content_hash
     assert again.protocol_hash == digits(modalities=ALL).protocol_hash
@@ -104,7 +135,11 @@ def test_what_is_drawn_is_the_same_on_every_day() -> None:
 
 def test_changing_one_setting_changes_no_other_draw() -> None:
     base = digits(modalities=ALL)
-    louder, wordier, fewer = digits(modalities=ALL, tone_db=0.0), digits(modalities=ALL, word_p=0.1), digits(modalities=ALL, eval_draws=1)
+    louder, wordier, fewer = (
+        digits(modalities=ALL, tone_db=0.0),
+        digits(modalities=ALL, word_p=0.1),
+        digits(modalities=ALL, eval_draws=1),
+    )
     assert [m for m in ALL if not np.array_equal(base.arrays[m], louder.arrays[m])] == ["tone"]
     assert [m for m in ALL if not np.array_equal(base.arrays[m], wordier.arrays[m])] == ["word"]
     first_draw = np.unique(base.group, return_index=True)[1]
@@ -135,11 +170,18 @@ def test_principal_components_keep_the_published_energy_and_see_training_rows_al
     x = load_digits().data
     train = np.arange(1078)
     centered = x[train] - x[train].mean(0)
-    kept = [100 * np.square(reduce_energy(x, train, k)[train] - x[train].mean(0)).sum() / np.square(centered).sum() for k in range(1, 7)]
+    kept = [
+        100
+        * np.square(reduce_energy(x, train, k)[train] - x[train].mean(0)).sum()
+        / np.square(centered).sum()
+        for k in range(1, 7)
+    ]
     np.testing.assert_allclose(kept, [14.37, 27.56, 39.76, 48.94, 55.15, 60.00], atol=0.006)
     spoilt = x.copy()
     spoilt[1078:] = 0
-    np.testing.assert_array_equal(reduce_energy(spoilt, train, 3)[train], reduce_energy(x, train, 3)[train])
+    np.testing.assert_array_equal(
+        reduce_energy(spoilt, train, 3)[train], reduce_energy(x, train, 3)[train]
+    )
 
 
 def test_a_pca_picture_is_the_clipped_and_rounded_projection() -> None:
@@ -150,7 +192,9 @@ def test_a_pca_picture_is_the_clipped_and_rounded_projection() -> None:
     projected = mean + (x[row] - mean) @ vectors.T @ vectors
     expected = np.rint(np.clip(projected, 0, 16) * 255 / 16).reshape(8, 8)
     source = digits(setting="lookalike")
-    np.testing.assert_array_equal(source.arrays["image"][np.flatnonzero(source.group == row)[0]], expected)
+    np.testing.assert_array_equal(
+        source.arrays["image"][np.flatnonzero(source.group == row)[0]], expected
+    )
 
 
 def measured_ratio(source: Source) -> float:
@@ -161,27 +205,39 @@ def measured_ratio(source: Source) -> float:
         detune = np.random.default_rng([0, row, 1, 0]).uniform(-0.015, 0.015, 2)
         angles = 2 * np.pi * np.array(KEYPAD[source.target[row]]) * (1 + detune) * t[:, None]
         waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
-        wave, silent = source.arrays["tone"][row].astype(float), dead.arrays["tone"][row].astype(float)
+        wave, silent = (
+            source.arrays["tone"][row].astype(float),
+            dead.arrays["tone"][row].astype(float),
+        )
         fitted = waves @ np.linalg.lstsq(waves, wave, rcond=None)[0]
         power = np.square(wave - fitted).mean()
         signal, noise = signal + np.square(fitted).mean() / power, noise + 1
-        floor += np.square(waves @ np.linalg.lstsq(waves, silent, rcond=None)[0]).mean() / np.square(silent).mean()
+        floor += (
+            np.square(waves @ np.linalg.lstsq(waves, silent, rcond=None)[0]).mean()
+            / np.square(silent).mean()
+        )
     return float(10 * np.log10((signal - floor) / noise))
 
 
 @pytest.mark.parametrize(("setting", "decibel"), [("memorizer", -17.0), ("balanced", -5.0)])
-def test_the_tones_stand_as_far_below_the_noise_as_the_setting_says(setting: str, decibel: float) -> None:
+def test_the_tones_stand_as_far_below_the_noise_as_the_setting_says(
+    setting: str, decibel: float
+) -> None:
     # The level varies by up to 3 dB each way, which is 0.5 dB in the mean of a power.
     assert measured_ratio(digits(setting=setting)) == pytest.approx(decibel + 0.5, abs=0.5)
 
 
 def test_a_tone_has_the_frequencies_of_its_key() -> None:
     row = ToneDraws.fixed(np.random.default_rng([0, key]) for key in range(10))
-    spectrum = torch.fft.rfft(tones(torch.arange(10), 40.0, row).double() * torch.hann_window(LENGTH)).abs()
+    spectrum = torch.fft.rfft(
+        tones(torch.arange(10), 40.0, row).double() * torch.hann_window(LENGTH)
+    ).abs()
     for key, pair in enumerate(KEYPAD):
         peaks = spectrum[key].clone()
         for frequency in pair:
-            bins = range(int(frequency * 0.98 * LENGTH / RATE), int(frequency * 1.02 * LENGTH / RATE) + 2)
+            bins = range(
+                int(frequency * 0.98 * LENGTH / RATE), int(frequency * 1.02 * LENGTH / RATE) + 2
+            )
             assert peaks[bins].max() > 0.2 * peaks.max()
             peaks[bins] = 0
         assert peaks.max() < 0.5 * spectrum[key].max()
@@ -189,7 +245,11 @@ def test_a_tone_has_the_frequencies_of_its_key() -> None:
 
 def test_the_noise_is_white_band_limited_and_hum_in_their_shares() -> None:
     row = ToneDraws.fixed(np.random.default_rng(key) for key in range(200))
-    power = torch.fft.rfft(tones(torch.zeros(200, dtype=torch.int64), None, row).double()).abs().square()
+    power = (
+        torch.fft.rfft(tones(torch.zeros(200, dtype=torch.int64), None, row).double())
+        .abs()
+        .square()
+    )
     power = (power / power.sum(1, keepdim=True)).mean(0)
     frequency = torch.fft.rfftfreq(LENGTH, 1 / RATE)
     inside = (frequency >= 300) & (frequency <= 3400)
@@ -200,7 +260,9 @@ def test_the_noise_is_white_band_limited_and_hum_in_their_shares() -> None:
 def test_a_word_is_misspelt_as_often_and_in_the_ways_specified() -> None:
     text = [word(3, 0.0, np.random.default_rng(0)), word(3, 1.0, np.random.default_rng(0))]
     assert text[0].tolist() == [ord(letter) - 96 for letter in "three"] + [0, 0, 0]
-    lengths = np.array([(word(3, 1.0, np.random.default_rng([7, i])) > 0).sum() for i in range(3000)])
+    lengths = np.array(
+        [(word(3, 1.0, np.random.default_rng([7, i])) > 0).sum() for i in range(3000)]
+    )
     assert lengths.mean() == pytest.approx(5, abs=0.08)  # as many letters are left out as put in
     assert lengths.var() == pytest.approx(5 * 0.3, abs=0.15)
     kept = [(word(9, 0.3, np.random.default_rng([8, i]))[0] == ord("n") - 96) for i in range(3000)]
@@ -208,7 +270,13 @@ def test_a_word_is_misspelt_as_often_and_in_the_ways_specified() -> None:
 
 
 def test_a_word_is_never_empty_and_never_longer_than_eight() -> None:
-    drawn = np.stack([word(digit, 1.0, np.random.default_rng([digit, i])) for digit in range(10) for i in range(500)])
+    drawn = np.stack(
+        [
+            word(digit, 1.0, np.random.default_rng([digit, i]))
+            for digit in range(10)
+            for i in range(500)
+        ]
+    )
     assert (drawn[:, 0] > 0).all()
     assert drawn.shape[1] == 8
     assert drawn.max() <= 26
@@ -217,9 +285,17 @@ def test_a_word_is_never_empty_and_never_longer_than_eight() -> None:
 
 def test_a_noise_only_tone_and_a_wholly_misspelt_word_say_next_to_nothing() -> None:
     source = digits(setting="dead", modalities=ALL)
-    spectrum = source.views["tone"](torch.from_numpy(source.arrays["tone"]), seed=0, epoch=0, index=torch.arange(source.size), train=False).flatten(1)
+    spectrum = source.views["tone"](
+        torch.from_numpy(source.arrays["tone"]),
+        seed=0,
+        epoch=0,
+        index=torch.arange(source.size),
+        train=False,
+    ).flatten(1)
     train, test = source.rows("train"), source.rows("test")
-    centers = torch.stack([spectrum[train][source.target[train] == digit].mean(0) for digit in range(10)])
+    centers = torch.stack(
+        [spectrum[train][source.target[train] == digit].mean(0) for digit in range(10)]
+    )
     right = torch.cdist(spectrum[test], centers).argmin(1).numpy() == source.target[test]
     assert right.mean() < 0.15
 
@@ -242,10 +318,16 @@ def test_a_model_sees_a_canvas_a_spectrogram_and_letters() -> None:
     batch = source.view(source.gather(source.rows("train")[:3]), seed=0, epoch=1, train=True)
     image, tone, letters = (batch.inputs[m] for m in ALL)
     assert isinstance(letters, Sequence)
-    assert (tuple(image.shape), tuple(tone.shape), tuple(letters.values.shape)) == ((3, 1, 16, 16), (3, 1, 32, 9), (3, 8, 27))
+    assert (tuple(image.shape), tuple(tone.shape), tuple(letters.values.shape)) == (
+        (3, 1, 16, 16),
+        (3, 1, 32, 9),
+        (3, 8, 27),
+    )
     np.testing.assert_array_equal(letters.values.argmax(-1).numpy(), source.arrays["word"][:3])
     np.testing.assert_array_equal(letters.mask.numpy(), source.arrays["word"][:3] > 0)
-    spectra = source.view(source.gather(source.rows("train")), seed=0, epoch=1, train=True).inputs["tone"]
+    spectra = source.view(source.gather(source.rows("train")), seed=0, epoch=1, train=True).inputs[
+        "tone"
+    ]
     assert spectra.mean().item() == pytest.approx(0, abs=1e-3)
     assert spectra.std().item() == pytest.approx(1, abs=1e-3)
 
@@ -264,16 +346,29 @@ def test_a_balanced_tone_is_drawn_anew_in_every_epoch_and_only_where_it_is_train
     for changed in ({"epoch": 2}, {"seed": 1}):
         assert not torch.isclose(seen(train), seen(train, **changed)).all(dim=(1, 2, 3)).any()
         assert torch.equal(seen(test), seen(test, **changed))
-    alone = torch.cat([seen_alone.inputs["tone"] for i in range(6) for seen_alone in [source.view(train.rows(slice(i, i + 1)), seed=0, epoch=1, train=True)]])
+    alone = torch.cat(
+        [
+            seen_alone.inputs["tone"]
+            for i in range(6)
+            for seen_alone in [
+                source.view(train.rows(slice(i, i + 1)), seed=0, epoch=1, train=True)
+            ]
+        ]
+    )
     torch.testing.assert_close(alone, seen(train))
 
 
 def test_fresh_tones_follow_the_same_law_as_fixed_ones() -> None:
     index = torch.arange(600)
     keys = index % 10
-    fixed = tones(keys, -5.0, ToneDraws.fixed(np.random.default_rng([9, int(i)]) for i in index)).float()
+    fixed = tones(
+        keys, -5.0, ToneDraws.fixed(np.random.default_rng([9, int(i)]) for i in index)
+    ).float()
     fresh = tones(keys, -5.0, ToneDraws.fresh(4, 2, index)).float()
-    for statistic in (lambda x: torch.fft.rfft(x).abs().square().mean(0).unfold(0, 32, 32).mean(1).log(), lambda x: x.square().mean().log()):
+    for statistic in (
+        lambda x: torch.fft.rfft(x).abs().square().mean(0).unfold(0, 32, 32).mean(1).log(),
+        lambda x: x.square().mean().log(),
+    ):
         torch.testing.assert_close(statistic(fresh), statistic(fixed), atol=0.1, rtol=0.02)
 
 
@@ -281,7 +376,10 @@ def test_a_fresh_tone_shares_no_draw_with_the_picture() -> None:
     source = digits(setting="balanced")
     changed = source.view(source.gather(source.rows("train")), seed=0, epoch=3, train=True)
     alone = digits(setting="balanced", modalities=("image",))
-    assert torch.equal(changed.inputs["image"], alone.view(alone.gather(alone.rows("train")), seed=0, epoch=3, train=True).inputs["image"])
+    assert torch.equal(
+        changed.inputs["image"],
+        alone.view(alone.gather(alone.rows("train")), seed=0, epoch=3, train=True).inputs["image"],
+    )
     detune = ToneDraws.fresh(0, 3, torch.arange(1078)).detune[:, 0]
     brightest_line = changed.inputs["image"][:, 0].square().sum(2).argmax(1).double()
     assert abs(torch.corrcoef(torch.stack([detune, brightest_line]))[0, 1].item()) < 0.12
@@ -290,7 +388,11 @@ def test_a_fresh_tone_shares_no_draw_with_the_picture() -> None:
 @pytest.mark.parametrize("modalities", [(), ("image", "image")])
 def test_modalities_are_one_or_more_each_once(modalities: tuple[str, ...]) -> None:
     with pytest.raises(ArgumentError, match="must be one or more of image, tone, word, each once"):
-        open_digits(DigitsOptions.model_construct(**(DigitsOptions().model_dump() | {"modalities": modalities})))
+        open_digits(
+            DigitsOptions.model_construct(
+                **(DigitsOptions().model_dump() | {"modalities": modalities})
+            )
+        )
 
 
 def test_the_list_of_data_sets_opens_it() -> None:

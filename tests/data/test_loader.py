@@ -44,8 +44,12 @@ def test_an_epoch_is_every_row_once_in_an_order_of_seed_and_epoch() -> None:
     assert ids(list(loader("test").epoch(1))) == SOURCE.rows("test").tolist()
 
 
-@pytest.mark.parametrize("options", [{"batch_size": 7}, {"batch_size": 1078}, {"workers": 2}, {"shuffle": False}])
-def test_views_are_the_same_whatever_the_batch_size_the_workers_or_the_order(options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "options", [{"batch_size": 7}, {"batch_size": 1078}, {"workers": 2}, {"shuffle": False}]
+)
+def test_views_are_the_same_whatever_the_batch_size_the_workers_or_the_order(
+    options: dict[str, Any],
+) -> None:
     assert same(by_id(list(loader().epoch(2))), by_id(list(loader(**options).epoch(2))))
 
 
@@ -67,17 +71,39 @@ def test_reading_draws_nothing_from_torchs_generator() -> None:
 @pytest.mark.parametrize("processes", [2, 3])
 def test_processes_see_disjoint_parts_of_the_batches_of_one(processes: int) -> None:
     whole = [ids([batch]) for batch in loader().epoch(1)]
-    parts = [[ids([batch]) for batch in loader(process=p, processes=processes).epoch(1)] for p in range(processes)]
-    assert [[i for part in together for i in part] for together in zip(*parts, strict=True)] == whole
-    assert max(len(a) - len(b) for together in zip(*parts, strict=True) for a in together for b in together) <= 1
+    parts = [
+        [ids([batch]) for batch in loader(process=p, processes=processes).epoch(1)]
+        for p in range(processes)
+    ]
+    assert [
+        [i for part in together for i in part] for together in zip(*parts, strict=True)
+    ] == whole
+    assert (
+        max(
+            len(a) - len(b)
+            for together in zip(*parts, strict=True)
+            for a in together
+            for b in together
+        )
+        <= 1
+    )
     assert len(loader(process=1, processes=processes)) == len(whole)
 
 
 @pytest.mark.parametrize(
     ("batch_size", "processes", "sizes"),
-    [(1077, 1, [1078]), (1076, 1, [1076, 2]), (359, 1, [359, 359, 360]), (1075, 2, [1078]), (1074, 2, [1074, 4]), (5000, 1, [1078])],
+    [
+        (1077, 1, [1078]),
+        (1076, 1, [1076, 2]),
+        (359, 1, [359, 359, 360]),
+        (1075, 2, [1078]),
+        (1074, 2, [1074, 4]),
+        (5000, 1, [1078]),
+    ],
 )
-def test_a_last_training_batch_too_small_for_a_variance_joins_the_one_before(batch_size: int, processes: int, sizes: list[int]) -> None:
+def test_a_last_training_batch_too_small_for_a_variance_joins_the_one_before(
+    batch_size: int, processes: int, sizes: list[int]
+) -> None:
     made = loader(batch_size=batch_size, processes=processes)
     assert [cut.stop - cut.start for cut in made.cuts(1078)] == sizes
     assert len(made) == len(sizes)
@@ -100,5 +126,7 @@ def test_a_sample_is_a_share_of_the_rows_the_same_in_every_process() -> None:
 
 
 def test_every_process_must_get_a_row() -> None:
-    with pytest.raises(ArgumentError, match=r"batch_size must be at least the number of processes \(4\), found 3"):
+    with pytest.raises(
+        ArgumentError, match=r"batch_size must be at least the number of processes \(4\), found 3"
+    ):
         loader(batch_size=3, processes=4)

@@ -63,7 +63,12 @@ def test_real_files_decode_to_the_counts_that_are_stated(real: Path) -> None:
 
 def test_real_files_prepare_in_the_layout_of_crema_d(real: Path, tmp_path: Path) -> None:
     classes = {"b": 0, "l": 1, "p": 2, "s": 3}
-    grammar = Grammar(r"^(?P<label>[a-z])(?P<color>[a-z])[a-z]{2}(?P<actor>[\dz])[a-z]$", classes, ("bin", "lay", "place", "set"), 11)
+    grammar = Grammar(
+        r"^(?P<label>[a-z])(?P<color>[a-z])[a-z]{2}(?P<actor>[\dz])[a-z]$",
+        classes,
+        ("bin", "lay", "place", "set"),
+        11,
+    )
     plan = plan_crema(real / "cremad-layout", CremaOptions(), grammar)
     assert len(plan.samples) == 11
     summary = prepare(plan, real / "cremad-layout", tmp_path / "store", workers=2)
@@ -84,7 +89,9 @@ def test_real_files_prepare_in_the_layout_of_vggsound(real: Path, tmp_path: Path
         rows.append(f"{name},{i},{path.parent.name},{'test' if i % 4 == 0 else 'train'}")
     (folder / "vggsound.csv").write_text("\n".join(rows))
     (folder / "stat.csv").write_text("\n".join(f"{digit},1,speech" for digit in DIGITS))
-    summary = prepare(plan_vggsound(folder, VGGSoundOptions()), folder, tmp_path / "store", workers=2)
+    summary = prepare(
+        plan_vggsound(folder, VGGSoundOptions()), folder, tmp_path / "store", workers=2
+    )
     assert (summary.facts["rows"], summary.facts["expected"]) == (11, 11)
     assert summary.facts["task"]["classes"] == sorted(DIGITS)
     sound = np.load(tmp_path / "store" / "audio.npy")
@@ -94,7 +101,9 @@ def test_real_files_prepare_in_the_layout_of_vggsound(real: Path, tmp_path: Path
 
 def test_resampling_has_librosas_length_and_keeps_a_tone() -> None:
     assert len(resample(np.zeros(36_409, np.float32), 16_000, 22_050)) == 50_177
-    slow = resample(np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000).astype(np.float32), 16_000, 8_000)
+    slow = resample(
+        np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000).astype(np.float32), 16_000, 8_000
+    )
     expected = np.sin(2 * np.pi * 440 * np.arange(8_000) / 8_000)
     assert np.abs(slow - expected)[200:-200].max() < 0.01
 
@@ -128,7 +137,9 @@ def test_mp3_is_read(tmp_path: Path) -> None:
         stream = container.add_stream("mp3", rate=22_050, layout="mono")
         frame = av.AudioFrame.from_ndarray(tone(1.0, 22_050)[None], format="s16", layout="mono")
         frame.sample_rate = 22_050
-        resampler = av.AudioResampler(format=stream.format, layout="mono", rate=22_050, frame_size=1152)
+        resampler = av.AudioResampler(
+            format=stream.format, layout="mono", rate=22_050, frame_size=1152
+        )
         for part in [*resampler.resample(frame), *resampler.resample(None), None]:
             for packet in stream.encode(part):
                 container.mux(packet)
@@ -138,7 +149,14 @@ def test_mp3_is_read(tmp_path: Path) -> None:
 def test_frames_are_chosen_by_the_rules() -> None:
     assert list(legacy_frames(1)(75, 29.97)) == [0, 29, 58]
     assert list(legacy_frames(2)(75, 29.97)) == [0, 14, 29, 43, 58, 72]
-    assert [released_frames(1)(25 * n, 25.0) for n in range(1, 7)] == [[0], [25], [25], [50], [75], [50]]
+    assert [released_frames(1)(25 * n, 25.0) for n in range(1, 7)] == [
+        [0],
+        [25],
+        [25],
+        [50],
+        [75],
+        [50],
+    ]
     assert released_frames(1)(250, 25.0) == [150]
     with pytest.raises(UnreadableError, match="too-few-frames"):
         released_frames(3, least=4)(75, 25.0)
@@ -150,7 +168,9 @@ def test_frames_are_chosen_by_the_rules() -> None:
         at_least(4, spread(3))(3, 10.0)
 
 
-def test_long_videos_are_read_twice_with_the_same_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_videos_are_read_twice_with_the_same_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_video(tmp_path / "a.mp4", moving(12, (48, 64), 1), 12)
     held = read_frames(tmp_path / "a.mp4", spread(4), (24, 32))
     monkeypatch.setattr(frames_of, "HELD", 3 * 2 * 48 * 64)
@@ -181,10 +201,16 @@ def cut(path: Path) -> None:
         (cut, "undecodable"),
     ],
 )
-def test_what_cannot_be_read_says_why(tmp_path: Path, make: Callable[[Path], None], reason: str) -> None:
+def test_what_cannot_be_read_says_why(
+    tmp_path: Path, make: Callable[[Path], None], reason: str
+) -> None:
     path = tmp_path / "clip.mp4"
     make(path)
-    for read in (lambda: read_audio(path, 8_000), lambda: read_frames(path, spread(1), (8, 8)), lambda: read_image(path, (8, 8))):
+    for read in (
+        lambda: read_audio(path, 8_000),
+        lambda: read_frames(path, spread(1), (8, 8)),
+        lambda: read_image(path, (8, 8)),
+    ):
         with pytest.raises(UnreadableError) as caught:
             read()
         assert caught.value.reason == reason
@@ -243,14 +269,20 @@ def test_a_file_that_ends_before_its_header_says_is_told(tmp_path: Path, suffix:
 
 
 @pytest.mark.parametrize("header", [{"tag": 0}, {"tag": 0x1234}, {"rate": 1}, {"rate": 2**31 - 1}])
-def test_sound_with_a_damaged_header_is_refused_before_it_is_resampled(tmp_path: Path, header: dict[str, int]) -> None:
+def test_sound_with_a_damaged_header_is_refused_before_it_is_resampled(
+    tmp_path: Path, header: dict[str, int]
+) -> None:
     write_riff(tmp_path / "a.wav", tone(0.5, 8_000).tobytes(), **header)
     with pytest.raises(UnreadableError, match="undecodable"):
         read_audio(tmp_path / "a.wav", 22_050)
 
 
-@pytest.mark.parametrize(("type_", "bad"), [("<f4", np.nan), ("<f4", -np.inf), ("<f4", 3e38), ("<f8", 1e300)])
-def test_sound_that_is_not_finite_is_refused_and_not_stored_as_silence(tmp_path: Path, type_: str, bad: float) -> None:
+@pytest.mark.parametrize(
+    ("type_", "bad"), [("<f4", np.nan), ("<f4", -np.inf), ("<f4", 3e38), ("<f8", 1e300)]
+)
+def test_sound_that_is_not_finite_is_refused_and_not_stored_as_silence(
+    tmp_path: Path, type_: str, bad: float
+) -> None:
     samples = (tone(0.5, 8_000) / 32768).astype(type_)
     write_riff(tmp_path / "whole.wav", samples.tobytes(), tag=3, bits=8 * samples.itemsize)
     assert np.array_equal(read_audio(tmp_path / "whole.wav", 8_000), tone(0.5, 8_000))
@@ -265,7 +297,9 @@ def test_a_name_that_no_file_can_have_is_a_missing_file() -> None:
         read_audio(Path("a\0b.wav"), 8_000)
 
 
-def test_a_name_that_looks_like_a_protocol_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_looks_like_a_protocol_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_wav(tmp_path / "take:1.wav", tone(0.1, 8_000), 8_000)
     monkeypatch.chdir(tmp_path)
     assert len(read_audio(Path("take:1.wav"), 8_000)) == 800
@@ -273,7 +307,9 @@ def test_a_name_that_looks_like_a_protocol_is_a_file(tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize("suffix", [".mp4", ".flv", ".avi"])
 @pytest.mark.parametrize("frames", [1, 4])
-def test_a_short_video_is_not_called_cut_off_even_if_its_sound_is_longer(tmp_path: Path, suffix: str, frames: int) -> None:
+def test_a_short_video_is_not_called_cut_off_even_if_its_sound_is_longer(
+    tmp_path: Path, suffix: str, frames: int
+) -> None:
     write_video(tmp_path / f"a{suffix}", moving(frames, (48, 64), 1), 5, tone(2.0, 22_050), 22_050)
     told: list[str] = []
     assert len(read_frames(tmp_path / f"a{suffix}", spread(2), (8, 8), told=told)) == 2
@@ -300,19 +336,30 @@ def gradient() -> np.ndarray[tuple[int, int], np.dtype[np.uint16]]:
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".pgm"])
 def test_sixteen_bits_of_gray_are_scaled_to_eight(tmp_path: Path, suffix: str) -> None:
     Image.fromarray(gradient()).save(tmp_path / f"a{suffix}")
-    assert np.array_equal(read_image(tmp_path / f"a{suffix}", (16, 256))[:, :, 1], np.tile(np.arange(256), (16, 1)))
+    assert np.array_equal(
+        read_image(tmp_path / f"a{suffix}", (16, 256))[:, :, 1], np.tile(np.arange(256), (16, 1))
+    )
 
 
-@pytest.mark.parametrize(("values", "said"), [(gradient() / np.float32(65_535), "floating point"), (gradient().astype(np.int32), "32-bit")])
-def test_a_picture_of_numbers_without_a_range_is_refused(tmp_path: Path, values: np.ndarray[tuple[int, int], np.dtype[np.float32]], said: str) -> None:
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [(gradient() / np.float32(65_535), "floating point"), (gradient().astype(np.int32), "32-bit")],
+)
+def test_a_picture_of_numbers_without_a_range_is_refused(
+    tmp_path: Path, values: np.ndarray[tuple[int, int], np.dtype[np.float32]], said: str
+) -> None:
     Image.fromarray(values).save(tmp_path / "a.tif")
     with pytest.raises(UnreadableError, match=f"undecodable.*{said}"):
         read_image(tmp_path / "a.tif", (16, 256))
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
-@pytest.mark.parametrize(("orientation", "white"), [(1, "left"), (2, "right"), (3, "right"), (6, "top"), (8, "bottom")])
-def test_a_picture_stands_as_its_camera_says(tmp_path: Path, suffix: str, orientation: int, white: str) -> None:
+@pytest.mark.parametrize(
+    ("orientation", "white"), [(1, "left"), (2, "right"), (3, "right"), (6, "top"), (8, "bottom")]
+)
+def test_a_picture_stands_as_its_camera_says(
+    tmp_path: Path, suffix: str, orientation: int, white: str
+) -> None:
     stored = np.zeros((32, 64, 3), np.uint8)
     stored[:, :32] = 255
     said = Image.Exif()
@@ -324,7 +371,9 @@ def test_a_picture_stands_as_its_camera_says(tmp_path: Path, suffix: str, orient
 
 
 def test_damaged_metadata_do_not_cost_a_picture(tmp_path: Path) -> None:
-    Image.fromarray(moving(1, (64, 64), 0)[0]).save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x07\0\x12")
+    Image.fromarray(moving(1, (64, 64), 0)[0]).save(
+        tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x07\0\x12"
+    )
     assert read_image(tmp_path / "a.jpg", (8, 8)).shape == (8, 8, 3)
 
 
@@ -334,4 +383,8 @@ def test_a_span_of_a_container_without_an_index_loses_no_frame(tmp_path: Path) -
         write_video(tmp_path / name, frames, 25)
         for begin, end in ((0.0, 9.0), (1.0, 2.0), (0.5, 0.9), (2.9, 3.5)):
             expected = sum(begin <= i / 25 < end for i in range(75))
-            assert abs(count_frames(tmp_path / name, (begin, end))[0] - expected) <= 1, (name, begin, end)
+            assert abs(count_frames(tmp_path / name, (begin, end))[0] - expected) <= 1, (
+                name,
+                begin,
+                end,
+            )

@@ -12,7 +12,11 @@ from g2d.data import SoilOptions, open_soil
 
 
 def test_the_same_seed_draws_the_same_soil() -> None:
-    first, again, other = open_soil(SoilOptions()), open_soil(SoilOptions()), open_soil(SoilOptions(data_seed=1))
+    first, again, other = (
+        open_soil(SoilOptions()),
+        open_soil(SoilOptions()),
+        open_soil(SoilOptions(data_seed=1)),
+    )
     assert first.content_hash == again.content_hash != other.content_hash
     assert first.protocol_hash == again.protocol_hash
 
@@ -43,12 +47,17 @@ def test_missing_values_become_the_training_mean() -> None:
     assert (values[torch.from_numpy(np.isnan(stored[source.rows("train")]))] == 0).all()
     known = np.where(np.isnan(stored), np.nan, stored)[source.rows("train")]
     expected = (known - np.nanmean(known, 0)) / np.nanstd(known, 0)
-    torch.testing.assert_close(values, torch.from_numpy(np.nan_to_num(expected)).float(), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        values, torch.from_numpy(np.nan_to_num(expected)).float(), rtol=1e-3, atol=1e-3
+    )
 
 
 def test_both_modalities_know_something_of_the_water_and_not_all() -> None:
     source = open_soil(SoilOptions())
-    for values in (np.nan_to_num(source.arrays["weather"], nan=0.0), source.arrays["image"].astype(np.float64).mean((2, 3))):
+    for values in (
+        np.nan_to_num(source.arrays["weather"], nan=0.0),
+        source.arrays["image"].astype(np.float64).mean((2, 3)),
+    ):
         train, test = source.rows("train"), source.rows("test")
         fitted = LinearRegression().fit(values[train], source.target[train])
         assert 0.2 < fitted.score(values[test], source.target[test]) < 0.95

@@ -24,7 +24,10 @@ def small(**changed: Any) -> Source:
     parts: dict[str, Any] = {
         "name": "small",
         "task": Classification(2),
-        "arrays": {"a": np.arange(12, dtype=np.float32).reshape(6, 2), "b": np.arange(6, dtype=np.uint8)[:, None]},
+        "arrays": {
+            "a": np.arange(12, dtype=np.float32).reshape(6, 2),
+            "b": np.arange(6, dtype=np.uint8)[:, None],
+        },
         "target": np.array([0, 1, 0, 1, 0, 1]),
         "group": np.arange(6),
         "split": np.array([0, 0, 0, 1, 2, -1], np.int8),
@@ -36,7 +39,11 @@ def small(**changed: Any) -> Source:
 
 
 def test_a_split_is_its_rows_and_unused_rows_are_in_none() -> None:
-    assert [small().rows(split).tolist() for split in ("train", "valid", "test")] == [[0, 1, 2], [3], [4]]
+    assert [small().rows(split).tolist() for split in ("train", "valid", "test")] == [
+        [0, 1, 2],
+        [3],
+        [4],
+    ]
     with pytest.raises(ArgumentError, match="split must be one of train, valid, test, found 'dev'"):
         small().rows("dev")
 
@@ -84,8 +91,12 @@ def test_written_rows_read_back_as_the_model_sees_them(tmp_path: Path) -> None:
     assert torch.equal(batch.inputs["word"].values, expected.inputs["word"].values)
 
 
-def test_written_rows_say_which_modalities_they_lack_and_keep_what_is_missing(tmp_path: Path) -> None:
-    values = np.array([[1.0, np.nan], [0.0, 0.0], [3.0, 4.0], [5.0, 8.0], [0.0, 0.0], [7.0, 9.0]], np.float32)
+def test_written_rows_say_which_modalities_they_lack_and_keep_what_is_missing(
+    tmp_path: Path,
+) -> None:
+    values = np.array(
+        [[1.0, np.nan], [0.0, 0.0], [3.0, 4.0], [5.0, 8.0], [0.0, 0.0], [7.0, 9.0]], np.float32
+    )
     present = np.array([True, False, True, True, False, True])
     fills = {"a": Standardized((3.0, 5.0), (2.0, 2.0)), "b": Scaled()}
     source = small(arrays=small().arrays | {"a": values}, views=fills, present={"a": present})
@@ -104,7 +115,9 @@ def test_written_rows_say_which_modalities_they_lack_and_keep_what_is_missing(tm
 def test_what_stands_in_a_row_that_lacks_the_modality_never_matters(tmp_path: Path) -> None:
     steps = np.full((2, 3, 1), np.nan, np.float32)
     masks = {"a": np.ones((6, 3), np.bool_)}
-    source = small(arrays={"a": np.zeros((6, 3, 1), np.float32)}, views={"a": Chain("a", ())}, masks=masks)
+    source = small(
+        arrays={"a": np.zeros((6, 3, 1), np.float32)}, views={"a": Chain("a", ())}, masks=masks
+    )
     steps[0] = 1
     np.savez(tmp_path / "rows.npz", **{"a": steps, "a.present": np.array([True, False])})
     seen = source.read_rows(tmp_path / "rows.npz")[1].inputs["a"]
@@ -113,7 +126,12 @@ def test_what_stands_in_a_row_that_lacks_the_modality_never_matters(tmp_path: Pa
 
 
 def test_rows_without_ids_are_numbered_and_more_arrays_than_needed_are_fine(tmp_path: Path) -> None:
-    np.savez(tmp_path / "rows.npz", a=np.zeros((2, 2), np.float64), b=np.array([[1], [255]]), notes=np.array(["x"]))
+    np.savez(
+        tmp_path / "rows.npz",
+        a=np.zeros((2, 2), np.float64),
+        b=np.array([[1], [255]]),
+        notes=np.array(["x"]),
+    )
     ids, batch = small().read_rows(tmp_path / "rows.npz")
     assert ids == ["0", "1"]
     assert batch.inputs["b"].tolist() == [[1], [255]]
@@ -124,25 +142,66 @@ def test_rows_without_ids_are_numbered_and_more_arrays_than_needed_are_fine(tmp_
     [
         ({"b": None}, r"must hold an array for every modality, found none for 'b'\."),
         ({"a": np.zeros((2, 3))}, r"rows of 'a' in .* must have the shape \(2,\), found \(3,\)\."),
-        ({"a": np.float64(3)}, r"rows of 'a' in .* must have the shape \(2,\), found a single number\."),
-        ({"a": np.array([[1, np.nan], [0, 0]])}, r"values of 'a' in .* must be finite, found NaN, for which the view of 'a' stands nothing"),
-        ({"a": np.array([[1, np.inf], [0, np.nan]])}, r"values of 'a' in .* must be finite, found infinity\."),
-        ({"a": np.array([[np.nan, 1e39], [0, 0]])}, r"values of 'a' in .* must be numbers between .* found float64 from 0\.0 to 1e\+39\."),
+        (
+            {"a": np.float64(3)},
+            r"rows of 'a' in .* must have the shape \(2,\), found a single number\.",
+        ),
+        (
+            {"a": np.array([[1, np.nan], [0, 0]])},
+            r"values of 'a' in .* must be finite, found NaN, for which the view of 'a' stands nothing",
+        ),
+        (
+            {"a": np.array([[1, np.inf], [0, np.nan]])},
+            r"values of 'a' in .* must be finite, found infinity\.",
+        ),
+        (
+            {"a": np.array([[np.nan, 1e39], [0, 0]])},
+            r"values of 'a' in .* must be numbers between .* found float64 from 0\.0 to 1e\+39\.",
+        ),
         ({"b": np.array([[1.0], [np.nan]])}, r"values of 'b' in .* must be finite, found NaN\."),
-        ({"a.present": np.array([True])}, r"'a\.present' in .* must be bool \(2,\), found bool \(1,\)\."),
-        ({"a.present": np.array([1, 0])}, r"'a\.present' in .* must be bool \(2,\), found int64 \(2,\)\."),
-        ({"a": np.array([["x", "y"], ["x", "y"]])}, r"values of 'a' in .* must be numbers, found the type <U1\."),
+        (
+            {"a.present": np.array([True])},
+            r"'a\.present' in .* must be bool \(2,\), found bool \(1,\)\.",
+        ),
+        (
+            {"a.present": np.array([1, 0])},
+            r"'a\.present' in .* must be bool \(2,\), found int64 \(2,\)\.",
+        ),
+        (
+            {"a": np.array([["x", "y"], ["x", "y"]])},
+            r"values of 'a' in .* must be numbers, found the type <U1\.",
+        ),
         ({"a": np.zeros((3, 2))}, r"must have the same number of rows, found 3 of a, 2 of b\."),
-        ({"id": np.array(["only one"])}, r"must have the same number of rows, found 2 of a, 2 of b, 1 of id\."),
-        ({"a": np.zeros((0, 2)), "b": np.zeros((0, 1))}, r"must hold one row or more, found none\."),
-        ({"b": np.array([[3], [256]])}, r"values of 'b' in .* must be whole numbers between 0 and 255 \(uint8\), found int64 from 3 to 256\."),
-        ({"b": np.array([[0.5], [1.0]])}, r"must be whole numbers between 0 and 255 \(uint8\), found float64 from 0\.5 to 1\.0\."),
-        ({"a": np.array([[{}, 1], [2, 3]], dtype=object)}, r"must be an \.npz file of plain arrays"),
+        (
+            {"id": np.array(["only one"])},
+            r"must have the same number of rows, found 2 of a, 2 of b, 1 of id\.",
+        ),
+        (
+            {"a": np.zeros((0, 2)), "b": np.zeros((0, 1))},
+            r"must hold one row or more, found none\.",
+        ),
+        (
+            {"b": np.array([[3], [256]])},
+            r"values of 'b' in .* must be whole numbers between 0 and 255 \(uint8\), found int64 from 3 to 256\.",
+        ),
+        (
+            {"b": np.array([[0.5], [1.0]])},
+            r"must be whole numbers between 0 and 255 \(uint8\), found float64 from 0\.5 to 1\.0\.",
+        ),
+        (
+            {"a": np.array([[{}, 1], [2, 3]], dtype=object)},
+            r"must be an \.npz file of plain arrays",
+        ),
     ],
 )
-def test_rows_that_do_not_fit_are_refused(tmp_path: Path, changed: dict[str, Any], sentence: str) -> None:
+def test_rows_that_do_not_fit_are_refused(
+    tmp_path: Path, changed: dict[str, Any], sentence: str
+) -> None:
     arrays = {"a": np.zeros((2, 2), np.float32), "b": np.zeros((2, 1), np.uint8)} | changed
-    np.savez(tmp_path / "rows.npz", **{name: values for name, values in arrays.items() if values is not None})
+    np.savez(
+        tmp_path / "rows.npz",
+        **{name: values for name, values in arrays.items() if values is not None},
+    )
     with pytest.raises(DataError, match=sentence):
         small().read_rows(tmp_path / "rows.npz")
 
@@ -150,7 +209,9 @@ def test_rows_that_do_not_fit_are_refused(tmp_path: Path, changed: dict[str, Any
 def test_letters_beyond_the_alphabet_are_refused(tmp_path: Path) -> None:
     source = SOURCE.only(("word",))
     np.savez(tmp_path / "rows.npz", word=np.full((1, 8), 27))
-    with pytest.raises(DataError, match=r"symbols must be numbers from 0 \(padding\) to 26, found 27"):
+    with pytest.raises(
+        DataError, match=r"symbols must be numbers from 0 \(padding\) to 26, found 27"
+    ):
         source.read_rows(tmp_path / "rows.npz")
 
 
@@ -163,5 +224,8 @@ def test_a_file_that_is_no_archive_of_arrays_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "flipped.npz").write_bytes(whole[:600] + bytes([whole[600] ^ 255]) + whole[601:])
     for name in ("lone.npy", "text.npz", "empty.npz", "cut.npz", "flipped.npz", "absent.npz", "."):
-        with pytest.raises(DataError, match=r"must be an \.npz file of plain arrays, one per modality \(image, tone, word\), found: "):
+        with pytest.raises(
+            DataError,
+            match=r"must be an \.npz file of plain arrays, one per modality \(image, tone, word\), found: ",
+        ):
             SOURCE.read_rows(tmp_path / name)

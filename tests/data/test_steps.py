@@ -18,21 +18,42 @@ from g2d.errors import ArgumentError, DataError
 from g2d.types import Input, Sequence
 
 
-def see(values: Any, *steps: dict[str, Any], train: bool = False, epoch: int = 1, seed: int = 0, index: Tensor | None = None, modality: str = "m") -> Any:
+def see(
+    values: Any,
+    *steps: dict[str, Any],
+    train: bool = False,
+    epoch: int = 1,
+    seed: int = 0,
+    index: Tensor | None = None,
+    modality: str = "m",
+) -> Any:
     rows = torch.arange(len(values)) if index is None else index
     return read_chain(modality, steps)(values, seed=seed, epoch=epoch, index=rows, train=train)
 
 
 def tone(seconds: float, rate: int) -> Tensor:
-    return torch.tensor(0.5 * np.sin(2 * np.pi * 1000 * np.arange(round(seconds * rate)) / rate), dtype=torch.float32)[None]
+    return torch.tensor(
+        0.5 * np.sin(2 * np.pi * 1000 * np.arange(round(seconds * rate)) / rate),
+        dtype=torch.float32,
+    )[None]
 
 
 @pytest.mark.parametrize(
     ("samples", "n_fft", "hop", "shape"),
-    [(66_150, 512, 353, (257, 188)), (441_000, 512, 353, (257, 1250)), (80_000, 256, 128, (129, 626)), (8_000, 222, 72, (112, 112))],
+    [
+        (66_150, 512, 353, (257, 188)),
+        (441_000, 512, 353, (257, 1250)),
+        (80_000, 256, 128, (129, 626)),
+        (8_000, 222, 72, (112, 112)),
+    ],
 )
-def test_spectrograms_have_librosas_shapes_and_silence_is_the_floor(samples: int, n_fft: int, hop: int, shape: tuple[int, int]) -> None:
-    grid = see(torch.zeros(1, samples, dtype=torch.int16), {"name": "log_spectrogram", "n_fft": n_fft, "hop": hop})
+def test_spectrograms_have_librosas_shapes_and_silence_is_the_floor(
+    samples: int, n_fft: int, hop: int, shape: tuple[int, int]
+) -> None:
+    grid = see(
+        torch.zeros(1, samples, dtype=torch.int16),
+        {"name": "log_spectrogram", "n_fft": n_fft, "hop": hop},
+    )
     assert grid.shape == (1, 1, *shape)
     assert torch.allclose(grid, torch.tensor(-16.118095))
 
@@ -41,12 +62,17 @@ def test_spectrograms_have_librosas_shapes_and_silence_is_the_floor(samples: int
     (22_050, 3, 512, 353, 94, 23, 4.1276, 3.4585),
     (16_000, 5, 256, 128, 300, 16, 3.4657, 2.7728),
 ])  # fmt: skip
-def test_spectrograms_have_librosas_values(rate: int, seconds: int, n_fft: int, hop: int, column: int, best: int, peak: float, edge: float) -> None:
+def test_spectrograms_have_librosas_values(
+    rate: int, seconds: int, n_fft: int, hop: int, column: int, best: int, peak: float, edge: float
+) -> None:
     grid = see(tone(seconds, rate), {"name": "log_spectrogram", "n_fft": n_fft, "hop": hop})[0, 0]
     assert int(grid[:, column].argmax()) == best
     assert float(grid[:, column].max()) == pytest.approx(peak, abs=1e-4)
     assert float(grid[:, 0].max()) == pytest.approx(edge, abs=1e-4)
-    reflected = see(tone(seconds, rate), {"name": "log_spectrogram", "n_fft": n_fft, "hop": hop, "pad_mode": "reflect"})[0, 0]
+    reflected = see(
+        tone(seconds, rate),
+        {"name": "log_spectrogram", "n_fft": n_fft, "hop": hop, "pad_mode": "reflect"},
+    )[0, 0]
     assert abs(float(reflected[:, 0].max()) - edge) > 0.01
     assert torch.equal(reflected[:, column], grid[:, column])
 
@@ -60,8 +86,13 @@ def test_an_impulse_fills_one_column_with_ones() -> None:
 
 
 def test_int16_is_divided_by_32768() -> None:
-    whole = see(torch.full((1, 512), 16384, dtype=torch.int16), {"name": "log_spectrogram", "n_fft": 64, "hop": 32})
-    assert torch.allclose(whole, see(torch.full((1, 512), 0.5), {"name": "log_spectrogram", "n_fft": 64, "hop": 32}))
+    whole = see(
+        torch.full((1, 512), 16384, dtype=torch.int16),
+        {"name": "log_spectrogram", "n_fft": 64, "hop": 32},
+    )
+    assert torch.allclose(
+        whole, see(torch.full((1, 512), 0.5), {"name": "log_spectrogram", "n_fft": 64, "hop": 32})
+    )
 
 
 def test_mel_triangles_touch() -> None:
@@ -70,16 +101,43 @@ def test_mel_triangles_touch() -> None:
     assert float(inner.max()) <= 1.0001
 
 
-PICTURES = torch.randint(0, 255, (6, 20, 24, 3), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-VIDEO = torch.randint(0, 255, (6, 5, 20, 24, 3), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-SOUND = torch.randint(-9000, 9000, (6, 900), generator=torch.Generator().manual_seed(0)).to(torch.int16)
+PICTURES = torch.randint(0, 255, (6, 20, 24, 3), generator=torch.Generator().manual_seed(0)).to(
+    torch.uint8
+)
+VIDEO = torch.randint(0, 255, (6, 5, 20, 24, 3), generator=torch.Generator().manual_seed(0)).to(
+    torch.uint8
+)
+SOUND = torch.randint(-9000, 9000, (6, 900), generator=torch.Generator().manual_seed(0)).to(
+    torch.int16
+)
 RANDOM = {
     "window": (SOUND, ({"name": "window", "samples": 300},)),
     "noise": (SOUND, ({"name": "noise", "snr_db": 0.0},)),
-    "crop and flip": (PICTURES, ({"name": "pixels"}, {"name": "crop", "size": 8}, {"name": "flip"})),
-    "video": (VIDEO, ({"name": "pixels"}, {"name": "frames", "count": 2}, {"name": "crop", "size": 8}, {"name": "flip"})),
-    "frames and flip": (VIDEO, ({"name": "pixels"}, {"name": "frames", "count": 2}, {"name": "flip", "per_frame": True})),
-    "every frame": (VIDEO, ({"name": "pixels"}, {"name": "crop", "size": 8, "per_frame": True}, {"name": "flip", "per_frame": True})),
+    "crop and flip": (
+        PICTURES,
+        ({"name": "pixels"}, {"name": "crop", "size": 8}, {"name": "flip"}),
+    ),
+    "video": (
+        VIDEO,
+        (
+            {"name": "pixels"},
+            {"name": "frames", "count": 2},
+            {"name": "crop", "size": 8},
+            {"name": "flip"},
+        ),
+    ),
+    "frames and flip": (
+        VIDEO,
+        ({"name": "pixels"}, {"name": "frames", "count": 2}, {"name": "flip", "per_frame": True}),
+    ),
+    "every frame": (
+        VIDEO,
+        (
+            {"name": "pixels"},
+            {"name": "crop", "size": 8, "per_frame": True},
+            {"name": "flip", "per_frame": True},
+        ),
+    ),
 }
 
 
@@ -90,7 +148,9 @@ def test_a_sample_is_drawn_by_seed_epoch_and_its_number_alone(name: str) -> None
     # What is drawn is the same bit for bit; what a sum goes into may be rounded by the size of the batch.
     tolerance = 0.0 if name in ("window", "frames and flip") else 1e-6
     for rows in (torch.tensor([3]), torch.tensor([5, 0, 3])):
-        assert torch.allclose(see(values[rows], *steps, train=True, index=rows), whole[rows], atol=tolerance, rtol=0)
+        assert torch.allclose(
+            see(values[rows], *steps, train=True, index=rows), whole[rows], atol=tolerance, rtol=0
+        )
     assert torch.equal(whole, see(values, *steps, train=True))
     assert not torch.equal(whole, see(values, *steps, train=True, epoch=2))
     assert not torch.equal(whole, see(values, *steps, train=True, seed=1))
@@ -106,9 +166,14 @@ def test_rows_that_are_not_trained_on_look_the_same_in_every_epoch(name: str) ->
 def test_a_window_lies_in_the_middle_unless_it_is_drawn() -> None:
     sound = torch.arange(160_000)[None].to(torch.float32)
     assert float(see(sound, {"name": "window", "samples": 80_000})[0, 0]) == 40_000
-    starts = {int(see(sound, {"name": "window", "samples": 159_998}, train=True, epoch=e)[0, 0]) for e in range(60)}
+    starts = {
+        int(see(sound, {"name": "window", "samples": 159_998}, train=True, epoch=e)[0, 0])
+        for e in range(60)
+    }
     assert starts == {0, 1, 2}
-    with pytest.raises(ArgumentError, match=r"at least 160001 samples, found \(1, 160000\) float32"):
+    with pytest.raises(
+        ArgumentError, match=r"at least 160001 samples, found \(1, 160000\) float32"
+    ):
         see(sound, {"name": "window", "samples": 160_001})
 
 
@@ -120,9 +185,13 @@ def test_noise_has_the_power_asked_for(snr_db: float) -> None:
 
 
 def test_pixels_come_channels_first_and_normalised() -> None:
-    view = see(PICTURES, {"name": "pixels", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]})
+    view = see(
+        PICTURES, {"name": "pixels", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+    )
     assert view.shape == (6, 3, 20, 24)
-    assert float(view[0, 1, 2, 3]) == pytest.approx((int(PICTURES[0, 2, 3, 1]) / 255 - 0.456) / 0.224, abs=1e-5)
+    assert float(view[0, 1, 2, 3]) == pytest.approx(
+        (int(PICTURES[0, 2, 3, 1]) / 255 - 0.456) / 0.224, abs=1e-5
+    )
     assert see(VIDEO, {"name": "pixels"}).shape == (6, 3, 5, 20, 24)
     assert see(PICTURES[..., 0], {"name": "pixels"}).shape == (6, 1, 20, 24)
     assert see(VIDEO[..., 0], {"name": "pixels", "frames": True}).shape == (6, 1, 5, 20, 24)
@@ -130,7 +199,9 @@ def test_pixels_come_channels_first_and_normalised() -> None:
 
 def test_a_crop_of_everything_is_a_resize() -> None:
     ramp = torch.linspace(0, 1, 24).expand(1, 3, 24, 24).contiguous()
-    whole = Crop(size=24, scale=(1.0, 1.0), ratio=(1.0, 1.0))(ramp, Draw(0, 1, torch.arange(1), True))
+    whole = Crop(size=24, scale=(1.0, 1.0), ratio=(1.0, 1.0))(
+        ramp, Draw(0, 1, torch.arange(1), True)
+    )
     assert torch.allclose(whole, ramp, atol=1e-5)
 
 
@@ -138,16 +209,31 @@ def test_a_crop_of_everything_is_a_resize() -> None:
 def test_a_crop_is_what_cutting_and_resizing_with_antialias_gives(size: int) -> None:
     step, draw = Crop(size=size), Draw(0, 1, torch.arange(6), True)
     pictures = torch.rand(6, 3, 50, 37)
-    for i, (top, left, height, width) in enumerate(zip(*(side[:, 0].int().tolist() for side in step.boxes(draw, (50, 37))), strict=True)):
+    for i, (top, left, height, width) in enumerate(
+        zip(*(side[:, 0].int().tolist() for side in step.boxes(draw, (50, 37))), strict=True)
+    ):
         box = pictures[i : i + 1, :, top : top + height, left : left + width]
-        torch.testing.assert_close(step(pictures, draw)[i : i + 1], resized(box, size), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            step(pictures, draw)[i : i + 1], resized(box, size), atol=1e-5, rtol=1e-5
+        )
     each = Crop(size=size, per_frame=True)
-    video, (tops, lefts, heights, widths) = torch.rand(6, 3, 4, 50, 37), (side.int().tolist() for side in each.boxes(draw, (50, 37), 4))
+    video, (tops, lefts, heights, widths) = (
+        torch.rand(6, 3, 4, 50, 37),
+        (side.int().tolist() for side in each.boxes(draw, (50, 37), 4)),
+    )
     seen = each(video, draw)
     for i in range(6):
         for t in range(4):
-            box = video[i : i + 1, :, t, tops[i][t] : tops[i][t] + heights[i][t], lefts[i][t] : lefts[i][t] + widths[i][t]]
-            torch.testing.assert_close(seen[i : i + 1, :, t], resized(box, size), atol=1e-5, rtol=1e-5)
+            box = video[
+                i : i + 1,
+                :,
+                t,
+                tops[i][t] : tops[i][t] + heights[i][t],
+                lefts[i][t] : lefts[i][t] + widths[i][t],
+            ]
+            torch.testing.assert_close(
+                seen[i : i + 1, :, t], resized(box, size), atol=1e-5, rtol=1e-5
+            )
 
 
 def test_crops_have_the_areas_and_aspects_asked_for() -> None:
@@ -155,7 +241,9 @@ def test_crops_have_the_areas_and_aspects_asked_for() -> None:
     area, ratio = height * width / 256**2, width / height
     assert 0.07 < float(area.min()) < 0.1
     assert 0.9 < float(area.max()) <= 1
-    assert 0.46 < float(area.mean()) < 0.49  # large areas fit in fewer aspects: 0.478 by the integral
+    assert (
+        0.46 < float(area.mean()) < 0.49
+    )  # large areas fit in fewer aspects: 0.478 by the integral
     assert float(ratio.min()) >= 0.73
     assert float(ratio.max()) <= 1.37
     assert bool(((top >= 0) & (left >= 0) & (top + height <= 256) & (left + width <= 256)).all())
@@ -186,11 +274,17 @@ def test_the_median_can_fill_and_the_moments_are_taken_with_it() -> None:
     assert step.mean == pytest.approx((2.25,))
 
 
-def test_a_median_of_more_rows_than_memory_has_room_for_is_one_of_many_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0)) + torch.tensor([0.0, 5.0])
+def test_a_median_of_more_rows_than_memory_has_room_for_is_one_of_many_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0)) + torch.tensor(
+        [0.0, 5.0]
+    )
     rows[::7, 1] = math.nan
     exact = Standardize(fill="median").fit(iter(rows.split(64)))
-    assert exact.center == pytest.approx(rows.nanmedian(0).values.tolist(), abs=2e-3)  # torch takes the lower of two middle ones
+    assert exact.center == pytest.approx(
+        rows.nanmedian(0).values.tolist(), abs=2e-3
+    )  # torch takes the lower of two middle ones
     monkeypatch.setattr("g2d.data.steps.numbers.MEDIAN_ROWS", 1000)
     some = Standardize(fill="median").fit(iter(rows.split(64)))
     assert some.center == Standardize(fill="median").fit(iter([rows])).center
@@ -210,7 +304,9 @@ def test_the_moments_of_filled_rows_are_those_of_the_rows_written_out() -> None:
 
 def test_sequences_are_standardised_over_their_real_steps() -> None:
     sequence = Sequence(torch.tensor([[[2.0], [4.0], [0.0]]]), torch.tensor([[True, True, False]]))
-    view = Chain("m", (Standardize(clip=0.5),)).fitted(lambda: iter([sequence]))(sequence, seed=0, epoch=0, index=torch.arange(1), train=False)
+    view = Chain("m", (Standardize(clip=0.5),)).fitted(lambda: iter([sequence]))(
+        sequence, seed=0, epoch=0, index=torch.arange(1), train=False
+    )
     assert isinstance(view, Sequence)
     assert view.values.flatten().tolist() == [-0.5, 0.5, 0.0]
 
@@ -223,12 +319,18 @@ def test_standardising_does_not_lose_digits_of_large_means() -> None:
 def test_principal_components_keep_what_scikit_learns_keep() -> None:
     from sklearn import decomposition
 
-    rows = torch.tensor(np.random.default_rng(0).normal(size=(200, 4, 5)) @ np.random.default_rng(1).normal(size=(5, 5)), dtype=torch.float32)
+    rows = torch.tensor(
+        np.random.default_rng(0).normal(size=(200, 4, 5))
+        @ np.random.default_rng(1).normal(size=(5, 5)),
+        dtype=torch.float32,
+    )
     step = PCA(components=3).fit(iter(rows.split(50)))
     flat = rows.flatten(1).numpy()
     reference = decomposition.PCA(3).fit(flat)
     expected = reference.inverse_transform(reference.transform(flat))
-    assert np.allclose(step(rows, Draw(0, 0, torch.arange(200), False)).flatten(1).numpy(), expected, atol=1e-3)
+    assert np.allclose(
+        step(rows, Draw(0, 0, torch.arange(200), False)).flatten(1).numpy(), expected, atol=1e-3
+    )
     share = PCA(energy=0.5).fit(iter([rows]))
     assert share.basis is not None
     kept = decomposition.PCA().fit(flat).explained_variance_ratio_.cumsum()
@@ -236,7 +338,9 @@ def test_principal_components_keep_what_scikit_learns_keep() -> None:
 
 
 def test_what_is_learnt_reads_back() -> None:
-    chain = Chain("m", (Standardize(), PCA(components=1))).fitted(lambda: iter([torch.randn(20, 3, generator=torch.Generator().manual_seed(0))]))
+    chain = Chain("m", (Standardize(), PCA(components=1))).fitted(
+        lambda: iter([torch.randn(20, 3, generator=torch.Generator().manual_seed(0))])
+    )
     assert read_chain("m", chain.config()["steps"]) == chain
 
 
@@ -273,15 +377,25 @@ STEPWISE = Sequence(torch.randn(2, 5, 3), torch.ones(2, 5, dtype=torch.bool))
     (WORDS, [{"name": "tokens"}, {"name": "standardize"}], "'standardize' .* must be given numbers, not text or token ids"),
     (WORDS, [{"name": "tokens"}, {"name": "tokens"}], "'tokens' .* must be given text as bytes"),
 ])  # fmt: skip
-def test_steps_that_do_not_fit_what_they_are_given_are_refused(values: Any, steps: list[dict[str, Any]], sentence: str) -> None:
+def test_steps_that_do_not_fit_what_they_are_given_are_refused(
+    values: Any, steps: list[dict[str, Any]], sentence: str
+) -> None:
     chain = read_chain("it", steps)
-    for refused in (lambda: chain.check(values), lambda: chain.fitted(lambda: [values])(values, seed=0, epoch=1, index=torch.arange(2), train=True)):
+    for refused in (
+        lambda: chain.check(values),
+        lambda: chain.fitted(lambda: [values])(
+            values, seed=0, epoch=1, index=torch.arange(2), train=True
+        ),
+    ):
         with pytest.raises(ArgumentError, match=sentence):
             refused()
 
 
 def test_a_chain_that_fits_passes_and_learns_nothing_for_good() -> None:
-    chain = read_chain("it", [{"name": "pixels"}, {"name": "crop", "size": 8}, {"name": "standardize", "axes": "all"}])
+    chain = read_chain(
+        "it",
+        [{"name": "pixels"}, {"name": "crop", "size": 8}, {"name": "standardize", "axes": "all"}],
+    )
     chain.check(PICTURES[:2])
     assert not all(step.fitted for step in chain.steps)
 
@@ -291,7 +405,10 @@ def test_whatever_else_fails_on_an_example_names_the_modality_and_the_shape() ->
         def __call__(self, values: Input, draw: Draw) -> Input:
             raise IndexError("beyond the end")
 
-    with pytest.raises(ArgumentError, match=r"the view of 'it' must fit the stored values, found \(2, 4\) float32, for which it fails: beyond the end"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"the view of 'it' must fit the stored values, found \(2, 4\) float32, for which it fails: beyond the end",
+    ):
         Chain("it", (Odd(low=0),)).check(TABLE)
 
 
@@ -327,10 +444,15 @@ def test_principal_components_of_what_is_missing_are_refused_with_the_way_out() 
     ({"name": "pca"}, "one of both"),
     ({}, "must have a name among"),
 ])  # fmt: skip
-def test_a_step_that_does_not_exist_or_lacks_something_is_refused(step: dict[str, Any], message: str) -> None:
+def test_a_step_that_does_not_exist_or_lacks_something_is_refused(
+    step: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ArgumentError, match=message):
         read_chain("audio", [step])
 
 
 def test_every_step_says_what_it_does() -> None:
-    assert all(step.__doc__ and STEPS[name].model_fields["name"].default == name for name, step in STEPS.items())
+    assert all(
+        step.__doc__ and STEPS[name].model_fields["name"].default == name
+        for name, step in STEPS.items()
+    )

@@ -31,7 +31,9 @@ TRAIN = ("Don't go, don't!", "go [LAUGHTER] home", "GO home")
 
 
 def fitted(**options: object) -> Chain:
-    return read_chain("text", [{"name": "tokens", "length": 6, **options}]).fitted(lambda: iter([stored(*TRAIN)]))
+    return read_chain("text", [{"name": "tokens", "length": 6, **options}]).fitted(
+        lambda: iter([stored(*TRAIN)])
+    )
 
 
 def test_the_vocabulary_holds_the_training_words_by_frequency() -> None:
@@ -65,10 +67,17 @@ def test_a_tokenizer_of_hugging_face_is_read_from_a_folder(tmp_path: Path) -> No
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    words = Tokenizer(models.WordLevel({"<pad>": 0, "<unk>": 1, "go": 2, "home": 3}, unk_token="<unk>"))
+    words = Tokenizer(
+        models.WordLevel({"<pad>": 0, "<unk>": 1, "go": 2, "home": 3}, unk_token="<unk>")
+    )
     words.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>", pad_token="<pad>").save_pretrained(tmp_path)
-    seen = tokens(read_chain("text", [{"name": "tokens", "length": 4, "tokenizer": str(tmp_path)}]), stored("go home", "go far away now and then"))
+    PreTrainedTokenizerFast(
+        tokenizer_object=words, unk_token="<unk>", pad_token="<pad>"
+    ).save_pretrained(tmp_path)
+    seen = tokens(
+        read_chain("text", [{"name": "tokens", "length": 4, "tokenizer": str(tmp_path)}]),
+        stored("go home", "go far away now and then"),
+    )
     assert seen.values.tolist() == [[2, 3, 0, 0], [2, 1, 1, 1]]
     assert seen.mask.sum(1).tolist() == [2, 4]
     assert seen.symbols == 4
@@ -78,4 +87,7 @@ def test_a_tokenizer_of_hugging_face_is_read_from_a_folder(tmp_path: Path) -> No
 
 def test_a_tokenizer_that_is_nowhere_is_refused_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="Leave tokenizer out"):
-        tokens(read_chain("text", [{"name": "tokens", "tokenizer": str(tmp_path / "none")}]), stored("go"))
+        tokens(
+            read_chain("text", [{"name": "tokens", "tokenizer": str(tmp_path / "none")}]),
+            stored("go"),
+        )

@@ -36,7 +36,9 @@ def test_the_small_network_takes_any_size(size: tuple[int, int]) -> None:
 
 def test_the_small_network_halves_every_axis_that_can_be_halved() -> None:
     values, encoder = torch.randn(2, 1, 17, 12), SmallCNN().eval()
-    written = nn.Sequential(*(nn.AvgPool2d(2) if type(layer).__name__ == "Halve" else layer for layer in encoder.layers)).eval()
+    written = nn.Sequential(
+        *(nn.AvgPool2d(2) if type(layer).__name__ == "Halve" else layer for layer in encoder.layers)
+    ).eval()
     assert torch.equal(encoder(values).pooled, written(values).flatten(1))
 
 
@@ -81,7 +83,13 @@ def test_resnet18_is_the_standard_one() -> None:
 def test_a_local_hugging_face_model_is_an_encoder(tmp_path: Path) -> None:
     from transformers import BertConfig, BertModel
 
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "vocab_size": 20}
+    sizes = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+        "vocab_size": 20,
+    }
     BertModel(BertConfig(**sizes)).save_pretrained(tmp_path)
     example = Sequence(torch.randint(0, 20, (2, 5)), torch.ones(2, 5, dtype=torch.bool))
     encoder = build_encoder(f"hf:{tmp_path}", example, frozen=True)
@@ -92,13 +100,25 @@ def test_a_local_hugging_face_model_is_an_encoder(tmp_path: Path) -> None:
 def bert(folder: Path, **sizes: int) -> Path:
     from transformers import BertConfig, BertModel
 
-    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "vocab_size": 20, "max_position_embeddings": 8}
+    small = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+        "vocab_size": 20,
+        "max_position_embeddings": 8,
+    }
     BertModel(BertConfig(**(small | sizes))).save_pretrained(folder)
     return folder
 
 
 def tokens(symbols: int | None, length: int, tokenizer: str | None = "its own") -> Sequence:
-    return Sequence(torch.zeros(2, length, dtype=torch.int64), torch.ones(2, length, dtype=torch.bool), symbols, tokenizer)
+    return Sequence(
+        torch.zeros(2, length, dtype=torch.int64),
+        torch.ones(2, length, dtype=torch.bool),
+        symbols,
+        tokenizer,
+    )
 
 
 @pytest.mark.parametrize(("example", "sentence"), [
@@ -109,7 +129,9 @@ def tokens(symbols: int | None, length: int, tokenizer: str | None = "its own") 
     (torch.zeros(2, 8, dtype=torch.uint8), r"must be token ids \(rows, tokens\), found \(2, 8\) uint8"),
     (Sequence(torch.zeros(2, 5, 3), torch.ones(2, 5, dtype=torch.bool)), r"must be token ids"),
 ])  # fmt: skip
-def test_what_a_text_model_cannot_take_is_refused_when_it_is_built(tmp_path: Path, example: Sequence, sentence: str) -> None:
+def test_what_a_text_model_cannot_take_is_refused_when_it_is_built(
+    tmp_path: Path, example: Sequence, sentence: str
+) -> None:
     with pytest.raises(ArgumentError, match=sentence):
         build_encoder(f"hf:{bert(tmp_path)}", example)
 
@@ -117,31 +139,57 @@ def test_what_a_text_model_cannot_take_is_refused_when_it_is_built(tmp_path: Pat
 def test_a_text_model_is_tried_on_a_text_of_full_length(tmp_path: Path) -> None:
     from transformers import RobertaConfig, RobertaModel
 
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "vocab_size": 20}
+    sizes = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+        "vocab_size": 20,
+    }
     RobertaModel(RobertaConfig(**sizes, max_position_embeddings=8)).save_pretrained(tmp_path)
-    padded = Sequence(torch.ones(2, 8, dtype=torch.int64), torch.eye(2, 8).bool(), 20, "its own")  # its padding has no position, and 2 of the 8 are never used
-    with pytest.raises(ArgumentError, match=r"must be as the model takes them, found \(1, 8\), for which it fails"):
+    padded = Sequence(
+        torch.ones(2, 8, dtype=torch.int64), torch.eye(2, 8).bool(), 20, "its own"
+    )  # its padding has no position, and 2 of the 8 are never used
+    with pytest.raises(
+        ArgumentError, match=r"must be as the model takes them, found \(1, 8\), for which it fails"
+    ):
         build_encoder(f"hf:{tmp_path}", padded)
-    build_encoder(f"hf:{tmp_path}", Sequence(padded.values[:, :6], padded.mask[:, :6], 20, "its own"))
+    build_encoder(
+        f"hf:{tmp_path}", Sequence(padded.values[:, :6], padded.mask[:, :6], 20, "its own")
+    )
 
 
 def test_what_a_picture_model_cannot_take_is_refused_when_it_is_built(tmp_path: Path) -> None:
     from transformers import ResNetConfig, ResNetModel, ViTConfig, ViTModel
 
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    sizes = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
     ViTModel(ViTConfig(**sizes, image_size=16, patch_size=8)).save_pretrained(tmp_path / "vit")
-    assert build_encoder(f"hf:{tmp_path / 'vit'}", torch.zeros(2, 3, 16, 16))(torch.zeros(2, 3, 16, 16)).pooled.shape == (2, 16)
-    with pytest.raises(ArgumentError, match=r"must be as the model takes them, found \(2, 3, 20, 20\), for which it fails: .*16"):
+    assert build_encoder(f"hf:{tmp_path / 'vit'}", torch.zeros(2, 3, 16, 16))(
+        torch.zeros(2, 3, 16, 16)
+    ).pooled.shape == (2, 16)
+    with pytest.raises(
+        ArgumentError,
+        match=r"must be as the model takes them, found \(2, 3, 20, 20\), for which it fails: .*16",
+    ):
         build_encoder(f"hf:{tmp_path / 'vit'}", torch.zeros(2, 3, 20, 20))
     with pytest.raises(ArgumentError, match="must be one grid per row, as it is no text model"):
         build_encoder(f"hf:{tmp_path / 'vit'}", tokens(20, 5))
-    ResNetModel(ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1], layer_type="basic")).save_pretrained(tmp_path / "resnet")
+    ResNetModel(
+        ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1], layer_type="basic")
+    ).save_pretrained(tmp_path / "resnet")
     with pytest.raises(ArgumentError, match="must have 3 channels, found 1"):
         build_encoder("resnet18", torch.zeros(2, 1, 16, 16), pretrained=str(tmp_path / "resnet"))
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="must be a model that can be fetched or a local folder"):
+    with pytest.raises(
+        ArgumentError, match="must be a model that can be fetched or a local folder"
+    ):
         build_encoder(f"hf:{tmp_path}", torch.zeros(1, 3, 8, 8))
 
 

@@ -33,8 +33,14 @@ class Jitter:
 
     deterministic: bool = False
 
-    def __call__(self, values: Tensor, *, seed: int, epoch: int, index: Tensor, train: bool) -> Tensor:
-        return values + 0.1 * normal(seed, epoch, index, 0, tuple(values.shape[1:])) if train else values
+    def __call__(
+        self, values: Tensor, *, seed: int, epoch: int, index: Tensor, train: bool
+    ) -> Tensor:
+        return (
+            values + 0.1 * normal(seed, epoch, index, 0, tuple(values.shape[1:]))
+            if train
+            else values
+        )
 
     def config(self) -> dict[str, Any]:
         return {"view": "jitter"}
@@ -57,7 +63,12 @@ class Toy:
         """48 training, 20 validation and 21 test rows of three classes."""
         rng = np.random.default_rng(0)
         target = rng.integers(0, 3, 89)
-        arrays = {m: (rng.standard_normal((3, width))[target] + rng.standard_normal((89, width))).astype(np.float32) for m, width in WIDTHS.items()}
+        arrays = {
+            m: (rng.standard_normal((3, width))[target] + rng.standard_normal((89, width))).astype(
+                np.float32
+            )
+            for m, width in WIDTHS.items()
+        }
         parts: dict[str, Any] = {
             "name": "toy",
             "task": Classification(3),
@@ -72,12 +83,19 @@ class Toy:
         return Source(**(parts | self.changed))
 
     def encoder(self, m: str) -> nn.Module:
-        layers = [nn.Linear(WIDTHS[m], 5), *([nn.BatchNorm1d(5)] if self.batchnorm else []), nn.ReLU(), nn.Dropout(self.dropout)]
+        layers = [
+            nn.Linear(WIDTHS[m], 5),
+            *([nn.BatchNorm1d(5)] if self.batchnorm else []),
+            nn.ReLU(),
+            nn.Dropout(self.dropout),
+        ]
         return nn.Sequential(*layers)
 
     def model(self, modalities: tuple[str, ...] = ("a", "b"), seed: int = 0) -> MultimodalModel:
         torch.manual_seed(seed)
-        return MultimodalModel({m: self.encoder(m) for m in modalities}, Late(dict.fromkeys(modalities, 5), 3))
+        return MultimodalModel(
+            {m: self.encoder(m) for m in modalities}, Late(dict.fromkeys(modalities, 5), 3)
+        )
 
     def teachers(self) -> Teachers:
         """Teachers that know nothing, yet differ in their confidence."""
@@ -89,11 +107,21 @@ class Toy:
         built: Method = cls(**hyperparameters, **extra).build(model, self.source().task)
         return built
 
-    def fit(self, folder: Path | None = None, callbacks: Any = (), method: dict[str, Any] | None = None, **options: Any) -> tuple[Fit, MultimodalModel, Method]:
+    def fit(
+        self,
+        folder: Path | None = None,
+        callbacks: Any = (),
+        method: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> tuple[Fit, MultimodalModel, Method]:
         model = self.model()
         built = self.method(model, **(method or {}))
         plan = TrainOptions(**({"epochs": 4, "batch_size": 10, "lr": 0.05} | options))
-        return fit(built, model, self.source(), plan, folder=folder, callbacks=callbacks), model, built
+        return (
+            fit(built, model, self.source(), plan, folder=folder, callbacks=callbacks),
+            model,
+            built,
+        )
 
 
 @pytest.fixture
@@ -111,7 +139,11 @@ def content() -> Callable[[Path], dict[str, Any]]:
     """Every file of a run folder by its name, without what a clock says."""
 
     def timeless(value: Any) -> Any:
-        return {key: inner for key, inner in value.items() if key != "seconds"} if isinstance(value, dict) else value
+        return (
+            {key: inner for key, inner in value.items() if key != "seconds"}
+            if isinstance(value, dict)
+            else value
+        )
 
     def read(folder: Path) -> dict[str, Any]:
         found: dict[str, Any] = {}

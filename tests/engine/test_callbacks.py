@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 import torch
 
-from g2d.engine.callbacks import Metrics, MLflow, Progress, TensorBoard, Watcher, WeightsAndBiases, flat
+from g2d.engine.callbacks import (
+    Metrics,
+    MLflow,
+    Progress,
+    TensorBoard,
+    Watcher,
+    WeightsAndBiases,
+    flat,
+)
 from g2d.errors import MissingDependencyError
 
 RECORD = {
@@ -19,11 +27,16 @@ RECORD = {
     "seconds": 2.0,
     "lr": {"image": 0.1},
     "train": {"loss/task": 0.5},
-    "valid": {"fused": {"accuracy": 0.75, "loss": 1.0}, "unimodal": {"image": {"accuracy": 0.25}, "tone": {}}},
+    "valid": {
+        "fused": {"accuracy": 0.75, "loss": 1.0},
+        "unimodal": {"image": {"accuracy": 0.25}, "tone": {}},
+    },
 }
 
 
-def test_metrics_are_one_json_object_per_epoch_and_lines_of_unfinished_epochs_are_cut_off(tmp_path: Path) -> None:
+def test_metrics_are_one_json_object_per_epoch_and_lines_of_unfinished_epochs_are_cut_off(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "deep" / "metrics.jsonl"
     for done in (0, 1):
         metrics = Metrics(path)
@@ -35,7 +48,9 @@ def test_metrics_are_one_json_object_per_epoch_and_lines_of_unfinished_epochs_ar
     assert lines[0] == RECORD
 
 
-def test_progress_says_where_it_is_and_how_long_it_will_take(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_says_where_it_is_and_how_long_it_will_take(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = iter([100.0, 112.0, 118.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     progress = Progress("student", "accuracy")
@@ -45,17 +60,23 @@ def test_progress_says_where_it_is_and_how_long_it_will_take(capsys: pytest.Capt
     progress.on_notice("The ranking is in doubt.")
     progress.on_end()
     first, second, notice = capsys.readouterr().err.splitlines()
-    assert first == "student  epoch 6/8  validation accuracy: fused 0.750 image 0.250  12 s left"  # 2 epochs took 12 s, 2 are to come
+    assert (
+        first == "student  epoch 6/8  validation accuracy: fused 0.750 image 0.250  12 s left"
+    )  # 2 epochs took 12 s, 2 are to come
     assert second.endswith("6 s left")
     assert notice == "student  The ranking is in doubt."
 
 
-def test_a_long_run_says_a_line_for_every_tenth_of_its_epochs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_long_run_says_a_line_for_every_tenth_of_its_epochs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     progress = Progress("student", "accuracy")
     progress.on_start(95, 0)
     for epoch in range(1, 96):
         progress.on_epoch({**RECORD, "epoch": epoch})
-    shown = [int(re.search(r"epoch (\d+)/95", line)[1]) for line in capsys.readouterr().err.splitlines()]  # type: ignore[index]
+    shown = [
+        int(re.search(r"epoch (\d+)/95", line)[1]) for line in capsys.readouterr().err.splitlines()
+    ]  # type: ignore[index]
     assert shown == [*range(9, 95, 9), 95]
 
 
@@ -63,7 +84,10 @@ def test_watchers_change_nothing(toy: Any, capsys: pytest.CaptureFixture[str]) -
     _, plain, _ = toy(dropout=0.3).fit()
     _, watched, _ = toy(dropout=0.3).fit(callbacks=[Progress("x", "accuracy"), Watcher()])
     assert "epoch 4/4" in capsys.readouterr().err
-    assert all(torch.equal(a, b) for a, b in zip(plain.state_dict().values(), watched.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(plain.state_dict().values(), watched.state_dict().values(), strict=True)
+    )
 
 
 def test_numbers_are_flattened_by_path_and_nothing_else_is() -> None:
@@ -83,7 +107,10 @@ def test_tensorboard_gets_every_scalar(tmp_path: Path) -> None:
     watcher.on_epoch({**RECORD, "epoch": 2})
     watcher.on_end()
     events = EventAccumulator(str(tmp_path)).Reload()
-    assert [(event.step, event.value) for event in events.Scalars("valid/fused/accuracy")] == [(1, 0.75), (2, 0.75)]
+    assert [(event.step, event.value) for event in events.Scalars("valid/fused/accuracy")] == [
+        (1, 0.75),
+        (2, 0.75),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +121,12 @@ def test_tensorboard_gets_every_scalar(tmp_path: Path) -> None:
         ("mlflow", lambda: MLflow("x"), "mlflow"),
     ],
 )
-def test_a_watcher_that_is_not_installed_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch, module: str, build: Any, extra: str) -> None:
+def test_a_watcher_that_is_not_installed_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, module: str, build: Any, extra: str
+) -> None:
     monkeypatch.setitem(sys.modules, module, None)  # what an import of a missing module meets
-    with pytest.raises(MissingDependencyError, match=rf"must be installed to watch a run with it\. Run: pip install 'g2d\[{extra}\]'\."):
+    with pytest.raises(
+        MissingDependencyError,
+        match=rf"must be installed to watch a run with it\. Run: pip install 'g2d\[{extra}\]'\.",
+    ):
         build()

@@ -17,7 +17,14 @@ from g2d.engine.fit import check, make_state
 from g2d.engine.options import TrainOptions
 from g2d.errors import RunError
 
-FILES = {"state.json", "model.safetensors", "method.safetensors", "optimizer.safetensors", "snapshots.safetensors", "random.safetensors"}
+FILES = {
+    "state.json",
+    "model.safetensors",
+    "method.safetensors",
+    "optimizer.safetensors",
+    "snapshots.safetensors",
+    "random.safetensors",
+}
 
 
 @pytest.fixture
@@ -30,7 +37,11 @@ def test_a_checkpoint_is_safetensors_and_json_and_nothing_else(run: Path) -> Non
     folders = sorted((run / "checkpoints").iterdir())
     assert [folder.name for folder in folders] == ["best", "last"]
     assert {path.name for path in folders[1].iterdir()} == FILES
-    assert {path.name for path in folders[0].iterdir()} == {"state.json", "model.safetensors", "method.safetensors"}
+    assert {path.name for path in folders[0].iterdir()} == {
+        "state.json",
+        "model.safetensors",
+        "method.safetensors",
+    }
     for path in (path for folder in folders for path in folder.iterdir()):
         if path.suffix == ".json":
             json.loads(path.read_text())
@@ -44,7 +55,10 @@ def test_what_was_saved_comes_back(toy: Any, tmp_path: Path) -> None:
     problem = toy()
     model = problem.model()
     method = problem.method(model, "g2d", tau=(1, 1))
-    source, options = problem.source(), TrainOptions(epochs=2, optimizer="adamw", precision="float16")
+    source, options = (
+        problem.source(),
+        TrainOptions(epochs=2, optimizer="adamw", precision="float16"),
+    )
     state = make_state(method, model, source, options, check(method, model, source, options))
     for batch in list(state.train_rows()):
         method.training_step(state, batch)
@@ -58,15 +72,28 @@ def test_what_was_saved_comes_back(toy: Any, tmp_path: Path) -> None:
 
     other_model = problem.model(seed=5)
     other_method = problem.method(other_model, "g2d", tau=(1, 1))
-    other = make_state(other_method, other_model, source, options, check(other_method, other_model, source, options))
+    other = make_state(
+        other_method,
+        other_model,
+        source,
+        options,
+        check(other_method, other_model, source, options),
+    )
     facts = checkpoint.load(tmp_path / "c", other_model, other_method, other)
-    assert (facts["selected"], other.epoch, other.step, other_method.notices) == (3, 7, state.step, {"x": "a sentence"})
+    assert (facts["selected"], other.epoch, other.step, other_method.notices) == (
+        3,
+        7,
+        state.step,
+        {"x": "a sentence"},
+    )
     assert torch.equal(torch.rand(3), drawn[0])
     assert torch.equal(torch.rand(3, generator=other.generator), drawn[1])
     assert other.scaler is not None
     assert other.scaler.state_dict() == state.scaler.state_dict()
     for branch, values in state.snapshots.items():
-        assert all(torch.equal(other.snapshots[branch][name], value) for name, value in values.items())
+        assert all(
+            torch.equal(other.snapshots[branch][name], value) for name, value in values.items()
+        )
     mine, theirs = state.optimizer.state_dict(), other.optimizer.state_dict()
     assert json.dumps(theirs["param_groups"]) == json.dumps(mine["param_groups"])
     for i, entry in mine["state"].items():
@@ -83,13 +110,21 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "the weights are missing": lambda last: (last / "model.safetensors").unlink(),
     "the optimizer is cut off": lambda last: _truncate(last / "optimizer.safetensors"),
     "the optimizer is missing": lambda last: (last / "optimizer.safetensors").unlink(),
-    "the random numbers are garbage": lambda last: (last / "random.safetensors").write_bytes(b"\x80\x04garbage" * 9),
+    "the random numbers are garbage": lambda last: (last / "random.safetensors").write_bytes(
+        b"\x80\x04garbage" * 9
+    ),
     "the notes are cut off": lambda last: _truncate(last / "state.json"),
     "the notes are no text": lambda last: (last / "state.json").write_bytes(b"\xff\xfe\x00"),
     "the notes are a list": lambda last: (last / "state.json").write_text("[1]"),
     "the notes lack the optimizer": lambda last: (last / "state.json").write_text('{"schema": 1}'),
-    "the notes are of a later version": lambda last: (last / "state.json").write_text('{"schema": 99}'),
-    "it is a file": lambda last: ([path.unlink() for path in last.iterdir()], last.rmdir(), last.write_text("hm")),
+    "the notes are of a later version": lambda last: (last / "state.json").write_text(
+        '{"schema": 99}'
+    ),
+    "it is a file": lambda last: (
+        [path.unlink() for path in last.iterdir()],
+        last.rmdir(),
+        last.write_text("hm"),
+    ),
 }
 
 
@@ -100,7 +135,9 @@ def test_a_damaged_checkpoint_is_refused_in_a_sentence(toy: Any, run: Path, dama
     model = toy().model()
     options = TrainOptions(epochs=2, optimizer="adam")
     method = toy().method(model)
-    state = make_state(method, model, toy().source(), options, check(method, model, toy().source(), options))
+    state = make_state(
+        method, model, toy().source(), options, check(method, model, toy().source(), options)
+    )
     with pytest.raises(RunError, match=r"^(a|the) checkpoint .*must .*found:? .*\.$") as caught:
         checkpoint.load(last, model, method, state)
     assert str(last) in str(caught.value)
@@ -110,8 +147,14 @@ def test_a_damaged_checkpoint_is_refused_in_a_sentence(toy: Any, run: Path, dama
 def test_weights_of_another_shape_are_refused_in_a_sentence(toy: Any, run: Path) -> None:
     model = toy(batchnorm=False).model()
     best = run / "checkpoints" / "best"
-    for load in (lambda: checkpoint.load(best, model, toy().method(model)), lambda: checkpoint.load_model(best, model)):
-        with pytest.raises(RunError, match=r"must be whole and fit its recipe's model, found: .*encoders\.a\.1\..*\. Delete the folder to train anew\.$"):
+    for load in (
+        lambda: checkpoint.load(best, model, toy().method(model)),
+        lambda: checkpoint.load_model(best, model),
+    ):
+        with pytest.raises(
+            RunError,
+            match=r"must be whole and fit its recipe's model, found: .*encoders\.a\.1\..*\. Delete the folder to train anew\.$",
+        ):
             load()
 
 
@@ -131,7 +174,11 @@ class _Killed(BaseException):
 
 @pytest.mark.parametrize("moment", ["aside half written", "old one moved away"])
 def test_a_save_that_was_killed_leaves_the_checkpoint_before_it(
-    toy: Any, tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch, content: Callable[[Path], dict[str, Any]]
+    toy: Any,
+    tmp_path: Path,
+    moment: str,
+    monkeypatch: pytest.MonkeyPatch,
+    content: Callable[[Path], dict[str, Any]],
 ) -> None:
     toy().fit(tmp_path / "whole")
     saved = checkpoint.save
@@ -143,7 +190,10 @@ def test_a_save_that_was_killed_leaves_the_checkpoint_before_it(
         def on_epoch(self, record: Any) -> None:
             if record["epoch"] == 3:
                 if moment == "aside half written":
-                    monkeypatch.setattr("g2d.engine.checkpoint._random_state", lambda state: (_ for _ in ()).throw(_Killed))
+                    monkeypatch.setattr(
+                        "g2d.engine.checkpoint._random_state",
+                        lambda state: (_ for _ in ()).throw(_Killed),
+                    )
                 else:
                     monkeypatch.setattr(Path, "rename", rename)
 

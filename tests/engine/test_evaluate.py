@@ -58,39 +58,67 @@ def test_metrics_are_those_of_all_rows_at_once(toy: Any, batch_size: int) -> Non
     rows = source.rows("test")
     target = torch.from_numpy(source.target[rows])
     with torch.no_grad():
-        output = model.eval()({m: torch.from_numpy(source.arrays[m][rows]) for m in source.modalities}, unimodal=True)
+        output = model.eval()(
+            {m: torch.from_numpy(source.arrays[m][rows]) for m in source.modalities}, unimodal=True
+        )
     found = evaluate(method, model, source, "test", batch_size=batch_size)
     for logits, loss, metrics, confidence in (
         (output.logits, found.loss, found.fused, found.confidence),
-        *((output.unimodal_logits[m], found.unimodal_loss[m], found.unimodal[m], found.unimodal_confidence[m]) for m in source.modalities),
+        *(
+            (
+                output.unimodal_logits[m],
+                found.unimodal_loss[m],
+                found.unimodal[m],
+                found.unimodal_confidence[m],
+            )
+            for m in source.modalities
+        ),
     ):
         guess = logits.argmax(1)
         recalls = [(guess[target == c] == c).float().mean().item() for c in range(3)]
-        precisions = [(target[guess == c] == c).float().mean().nan_to_num().item() for c in range(3)]
-        f1 = [2 * p * r / (p + r) if p + r else 0.0 for p, r in zip(precisions, recalls, strict=True)]
+        precisions = [
+            (target[guess == c] == c).float().mean().nan_to_num().item() for c in range(3)
+        ]
+        f1 = [
+            2 * p * r / (p + r) if p + r else 0.0 for p, r in zip(precisions, recalls, strict=True)
+        ]
         assert loss == pytest.approx(F.cross_entropy(logits.double(), target).item(), rel=1e-6)
         assert metrics["accuracy"] == pytest.approx((guess == target).float().mean().item())
         assert metrics["unweighted_average_recall"] == pytest.approx(sum(recalls) / 3)
         assert metrics["macro_f1"] == pytest.approx(sum(f1) / 3)
-        assert confidence == pytest.approx(logits.double().softmax(1)[torch.arange(21), target].mean().item(), rel=1e-6)
+        assert confidence == pytest.approx(
+            logits.double().softmax(1)[torch.arange(21), target].mean().item(), rel=1e-6
+        )
     assert (found.rows, found.index) == (21, None)
 
 
 def test_regression_metrics_are_exact_and_in_the_original_unit(toy: Any) -> None:
     value = np.linspace(0.1, 0.9, 89, dtype=np.float32)[:, None]
-    problem = toy(changed={"target": value, "task": Regression(1, low=10.0, high=30.0, variance=0.05)})
+    problem = toy(
+        changed={"target": value, "task": Regression(1, low=10.0, high=30.0, variance=0.05)}
+    )
     torch.manual_seed(0)
-    model = MultimodalModel({m: problem.encoder(m) for m in ("a", "b")}, Late({"a": 5, "b": 5}, 1)).eval()
+    model = MultimodalModel(
+        {m: problem.encoder(m) for m in ("a", "b")}, Late({"a": 5, "b": 5}, 1)
+    ).eval()
     source = problem.source()
     method = Joint().build(model, source.task)
     rows = source.rows("test")
     with torch.no_grad():
         output = model({m: torch.from_numpy(source.arrays[m][rows]) for m in source.modalities})
-    predicted, truth = 10 + 20 * torch.sigmoid(output.logits.double()), 10 + 20 * torch.from_numpy(value[rows]).double()
+    predicted, truth = (
+        10 + 20 * torch.sigmoid(output.logits.double()),
+        10 + 20 * torch.from_numpy(value[rows]).double(),
+    )
     found = evaluate(method, model, source, "test", batch_size=4)
-    assert found.score == pytest.approx((1 - (predicted - truth).square().sum() / (truth - truth.mean()).square().sum()).item(), rel=1e-4)
+    assert found.score == pytest.approx(
+        (1 - (predicted - truth).square().sum() / (truth - truth.mean()).square().sum()).item(),
+        rel=1e-4,
+    )
     assert found.fused["mae"] == pytest.approx((predicted - truth).abs().mean().item(), rel=1e-5)
-    assert found.fused["mape"] == pytest.approx((100 * (predicted - truth).abs() / truth).mean().item(), rel=1e-5)
+    assert found.fused["mape"] == pytest.approx(
+        (100 * (predicted - truth).abs() / truth).mean().item(), rel=1e-5
+    )
 
 
 def test_kept_rows_stand_in_the_order_of_the_split(toy: Any) -> None:
@@ -105,7 +133,9 @@ def test_kept_rows_stand_in_the_order_of_the_split(toy: Any) -> None:
     assert found.index.tolist() == source.rows("test").tolist()
     assert found.target.tolist() == source.target[source.rows("test")].tolist()
     torch.testing.assert_close(sum(found.unimodal_logits.values()) / 2, found.logits)
-    assert (found.logits.argmax(1) == found.target).float().mean().item() == pytest.approx(found.score)
+    assert (found.logits.argmax(1) == found.target).float().mean().item() == pytest.approx(
+        found.score
+    )
 
 
 def test_rows_that_lack_a_modality_do_not_count_for_it(toy: Any) -> None:
@@ -131,14 +161,26 @@ def test_a_modality_that_no_row_has_is_unknown_rather_than_an_error(toy: Any) ->
     assert found.unimodal.get("b", {}) == {}
     told = found.to_validation()
     assert told.unimodal_score["a"] == found.unimodal["a"]["accuracy"]
-    assert all(math.isnan(value) for table in (told.unimodal_score, told.unimodal_loss) for m, value in table.items() if m == "b")
+    assert all(
+        math.isnan(value)
+        for table in (told.unimodal_score, told.unimodal_loss)
+        for m, value in table.items()
+        if m == "b"
+    )
 
 
 def test_a_run_whose_rows_lack_a_modality_trains_and_resumes(toy: Any) -> None:
     problem = toy()
     model = problem.model()
-    fitted = fit(problem.method(model, "g2d", tau=(1, 1)), model, lacking(problem), TrainOptions(epochs=2, batch_size=10))
-    assert all(math.isfinite(value) for record in fitted.history for value in record["train"].values())
+    fitted = fit(
+        problem.method(model, "g2d", tau=(1, 1)),
+        model,
+        lacking(problem),
+        TrainOptions(epochs=2, batch_size=10),
+    )
+    assert all(
+        math.isfinite(value) for record in fitted.history for value in record["train"].values()
+    )
 
 
 def test_evaluation_leaves_no_trace(toy: Any) -> None:
@@ -150,7 +192,11 @@ def test_evaluation_leaves_no_trace(toy: Any) -> None:
     random = torch.get_rng_state()
     first, second = (evaluate(method, model, problem.source(), "test") for _ in range(2))
     assert first.fused == second.fused
-    assert (model.training, model.encoders["a"].training, model.encoders["b"].training) == (True, False, True)
+    assert (model.training, model.encoders["a"].training, model.encoders["b"].training) == (
+        True,
+        False,
+        True,
+    )
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert torch.equal(random, torch.get_rng_state())
     assert all(p.grad is None for p in model.parameters())
@@ -159,7 +205,9 @@ def test_evaluation_leaves_no_trace(toy: Any) -> None:
 def test_a_split_without_rows_is_refused(toy: Any) -> None:
     problem = toy(changed={"split": np.repeat(np.array([0, 1, -1], np.int8), (48, 20, 21))})
     model, method = trained(problem)
-    with pytest.raises(DataError, match="the test split of toy must have rows to evaluate, found none"):
+    with pytest.raises(
+        DataError, match="the test split of toy must have rows to evaluate, found none"
+    ):
         evaluate(method, model, problem.source(), "test")
 
 
@@ -172,18 +220,31 @@ def test_several_windows_of_a_recording_are_averaged(toy: Any) -> None:
     long = np.random.default_rng(1).standard_normal((89, 14)).astype(np.float32)
     narrow = toy().source()
     chain = read_chain("a", [{"name": "window", "samples": 6}])
-    problem = toy(changed={"arrays": {"a": long, "b": narrow.arrays["b"]}, "views": {"a": chain, "b": narrow.views["b"]}})
+    problem = toy(
+        changed={
+            "arrays": {"a": long, "b": narrow.arrays["b"]},
+            "views": {"a": chain, "b": narrow.views["b"]},
+        }
+    )
     model, method = trained(problem)
     source = problem.source()
     rows = source.rows("test")
     b = torch.from_numpy(narrow.arrays["b"][rows])
     for windows, starts in ((1, (4,)), (2, (2, 6)), (3, (1, 4, 6))):
         with torch.no_grad():
-            looks = [model.eval()({"a": torch.from_numpy(long[rows, s : s + 6]), "b": b}, unimodal=True) for s in starts]
+            looks = [
+                model.eval()({"a": torch.from_numpy(long[rows, s : s + 6]), "b": b}, unimodal=True)
+                for s in starts
+            ]
         found = evaluate(method, model, source, "test", windows=windows, keep_rows=True)
         assert found.logits is not None
         assert found.unimodal_logits is not None
-        torch.testing.assert_close(found.logits, torch.stack([look.logits for look in looks]).mean(0))
-        torch.testing.assert_close(found.unimodal_logits["a"], torch.stack([look.unimodal_logits["a"] for look in looks]).mean(0))
+        torch.testing.assert_close(
+            found.logits, torch.stack([look.logits for look in looks]).mean(0)
+        )
+        torch.testing.assert_close(
+            found.unimodal_logits["a"],
+            torch.stack([look.unimodal_logits["a"] for look in looks]).mean(0),
+        )
     with pytest.raises(DataError, match="2 windows"):
         evaluate(method, model, toy().source(), "test", windows=2)

@@ -60,8 +60,25 @@ if "TORCHELASTIC_RUN_ID" in os.environ:
 
 
 def torchrun(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240, env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"})
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        *map(str, words),
+    ]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+        env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"},
+    )
 
 
 def largest_difference(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
@@ -85,7 +102,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("name", ["plain", "batchnorm"])
-def test_two_processes_end_with_equal_weights_and_statistics(trained: tuple[Path, Path], name: str) -> None:
+def test_two_processes_end_with_equal_weights_and_statistics(
+    trained: tuple[Path, Path], name: str
+) -> None:
     first, second = (load_file(trained[0] / f"{name}-{process}.safetensors") for process in (0, 1))
     assert largest_difference(first, second) == 0
 
@@ -93,30 +112,58 @@ def test_two_processes_end_with_equal_weights_and_statistics(trained: tuple[Path
 def test_without_batchnorm_two_processes_end_where_one_does(trained: tuple[Path, Path]) -> None:
     two, one = (load_file(folder / "plain-0.safetensors") for folder in trained)
     assert largest_difference(two, one) < 2e-5
-    records = [[json.loads(line) for line in (folder / "plain" / "metrics.jsonl").read_text().splitlines()] for folder in trained]
+    records = [
+        [json.loads(line) for line in (folder / "plain" / "metrics.jsonl").read_text().splitlines()]
+        for folder in trained
+    ]
     for a, b in zip(*records, strict=True):
         assert a["valid"]["fused"]["loss"] == pytest.approx(b["valid"]["fused"]["loss"], rel=1e-4)
-        assert {name: a["train"][name] for name in b["train"] if name.startswith(("kappa", "confidence", "ranking"))} == pytest.approx(
-            {name: value for name, value in b["train"].items() if name.startswith(("kappa", "confidence", "ranking"))}, rel=1e-5
+        assert {
+            name: a["train"][name]
+            for name in b["train"]
+            if name.startswith(("kappa", "confidence", "ranking"))
+        } == pytest.approx(
+            {
+                name: value
+                for name, value in b["train"].items()
+                if name.startswith(("kappa", "confidence", "ranking"))
+            },
+            rel=1e-5,
         )
 
 
 def test_the_recorded_loss_is_that_of_all_processes(trained: tuple[Path, Path]) -> None:
-    two, one = (json.loads((folder / "plain" / "metrics.jsonl").read_text().splitlines()[0])["train"] for folder in trained)
+    two, one = (
+        json.loads((folder / "plain" / "metrics.jsonl").read_text().splitlines()[0])["train"]
+        for folder in trained
+    )
     losses = {name: value for name, value in one.items() if name.startswith("loss")}
     assert {name: two[name] for name in losses} == pytest.approx(losses, rel=1e-4)
 
 
 def test_a_recipe_trained_by_torchrun_gives_the_result_of_one_process(tmp_path: Path) -> None:
-    words: list[Any] = [RECIPES / "g2d.yaml", "data.modalities=[word]", "encoders={word: {name: transformer, width: 16}}", "method={name: g2d, tau: [2]}"]
+    words: list[Any] = [
+        RECIPES / "g2d.yaml",
+        "data.modalities=[word]",
+        "encoders={word: {name: transformer, width: 16}}",
+        "method={name: g2d, tau: [2]}",
+    ]
     words += ["data.eval_draws=1", "controls=false", "teachers.epochs=1", "--quiet", "--out"]
     together = torchrun("-m", "g2d", "train", *words, tmp_path / "two" / "run")
     assert together.returncode == 0, together.stderr
     assert together.stdout.count("teacher of word: training") == 1
     alone = CliRunner().invoke(app, ["train", *map(str, words), str(tmp_path / "one" / "run")])
     assert alone.exit_code == 0, alone.output
-    two, one = (json.loads((tmp_path / name / "run" / "result.json").read_text()) for name in ("two", "one"))
+    two, one = (
+        json.loads((tmp_path / name / "run" / "result.json").read_text()) for name in ("two", "one")
+    )
     assert two["test"]["fused"]["loss"] == pytest.approx(one["test"]["fused"]["loss"], rel=1e-3)
-    assert (two["cost"]["updates"], two["selected_epoch"]) == (one["cost"]["updates"], one["selected_epoch"])
-    weights = (load_file(tmp_path / name / "run" / "checkpoints" / "last" / "model.safetensors") for name in ("two", "one"))
+    assert (two["cost"]["updates"], two["selected_epoch"]) == (
+        one["cost"]["updates"],
+        one["selected_epoch"],
+    )
+    weights = (
+        load_file(tmp_path / name / "run" / "checkpoints" / "last" / "model.safetensors")
+        for name in ("two", "one")
+    )
     assert largest_difference(*weights) < 1e-4

@@ -20,7 +20,9 @@ from g2d.model import MultimodalModel
 RECIPES = Path(__file__).parents[2] / "recipes" / "digits"
 
 
-def stacked(name: str = "joint", fusion: str = "late", sets: int = 2) -> tuple[Bench, MultimodalModel, Method, Stack]:
+def stacked(
+    name: str = "joint", fusion: str = "late", sets: int = 2
+) -> tuple[Bench, MultimodalModel, Method, Stack]:
     bench = Bench(name, fusion=fusion)
     model, method, _ = bench.train()
     return bench, model, method, Stack(method, [bench.teachers() for _ in range(sets)])
@@ -33,7 +35,9 @@ def test_without_fitted_weights_it_is_the_mean_of_all_heads(fusion: str) -> None
     teachers, student = bench.teachers()(batch), predicted(method, model, batch)
     assert student.unimodal_logits is not None
     ensemble = sum(teachers.logits.values()) / 2
-    torch.testing.assert_close(predicted(stack, model, batch).logits, (2 * ensemble + student.logits) / 3)
+    torch.testing.assert_close(
+        predicted(stack, model, batch).logits, (2 * ensemble + student.logits) / 3
+    )
 
 
 def test_its_unimodal_answers_add_up_to_the_fused_one() -> None:
@@ -79,18 +83,43 @@ def test_it_is_never_trained_and_its_heads_are_not_weighed_twice() -> None:
     assert stack.head_scale(model) is None
 
 
-@pytest.mark.parametrize(("recipe", "heads"), [("stack_teachers", ["teachers 1", "teachers 2"]), ("stack_g2d", ["teachers 1", "student"])])
+@pytest.mark.parametrize(
+    ("recipe", "heads"),
+    [("stack_teachers", ["teachers 1", "teachers 2"]), ("stack_g2d", ["teachers 1", "student"])],
+)
 def test_a_recipe_stacks_and_is_opened_again(recipe: str, heads: list[str], tmp_path: Path) -> None:
-    small = ["encoders.image={name: cnn, widths: [4, 4], pool: 1}", "encoders.tone={name: mlp, widths: [8]}", "data.eval_draws=1", "teachers.epochs=1"]
+    small = [
+        "encoders.image={name: cnn, widths: [4, 4], pool: 1}",
+        "encoders.tone={name: mlp, widths: [8]}",
+        "data.eval_draws=1",
+        "teachers.epochs=1",
+    ]
     more = ["method.tau=[1,0]"] if "g2d" in recipe else []
-    result = CliRunner().invoke(app, ["train", str(RECIPES / f"{recipe}.yaml"), *small, *more, "--quiet", "--out", str(tmp_path / "a")])
+    result = CliRunner().invoke(
+        app,
+        [
+            "train",
+            str(RECIPES / f"{recipe}.yaml"),
+            *small,
+            *more,
+            "--quiet",
+            "--out",
+            str(tmp_path / "a"),
+        ],
+    )
     assert result.exit_code == 0, result.output
     run = g2d.load(tmp_path / "a")
     assert run.result is not None
-    assert list(run.result["stack"]["head_weights"]) == [f"{member}: {m}" for member in heads for m in ("image", "tone")]
-    assert run.evaluate().fused["accuracy"] == pytest.approx(run.result["test"]["fused"]["accuracy"])
+    assert list(run.result["stack"]["head_weights"]) == [
+        f"{member}: {m}" for member in heads for m in ("image", "tone")
+    ]
+    assert run.evaluate().fused["accuracy"] == pytest.approx(
+        run.result["test"]["fused"]["accuracy"]
+    )
     assert isinstance(run.method, Stack)
-    assert run.method.weights.tolist() == pytest.approx(list(run.result["stack"]["head_weights"].values()))
+    assert run.method.weights.tolist() == pytest.approx(
+        list(run.result["stack"]["head_weights"].values())
+    )
 
 
 def test_a_negative_number_of_sets_is_refused() -> None:

@@ -33,9 +33,22 @@ FIXED = {"views": {"a": Scaled(), "b": Scaled()}}
 def cache(toy: Any, tmp_path: Path) -> Callable[..., TeacherCache]:
     """A cache in one folder; what it says is in its ``said``."""
 
-    def build(options: TrainOptions = OPTIONS, encoders: Any = ENCODERS, watch: Any = lambda name: (), **changed: Any) -> TeacherCache:
+    def build(
+        options: TrainOptions = OPTIONS,
+        encoders: Any = ENCODERS,
+        watch: Any = lambda name: (),
+        **changed: Any,
+    ) -> TeacherCache:
         problem, said = toy(changed=changed), []
-        made = TeacherCache(tmp_path / "teachers", problem.source(), encoders, problem.encoder, options, say=said.append, watch=watch)
+        made = TeacherCache(
+            tmp_path / "teachers",
+            problem.source(),
+            encoders,
+            problem.encoder,
+            options,
+            say=said.append,
+            watch=watch,
+        )
         made.said = said  # type: ignore[attr-defined]
         return made
 
@@ -51,7 +64,9 @@ def test_the_second_student_starts_at_once(cache: Any) -> None:
     assert (reused.folder, reused.facts) == (trained.folder, trained.facts)
 
 
-def test_a_teacher_is_a_unimodal_model_trained_jointly_and_its_facts_are_measured(cache: Any, toy: Any) -> None:
+def test_a_teacher_is_a_unimodal_model_trained_jointly_and_its_facts_are_measured(
+    cache: Any, toy: Any
+) -> None:
     made = cache()
     teacher = made.obtain("b")
     source = made.source.only(("b",))
@@ -65,7 +80,10 @@ def test_a_teacher_is_a_unimodal_model_trained_jointly_and_its_facts_are_measure
     fresh = toy().model(("b",))
     by_hand = fit(Joint().build(fresh, source.task), fresh, source, OPTIONS)
     assert by_hand.selected_epoch == teacher.facts["epoch"]
-    assert all(torch.equal(a, b) for a, b in zip(fresh.state_dict().values(), model.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(fresh.state_dict().values(), model.state_dict().values(), strict=True)
+    )
 
 
 def test_best_and_last_are_both_kept(cache: Any) -> None:
@@ -78,8 +96,15 @@ def test_best_and_last_are_both_kept(cache: Any) -> None:
         same = all(torch.equal(a, b) for a, b in zip(best.values(), last.values(), strict=True))
         assert same == (teacher.facts["epoch"] == 6)
         for kept, wanted in ((teachers.models, best), (teachers.ranking, last)):
-            assert all(torch.equal(a, b) for a, b in zip(kept[teacher.modality].state_dict().values(), wanted.values(), strict=True))
-    assert any(teacher.facts["epoch"] < 6 for teacher in found), "choose a rate under which some best epoch is not the last"
+            assert all(
+                torch.equal(a, b)
+                for a, b in zip(
+                    kept[teacher.modality].state_dict().values(), wanted.values(), strict=True
+                )
+            )
+    assert any(teacher.facts["epoch"] < 6 for teacher in found), (
+        "choose a rate under which some best epoch is not the last"
+    )
     assert made.teachers()[0].ranking is None
 
 
@@ -88,8 +113,14 @@ def test_best_and_last_are_both_kept(cache: Any) -> None:
     [
         ({"options": replace(OPTIONS, seed=1)}, "none has seed 1 (found seed 0)"),
         ({"options": replace(OPTIONS, epochs=3)}, "none has epochs 3 (found epochs 2)"),
-        ({"options": replace(OPTIONS, lr=0.1, momentum=0.5)}, "none has lr 0.1 (found lr 0.05), momentum 0.5 (found momentum 0.9)"),
-        ({"options": replace(OPTIONS, group_lr={"a": 0.1})}, 'none has group_lr {"a": 0.1} (found group_lr {})'),
+        (
+            {"options": replace(OPTIONS, lr=0.1, momentum=0.5)},
+            "none has lr 0.1 (found lr 0.05), momentum 0.5 (found momentum 0.9)",
+        ),
+        (
+            {"options": replace(OPTIONS, group_lr={"a": 0.1})},
+            'none has group_lr {"a": 0.1} (found group_lr {})',
+        ),
         (
             {"encoders": ENCODERS | {"a": {"name": "toy", "width": 6}}},
             'none has encoder {"name": "toy", "width": 6} (found encoder {"name": ',
@@ -98,7 +129,9 @@ def test_best_and_last_are_both_kept(cache: Any) -> None:
         ({"views": {"a": Scaled(), "b": Scaled()}}, "none has protocol "),
     ],
 )
-def test_whatever_determines_a_teacher_trains_another_and_is_named(cache: Any, changed: dict[str, Any], reason: str) -> None:
+def test_whatever_determines_a_teacher_trains_another_and_is_named(
+    cache: Any, changed: dict[str, Any], reason: str
+) -> None:
     first = cache().obtain("a")
     made = cache(**changed)
     teacher = made.obtain("a")
@@ -120,7 +153,9 @@ def test_one_changed_byte_of_training_data_trains_another(cache: Any, toy: Any) 
 def test_what_does_not_determine_a_teacher_reuses_it(cache: Any, toy: Any) -> None:
     for m in ("a", "b"):
         cache().obtain(m)
-    elsewhere = replace(OPTIONS, device="cpu", workers=1, threads=1, eval_batch_size=3, group_lr={"b": 0.1})
+    elsewhere = replace(
+        OPTIONS, device="cpu", workers=1, threads=1, eval_batch_size=3, group_lr={"b": 0.1}
+    )
     other_width = ENCODERS | {"b": {"name": "toy", "width": 9}}
     arrays = {m: values.copy() for m, values in toy().source().arrays.items()}
     arrays["b"][0, 0] += 1
@@ -142,7 +177,20 @@ def test_the_determinants_stand_beside_the_teacher(cache: Any) -> None:
     made = cache()
     facts = json.loads((made.obtain("a").folder / "determinants.json").read_text())
     assert facts == made.determinants("a")
-    assert {"schema", "modality", "encoder", "task", "data", "protocol", "seed", "epochs", "batch_size", "lr", "schedule", "select_on"} <= set(facts)
+    assert {
+        "schema",
+        "modality",
+        "encoder",
+        "task",
+        "data",
+        "protocol",
+        "seed",
+        "epochs",
+        "batch_size",
+        "lr",
+        "schedule",
+        "select_on",
+    } <= set(facts)
     assert not {"device", "workers", "threads", "compile", "eval_batch_size"} & set(facts)
 
 
@@ -175,7 +223,9 @@ class Interruption(Watcher):
             raise KeyboardInterrupt
 
 
-def test_an_interrupted_teacher_goes_on_and_a_damaged_start_is_thrown_away(cache: Any, tmp_path: Path) -> None:
+def test_an_interrupted_teacher_goes_on_and_a_damaged_start_is_thrown_away(
+    cache: Any, tmp_path: Path
+) -> None:
     whole = cache().obtain("b")
 
     def interrupted() -> Path:
@@ -212,19 +262,30 @@ def test_answers_are_cached_only_where_rows_are_the_same_in_every_epoch(cache: A
     rows = np.concatenate([source.rows("train"), source.rows("valid")])
     assert cached.known[rows].all()
     plain = Teachers(cached.models)
-    batch: Batch = source.view(source.gather(source.rows("train")[5:9]), seed=0, epoch=1, train=True)
+    batch: Batch = source.view(
+        source.gather(source.rows("train")[5:9]), seed=0, epoch=1, train=True
+    )
     for m in source.modalities:
         torch.testing.assert_close(cached(batch).features[m], plain(batch).features[m])
         torch.testing.assert_close(cached(batch).ranking_logits[m], plain(batch).logits[m])
 
 
-def test_a_student_of_cached_teachers_resumes_to_the_last_bit(cache: Any, toy: Any, content: Any, tmp_path: Path) -> None:
+def test_a_student_of_cached_teachers_resumes_to_the_last_bit(
+    cache: Any, toy: Any, content: Any, tmp_path: Path
+) -> None:
     def student(folder: Path, callbacks: Any = ()) -> None:
         teachers, _ = cache(**FIXED).teachers()
         problem = toy(changed=FIXED)
         model = problem.model()
         method = G2D(teachers=teachers, tau=(1, 2)).build(model, problem.source().task)
-        fit(method, model, problem.source(), TrainOptions(epochs=3, batch_size=7), folder=folder, callbacks=callbacks)
+        fit(
+            method,
+            model,
+            problem.source(),
+            TrainOptions(epochs=3, batch_size=7),
+            folder=folder,
+            callbacks=callbacks,
+        )
 
     student(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
@@ -239,10 +300,17 @@ def test_training_teachers_or_reusing_them_gives_the_same_student(cache: Any, to
         teachers, found = cache().teachers()
         problem = toy()
         model = problem.model()
-        fit(G2D(teachers=teachers, tau=(1, 1)).build(model, problem.source().task), model, problem.source(), replace(OPTIONS, epochs=2))
+        fit(
+            G2D(teachers=teachers, tau=(1, 1)).build(model, problem.source().task),
+            model,
+            problem.source(),
+            replace(OPTIONS, epochs=2),
+        )
         weights.append(model.state_dict())
     assert all(isinstance(teacher, Teacher) and teacher.reused for teacher in found)
-    assert all(torch.equal(a, b) for a, b in zip(*(values.values() for values in weights), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(*(values.values() for values in weights), strict=True)
+    )
 
 
 def test_a_teachers_folder_can_be_verified(cache: Any) -> None:

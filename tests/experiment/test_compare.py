@@ -14,7 +14,11 @@ from g2d.experiment.compare import compare, controlled, warm_started
 from g2d.recipe import Recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "digits"
-SMALL = ("encoders.image={name: cnn, widths: [4, 4], pool: 1}", "encoders.tone={name: mlp, widths: [8]}", "data.eval_draws=1")
+SMALL = (
+    "encoders.image={name: cnn, widths: [4, 4], pool: 1}",
+    "encoders.tone={name: mlp, widths: [8]}",
+    "data.eval_draws=1",
+)
 
 
 def recipe(name: str, *overrides: str) -> Recipe:
@@ -22,7 +26,12 @@ def recipe(name: str, *overrides: str) -> Recipe:
 
 
 def test_one_recipe_per_problem_asks_for_the_controls() -> None:
-    given = [recipe("joint"), recipe("umt"), recipe("mslr", "data.setting=mild"), recipe("trio_joint")]
+    given = [
+        recipe("joint"),
+        recipe("umt"),
+        recipe("mslr", "data.setting=mild"),
+        recipe("trio_joint"),
+    ]
     assert [one.controls for one in controlled(given)] == [False, True, True, True]
     assert [one.controls for one in controlled([recipe("joint"), recipe("g2d")])] == [False, True]
     assert len(warm_started(controlled(given))) == 3
@@ -30,7 +39,14 @@ def test_one_recipe_per_problem_asks_for_the_controls() -> None:
 
 def test_controls_stand_in_every_comparison_unless_told(tmp_path: Path) -> None:
     short = [*SMALL, "epochs=1", "teachers.epochs=1", "--quiet"]
-    words = ["compare", str(RECIPES / "joint.yaml"), str(RECIPES / "ogm_ge.yaml"), "--seeds", "1", "--out"]
+    words = [
+        "compare",
+        str(RECIPES / "joint.yaml"),
+        str(RECIPES / "ogm_ge.yaml"),
+        "--seeds",
+        "1",
+        "--out",
+    ]
     shown = CliRunner().invoke(app, [*words, str(tmp_path / "a"), *short])
     assert shown.exit_code == 0, shown.output
     for row in ("teachers alone", "best teacher", "teacher ensemble, calibrated", "joint-warm"):
@@ -38,7 +54,13 @@ def test_controls_stand_in_every_comparison_unless_told(tmp_path: Path) -> None:
     bare = CliRunner().invoke(app, [*words, str(tmp_path / "b"), "--no-controls", *short])
     assert bare.exit_code == 0, bare.output
     assert "teacher ensemble" not in bare.output
-    assert {path.name for path in (tmp_path / "b").iterdir()} >= {"compare.md", "compare.csv", "compare.tex", "compare.json", "report.html"}
+    assert {path.name for path in (tmp_path / "b").iterdir()} >= {
+        "compare.md",
+        "compare.csv",
+        "compare.tex",
+        "compare.json",
+        "report.html",
+    }
     plain = json.loads((tmp_path / "b" / "compare.json").read_text())
     assert [row["name"] for row in plain["tables"][0]["rows"]] == ["digits-joint", "digits-ogm-ge"]
 
@@ -47,5 +69,7 @@ def test_a_baseline_that_is_not_compared_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="--baseline must be the name of a compared recipe"):
         compare([recipe("joint", *SMALL, "epochs=1")], out=tmp_path / "x", baseline="umt")
     assert not (tmp_path / "x").exists()
-    with pytest.raises(RecipeError, match="name must differ between compared recipes, found 'digits-joint' twice"):
+    with pytest.raises(
+        RecipeError, match="name must differ between compared recipes, found 'digits-joint' twice"
+    ):
         compare([recipe("joint"), recipe("joint", "seed=1")], out=tmp_path / "x")

@@ -29,9 +29,30 @@ def prepared(folder: Path, name: str, seed: int = 0, rows: int = 60, broken: int
         np.save(raw / f"{i}.npy", rng.normal(i % 2, 1, 4).astype(np.float32))
         if i < broken:
             (raw / f"{i}.npy").write_bytes(b"")
-        lines.append(json.dumps({"id": f"r{i}", "x": float(rng.normal(i % 2)), "steps": f"{i}.npy", "label": "ab"[i % 2]}))
+        lines.append(
+            json.dumps(
+                {
+                    "id": f"r{i}",
+                    "x": float(rng.normal(i % 2)),
+                    "steps": f"{i}.npy",
+                    "label": "ab"[i % 2],
+                }
+            )
+        )
     (raw / "t.jsonl").write_text("\n".join(lines) + "\n")
-    g2d("data", "prepare", "manifest", "--source", raw / "t.jsonl", "--out", folder / name, "--workers", 1, "--quiet", "--allow-partial")
+    g2d(
+        "data",
+        "prepare",
+        "manifest",
+        "--source",
+        raw / "t.jsonl",
+        "--out",
+        folder / name,
+        "--workers",
+        1,
+        "--quiet",
+        "--allow-partial",
+    )
     return folder / name
 
 
@@ -45,17 +66,31 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_table_of_partial_data_says_so(place: Path) -> None:
-    for told in (g2d("evaluate", place / "run"), g2d("train", place / "mine" / "recipe.yaml", "epochs=1", "--out", place / "again", "--quiet")):
+    for told in (
+        g2d("evaluate", place / "run"),
+        g2d(
+            "train", place / "mine" / "recipe.yaml", "epochs=1", "--out", place / "again", "--quiet"
+        ),
+    ):
         assert "Partial data: 57 of 60 samples" in told
         assert "shares-v1" in told, "the protocol stands there too"
 
 
-def test_a_store_can_be_moved_with_its_recipe_and_its_runs(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_can_be_moved_with_its_recipe_and_its_runs(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(place / "run", tmp_path / "run")
     (tmp_path / "elsewhere").mkdir()
     shutil.move(place / "mine", tmp_path / "elsewhere" / "mine")
     try:
-        g2d("train", tmp_path / "elsewhere" / "mine" / "recipe.yaml", "epochs=1", "--out", tmp_path / "other", "--quiet")
+        g2d(
+            "train",
+            tmp_path / "elsewhere" / "mine" / "recipe.yaml",
+            "epochs=1",
+            "--out",
+            tmp_path / "other",
+            "--quiet",
+        )
         assert "a prepared store must lie in" in g2d("evaluate", tmp_path / "run", code=2)
         monkeypatch.setenv("G2D_DATA", str(tmp_path / "elsewhere"))
         assert "fused" in g2d("evaluate", tmp_path / "run")
@@ -72,28 +107,83 @@ def test_another_store_under_the_same_name_is_refused(place: Path, tmp_path: Pat
         for command in (
             ("evaluate", tmp_path / "run"),
             ("predict", tmp_path / "run", "--source", source, "--out", tmp_path / "p.csv"),
-            ("train", place / "mine" / "recipe.yaml", "epochs=1", "--out", tmp_path / "run", "--quiet"),
+            (
+                "train",
+                place / "mine" / "recipe.yaml",
+                "epochs=1",
+                "--out",
+                tmp_path / "run",
+                "--quiet",
+            ),
         ):
-            assert "must be opened with the data it was trained on (content hash" in g2d(*command, code=2)
+            assert "must be opened with the data it was trained on (content hash" in g2d(
+                *command, code=2
+            )
         (tmp_path / "run" / "result.json").unlink()  # as if it had been interrupted
-        assert "found others under the same name" in g2d("train", place / "mine" / "recipe.yaml", "epochs=1", "--out", tmp_path / "run", "--quiet", code=2)
+        assert "found others under the same name" in g2d(
+            "train",
+            place / "mine" / "recipe.yaml",
+            "epochs=1",
+            "--out",
+            tmp_path / "run",
+            "--quiet",
+            code=2,
+        )
     finally:
         shutil.rmtree(place / "mine")
         shutil.move(tmp_path / "kept", place / "mine")
 
 
-def test_a_relative_root_on_the_command_line_counts_from_where_it_is_given(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_root_on_the_command_line_counts_from_where_it_is_given(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(place.parent)
-    g2d("train", place / "mine" / "recipe.yaml", f"data.root={place.name}", "epochs=1", "--out", tmp_path / "run", "--quiet")
+    g2d(
+        "train",
+        place / "mine" / "recipe.yaml",
+        f"data.root={place.name}",
+        "epochs=1",
+        "--out",
+        tmp_path / "run",
+        "--quiet",
+    )
     monkeypatch.chdir(tmp_path)
     assert "fused" in g2d("evaluate", tmp_path / "run")
 
 
-def test_a_split_without_test_rows_is_refused_before_anything_is_made(place: Path, tmp_path: Path) -> None:
-    lines = [json.loads(line) | {"split": "valid" if i % 3 else "train"} for i, line in enumerate((place / "raw-mine-0" / "t.jsonl").read_text().splitlines())]
-    (tmp_path / "t.jsonl").write_text("\n".join(json.dumps({key: row[key] for key in ("id", "x", "label", "split")}) for row in lines) + "\n")
-    assert "no rows for test" in g2d("data", "prepare", "manifest", "--source", tmp_path / "t.jsonl", "--out", tmp_path / "store", "--quiet")
-    told = g2d("train", tmp_path / "store" / "recipe.yaml", "--watch", "tensorboard", "--out", tmp_path / "run", "--quiet", code=2)
+def test_a_split_without_test_rows_is_refused_before_anything_is_made(
+    place: Path, tmp_path: Path
+) -> None:
+    lines = [
+        json.loads(line) | {"split": "valid" if i % 3 else "train"}
+        for i, line in enumerate((place / "raw-mine-0" / "t.jsonl").read_text().splitlines())
+    ]
+    (tmp_path / "t.jsonl").write_text(
+        "\n".join(
+            json.dumps({key: row[key] for key in ("id", "x", "label", "split")}) for row in lines
+        )
+        + "\n"
+    )
+    assert "no rows for test" in g2d(
+        "data",
+        "prepare",
+        "manifest",
+        "--source",
+        tmp_path / "t.jsonl",
+        "--out",
+        tmp_path / "store",
+        "--quiet",
+    )
+    told = g2d(
+        "train",
+        tmp_path / "store" / "recipe.yaml",
+        "--watch",
+        "tensorboard",
+        "--out",
+        tmp_path / "run",
+        "--quiet",
+        code=2,
+    )
     assert "must have at least 1 test rows" in told
     assert not (tmp_path / "run").exists()
 
@@ -101,14 +191,41 @@ def test_a_split_without_test_rows_is_refused_before_anything_is_made(place: Pat
 def test_a_copied_store_does_not_train_the_original(place: Path, tmp_path: Path) -> None:
     shutil.copytree(place / "mine", place / "copy")
     try:
-        told = g2d("train", place / "copy" / "recipe.yaml", "epochs=1", "--out", tmp_path / "run", "--quiet", code=2)
-        assert "data.store must be the store that the recipe lies in, found 'mine' in copy. Write store: copy." in told
-        g2d("train", place / "copy" / "recipe.yaml", "data.store=copy", "epochs=1", "--out", tmp_path / "run", "--quiet")
+        told = g2d(
+            "train",
+            place / "copy" / "recipe.yaml",
+            "epochs=1",
+            "--out",
+            tmp_path / "run",
+            "--quiet",
+            code=2,
+        )
+        assert (
+            "data.store must be the store that the recipe lies in, found 'mine' in copy. Write store: copy."
+            in told
+        )
+        g2d(
+            "train",
+            place / "copy" / "recipe.yaml",
+            "data.store=copy",
+            "epochs=1",
+            "--out",
+            tmp_path / "run",
+            "--quiet",
+        )
     finally:
         shutil.rmtree(place / "copy")
 
 
 def test_predictions_do_not_go_into_a_folder(place: Path, tmp_path: Path) -> None:
-    told = g2d("predict", place / "run", "--source", place / "raw-mine-0" / "t.jsonl", "--out", tmp_path, code=2)
+    told = g2d(
+        "predict",
+        place / "run",
+        "--source",
+        place / "raw-mine-0" / "t.jsonl",
+        "--out",
+        tmp_path,
+        code=2,
+    )
     assert "--out must be a CSV file to write" in told
     assert not list(tmp_path.iterdir())

@@ -14,22 +14,42 @@ from g2d.experiment.demo import PROBLEMS, demo_recipes, in_words
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = {"image": {"name": "cnn", "widths": [4, 4], "pool": 1}, "tone": {"name": "mlp", "widths": [8]}}
-    monkeypatch.setitem(PROBLEMS, "memorizer", {**PROBLEMS["memorizer"], "encoders": small, "tau": [1, 1]})
+    small = {
+        "image": {"name": "cnn", "widths": [4, 4], "pool": 1},
+        "tone": {"name": "mlp", "widths": [8]},
+    }
+    monkeypatch.setitem(
+        PROBLEMS, "memorizer", {**PROBLEMS["memorizer"], "encoders": small, "tau": [1, 1]}
+    )
 
 
 @pytest.mark.usefixtures("short")
 def test_the_demonstration_ends_in_a_table_a_sentence_and_figures(tmp_path: Path) -> None:
     text = demonstrate(seeds=1, out=tmp_path, progress=False, say=lambda sentence: None)
-    for row in ("teachers alone", "joint", "g2d", "g2d-last", "joint-warm", "best teacher", "teacher ensemble", "teacher ensemble, calibrated"):
+    for row in (
+        "teachers alone",
+        "joint",
+        "g2d",
+        "g2d-last",
+        "joint-warm",
+        "best teacher",
+        "teacher ensemble",
+        "teacher ensemble, calibrated",
+    ):
         assert f"| {row} " in text
     assert text.count("G²D ranked by the teachers'") == 2
     assert (tmp_path / "demo.md").read_text().strip() in text
     drawn = {path.name for path in (tmp_path / "figures").iterdir()}
-    assert drawn == {f"{name}.{kind}" for name in ("unimodal", "confidence", "prioritized") for kind in ("svg", "png")}
+    assert drawn == {
+        f"{name}.{kind}"
+        for name in ("unimodal", "confidence", "prioritized")
+        for kind in ("svg", "png")
+    }
 
 
-def written_result(out: Path, name: str, fused: float, image: float, first: str = "") -> dict[str, object]:
+def written_result(
+    out: Path, name: str, fused: float, image: float, first: str = ""
+) -> dict[str, object]:
     folder = out / name / "seed-0"
     folder.mkdir(parents=True)
     kappa = {f"kappa/{m}": float(m == first) for m in ("image", "tone")}
@@ -52,21 +72,38 @@ def test_words_tell_a_right_ranking_from_a_wrong_one(tmp_path: Path) -> None:
         written_result(tmp_path, "g2d-last", 0.84, 0.79, first="image"),
     ]
     text = in_words(results, tmp_path)
-    assert "Joint training suppressed image: alone, a teacher learns 80.0 % from it; in the joint model it is left at 45.0 %." in text
-    assert "best checkpoints let tone, not the suppressed one, learn first, alone: image came to 44.0 %" in text
-    assert "last checkpoints let image, the suppressed one, learn first, alone: image came to 79.0 %" in text
+    assert (
+        "Joint training suppressed image: alone, a teacher learns 80.0 % from it; in the joint model it is left at 45.0 %."
+        in text
+    )
+    assert (
+        "best checkpoints let tone, not the suppressed one, learn first, alone: image came to 44.0 %"
+        in text
+    )
+    assert (
+        "last checkpoints let image, the suppressed one, learn first, alone: image came to 79.0 %"
+        in text
+    )
     assert "(-2.0 points)" in text
     assert "(+34.0 points)" in text
     assert "reaches 82.0 %" in text
 
 
 def test_where_nothing_is_suppressed_the_words_say_so(tmp_path: Path) -> None:
-    results = [written_result(tmp_path, "joint", 0.83, 0.79), written_result(tmp_path, "g2d", 0.83, 0.79, first="image")]
+    results = [
+        written_result(tmp_path, "joint", 0.83, 0.79),
+        written_result(tmp_path, "g2d", 0.83, 0.79, first="image"),
+    ]
     assert in_words(results, tmp_path).startswith("No modality was suppressed")
 
 
 def test_every_setting_has_valid_recipes_and_a_wrong_one_is_corrected() -> None:
     for setting in PROBLEMS:
-        assert [recipe.name for recipe in demo_recipes(setting)] == ["joint", "g2d", "g2d-last", "joint-warm"]
+        assert [recipe.name for recipe in demo_recipes(setting)] == [
+            "joint",
+            "g2d",
+            "g2d-last",
+            "joint-warm",
+        ]
     with pytest.raises(ArgumentError, match="Did you mean 'memorizer'"):
         demo_recipes("memoriser")

@@ -19,7 +19,11 @@ from g2d.recipe import Recipe
 
 pytest.importorskip("optuna", reason="optuna is not installed")
 RECIPES = Path(__file__).parents[2] / "recipes" / "digits"
-SMALL = ("encoders.image={name: cnn, widths: [4, 4], pool: 1}", "encoders.tone={name: mlp, widths: [8]}", "data.eval_draws=1")
+SMALL = (
+    "encoders.image={name: cnn, widths: [4, 4], pool: 1}",
+    "encoders.tone={name: mlp, widths: [8]}",
+    "data.eval_draws=1",
+)
 
 
 def command(*words: str | Path) -> Result:
@@ -30,13 +34,29 @@ def recipe(name: str, *overrides: str) -> Recipe:
     return Recipe.load(RECIPES / f"{name}.yaml", [*SMALL, *overrides])
 
 
-def test_every_recipe_has_the_same_number_of_trials_and_starts_from_its_own_values(tmp_path: Path) -> None:
+def test_every_recipe_has_the_same_number_of_trials_and_starts_from_its_own_values(
+    tmp_path: Path,
+) -> None:
     result = command(
-        "tune", RECIPES / "joint.yaml", RECIPES / "mslr.yaml", RECIPES / "umt.yaml", "--trials", 3, "--out", tmp_path, *SMALL, "epochs=1", "teachers.epochs=1"
+        "tune",
+        RECIPES / "joint.yaml",
+        RECIPES / "mslr.yaml",
+        RECIPES / "umt.yaml",
+        "--trials",
+        3,
+        "--out",
+        tmp_path,
+        *SMALL,
+        "epochs=1",
+        "teachers.epochs=1",
     )
     assert result.exit_code == 0, result.output
     found = json.loads((tmp_path / "tune.json").read_text())
-    assert [(entry["name"], entry["trials"]) for entry in found] == [("digits-joint", 3), ("digits-mslr", 3), ("digits-umt", 3)]
+    assert [(entry["name"], entry["trials"]) for entry in found] == [
+        ("digits-joint", 3),
+        ("digits-mslr", 3),
+        ("digits-umt", 3),
+    ]
     for entry in found:
         assert entry["best"] >= entry["start"]
         tuned = Recipe.load(tmp_path / f"{entry['name']}.yaml")
@@ -46,7 +66,17 @@ def test_every_recipe_has_the_same_number_of_trials_and_starts_from_its_own_valu
             assert values[section][option] == pytest.approx(value)
         assert tuned.teachers.train.lr == 0.01  # a student's rate is not its teachers'
     assert result.output.count("its own values") == 3
-    again = command("tune", RECIPES / "joint.yaml", "--trials", 4, "--out", tmp_path, *SMALL, "epochs=1", "teachers.epochs=1")
+    again = command(
+        "tune",
+        RECIPES / "joint.yaml",
+        "--trials",
+        4,
+        "--out",
+        tmp_path,
+        *SMALL,
+        "epochs=1",
+        "teachers.epochs=1",
+    )
     assert again.exit_code == 0, again.output
     assert again.output.count(", trial ") == 1  # the three that are finished are kept
 
@@ -62,7 +92,9 @@ def test_the_test_split_is_never_looked_at(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(evaluating.Loader, "__init__", watched)
     tune([recipe("joint", "epochs=1")], trials=2, out=tmp_path, say=lambda _: None)
     assert set(looked) == {"train", "valid"}
-    with pytest.raises(RecipeError, match="select_on must be validation for a search, found test in digits-joint"):
+    with pytest.raises(
+        RecipeError, match="select_on must be validation for a search, found test in digits-joint"
+    ):
         tune([recipe("joint", "train.select_on=test")], out=tmp_path)
 
 
@@ -73,18 +105,38 @@ def test_a_method_without_anything_to_search_has_one_trial(tmp_path: Path) -> No
 
 def test_the_mean_over_seeds_is_the_score(tmp_path: Path) -> None:
     for seeds, name in ((1, "one"), (2, "two")):
-        tune([recipe("joint", "epochs=1")], trials=1, seeds=seeds, out=tmp_path / name, say=lambda _: None)
-    tune([recipe("joint", "epochs=1", "seed=1")], trials=1, out=tmp_path / "other", say=lambda _: None)
-    one, two, other = (json.loads((tmp_path / name / "tune.json").read_text())[0]["best"] for name in ("one", "two", "other"))
+        tune(
+            [recipe("joint", "epochs=1")],
+            trials=1,
+            seeds=seeds,
+            out=tmp_path / name,
+            say=lambda _: None,
+        )
+    tune(
+        [recipe("joint", "epochs=1", "seed=1")],
+        trials=1,
+        out=tmp_path / "other",
+        say=lambda _: None,
+    )
+    one, two, other = (
+        json.loads((tmp_path / name / "tune.json").read_text())[0]["best"]
+        for name in ("one", "two", "other")
+    )
     assert two == pytest.approx((one + other) / 2)
 
 
 @pytest.mark.parametrize("name", [name for name, kind in METHODS.items() if kind.trains])
 def test_every_methods_space_is_one_its_recipe_takes(name: str) -> None:
     tau = (
-        {"method": {"name": name, "tau": [1, 1]}} if "tau" in METHODS[name].__init__.__kwdefaults__ or name == "g2d_released" else {"method": name, "epochs": 2}
+        {"method": {"name": name, "tau": [1, 1]}}
+        if "tau" in METHODS[name].__init__.__kwdefaults__ or name == "g2d_released"
+        else {"method": name, "epochs": 2}
     )
-    data = {"data": "soil", "encoders": {"image": "cnn", "weather": "mlp"}} if "classification" not in METHODS[name].tasks else {}
+    data = (
+        {"data": "soil", "encoders": {"image": "cnn", "weather": "mlp"}}
+        if "classification" not in METHODS[name].tasks
+        else {}
+    )
     content = {"data": "digits", "encoders": {"image": "cnn", "tone": "mlp"}, **tau, **data}
     given = Recipe.from_mapping(content)
     space = search_space(given)
@@ -92,7 +144,11 @@ def test_every_methods_space_is_one_its_recipe_takes(name: str) -> None:
     for key, each in space.items():
         values = each.values if isinstance(each, Choice) else (each.low, each.high)
         for value in values:
-            chosen = dict.fromkeys(given.modalities, value) if isinstance(each, Log) and each.per_modality else value
+            chosen = (
+                dict.fromkeys(given.modalities, value)
+                if isinstance(each, Log) and each.per_modality
+                else value
+            )
             section, _, option = key.partition(".")
             assert laid(given, {key: chosen}).resolved()[section][option] == chosen
 
@@ -100,17 +156,32 @@ def test_every_methods_space_is_one_its_recipe_takes(name: str) -> None:
 def test_a_space_can_be_written_on_the_command_line() -> None:
     assert read_space("method.alpha=0.1..10") == ("method.alpha", Log(0.1, 10.0))
     assert read_space("method.patience=2..9:whole") == ("method.patience", Whole(2, 9))
-    assert read_space("method.strategy=keep|dynamic") == ("method.strategy", Choice(("keep", "dynamic")))
+    assert read_space("method.strategy=keep|dynamic") == (
+        "method.strategy",
+        Choice(("keep", "dynamic")),
+    )
 
 
-@pytest.mark.parametrize("text", ["method.alpha", "method.alpha=1", "method.alpha=5..1", "method.alpha=0..1", "method.alpha=a..b", "x=1..2:log"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "method.alpha",
+        "method.alpha=1",
+        "method.alpha=5..1",
+        "method.alpha=0..1",
+        "method.alpha=a..b",
+        "x=1..2:log",
+    ],
+)
 def test_a_space_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(RecipeError, match=r"--search must be KEY=LOW\.\.HIGH"):
         read_space(text)
 
 
 def test_what_cannot_be_searched_is_refused_before_the_first_trial(tmp_path: Path) -> None:
-    result = command("tune", RECIPES / "joint.yaml", "--search", "method.alfa=0.1..1", "--out", tmp_path / "x")
+    result = command(
+        "tune", RECIPES / "joint.yaml", "--search", "method.alfa=0.1..1", "--out", tmp_path / "x"
+    )
     assert result.exit_code == 2
     assert "method.alfa" in result.output
     assert not (tmp_path / "x").exists()

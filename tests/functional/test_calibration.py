@@ -40,4 +40,9 @@ def test_the_fit_is_a_minimum_of_what_it_says_it_minimises() -> None:
 def test_weights_follow_their_heads() -> None:
     target = torch.randint(0, 3, (100,))
     heads = [F.one_hot(target, 3) + torch.randn(100, 3), torch.randn(100, 3)]
-    torch.testing.assert_close(fit_head_weights(heads[::-1], target, nll).flip(0), fit_head_weights(heads, target, nll), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        fit_head_weights(heads[::-1], target, nll).flip(0),
+        fit_head_weights(heads, target, nll),
+        rtol=1e-3,
+        atol=1e-4,
+    )

@@ -7,7 +7,12 @@ import torch
 from torch import Tensor
 
 from g2d.errors import ArgumentError
-from g2d.functional.losses import feature_distillation, feature_terms, logit_distillation, logit_terms
+from g2d.functional.losses import (
+    feature_distillation,
+    feature_terms,
+    logit_distillation,
+    logit_terms,
+)
 
 
 def probabilities(*rows: tuple[float, ...]) -> Tensor:
@@ -37,7 +42,9 @@ def test_a_temperature_divides_the_logits_and_multiplies_the_loss_by_its_square(
 
 def test_feature_distance_averages_over_rows_and_over_or_along_features() -> None:
     student, teacher = torch.tensor([[1.0, 2.0], [0.0, 4.0]]), torch.zeros(2, 2)
-    assert feature_distillation(student, teacher, reduction="sum").item() == pytest.approx((5 + 16) / 2)
+    assert feature_distillation(student, teacher, reduction="sum").item() == pytest.approx(
+        (5 + 16) / 2
+    )
     assert feature_distillation(student, teacher).item() == pytest.approx((2.5 + 8) / 2)
 
 
@@ -58,7 +65,9 @@ def test_rows_without_the_modality_add_nothing() -> None:
 
 
 def test_features_of_different_width_are_refused() -> None:
-    with pytest.raises(ArgumentError, match=r"must have the same shape, found \(2, 3\) and \(2, 4\)"):
+    with pytest.raises(
+        ArgumentError, match=r"must have the same shape, found \(2, 3\) and \(2, 4\)"
+    ):
         feature_distillation(torch.zeros(2, 3), torch.zeros(2, 4))
 
 

@@ -7,7 +7,14 @@ import math
 import pytest
 import torch
 
-from g2d.functional.matching import fitted_weight, heuristic_weight, infonce, jensen_shannon, js_reverse, pairwise_matching
+from g2d.functional.matching import (
+    fitted_weight,
+    heuristic_weight,
+    infonce,
+    jensen_shannon,
+    js_reverse,
+    pairwise_matching,
+)
 
 P, Q = torch.tensor([[0.8, 0.2]]).log(), torch.tensor([[0.2, 0.8]]).log()
 
@@ -65,11 +72,17 @@ def test_all_pairs_weigh_the_same_and_absent_rows_add_nothing() -> None:
 
 
 def test_the_fitted_schedule_at_the_authors_epochs_and_beyond_one() -> None:
-    assert [fitted_weight(e + 1, 200) for e in (0, 20, 40, 80, 100, 150)] == pytest.approx([0.2046, 0.301, 0.400, 0.5002, 0.539, 0.8213], abs=6e-4)
+    assert [fitted_weight(e + 1, 200) for e in (0, 20, 40, 80, 100, 150)] == pytest.approx(
+        [0.2046, 0.301, 0.400, 0.5002, 0.539, 0.8213], abs=6e-4
+    )
     assert fitted_weight(181, 200) == 1.0  # the polynomial gives 1.008
     assert fitted_weight(200, 200) == pytest.approx(0.916, abs=1e-3)
-    assert [fitted_weight(e + 1, 30) for e in (0, 15)] == pytest.approx([fitted_weight(1, 200), fitted_weight(101, 200)])
+    assert [fitted_weight(e + 1, 30) for e in (0, 15)] == pytest.approx(
+        [fitted_weight(1, 200), fitted_weight(101, 200)]
+    )
 
 
 def test_the_heuristic_schedule_lets_matching_fade() -> None:
-    assert [1 - heuristic_weight(t) for t in (1, 2, 5, 10, 100)] == pytest.approx([0.632, 0.393, 0.181, 0.095, 0.010], abs=6e-4)
+    assert [1 - heuristic_weight(t) for t in (1, 2, 5, 10, 100)] == pytest.approx(
+        [0.632, 0.393, 0.181, 0.095, 0.010], abs=6e-4
+    )

@@ -11,13 +11,18 @@ from g2d.functional.projections import forgetting, narrowed
 
 def test_the_projector_by_hand() -> None:
     projector = narrowed(torch.eye(2), torch.ones(2), 0.1)
-    assert projector.tolist() == [pytest.approx([0.523810, -0.476190], abs=1e-6), pytest.approx([-0.476190, 0.523810], abs=1e-6)]
+    assert projector.tolist() == [
+        pytest.approx([0.523810, -0.476190], abs=1e-6),
+        pytest.approx([-0.476190, 0.523810], abs=1e-6),
+    ]
 
 
 def test_the_projector_stays_symmetric_with_eigenvalues_between_0_and_1() -> None:
     g, projector = torch.Generator().manual_seed(0), torch.eye(6, dtype=torch.float64)
     for step in range(200):
-        projector = narrowed(projector, torch.randn(6, generator=g, dtype=torch.float64), forgetting(step % 10, 10))
+        projector = narrowed(
+            projector, torch.randn(6, generator=g, dtype=torch.float64), forgetting(step % 10, 10)
+        )
         torch.testing.assert_close(projector, projector.T)
         values = torch.linalg.eigvalsh(projector)
         assert values.min() > 0
@@ -30,11 +35,16 @@ def test_it_is_the_inverse_of_recursive_least_squares() -> None:
     projector = torch.eye(4, dtype=torch.float64)
     for row in h:
         projector = narrowed(projector, row, 0.05)
-    torch.testing.assert_close(projector, torch.linalg.inv(torch.eye(4, dtype=torch.float64) + h.T @ h / 0.05))
+    torch.testing.assert_close(
+        projector, torch.linalg.inv(torch.eye(4, dtype=torch.float64) + h.T @ h / 0.05)
+    )
 
 
 def test_after_many_updates_a_direction_is_forbidden() -> None:
-    projector, h = torch.eye(3, dtype=torch.float64), torch.tensor([1.0, 2.0, 2.0], dtype=torch.float64)
+    projector, h = (
+        torch.eye(3, dtype=torch.float64),
+        torch.tensor([1.0, 2.0, 2.0], dtype=torch.float64),
+    )
     other = torch.tensor([2.0, -1.0, 0.0], dtype=torch.float64)
     for _ in range(100):
         projector = narrowed(projector, h, 0.1)
@@ -47,7 +57,10 @@ def test_the_damping_falls_within_an_epoch_and_no_further() -> None:
 
 
 def test_the_surer_modality_weighs_more() -> None:
-    z = {"a": torch.tensor([[0.9, 0.1], [0.5, 0.5]]).log(), "b": torch.tensor([[0.6, 0.4], [0.5, 0.5]]).log()}
+    z = {
+        "a": torch.tensor([[0.9, 0.1], [0.5, 0.5]]).log(),
+        "b": torch.tensor([[0.6, 0.4], [0.5, 0.5]]).log(),
+    }
     weights = certainty_weights(z)
     assert weights["a"].tolist() == pytest.approx([0.586115, 0.5], abs=1e-6)
     assert weights["b"].tolist() == pytest.approx([0.413885, 0.5], abs=1e-6)

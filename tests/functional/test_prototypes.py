@@ -8,7 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from g2d.functional.prototypes import class_sums, entropy_per_row, prototype_logits, rebalance_weights
+from g2d.functional.prototypes import (
+    class_sums,
+    entropy_per_row,
+    prototype_logits,
+    rebalance_weights,
+)
 
 
 def test_the_loss_of_a_row_by_hand() -> None:
@@ -20,12 +25,21 @@ def test_the_loss_of_a_row_by_hand() -> None:
 
 def test_distances_written_out() -> None:
     features, prototypes = torch.randn(6, 5), torch.randn(3, 5)
-    expected = [[-math.sqrt(sum((f - c) ** 2 for f, c in zip(row, center, strict=True))) for center in prototypes.tolist()] for row in features.tolist()]
+    expected = [
+        [
+            -math.sqrt(sum((f - c) ** 2 for f, c in zip(row, center, strict=True)))
+            for center in prototypes.tolist()
+        ]
+        for row in features.tolist()
+    ]
     torch.testing.assert_close(prototype_logits(features, prototypes), torch.tensor(expected))
 
 
 def test_a_row_on_its_prototype_has_a_finite_gradient_and_prototypes_get_none() -> None:
-    features, prototypes = torch.zeros(2, 3, requires_grad=True), torch.zeros(2, 3, requires_grad=True)
+    features, prototypes = (
+        torch.zeros(2, 3, requires_grad=True),
+        torch.zeros(2, 3, requires_grad=True),
+    )
     prototype_logits(features, prototypes).log_softmax(1)[:, 0].sum().backward()
     assert features.grad is not None
     assert torch.isfinite(features.grad).all()
@@ -39,7 +53,11 @@ def test_a_class_without_a_prototype_gets_no_probability() -> None:
 
 
 def test_class_sums_written_out_over_batches_and_absent_rows() -> None:
-    features, target, there = torch.randn(10, 4), torch.tensor([0, 1, 2, 0, 1, 0, 3, 3, 1, 0]), torch.arange(10) % 4 > 0
+    features, target, there = (
+        torch.randn(10, 4),
+        torch.tensor([0, 1, 2, 0, 1, 0, 3, 3, 1, 0]),
+        torch.arange(10) % 4 > 0,
+    )
     sums, counts = torch.zeros(5, 4), torch.zeros(5)
     for row, label, has in zip(features, target.tolist(), there.tolist(), strict=True):
         if has:
@@ -49,17 +67,28 @@ def test_class_sums_written_out_over_batches_and_absent_rows() -> None:
     def add(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         return a[0] + b[0], a[1] + b[1]
 
-    found = add(class_sums(features[:6], target[:6], 5, there[:6]), class_sums(features[6:], target[6:], 5, there[6:]))
+    found = add(
+        class_sums(features[:6], target[:6], 5, there[:6]),
+        class_sums(features[6:], target[6:], 5, there[6:]),
+    )
     torch.testing.assert_close(found, (sums, counts))
 
 
-@pytest.mark.parametrize(("rho", "beta", "gamma"), [(0.8, 0.25, 0.0), (3.0, 0.0, 1.0), (1.0, 0.0, 0.0), (1.5, 0.0, 0.5)])
-def test_with_two_modalities_the_weights_are_the_papers(rho: float, beta: float, gamma: float) -> None:
-    assert rebalance_weights({"first": rho, "second": 1.0}) == pytest.approx({"first": beta, "second": gamma})
+@pytest.mark.parametrize(
+    ("rho", "beta", "gamma"), [(0.8, 0.25, 0.0), (3.0, 0.0, 1.0), (1.0, 0.0, 0.0), (1.5, 0.0, 0.5)]
+)
+def test_with_two_modalities_the_weights_are_the_papers(
+    rho: float, beta: float, gamma: float
+) -> None:
+    assert rebalance_weights({"first": rho, "second": 1.0}) == pytest.approx(
+        {"first": beta, "second": gamma}
+    )
 
 
 def test_a_modality_without_any_score_is_as_slow_as_can_be() -> None:
-    assert rebalance_weights({"a": 0.0, "b": 0.5, "c": 0.4}) == pytest.approx({"a": 1.0, "b": 0.0, "c": 0.25})
+    assert rebalance_weights({"a": 0.0, "b": 0.5, "c": 0.4}) == pytest.approx(
+        {"a": 1.0, "b": 0.0, "c": 0.25}
+    )
 
 
 def test_entropy_is_that_of_the_row_and_finite_for_the_surest() -> None:

@@ -12,7 +12,16 @@ def test_the_stages_of_the_paper_s_three_modalities() -> None:
     assert stages == sorted(stages)
 
 
-@pytest.mark.parametrize(("tau", "expected"), [((0, 2), [2, 2]), ((1, 0, 1), [1, 3]), ((0, 0, 2), [3, 3]), ((2,), [1, 1]), ((1, 1, 1, 1), [1, 2, 3, 4])])
+@pytest.mark.parametrize(
+    ("tau", "expected"),
+    [
+        ((0, 2), [2, 2]),
+        ((1, 0, 1), [1, 3]),
+        ((0, 0, 2), [3, 3]),
+        ((2,), [1, 1]),
+        ((1, 1, 1, 1), [1, 2, 3, 4]),
+    ],
+)
 def test_a_stage_of_length_zero_is_skipped(tau: tuple[int, ...], expected: list[int]) -> None:
     assert [stage(e, tau) for e in range(1, len(expected) + 1)] == expected
 
@@ -31,7 +40,11 @@ def test_the_weakest_learns_first_then_the_next_then_all() -> None:
 
 
 def test_coefficients_are_one_for_the_prioritized_and_zero_for_the_others() -> None:
-    assert coefficients(("word",), ("image", "tone", "word")) == {"image": 0.0, "tone": 0.0, "word": 1.0}
+    assert coefficients(("word",), ("image", "tone", "word")) == {
+        "image": 0.0,
+        "tone": 0.0,
+        "word": 1.0,
+    }
 
 
 @pytest.mark.parametrize("tau", [(), (3, -1)])
@@ -46,7 +59,10 @@ def test_epochs_are_counted_from_one() -> None:
 
 
 def test_a_schedule_of_the_wrong_length_is_refused() -> None:
-    with pytest.raises(ArgumentError, match=r"tau must hold one length per modality \(2: image, tone\), found \(1, 1, 1\)"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"tau must hold one length per modality \(2: image, tone\), found \(1, 1, 1\)",
+    ):
         prioritized(("tone", "image"), 1, (1, 1, 1))
 
 

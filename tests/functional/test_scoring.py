@@ -8,12 +8,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from g2d.functional.scoring import error_confidence, flip_rate, margin, ranking, true_class_confidence
+from g2d.functional.scoring import (
+    error_confidence,
+    flip_rate,
+    margin,
+    ranking,
+    true_class_confidence,
+)
 
 
 def test_confidence_is_the_probability_of_the_true_class() -> None:
     logits = torch.tensor([[0.2, 0.8], [0.9, 0.1]]).log()
-    torch.testing.assert_close(true_class_confidence(logits, torch.tensor([1, 1])), torch.tensor([0.8, 0.1]))
+    torch.testing.assert_close(
+        true_class_confidence(logits, torch.tensor([1, 1])), torch.tensor([0.8, 0.1])
+    )
 
 
 def test_confidence_survives_logits_that_underflow() -> None:

@@ -15,7 +15,9 @@ NAMES = ("a", "b", "c")
 
 def values(k: int, seed: int = 0) -> dict[frozenset[str], torch.Tensor]:
     g = torch.Generator().manual_seed(seed)
-    return {some: torch.randn(4, 3, generator=g, dtype=torch.float64) for some in coalitions(NAMES[:k])}
+    return {
+        some: torch.randn(4, 3, generator=g, dtype=torch.float64) for some in coalitions(NAMES[:k])
+    }
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])
@@ -60,7 +62,9 @@ def test_the_coefficients_by_hand() -> None:
     c = modulation_coefficients({"a": 0.5, "b": 1.5}, {"a": 1.0, "b": 1.0}, alpha=1.0)
     assert c == pytest.approx({"a": 0.179374, "b": 1.881596}, abs=1e-6)
     assert relative_strength({"a": 0.5, "b": 1.5})["a"] == pytest.approx(math.e)
-    assert list(relative_strength({"a": 1.0, "b": 2.0, "c": 3.0}).values()) == pytest.approx([math.exp(1.5), 1.0, math.exp(-1.5)])
+    assert list(relative_strength({"a": 1.0, "b": 2.0, "c": 3.0}).values()) == pytest.approx(
+        [math.exp(1.5), 1.0, math.exp(-1.5)]
+    )
 
 
 def test_the_cap_and_the_largest_exponents_hold() -> None:
@@ -72,5 +76,8 @@ def test_the_cap_and_the_largest_exponents_hold() -> None:
 
 
 def test_without_strength_or_company_nobody_is_modulated() -> None:
-    assert modulation_coefficients({"a": 0.1, "b": 3.0}, {"a": 2.0, "b": 0.3}, alpha=0.0) == {"a": 1.0, "b": 1.0}
+    assert modulation_coefficients({"a": 0.1, "b": 3.0}, {"a": 2.0, "b": 0.3}, alpha=0.0) == {
+        "a": 1.0,
+        "b": 1.0,
+    }
     assert modulation_coefficients({"a": 0.1}, {"a": 2.0}, alpha=2.5) == {"a": 1.0}

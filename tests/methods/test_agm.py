@@ -19,7 +19,9 @@ from g2d.model import MultimodalModel
 from g2d.types import Sequence
 
 
-def built(k: int = 2, batchnorm: bool = False, optimizer: str = "sgd", **options: Any) -> tuple[Bench, MultimodalModel, Method, TrainState]:
+def built(
+    k: int = 2, batchnorm: bool = False, optimizer: str = "sgd", **options: Any
+) -> tuple[Bench, MultimodalModel, Method, TrainState]:
     bench = Bench("agm", k=k, batchnorm=batchnorm, options=options)
     model = bench.model()
     method = bench.method(model)
@@ -28,7 +30,12 @@ def built(k: int = 2, batchnorm: bool = False, optimizer: str = "sgd", **options
 
 def without(inputs: dict[str, Any], kept: frozenset[str]) -> dict[str, Any]:
     """Zeros at the input of every modality that a coalition lacks."""
-    zero = {m: Sequence(torch.zeros_like(v.values), v.mask) if isinstance(v, Sequence) else torch.zeros_like(v) for m, v in inputs.items()}
+    zero = {
+        m: Sequence(torch.zeros_like(v.values), v.mask)
+        if isinstance(v, Sequence)
+        else torch.zeros_like(v)
+        for m, v in inputs.items()
+    }
     return {m: v if m in kept else zero[m] for m, v in inputs.items()}
 
 
@@ -41,9 +48,18 @@ def test_the_step_is_that_of_the_authors_with_2_to_the_k_passes(k: int) -> None:
     running = dict.fromkeys(model.modalities, 0.0)
     for step, batch in enumerate(list(bench.rows())[:3], 1):
         record = method.training_step(state, batch)
-        values = {some: other(without(dict(batch.inputs), some)).logits for some in coalitions(other.modalities)}
+        values = {
+            some: other(without(dict(batch.inputs), some)).logits
+            for some in coalitions(other.modalities)
+        }
         u = shares(values, other.modalities)
-        q = {m: nn.functional.cross_entropy(v, batch.target, reduction="none").clamp_max(-math.log(1e-8)).mean().item() for m, v in u.items()}
+        q = {
+            m: nn.functional.cross_entropy(v, batch.target, reduction="none")
+            .clamp_max(-math.log(1e-8))
+            .mean()
+            .item()
+            for m, v in u.items()
+        }
         c = modulation_coefficients(q, running, alpha=2.5, cap=10.0)
         running = {m: running[m] * (step - 1) / step + q[m] / step for m in q}
         optimizer.zero_grad()
@@ -51,13 +67,17 @@ def test_the_step_is_that_of_the_authors_with_2_to_the_k_passes(k: int) -> None:
         nn.functional.cross_entropy(logits, batch.target).backward()
         optimizer.step()
         assert {m: float(record[f"kappa/{m}"]) for m in c} == pytest.approx(c, rel=1e-4)
-    torch.testing.assert_close(dict(model.state_dict()), dict(other.state_dict()), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        dict(model.state_dict()), dict(other.state_dict()), rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("fusion", [FiLM, CrossAttention])
 def test_it_takes_any_fusion(fusion: Any) -> None:
     bench = Bench("agm")
-    model = MultimodalModel({m: bench.encoder(m, 0) for m in bench.modalities}, fusion({"sight": 6, "sound": 5}, 3))
+    model = MultimodalModel(
+        {m: bench.encoder(m, 0) for m in bench.modalities}, fusion({"sight": 6, "sound": 5}, 3)
+    )
     method = bench.method(model)
     state = bench.state(method, model)
     for batch in bench.rows():
@@ -65,7 +85,9 @@ def test_it_takes_any_fusion(fusion: Any) -> None:
     batch = next(bench.rows("valid"))
     output = predicted(method, model, batch)
     assert output.unimodal_logits is not None
-    torch.testing.assert_close(sum(output.unimodal_logits.values()), output.logits, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        sum(output.unimodal_logits.values()), output.logits, rtol=1e-4, atol=1e-5
+    )
     torch.testing.assert_close(output.logits, model(batch.inputs).logits)
 
 
@@ -110,24 +132,36 @@ def test_statistics_of_batchnorm_see_every_row_once_and_no_zeros() -> None:
     method.training_step(state, batch)
     other(batch.inputs)
     for m in ("sight", "sound"):
-        torch.testing.assert_close(dict(model.encoders[m].named_buffers()), dict(other.encoders[m].named_buffers()))
+        torch.testing.assert_close(
+            dict(model.encoders[m].named_buffers()), dict(other.encoders[m].named_buffers())
+        )
 
 
 def test_the_running_mean_of_the_features_can_stand_for_an_absent_modality() -> None:
     bench, model, method, state = built(absent="feature_mean")
     features = []
     for batch in list(bench.rows())[:2]:
-        features.append({m: e.pooled.detach().mean(0) for m, e in model.encode(batch.inputs).items()})
+        features.append(
+            {m: e.pooled.detach().mean(0) for m, e in model.encode(batch.inputs).items()}
+        )
         method.training_step(state, batch)
     for m in model.modalities:
-        torch.testing.assert_close(method.get_buffer(f"mean_{m}"), (features[0][m] + features[1][m]) / 2, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(
+            method.get_buffer(f"mean_{m}"),
+            (features[0][m] + features[1][m]) / 2,
+            rtol=1e-4,
+            atol=1e-6,
+        )
 
 
 def test_outside_its_window_nobody_is_modulated() -> None:
     bench, _, method, state = built(window=(1, 1))
     state.epoch = 2
     record = method.training_step(state, next(bench.rows()))
-    assert {name: float(value) for name, value in record.items() if name.startswith("kappa")} == {"kappa/sight": 1.0, "kappa/sound": 1.0}
+    assert {name: float(value) for name, value in record.items() if name.startswith("kappa")} == {
+        "kappa/sight": 1.0,
+        "kappa/sound": 1.0,
+    }
 
 
 def test_a_large_gradient_of_the_fusion_clips_the_whole() -> None:
@@ -136,10 +170,16 @@ def test_a_large_gradient_of_the_fusion_clips_the_whole() -> None:
         bench, model, method, state = built(clip=clip)
         with torch.no_grad():
             model.encoders["sound"][0].weight.mul_(50)
-        model.encoders["sound"][2] = nn.Identity()  # features are not bounded, nor is the fusion's gradient
+        model.encoders["sound"][2] = (
+            nn.Identity()
+        )  # features are not bounded, nor is the fusion's gradient
         seen: list[float] = []
         state.optimizer.register_step_pre_hook(
-            lambda optimizer, *_, seen=seen: seen.append(nn.utils.get_total_norm([p.grad for g in optimizer.param_groups for p in g["params"]]).item())
+            lambda optimizer, *_, seen=seen: seen.append(
+                nn.utils.get_total_norm(
+                    [p.grad for g in optimizer.param_groups for p in g["params"]]
+                ).item()
+            )
         )
         method.training_step(state, next(bench.rows()))
         norms[clip] = seen[0]
@@ -153,11 +193,20 @@ def test_under_adam_the_step_of_an_encoder_is_scaled_and_a_gradient_refused() ->
         record = method.training_step(state, batch)
     assert any(float(record[f"kappa/{m}"]) != 1 for m in bench.modalities)
     bench, _, method, state = built(optimizer="adamw", modulate="gradient")
-    with pytest.raises(UnsupportedError, match="modulate='gradient' must have an optimizer that a scaled gradient changes"):
+    with pytest.raises(
+        UnsupportedError,
+        match="modulate='gradient' must have an optimizer that a scaled gradient changes",
+    ):
         method.training_step(state, next(bench.rows()))
 
 
-@pytest.mark.parametrize(("options", "text"), [({"absent": "mean"}, "absent must be 'zero_input' or 'feature_mean'"), ({"modulate": "x"}, "modulate must be")])
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"absent": "mean"}, "absent must be 'zero_input' or 'feature_mean'"),
+        ({"modulate": "x"}, "modulate must be"),
+    ],
+)
 def test_wrong_arguments_are_refused(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ArgumentError, match=text):
         built(**options)

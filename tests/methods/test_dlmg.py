@@ -15,7 +15,9 @@ from g2d.methods import DLMG
 from g2d.model import MultimodalModel
 
 
-def recorded(epoch: int = 1, k: int = 3, **options: Any) -> tuple[dict[str, float], float, dict[str, torch.Tensor]]:
+def recorded(
+    epoch: int = 1, k: int = 3, **options: Any
+) -> tuple[dict[str, float], float, dict[str, torch.Tensor]]:
     """A step's record, the label loss and the unimodal logits before it."""
     bench = Bench("dlmg", k=k, options=options)
     model = bench.model()
@@ -67,7 +69,10 @@ def test_the_learned_weight_follows_the_derivative_of_the_validation_loss() -> N
     before = method.a_mm.fill_(0.5).item()
     method.epoch_start(state)
     moved = method.a_mm.item() - before
-    train, valid = (next(iter(rows)).rows(slice(0, 16)) for rows in (state.train_rows(), state.validation_rows()))
+    train, valid = (
+        next(iter(rows)).rows(slice(0, 16))
+        for rows in (state.train_rows(), state.validation_rows())
+    )
 
     def held_out(a_mm: float) -> float:
         fresh = bench.model().double()
@@ -80,7 +85,14 @@ def test_the_learned_weight_follows_the_derivative_of_the_validation_loss() -> N
         with torch.no_grad():
             for parameter, gradient in zip(fresh.parameters(), gradients, strict=True):
                 parameter -= rate * gradient
-            return bench.task.loss_per_row(fresh({m: v.double() for m, v in valid.inputs.items()}).logits, valid.target).double().mean().item()
+            return (
+                bench.task.loss_per_row(
+                    fresh({m: v.double() for m, v in valid.inputs.items()}).logits, valid.target
+                )
+                .double()
+                .mean()
+                .item()
+            )
 
     slope = (held_out(0.53) - held_out(0.47)) / 0.06 / rate  # per unit of learning rate
     assert abs(slope) > 1e-4
@@ -108,6 +120,8 @@ def test_wrong_arguments_are_refused(options: dict[str, Any], text: str) -> None
 
 def test_a_fusion_without_separate_heads_is_refused() -> None:
     bench = Bench("dlmg")
-    model = MultimodalModel({m: bench.encoder(m, 0) for m in bench.modalities}, FiLM({"sight": 6, "sound": 5}, 3))
+    model = MultimodalModel(
+        {m: bench.encoder(m, 0) for m in bench.modalities}, FiLM({"sight": 6, "sound": 5}, 3)
+    )
     with pytest.raises(UnsupportedError, match="fusion of DLMG must have one head per modality"):
         bench.method(model)

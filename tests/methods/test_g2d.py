@@ -21,7 +21,12 @@ TASK = Classification(3)
 
 
 def encoders() -> dict[str, nn.Module]:
-    return {"image": nn.Sequential(nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()), "tone": nn.Linear(4, 5)}
+    return {
+        "image": nn.Sequential(
+            nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        ),
+        "tone": nn.Linear(4, 5),
+    }
 
 
 def student() -> MultimodalModel:
@@ -40,20 +45,32 @@ def teachers(confident: str = "image") -> Teachers:
 
 def batch(seed: int = 0) -> Batch:
     g = torch.Generator().manual_seed(seed)
-    return Batch({"image": torch.randn(8, 1, 5, 5, generator=g), "tone": torch.randn(8, 4, generator=g)}, torch.zeros(8, dtype=torch.int64))
+    return Batch(
+        {"image": torch.randn(8, 1, 5, 5, generator=g), "tone": torch.randn(8, 4, generator=g)},
+        torch.zeros(8, dtype=torch.int64),
+    )
 
 
-def train(method: Method, steps: int = 4, epoch: int = 1) -> tuple[MultimodalModel, list[dict[str, float]]]:
+def train(
+    method: Method, steps: int = 4, epoch: int = 1
+) -> tuple[MultimodalModel, list[dict[str, float]]]:
     model = student()
     method.build(model, TASK)
-    state = TrainState(model, torch.optim.SGD(method.parameter_groups(model), lr=0.1, momentum=0.9, weight_decay=1e-4), TASK)
+    state = TrainState(
+        model,
+        torch.optim.SGD(method.parameter_groups(model), lr=0.1, momentum=0.9, weight_decay=1e-4),
+        TASK,
+    )
     state.epoch = epoch
     records = [method.training_step(state, batch(i)) for i in range(steps)]
     return model, [{name: float(value) for name, value in record.items()} for record in records]
 
 
 def equal(a: MultimodalModel, b: MultimodalModel) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+    return all(
+        torch.equal(x, y)
+        for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    )
 
 
 def test_without_distillation_and_gate_it_is_joint_training_bit_for_bit() -> None:
@@ -62,7 +79,10 @@ def test_without_distillation_and_gate_it_is_joint_training_bit_for_bit() -> Non
 
 
 def test_without_logit_distillation_and_gate_it_is_umt_step_by_step() -> None:
-    assert equal(train(G2D(teachers=teachers(), alpha=0.5, beta=0.0))[0], train(UMT(teachers=teachers(), weight=0.5))[0])
+    assert equal(
+        train(G2D(teachers=teachers(), alpha=0.5, beta=0.0))[0],
+        train(UMT(teachers=teachers(), weight=0.5))[0],
+    )
 
 
 def test_the_terms_are_those_of_equation_4() -> None:
@@ -72,8 +92,13 @@ def test_the_terms_are_those_of_equation_4() -> None:
     output, teacher = model(b.inputs), t(b)
     terms = method.objective(output, b, teacher)
     assert set(terms) == {"task", "feature/image", "feature/tone", "logit/image", "logit/tone"}
-    torch.testing.assert_close(terms["feature/tone"], 2 * feature_distillation(output.features["tone"], teacher.features["tone"]))
-    torch.testing.assert_close(terms["logit/image"], 3 * logit_distillation(output.logits, teacher.logits["image"]))
+    torch.testing.assert_close(
+        terms["feature/tone"],
+        2 * feature_distillation(output.features["tone"], teacher.features["tone"]),
+    )
+    torch.testing.assert_close(
+        terms["logit/image"], 3 * logit_distillation(output.logits, teacher.logits["image"])
+    )
     torch.testing.assert_close(terms["task"], nn.functional.cross_entropy(output.logits, b.target))
 
 
@@ -84,8 +109,14 @@ def test_the_least_confident_teachers_modality_learns_first_and_alone(confident:
     model, records = train(G2D(teachers=teachers(confident), tau=(2, 2)))
     assert records[0][f"kappa/{weak}"] == 1.0
     assert records[0][f"kappa/{confident}"] == 0.0
-    still = {name for name, _ in model.named_parameters() if torch.equal(model.state_dict()[name], start[name])}
-    assert still == {name for name, _ in model.named_parameters() if name.startswith(f"encoders.{confident}")}
+    still = {
+        name
+        for name, _ in model.named_parameters()
+        if torch.equal(model.state_dict()[name], start[name])
+    }
+    assert still == {
+        name for name, _ in model.named_parameters() if name.startswith(f"encoders.{confident}")
+    }
 
 
 def test_in_the_last_stage_everything_learns() -> None:
@@ -94,7 +125,10 @@ def test_in_the_last_stage_everything_learns() -> None:
 
 
 def test_smp_can_be_put_on_joint_and_on_umt() -> None:
-    for method in (Joint(modulation=SMP(tau=(2, 2)), teachers=teachers()), UMT(teachers=teachers(), modulation=SMP(tau=(2, 2)))):
+    for method in (
+        Joint(modulation=SMP(tau=(2, 2)), teachers=teachers()),
+        UMT(teachers=teachers(), modulation=SMP(tau=(2, 2))),
+    ):
         _, records = train(method)
         assert records[0]["kappa/image"] == 0.0
 
@@ -120,17 +154,25 @@ def test_two_modulations_are_refused() -> None:
         G2D(teachers=teachers(), tau=(1, 1), modulation=PartialSuppression())
 
 
-def test_the_released_code_lets_suppressed_convolutions_drift_by_momentum_and_weight_decay() -> None:
+def test_the_released_code_lets_suppressed_convolutions_drift_by_momentum_and_weight_decay() -> (
+    None
+):
     method = G2DReleased(teachers=teachers(), tau=(2, 2))
     model = student()
     method.build(model, TASK)
-    optimizer = torch.optim.SGD(method.parameter_groups(model), lr=0.1, momentum=0.9, weight_decay=1e-2)
+    optimizer = torch.optim.SGD(
+        method.parameter_groups(model), lr=0.1, momentum=0.9, weight_decay=1e-2
+    )
     state = TrainState(model, optimizer, TASK)
     state.epoch = 4  # all learn: fills the velocity
     method.training_step(state, batch(0))
     weight = model.encoders["image"][0].weight
     norm = model.encoders["image"][1].weight
-    theta, velocity, gamma = weight.detach().clone(), optimizer.state[weight]["momentum_buffer"].clone(), norm.detach().clone()
+    theta, velocity, gamma = (
+        weight.detach().clone(),
+        optimizer.state[weight]["momentum_buffer"].clone(),
+        norm.detach().clone(),
+    )
     state.epoch = 1  # image is suppressed
     method.training_step(state, batch(1))
     torch.testing.assert_close(weight.detach(), theta - 0.1 * (0.9 * velocity + 1e-2 * theta))
@@ -147,20 +189,34 @@ def test_ume_is_the_mean_of_its_teachers_and_is_not_trained() -> None:
     t, model, b = teachers(), student(), batch()
     prediction = UME(teachers=t).build(model, TASK).predict(model.eval(), b.inputs)
     torch.testing.assert_close(prediction.logits, torch.stack(list(t(b).logits.values())).mean(0))
-    probabilities = UME(teachers=t, combine="probabilities").build(model, TASK).predict(model, b.inputs).logits.softmax(1)
-    torch.testing.assert_close(probabilities, torch.stack([z.softmax(1) for z in t(b).logits.values()]).mean(0))
+    probabilities = (
+        UME(teachers=t, combine="probabilities")
+        .build(model, TASK)
+        .predict(model, b.inputs)
+        .logits.softmax(1)
+    )
+    torch.testing.assert_close(
+        probabilities, torch.stack([z.softmax(1) for z in t(b).logits.values()]).mean(0)
+    )
 
 
 def test_accumulation_ranks_once_and_gives_the_same_step() -> None:
     encoders_ = {"image": nn.Sequential(nn.Flatten(), nn.Linear(25, 6)), "tone": nn.Linear(4, 5)}
-    t = Teachers({m: MultimodalModel({m: copy.deepcopy(e)}, Late({m: DIMS[m]}, 3)) for m, e in encoders_.items()})
+    t = Teachers(
+        {
+            m: MultimodalModel({m: copy.deepcopy(e)}, Late({m: DIMS[m]}, 3))
+            for m, e in encoders_.items()
+        }
+    )
     results = []
     for parts in (1, 3):
         model = MultimodalModel(copy.deepcopy(encoders_), Late(DIMS, 3))
         torch.manual_seed(3)
         model.fusion = Late(DIMS, 3)
         method = G2D(teachers=t, tau=(1, 1)).build(model, TASK)
-        state = TrainState(model, torch.optim.SGD(method.parameter_groups(model), lr=0.1), TASK, accumulate=parts)
+        state = TrainState(
+            model, torch.optim.SGD(method.parameter_groups(model), lr=0.1), TASK, accumulate=parts
+        )
         record = method.training_step(state, batch())
         assert state.step == 1
         results.append((model, record))

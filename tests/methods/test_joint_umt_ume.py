@@ -20,11 +20,16 @@ from g2d.types import Batch
 def test_the_gradient_at_the_features_is_that_of_the_head(fusion: type[Late], share: float) -> None:
     """dL/df^m = share * W_m^T (p - y) / B, with share 1/k under late fusion."""
     bench = Bench("joint", k=3)
-    model = MultimodalModel({m: bench.encoder(m, 0) for m in bench.modalities}, fusion({"sight": 6, "sound": 5, "word": 8}, 3))
+    model = MultimodalModel(
+        {m: bench.encoder(m, 0) for m in bench.modalities},
+        fusion({"sight": 6, "sound": 5, "word": 8}, 3),
+    )
     batch = next(bench.rows())
     encoded = model.encode(batch.inputs)
     logits, _ = model.fusion(encoded)
-    gradients = torch.autograd.grad(bench.task.loss(logits, batch.target), [e.pooled for e in encoded.values()])
+    gradients = torch.autograd.grad(
+        bench.task.loss(logits, batch.target), [e.pooled for e in encoded.values()]
+    )
     residual = (logits.softmax(1) - F.one_hot(batch.target, 3)) / len(batch)
     for m, gradient in zip(encoded, gradients, strict=True):
         torch.testing.assert_close(gradient, share * residual @ model.fusion.weight(m))
@@ -35,13 +40,20 @@ def test_with_one_modality_it_is_unimodal_training_bit_for_bit() -> None:
     model, _, _ = bench.train()
     plain = bench.model()
     chain = nn.Sequential(plain.encoders["sight"], plain.fusion.heads["sight"])
-    optimizer = torch.optim.SGD([{"params": chain[0].parameters()}, {"params": chain[1].parameters()}], lr=0.05, momentum=0.9, weight_decay=1e-2)
+    optimizer = torch.optim.SGD(
+        [{"params": chain[0].parameters()}, {"params": chain[1].parameters()}],
+        lr=0.05,
+        momentum=0.9,
+        weight_decay=1e-2,
+    )
     for _ in range(2):
         for batch in bench.rows():
             optimizer.zero_grad()
             F.cross_entropy(chain(batch.inputs["sight"]), batch.target).backward()
             optimizer.step()
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), plain.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.parameters(), plain.parameters(), strict=True)
+    )
 
 
 def test_the_modalities_own_losses_can_be_added() -> None:
@@ -52,7 +64,9 @@ def test_the_modalities_own_losses_can_be_added() -> None:
     z = model(batch.inputs, unimodal=True).unimodal_logits
     record = method.training_step(bench.state(method, model), batch)
     own = sum(float(value) for name, value in record.items() if name.startswith("loss/unimodal"))
-    assert own == pytest.approx(0.5 * sum(F.cross_entropy(v, batch.target).item() for v in z.values()), rel=1e-5)
+    assert own == pytest.approx(
+        0.5 * sum(F.cross_entropy(v, batch.target).item() for v in z.values()), rel=1e-5
+    )
 
 
 def test_features_of_the_teacher_itself_receive_no_gradient_from_umt() -> None:
@@ -67,7 +81,11 @@ def test_features_of_the_teacher_itself_receive_no_gradient_from_umt() -> None:
     distance = sum(term for name, term in terms.items() if name.startswith("feature"))
     assert distance.item() == 0
     assert all(
-        gradient.abs().max() == 0 for gradient in torch.autograd.grad(distance, list(model.encoders.parameters()), allow_unused=True) if gradient is not None
+        gradient.abs().max() == 0
+        for gradient in torch.autograd.grad(
+            distance, list(model.encoders.parameters()), allow_unused=True
+        )
+        if gradient is not None
     )
 
 
@@ -79,7 +97,9 @@ def test_teachers_are_the_same_after_training_to_the_last_buffer(name: str) -> N
     run(bench, method, bench.state(method, model), [1, 2])
     untouched = bench.teachers()
     for m, teacher in method.teachers.models.items():
-        for a, b in zip(teacher.state_dict().values(), untouched.models[m].state_dict().values(), strict=True):
+        for a, b in zip(
+            teacher.state_dict().values(), untouched.models[m].state_dict().values(), strict=True
+        ):
             assert torch.equal(a, b)
         assert not teacher.training
 
@@ -96,15 +116,24 @@ def constant(*logits: float) -> MultimodalModel:
 
 def ensemble(combine: str, *teachers: MultimodalModel) -> torch.Tensor:
     models = {teacher.modalities[0]: teacher for teacher in teachers}
-    student = MultimodalModel({m: nn.Linear(1, 1) for m in models}, Late(dict.fromkeys(models, 1), 2))
+    student = MultimodalModel(
+        {m: nn.Linear(1, 1) for m in models}, Late(dict.fromkeys(models, 1), 2)
+    )
     method = UME(teachers=Teachers(models), combine=combine).build(student, Classification(2))
-    return predicted(method, student, Batch({m: torch.zeros(1, 1) for m in models}, torch.zeros(1, dtype=torch.int64))).logits[0]
+    return predicted(
+        method,
+        student,
+        Batch({m: torch.zeros(1, 1) for m in models}, torch.zeros(1, dtype=torch.int64)),
+    ).logits[0]
 
 
 def test_the_ensemble_by_hand() -> None:
     first, second = constant(2.0, 0.0), constant(0.0, 3.0)
     torch.testing.assert_close(ensemble("logits", first, second), torch.tensor([1.0, 1.5]))
-    torch.testing.assert_close(ensemble("probabilities", first, second).exp(), torch.tensor([(0.880797 + 0.047426) / 2, (0.119203 + 0.952574) / 2]))
+    torch.testing.assert_close(
+        ensemble("probabilities", first, second).exp(),
+        torch.tensor([(0.880797 + 0.047426) / 2, (0.119203 + 0.952574) / 2]),
+    )
     torch.testing.assert_close(ensemble("logits", second, first), ensemble("logits", first, second))
     torch.testing.assert_close(ensemble("logits", first), torch.tensor([2.0, 0.0]))
 

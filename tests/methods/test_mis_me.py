@@ -21,7 +21,9 @@ def trained(**options: Any) -> tuple[Bench, Any, Any, list[dict[str, float]]]:
 
 
 def test_the_hybrid_loss_is_the_sum_of_the_joint_and_the_modalities_losses() -> None:
-    bench = Bench("mis_me", regression=True, options={"delta": 0.5, "gamma": {"sight": 2.0, "sound": 0.0}})
+    bench = Bench(
+        "mis_me", regression=True, options={"delta": 0.5, "gamma": {"sight": 2.0, "sound": 0.0}}
+    )
     model = bench.model()
     method = bench.method(model)
     record = method.training_step(bench.state(method, model), next(bench.rows()))
@@ -32,8 +34,16 @@ def test_the_hybrid_loss_is_the_sum_of_the_joint_and_the_modalities_losses() -> 
 def test_without_weight_the_modalities_heads_get_no_gradient_and_do_not_move() -> None:
     bench, _, method, _ = trained(gamma=0.0)
     start = bench.method(bench.model())
-    assert all(torch.equal(a, b) for a, b in zip(method.heads.state_dict().values(), start.heads.state_dict().values(), strict=True))
-    assert any(not torch.equal(a, b) for a, b in zip(method.joint.parameters(), start.joint.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(
+            method.heads.state_dict().values(), start.heads.state_dict().values(), strict=True
+        )
+    )
+    assert any(
+        not torch.equal(a, b)
+        for a, b in zip(method.joint.parameters(), start.joint.parameters(), strict=True)
+    )
 
 
 def test_the_scalars_of_the_weighted_approach_act_twice() -> None:
@@ -54,7 +64,15 @@ def test_the_unimodal_answer_of_concat_sees_an_average_row_of_the_others() -> No
     batch = next(bench.rows("valid"))
     output = predicted(method, model, batch)
     assert output.unimodal_logits is not None
-    shifted = method.joint(torch.cat([method.normalize(torch.cat(tuple(output.features.values()), 1))[:, :6], torch.zeros(len(batch), 5)], 1))
+    shifted = method.joint(
+        torch.cat(
+            [
+                method.normalize(torch.cat(tuple(output.features.values()), 1))[:, :6],
+                torch.zeros(len(batch), 5),
+            ],
+            1,
+        )
+    )
     torch.testing.assert_close(output.unimodal_logits["sight"], shifted)
 
 
@@ -62,14 +80,26 @@ def test_wide_features_get_the_authors_image_head_and_narrow_ones_their_table_he
     dims = {"image": 1280, "weather": 16}
     model = MultimodalModel({m: torch.nn.Linear(2, d) for m, d in dims.items()}, Late(dims, 1))
     method = MISME().build(model, Regression(1, output="identity"))
-    widths = {m: [layer.out_features for layer in head.modules() if isinstance(layer, torch.nn.Linear)] for m, head in method.heads.items()}
+    widths = {
+        m: [layer.out_features for layer in head.modules() if isinstance(layer, torch.nn.Linear)]
+        for m, head in method.heads.items()
+    }
     assert widths == {"image": [640, 320, 1], "weather": [1]}
-    assert [layer.out_features for layer in method.joint if isinstance(layer, torch.nn.Linear)] == [256, 128, 1]
+    assert [layer.out_features for layer in method.joint if isinstance(layer, torch.nn.Linear)] == [
+        256,
+        128,
+        1,
+    ]
     assert [layer.p for layer in method.joint if isinstance(layer, torch.nn.Dropout)] == [0.3, 0.5]
 
 
 def test_wrong_arguments_are_refused() -> None:
-    with pytest.raises(ArgumentError, match="approach must be one of concat, hybrid, weighted, found 'add'"):
+    with pytest.raises(
+        ArgumentError, match="approach must be one of concat, hybrid, weighted, found 'add'"
+    ):
         trained(approach="add")
-    with pytest.raises(ArgumentError, match=r"gamma must hold one weight per modality \(sight, sound\), found sight"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"gamma must hold one weight per modality \(sight, sound\), found sight",
+    ):
         trained(gamma={"sight": 1.0})

@@ -15,11 +15,16 @@ from g2d.model import MultimodalModel
 
 
 def equal(a: torch.nn.Module, b: torch.nn.Module) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+    return all(
+        torch.equal(x, y)
+        for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_in_a_turn_only_its_own_encoder_and_the_head_move(optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_turn_only_its_own_encoder_and_the_head_move(
+    optimizer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench = Bench("mla", k=3, batchnorm=True)
     model = bench.model()
     method = bench.method(model)
@@ -31,11 +36,18 @@ def test_in_a_turn_only_its_own_encoder_and_the_head_move(optimizer: str, monkey
     def watched() -> None:
         before, head = copy.deepcopy(model), copy.deepcopy(method.head)
         update()
-        turns.append(({m: not equal(before.encoders[m], model.encoders[m]) for m in model.modalities}, not equal(head, method.head)))
+        turns.append(
+            (
+                {m: not equal(before.encoders[m], model.encoders[m]) for m in model.modalities},
+                not equal(head, method.head),
+            )
+        )
 
     monkeypatch.setattr(state, "update", watched)
     method.training_step(state, next(bench.rows()))
-    assert turns == [({other: other == m for other in model.modalities}, True) for m in model.modalities]
+    assert turns == [
+        ({other: other == m for other in model.modalities}, True) for m in model.modalities
+    ]
 
 
 def test_a_step_written_out() -> None:
@@ -43,7 +55,11 @@ def test_a_step_written_out() -> None:
     bench = Bench("mla", k=2)
     model = bench.model()
     method = bench.method(model)
-    by_hand, head, align = copy.deepcopy(model), copy.deepcopy(method.head), copy.deepcopy(method.align)
+    by_hand, head, align = (
+        copy.deepcopy(model),
+        copy.deepcopy(method.head),
+        copy.deepcopy(method.align),
+    )
     state = bench.state(method, model)
     state.optimizer = torch.optim.SGD(method.parameter_groups(model), lr=0.1)
     batches = list(bench.rows())[:2]
@@ -53,19 +69,38 @@ def test_a_step_written_out() -> None:
     for number, batch in enumerate(batches):
         for m in by_hand.modalities:
             features = align(m, by_hand.encode(batch.inputs, only=(m,))[m].pooled)
-            parameters = [*by_hand.encoders[m].parameters(), *head.parameters(), *(align.projectors[m].parameters() if m in align.projectors else [])]
-            gradients = torch.autograd.grad(torch.nn.functional.cross_entropy(head(features), batch.target), parameters)
+            parameters = [
+                *by_hand.encoders[m].parameters(),
+                *head.parameters(),
+                *(align.projectors[m].parameters() if m in align.projectors else []),
+            ]
+            gradients = torch.autograd.grad(
+                torch.nn.functional.cross_entropy(head(features), batch.target), parameters
+            )
             with torch.no_grad():
                 for parameter, gradient in zip(parameters, gradients, strict=True):
-                    parameter -= 0.1 * (gradient.double() @ projector.T).float() if parameter is head.weight else 0.1 * gradient
-            projector = narrowed(projector, features.detach().double().mean(0), forgetting(number, 4))
-    torch.testing.assert_close(dict(model.state_dict()), dict(by_hand.state_dict()), rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(dict(method.head.state_dict()), dict(head.state_dict()), rtol=1e-5, atol=1e-6)
+                    parameter -= (
+                        0.1 * (gradient.double() @ projector.T).float()
+                        if parameter is head.weight
+                        else 0.1 * gradient
+                    )
+            projector = narrowed(
+                projector, features.detach().double().mean(0), forgetting(number, 4)
+            )
+    torch.testing.assert_close(
+        dict(model.state_dict()), dict(by_hand.state_dict()), rtol=1e-5, atol=1e-6
+    )
+    torch.testing.assert_close(
+        dict(method.head.state_dict()), dict(head.state_dict()), rtol=1e-5, atol=1e-6
+    )
     torch.testing.assert_close(method.projector.double(), projector, rtol=1e-4, atol=1e-6)
 
 
 def test_the_first_turn_is_not_projected_and_later_ones_avoid_what_was_used() -> None:
-    trained = {projection: Bench("mla", k=2, options={"projection": projection}) for projection in (True, False)}
+    trained = {
+        projection: Bench("mla", k=2, options={"projection": projection})
+        for projection in (True, False)
+    }
     heads = {}
     for projection, bench in trained.items():
         model = bench.model()
@@ -94,9 +129,14 @@ def test_the_other_readings_differ_from_the_default(option: str) -> None:
 
 
 def test_the_order_of_turns_matters_and_can_be_chosen() -> None:
-    forward, backward = Bench("mla").train(), Bench("mla", options={"order": ("sound", "sight")}).train()
+    forward, backward = (
+        Bench("mla").train(),
+        Bench("mla", options={"order": ("sound", "sight")}).train(),
+    )
     assert not equal(forward[0], backward[0])
-    with pytest.raises(ArgumentError, match=r"order must name every modality once \(sight, sound\), found sound"):
+    with pytest.raises(
+        ArgumentError, match=r"order must name every modality once \(sight, sound\), found sound"
+    ):
         Bench("mla", options={"order": ("sound",)}).train()
 
 
@@ -120,8 +160,14 @@ def test_fixed_weights_take_the_place_of_certainty() -> None:
     model, method, _ = bench.train()
     output = predicted(method, model, next(bench.rows("valid")))
     assert output.unimodal_logits is not None
-    torch.testing.assert_close(output.logits, 0.25 * output.unimodal_logits["sight"] + 0.75 * output.unimodal_logits["sound"])
-    with pytest.raises(ArgumentError, match=r"weights must hold one number per modality \(sight, sound\), found sight"):
+    torch.testing.assert_close(
+        output.logits,
+        0.25 * output.unimodal_logits["sight"] + 0.75 * output.unimodal_logits["sound"],
+    )
+    with pytest.raises(
+        ArgumentError,
+        match=r"weights must hold one number per modality \(sight, sound\), found sight",
+    ):
         Bench("mla", options={"weights": {"sight": 1.0}}).train()
 
 

@@ -12,7 +12,14 @@ from g2d.errors import ArgumentError
 from g2d.functional.pareto import pareto_gradients
 
 
-def step(**options: Any) -> tuple[dict[str, torch.Tensor], dict[str, list[torch.Tensor]], dict[str, list[torch.Tensor]], dict[str, float]]:
+def step(
+    **options: Any,
+) -> tuple[
+    dict[str, torch.Tensor],
+    dict[str, list[torch.Tensor]],
+    dict[str, list[torch.Tensor]],
+    dict[str, float],
+]:
     """The gradients a step leaves for the optimizer, by name, and what autograd says of the two losses of every encoder."""
     bench = Bench("mmpareto", k=3, options=options)
     model = bench.model()
@@ -20,19 +27,51 @@ def step(**options: Any) -> tuple[dict[str, torch.Tensor], dict[str, list[torch.
     batch = next(bench.rows())
     output = model(batch.inputs)
     joint = bench.task.loss(output.logits, batch.target)
-    g0 = {m: list(torch.autograd.grad(joint, tuple(e.parameters()), retain_graph=True)) for m, e in model.encoders.items()}
-    own = {m: bench.task.loss(method.heads[m](output.features[m]), batch.target) for m in model.modalities}
-    gm = {m: list(torch.autograd.grad(own[m], tuple(e.parameters()), retain_graph=True)) for m, e in model.encoders.items()}
+    g0 = {
+        m: list(torch.autograd.grad(joint, tuple(e.parameters()), retain_graph=True))
+        for m, e in model.encoders.items()
+    }
+    own = {
+        m: bench.task.loss(method.heads[m](output.features[m]), batch.target)
+        for m in model.modalities
+    }
+    gm = {
+        m: list(torch.autograd.grad(own[m], tuple(e.parameters()), retain_graph=True))
+        for m, e in model.encoders.items()
+    }
     sums = {"fusion": (joint, model.fusion), "heads": (sum(own.values()), method.heads)}
-    heads = {name: torch.autograd.grad(loss, tuple(part.parameters())) for name, (loss, part) in sums.items()}
+    heads = {
+        name: torch.autograd.grad(loss, tuple(part.parameters()))
+        for name, (loss, part) in sums.items()
+    }
     state = bench.state(method, model)
     found: dict[str, torch.Tensor] = {}
 
     class Kept(torch.optim.SGD):
         def step(self, closure: Any = None) -> None:
-            found.update({f"encoders.{n}": p.grad.clone() for n, p in model.encoders.named_parameters() if p.grad is not None})
-            found.update({f"fusion.{i}": p.grad - g for i, (p, g) in enumerate(zip(model.fusion.parameters(), heads["fusion"], strict=True))})
-            found.update({f"heads.{i}": p.grad - g for i, (p, g) in enumerate(zip(method.heads.parameters(), heads["heads"], strict=True))})
+            found.update(
+                {
+                    f"encoders.{n}": p.grad.clone()
+                    for n, p in model.encoders.named_parameters()
+                    if p.grad is not None
+                }
+            )
+            found.update(
+                {
+                    f"fusion.{i}": p.grad - g
+                    for i, (p, g) in enumerate(
+                        zip(model.fusion.parameters(), heads["fusion"], strict=True)
+                    )
+                }
+            )
+            found.update(
+                {
+                    f"heads.{i}": p.grad - g
+                    for i, (p, g) in enumerate(
+                        zip(method.heads.parameters(), heads["heads"], strict=True)
+                    )
+                }
+            )
 
     state.optimizer = Kept(method.parameter_groups(model), lr=0.1)
     record = method.training_step(state, batch)
@@ -40,20 +79,38 @@ def step(**options: Any) -> tuple[dict[str, torch.Tensor], dict[str, list[torch.
 
 
 @pytest.mark.parametrize("scope", ["tensor", "encoder"])
-def test_every_encoder_follows_its_combined_gradient_and_the_heads_their_plain_one(scope: str) -> None:
+def test_every_encoder_follows_its_combined_gradient_and_the_heads_their_plain_one(
+    scope: str,
+) -> None:
     found, g0, gm, record = step(norm_scope=scope)
     for m in g0:
         expected = pareto_gradients(g0[m], gm[m], gamma=1.5, by_tensor=scope == "tensor")
-        for got, wanted in zip((v for n, v in found.items() if n.startswith(f"encoders.{m}.")), expected, strict=True):
+        for got, wanted in zip(
+            (v for n, v in found.items() if n.startswith(f"encoders.{m}.")), expected, strict=True
+        ):
             torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-7)
-    assert all(value.abs().max() < 1e-7 for name, value in found.items() if not name.startswith("encoders"))
-    assert set(record) == {"loss/task", *(f"{kind}/{m}" for m in g0 for kind in ("loss/unimodal", "cosine"))}
+    assert all(
+        value.abs().max() < 1e-7 for name, value in found.items() if not name.startswith("encoders")
+    )
+    assert set(record) == {
+        "loss/task",
+        *(f"{kind}/{m}" for m in g0 for kind in ("loss/unimodal", "cosine")),
+    }
 
 
 def test_under_sgd_gamma_scales_the_gradient_and_under_adam_the_step() -> None:
-    one, other = (Bench("mmpareto", options={"gamma": gamma}).train(range(1, 2), optimizer="adamw") for gamma in (1.0, 3.0))
+    one, other = (
+        Bench("mmpareto", options={"gamma": gamma}).train(range(1, 2), optimizer="adamw")
+        for gamma in (1.0, 3.0)
+    )
     start = Bench("mmpareto").model()
-    moves = [sum((a - b).abs().sum().item() for a, b in zip(run[0].encoders.parameters(), start.encoders.parameters(), strict=True)) for run in (one, other)]
+    moves = [
+        sum(
+            (a - b).abs().sum().item()
+            for a, b in zip(run[0].encoders.parameters(), start.encoders.parameters(), strict=True)
+        )
+        for run in (one, other)
+    ]
     assert moves[1] > 1.5 * moves[0]
 
 
@@ -81,7 +138,11 @@ def test_a_parameter_that_no_loss_reaches_does_not_move() -> None:
 
 @pytest.mark.parametrize(
     ("options", "text"),
-    [({"gamma": 0.0}, "gamma must be positive"), ({"norm_scope": "row"}, "norm_scope must be 'tensor' or 'encoder'"), ({"modulate": "x"}, "modulate must be")],
+    [
+        ({"gamma": 0.0}, "gamma must be positive"),
+        ({"norm_scope": "row"}, "norm_scope must be 'tensor' or 'encoder'"),
+        ({"modulate": "x"}, "modulate must be"),
+    ],
 )
 def test_wrong_arguments_are_refused(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ArgumentError, match=text):

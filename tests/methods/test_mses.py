@@ -19,10 +19,15 @@ LOSSES = (1.0, 0.9, 0.95, 0.96, 0.97)
 
 
 def equal(a: nn.Module, b: nn.Module) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+    return all(
+        torch.equal(x, y)
+        for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    )
 
 
-def scripted(optimizer: str = "sgd", epochs: int = 5, **options: Any) -> tuple[MultimodalModel, Method, TrainState, list[MultimodalModel]]:
+def scripted(
+    optimizer: str = "sgd", epochs: int = 5, **options: Any
+) -> tuple[MultimodalModel, Method, TrainState, list[MultimodalModel]]:
     """Epochs in which sight's validation loss is that of LOSSES and sound's always falls; the model after each of them."""
     bench = Bench("mses", batchnorm=True, options={"patience": 2, **options})
     model = bench.model()
@@ -36,7 +41,12 @@ def scripted(optimizer: str = "sgd", epochs: int = 5, **options: Any) -> tuple[M
             method.training_step(state, batch)
         after.append(copy.deepcopy(model))
         sight = LOSSES[state.epoch - 1] if state.epoch <= len(LOSSES) else 2.0
-        method.epoch_end(state, Validation(1.0, 0.5, {"sight": sight, "sound": 1 / state.epoch}, {"sight": 0.5, "sound": 0.5}))
+        method.epoch_end(
+            state,
+            Validation(
+                1.0, 0.5, {"sight": sight, "sound": 1 / state.epoch}, {"sight": 0.5, "sound": 0.5}
+            ),
+        )
     return model, method, state, after
 
 
@@ -47,7 +57,9 @@ def test_a_branch_stops_when_its_patience_is_over() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_it_returns_to_its_best_epoch_and_does_not_move_a_bit_while_the_other_goes_on(optimizer: str) -> None:
+def test_it_returns_to_its_best_epoch_and_does_not_move_a_bit_while_the_other_goes_on(
+    optimizer: str,
+) -> None:
     model, _, _, after = scripted(optimizer, epochs=7)
     best, last = after[1], after[4]
     assert equal(model.encoders["sight"], best.encoders["sight"])
@@ -74,7 +86,15 @@ def test_when_all_have_stopped_the_run_ends() -> None:
         method.epoch_start(state)
         for batch in bench.rows():
             method.training_step(state, batch)
-        method.epoch_end(state, Validation(1.0, 0.5, dict.fromkeys(bench.modalities, float(state.epoch)), dict.fromkeys(bench.modalities, 0.5)))
+        method.epoch_end(
+            state,
+            Validation(
+                1.0,
+                0.5,
+                dict.fromkeys(bench.modalities, float(state.epoch)),
+                dict.fromkeys(bench.modalities, 0.5),
+            ),
+        )
     assert state.stop
     assert method.training_step(state, next(bench.rows())) == {}
 
@@ -85,23 +105,38 @@ def test_the_modalities_losses_are_added_with_their_weight() -> None:
     method = bench.method(model)
     batch = next(bench.rows())
     z = model(batch.inputs, unimodal=True).unimodal_logits
-    record = {name: float(value) for name, value in method.training_step(bench.state(method, model), batch).items()}
+    record = {
+        name: float(value)
+        for name, value in method.training_step(bench.state(method, model), batch).items()
+    }
     for m in model.modalities:
-        assert record[f"loss/unimodal/{m}"] == pytest.approx(0.5 * nn.functional.cross_entropy(z[m], batch.target).item(), rel=1e-5)
+        assert record[f"loss/unimodal/{m}"] == pytest.approx(
+            0.5 * nn.functional.cross_entropy(z[m], batch.target).item(), rel=1e-5
+        )
 
 
 def test_smoothing_blends_two_epochs() -> None:
     _, method, _, _ = scripted(epochs=2, smoothing=0.6)
-    assert method.get_buffer("best").tolist() == pytest.approx([0.6 * 1.0 + 0.4 * 0.9, 0.6 * 1.0 + 0.4 * 0.5])
+    assert method.get_buffer("best").tolist() == pytest.approx(
+        [0.6 * 1.0 + 0.4 * 0.9, 0.6 * 1.0 + 0.4 * 0.5]
+    )
 
 
 def test_what_it_cannot_do_is_refused() -> None:
     bench = Bench("mses")
     model = bench.model()
     method = bench.method(model)
-    with pytest.raises(ArgumentError, match="validation must be given at the end of every epoch for MSES, found None"):
+    with pytest.raises(
+        ArgumentError,
+        match="validation must be given at the end of every epoch for MSES, found None",
+    ):
         method.epoch_end(bench.state(method, model), None)
     with pytest.raises(UnsupportedError, match="fusion of MSES must have one head per modality"):
-        bench.method(MultimodalModel({m: bench.encoder(m, 0) for m in bench.modalities}, FiLM({"sight": 6, "sound": 5}, 3)))
+        bench.method(
+            MultimodalModel(
+                {m: bench.encoder(m, 0) for m in bench.modalities},
+                FiLM({"sight": 6, "sound": 5}, 3),
+            )
+        )
     with pytest.raises(ArgumentError, match="restore must be 'branch' or 'model'"):
         scripted(restore="all")

@@ -14,7 +14,9 @@ from g2d.method import Method, TrainState, Validation
 from g2d.model import MultimodalModel
 
 
-def built(optimizer: str = "sgd", k: int = 2, **options: Any) -> tuple[Bench, MultimodalModel, Method, TrainState]:
+def built(
+    optimizer: str = "sgd", k: int = 2, **options: Any
+) -> tuple[Bench, MultimodalModel, Method, TrainState]:
     bench = Bench("mslr", k=k, options=options)
     model = bench.model()
     method = bench.method(model)
@@ -33,11 +35,15 @@ def test_keep_sets_the_rate_of_an_encoder_and_of_its_head() -> None:
     _, _, method, state = built(strategy="keep", coefficients={"sight": 0.9, "sound": 1.1})
     for _ in range(3):
         method.epoch_start(state)
-    assert rates(state) == pytest.approx({"sight": 0.045, "sound": 0.055, "head/sight": 0.045, "head/sound": 0.055})
+    assert rates(state) == pytest.approx(
+        {"sight": 0.045, "sound": 0.055, "head/sight": 0.045, "head/sound": 0.055}
+    )
 
 
 def test_smooth_draws_the_rates_together() -> None:
-    _, _, method, state = built(strategy="smooth", coefficients={"sight": 0.5, "sound": 1.5}, blend=0.25)
+    _, _, method, state = built(
+        strategy="smooth", coefficients={"sight": 0.5, "sound": 1.5}, blend=0.25
+    )
     method.epoch_start(state)
     assert rates(state)["sight"] == pytest.approx(0.05 * (0.75 * 0.5 + 0.25 * 1.0))
     assert rates(state)["sound"] == pytest.approx(0.05 * (0.75 * 1.5 + 0.25 * 1.0))
@@ -51,8 +57,12 @@ def test_dynamic_five_accuracies_and_then_a_better_one() -> None:
         assert rates(state)["sight"] == pytest.approx(0.05)  # until there are five
     validated(method, state, sight=0.6, sound=0.5)
     method.epoch_start(state)
-    assert rates(state) == pytest.approx({"sight": 0.06, "sound": 0.05, "head/sight": 0.06, "head/sound": 0.05})
-    validated(method, state, sight=0.52, sound=0.5)  # the mean is now 0.52: of the base rate, not of the last one
+    assert rates(state) == pytest.approx(
+        {"sight": 0.06, "sound": 0.05, "head/sight": 0.06, "head/sound": 0.05}
+    )
+    validated(
+        method, state, sight=0.52, sound=0.5
+    )  # the mean is now 0.52: of the base rate, not of the last one
     method.epoch_start(state)
     assert rates(state)["sight"] == pytest.approx(0.05)
 
@@ -74,17 +84,26 @@ def test_it_composes_with_a_schedule() -> None:
         set_rates(state.optimizer, factor)
         method.epoch_start(state)
         found.append((rates(state)["sight"], rates(state)["sound"]))
-    assert found == [pytest.approx((0.025, 0.05)), pytest.approx((0.0025, 0.005)), pytest.approx((0.0025, 0.005))]
+    assert found == [
+        pytest.approx((0.025, 0.05)),
+        pytest.approx((0.0025, 0.005)),
+        pytest.approx((0.0025, 0.005)),
+    ]
 
 
 def moves(optimizer: str, coefficient: float) -> dict[str, float]:
-    bench, model, method, state = built(optimizer, strategy="keep", coefficients={"sight": coefficient})
+    bench, model, method, state = built(
+        optimizer, strategy="keep", coefficients={"sight": coefficient}
+    )
     for group in state.optimizer.param_groups:
         group["weight_decay"] = 0.0
     start = bench.model()
     method.epoch_start(state)
     method.training_step(state, next(bench.rows()))
-    pairs = {m: zip(start.encoders[m].parameters(), model.encoders[m].parameters(), strict=True) for m in model.modalities}
+    pairs = {
+        m: zip(start.encoders[m].parameters(), model.encoders[m].parameters(), strict=True)
+        for m in model.modalities
+    }
     return {m: sum((a - b).abs().sum().item() for a, b in each) for m, each in pairs.items()}
 
 
@@ -111,10 +130,16 @@ def test_scaling_gradients_instead_would_do_almost_nothing_under_adam() -> None:
 
 def test_without_validation_dynamic_is_refused_and_so_is_a_regression() -> None:
     _, _, method, state = built(strategy="dynamic", coefficients=None)
-    with pytest.raises(ArgumentError, match="validation must be given at the end of every epoch for MSLR, found None"):
+    with pytest.raises(
+        ArgumentError,
+        match="validation must be given at the end of every epoch for MSLR, found None",
+    ):
         method.epoch_end(state, None)
     bench = Bench("mslr", regression=True, options={"strategy": "dynamic", "coefficients": None})
-    with pytest.raises(UnsupportedError, match="strategy='dynamic' of MSLR must have validation accuracies, found a regression task"):
+    with pytest.raises(
+        UnsupportedError,
+        match="strategy='dynamic' of MSLR must have validation accuracies, found a regression task",
+    ):
         bench.method(bench.model())
 
 

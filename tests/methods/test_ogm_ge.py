@@ -12,7 +12,9 @@ from g2d.errors import ArgumentError, UnsupportedError
 from g2d.functional.schedule import partial_suppression
 
 
-def gradients(name: str = "ogm_ge", epoch: int = 1, optimizer: str = "sgd", **options: Any) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+def gradients(
+    name: str = "ogm_ge", epoch: int = 1, optimizer: str = "sgd", **options: Any
+) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
     """What the optimizer is given in the first step, and what the step recorded."""
     bench = Bench(name, k=3, options=options)
     model = bench.model()
@@ -21,7 +23,9 @@ def gradients(name: str = "ogm_ge", epoch: int = 1, optimizer: str = "sgd", **op
     state.epoch = epoch
     found: dict[str, torch.Tensor] = {}
     kept = state.optimizer.register_step_pre_hook(
-        lambda *_: found.update({n: p.grad.clone() for n, p in model.encoders.named_parameters() if p.grad is not None})
+        lambda *_: found.update(
+            {n: p.grad.clone() for n, p in model.encoders.named_parameters() if p.grad is not None}
+        )
     )
     record = method.training_step(state, next(bench.rows()))
     kept.remove()
@@ -29,7 +33,9 @@ def gradients(name: str = "ogm_ge", epoch: int = 1, optimizer: str = "sgd", **op
 
 
 def test_the_coefficient_by_hand() -> None:
-    assert partial_suppression({"a": 1.2, "v": 0.8}, strength=0.8) == pytest.approx({"a": 0.166345, "v": 1.0}, abs=1e-6)
+    assert partial_suppression({"a": 1.2, "v": 0.8}, strength=0.8) == pytest.approx(
+        {"a": 0.166345, "v": 1.0}, abs=1e-6
+    )
 
 
 def test_encoders_above_the_others_are_scaled_by_their_scores_and_the_fusion_is_not() -> None:
@@ -38,25 +44,34 @@ def test_encoders_above_the_others_are_scaled_by_their_scores_and_the_fusion_is_
     bench = Bench("ogm_ge", k=3)
     model, batch = bench.model(), next(bench.rows())
     z = model(batch.inputs, unimodal=True).unimodal_logits
-    score = {m: z[m].softmax(1)[torch.arange(len(batch)), batch.target].mean().item() for m in model.modalities}
+    score = {
+        m: z[m].softmax(1)[torch.arange(len(batch)), batch.target].mean().item()
+        for m in model.modalities
+    }
     kappa = partial_suppression(score, strength=0.8)
     assert min(kappa.values()) < 1 == max(kappa.values())
     assert {m: record[f"kappa/{m}"] for m in kappa} == pytest.approx(kappa, rel=1e-5)
     for name, gradient in scaled.items():
-        torch.testing.assert_close(gradient, kappa[name.split(".")[0]] * plain[name], rtol=1e-4, atol=1e-7)
+        torch.testing.assert_close(
+            gradient, kappa[name.split(".")[0]] * plain[name], rtol=1e-4, atol=1e-7
+        )
 
 
 def test_noise_goes_to_every_encoder_scaled_or_not() -> None:
     plain, record = gradients(noise=False)
     noisy, _ = gradients()
-    assert all(not torch.equal(noisy[name], plain[name]) for name in plain if plain[name].numel() > 1)
+    assert all(
+        not torch.equal(noisy[name], plain[name]) for name in plain if plain[name].numel() > 1
+    )
     assert 1.0 in record.values()
 
 
 def test_outside_its_window_it_is_joint_training() -> None:
     plain, _ = gradients("joint", epoch=4)
     late, record = gradients(epoch=4, window=(1, 3))
-    assert {name: value for name, value in record.items() if name.startswith("kappa")} == dict.fromkeys(("kappa/sight", "kappa/sound", "kappa/word"), 1.0)
+    assert {
+        name: value for name, value in record.items() if name.startswith("kappa")
+    } == dict.fromkeys(("kappa/sight", "kappa/sound", "kappa/word"), 1.0)
     assert all(torch.equal(late[name], plain[name]) for name in plain)
 
 
@@ -80,11 +95,19 @@ def test_under_adam_the_step_is_scaled_because_a_scaled_gradient_does_nothing() 
         for group in state.optimizer.param_groups:
             group["weight_decay"] = 0.0
         method.training_step(state, next(bench.rows()))
-        pairs = {m: zip(model.encoders[m].parameters(), starts.encoders[m].parameters(), strict=True) for m in model.modalities}
+        pairs = {
+            m: zip(model.encoders[m].parameters(), starts.encoders[m].parameters(), strict=True)
+            for m in model.modalities
+        }
         moves[name] = {m: sum((a - b).abs().sum() for a, b in each) for m, each in pairs.items()}
     for m in ("sight", "sound", "word"):
-        assert (moves["ogm_ge"][m] / moves["joint"][m]).item() == pytest.approx(record[f"kappa/{m}"], rel=0.02)
-    with pytest.raises(UnsupportedError, match="modulate='gradient' must have an optimizer that a scaled gradient changes"):
+        assert (moves["ogm_ge"][m] / moves["joint"][m]).item() == pytest.approx(
+            record[f"kappa/{m}"], rel=0.02
+        )
+    with pytest.raises(
+        UnsupportedError,
+        match="modulate='gradient' must have an optimizer that a scaled gradient changes",
+    ):
         gradients(optimizer="adamw", modulate="gradient")
     with pytest.raises(UnsupportedError, match="scope='conv_only' must scale gradients"):
         gradients(optimizer="adamw", scope="conv_only", noise=False)
@@ -98,7 +121,9 @@ def test_no_graph_is_left_on_a_gradient() -> None:
 def test_one_modality_alone_is_only_given_noise() -> None:
     bench = Bench("ogm_ge", k=1, options={"noise": False})
     joint, other = Bench("joint", k=1).train(), bench.train()
-    assert all(torch.equal(a, b) for a, b in zip(joint[0].parameters(), other[0].parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(joint[0].parameters(), other[0].parameters(), strict=True)
+    )
 
 
 def test_a_score_of_zero_stops_nothing_from_being_finite() -> None:

@@ -26,23 +26,33 @@ def started(k: int = 2, **options: Any) -> tuple[Bench, MultimodalModel, Method,
 
 def test_prototypes_are_class_means_in_eval_mode_and_mix_with_the_old_ones() -> None:
     bench, model, method, state = started(momentum=0.25)
-    whole = Batch({m: torch.cat([b.inputs[m] for b in bench.rows()]) for m in model.modalities}, torch.cat([b.target for b in bench.rows()]))
+    whole = Batch(
+        {m: torch.cat([b.inputs[m] for b in bench.rows()]) for m in model.modalities},
+        torch.cat([b.target for b in bench.rows()]),
+    )
     model.eval()
 
     def means() -> dict[str, torch.Tensor]:
         features = {m: e.pooled for m, e in model.encode(whole.inputs).items()}
-        return {m: torch.stack([f[whole.target == c].mean(0) for c in range(3)]).detach() for m, f in features.items()}
+        return {
+            m: torch.stack([f[whole.target == c].mean(0) for c in range(3)]).detach()
+            for m, f in features.items()
+        }
 
     first = means()
     for m in model.modalities:
-        torch.testing.assert_close(method.get_buffer(f"prototypes_{m}"), first[m], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            method.get_buffer(f"prototypes_{m}"), first[m], rtol=1e-5, atol=1e-6
+        )
     with torch.no_grad():
         for parameter in model.encoders.parameters():
             parameter.mul_(1.5)
     state.epoch = 2
     method.epoch_start(state)
     for m, new in means().items():
-        torch.testing.assert_close(method.get_buffer(f"prototypes_{m}"), 0.25 * first[m] + 0.75 * new, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            method.get_buffer(f"prototypes_{m}"), 0.25 * first[m] + 0.75 * new, rtol=1e-5, atol=1e-6
+        )
 
 
 def test_a_class_that_the_drawn_rows_lack_keeps_its_prototype() -> None:
@@ -63,8 +73,14 @@ def test_the_loss_written_out(k: int) -> None:
     bench, model, method, state = started(k, alpha=2.0, mu=0.1)
     batch = next(bench.rows())
     output = model(batch.inputs)
-    sims = {m: prototype_logits(f, method.get_buffer(f"prototypes_{m}")) for m, f in output.features.items()}
-    score = {m: sim.softmax(1)[torch.arange(len(batch)), batch.target].mean().item() for m, sim in sims.items()}
+    sims = {
+        m: prototype_logits(f, method.get_buffer(f"prototypes_{m}"))
+        for m, f in output.features.items()
+    }
+    score = {
+        m: sim.softmax(1)[torch.arange(len(batch)), batch.target].mean().item()
+        for m, sim in sims.items()
+    }
     beta = rebalance_weights(score)
     best = max(score, key=lambda m: score[m])
     record = {name: float(value) for name, value in method.training_step(state, batch).items()}
@@ -72,19 +88,28 @@ def test_the_loss_written_out(k: int) -> None:
     assert beta[best] == 0 < max(beta.values())
     for m, weight in beta.items():
         if weight:
-            assert record[f"loss/prototype/{m}"] == pytest.approx(2.0 * weight * torch.nn.functional.cross_entropy(sims[m], batch.target).item(), rel=1e-4)
+            assert record[f"loss/prototype/{m}"] == pytest.approx(
+                2.0 * weight * torch.nn.functional.cross_entropy(sims[m], batch.target).item(),
+                rel=1e-4,
+            )
     assert {name for name in record if name.startswith("loss/entropy")} == {f"loss/entropy/{best}"}
-    assert record[f"loss/entropy/{best}"] == pytest.approx(-0.1 * max(beta.values()) * entropy_per_row(sims[best]).mean().item(), rel=1e-4)
+    assert record[f"loss/entropy/{best}"] == pytest.approx(
+        -0.1 * max(beta.values()) * entropy_per_row(sims[best]).mean().item(), rel=1e-4
+    )
 
 
 def test_the_prototype_loss_reaches_only_its_own_encoder() -> None:
     bench, model, method, _ = started()
     batch = next(bench.rows())
     features = {m: e.pooled for m, e in model.encode(batch.inputs).items()}
-    loss = torch.nn.functional.cross_entropy(prototype_logits(features["sight"], method.get_buffer("prototypes_sight")), batch.target)
+    loss = torch.nn.functional.cross_entropy(
+        prototype_logits(features["sight"], method.get_buffer("prototypes_sight")), batch.target
+    )
     loss.backward()
     assert all(p.grad is not None for p in model.encoders["sight"].parameters())
-    assert all(p.grad is None for p in [*model.encoders["sound"].parameters(), *model.fusion.parameters()])
+    assert all(
+        p.grad is None for p in [*model.encoders["sound"].parameters(), *model.fusion.parameters()]
+    )
 
 
 def test_the_entropy_bonus_ends_and_so_does_the_window() -> None:
@@ -92,7 +117,11 @@ def test_the_entropy_bonus_ends_and_so_does_the_window() -> None:
     names = {}
     for epoch in (1, 2, 3):
         run(bench, method, state, [epoch])
-        names[epoch] = {name.split("/")[1] for name in method.training_step(state, next(bench.rows())) if name.startswith("loss")}
+        names[epoch] = {
+            name.split("/")[1]
+            for name in method.training_step(state, next(bench.rows()))
+            if name.startswith("loss")
+        }
     assert names == {1: {"task", "prototype", "entropy"}, 2: {"task", "prototype"}, 3: {"task"}}
 
 
@@ -102,18 +131,28 @@ def test_the_prototypes_can_answer_for_a_modality() -> None:
     output = predicted(method, model, next(bench.rows("valid")))
     assert output.unimodal_logits is not None
     for m, z in output.unimodal_logits.items():
-        torch.testing.assert_close(z, prototype_logits(output.features[m], method.get_buffer(f"prototypes_{m}")))
+        torch.testing.assert_close(
+            z, prototype_logits(output.features[m], method.get_buffer(f"prototypes_{m}"))
+        )
 
 
 def test_without_prototypes_a_step_is_refused() -> None:
     bench = Bench("pmr")
     model = bench.model()
     method = bench.method(model)
-    with pytest.raises(ArgumentError, match="prototypes must exist before the first step, found none"):
+    with pytest.raises(
+        ArgumentError, match="prototypes must exist before the first step, found none"
+    ):
         method.training_step(bench.state(method, model), next(bench.rows()))
 
 
-@pytest.mark.parametrize(("options", "text"), [({"fraction": 0.0}, "fraction must be above 0"), ({"readout": "x"}, "readout must be 'heads' or 'prototypes'")])
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"fraction": 0.0}, "fraction must be above 0"),
+        ({"readout": "x"}, "readout must be 'heads' or 'prototypes'"),
+    ],
+)
 def test_wrong_arguments_are_refused(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ArgumentError, match=text):
         started(**options)

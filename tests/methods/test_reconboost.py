@@ -15,11 +15,16 @@ from g2d.functional.boosting import consolidation, residual_loss
 
 
 def moved(before: nn.Module, after: nn.Module) -> bool:
-    return any(not torch.equal(a, b) for a, b in zip(before.state_dict().values(), after.state_dict().values(), strict=True))
+    return any(
+        not torch.equal(a, b)
+        for a, b in zip(before.state_dict().values(), after.state_dict().values(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_in_the_first_phase_one_encoder_and_the_head_move_and_in_the_second_everything(optimizer: str) -> None:
+def test_in_the_first_phase_one_encoder_and_the_head_move_and_in_the_second_everything(
+    optimizer: str,
+) -> None:
     bench = Bench("reconboost", k=3, batchnorm=True, options={"phases": (1, 1), "hidden": 7})
     model = bench.model()
     method = bench.method(model)
@@ -27,7 +32,9 @@ def test_in_the_first_phase_one_encoder_and_the_head_move_and_in_the_second_ever
     for epoch in range(1, 7):
         before, head, boost = copy.deepcopy(model), copy.deepcopy(method.head), method.boost.item()
         run(bench, method, state, [epoch])
-        learning = [m for m in model.modalities if moved(before.encoders[m], model.encoders[m])]  # statistics of BatchNorm are looked at too
+        learning = [
+            m for m in model.modalities if moved(before.encoders[m], model.encoders[m])
+        ]  # statistics of BatchNorm are looked at too
         if epoch % 2:
             assert learning == [model.modalities[epoch // 2 % 3]]
             assert method.boost.item() == boost
@@ -61,16 +68,30 @@ def terms(stage: int, **options: Any) -> tuple[dict[str, float], dict[str, float
     batch = next(bench.rows())
     z = {m: method.head(method.align(m, e.pooled)) for m, e in model.encode(batch.inputs).items()}
     m, previous = model.modalities[stage % 3], model.modalities[(stage - 1) % 3]
-    others = None if stage == 0 and not options.get("pretrained") else sum(z[o] for o in model.modalities if o != m)
-    expected = {f"loss/residual/{m}": residual_loss(z[m], batch.target, others, weights=(5.0, 1.0)).mean().item()}
+    others = (
+        None
+        if stage == 0 and not options.get("pretrained")
+        else sum(z[o] for o in model.modalities if o != m)
+    )
+    expected = {
+        f"loss/residual/{m}": residual_loss(z[m], batch.target, others, weights=(5.0, 1.0))
+        .mean()
+        .item()
+    }
     if stage:
         expected[f"loss/consolidation/{m}"] = 0.5 * consolidation(z[m], z[previous]).mean().item()
     record = method.training_step(state, batch)
-    return {name: float(value) for name, value in record.items() if name.startswith("loss")}, expected
+    return {
+        name: float(value) for name, value in record.items() if name.startswith("loss")
+    }, expected
 
 
-@pytest.mark.parametrize(("stage", "options"), [(0, {}), (0, {"pretrained": True}), (1, {}), (4, {})])
-def test_a_modality_learns_what_the_others_have_not_solved(stage: int, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("stage", "options"), [(0, {}), (0, {"pretrained": True}), (1, {}), (4, {})]
+)
+def test_a_modality_learns_what_the_others_have_not_solved(
+    stage: int, options: dict[str, Any]
+) -> None:
     found, expected = terms(stage, **options)
     assert found == pytest.approx(expected, rel=1e-5)
 
@@ -83,7 +104,11 @@ def test_the_prediction_is_the_boosted_sum() -> None:
     torch.testing.assert_close(output.logits, method.boost * sum(output.unimodal_logits.values()))
     method.head_weights.copy_(torch.tensor([2.0, 0.5]))  # as calibration would
     weighted = predicted(method, model, next(bench.rows("valid")))
-    torch.testing.assert_close(weighted.logits, method.boost * (2 * output.unimodal_logits["sight"] + 0.5 * output.unimodal_logits["sound"]))
+    torch.testing.assert_close(
+        weighted.logits,
+        method.boost
+        * (2 * output.unimodal_logits["sight"] + 0.5 * output.unimodal_logits["sound"]),
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,20 @@ from g2d.report import find_runs, read_run, render_page
 from g2d.report.curves import epoch_figures
 from g2d.report.page import write_page, write_report
 
-VOID = {"meta", "link", "br", "img", "path", "line", "rect", "circle", "polyline", "polygon", "input", "hr"}
+VOID = {
+    "meta",
+    "link",
+    "br",
+    "img",
+    "path",
+    "line",
+    "rect",
+    "circle",
+    "polyline",
+    "polygon",
+    "input",
+    "hr",
+}
 
 
 class Balanced(HTMLParser):
@@ -28,7 +41,11 @@ class Balanced(HTMLParser):
         self.asked: list[str] = []
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.asked += [str(value) for name, value in attributes if name in ("src", "href", "xlink:href", "data", "action")]
+        self.asked += [
+            str(value)
+            for name, value in attributes
+            if name in ("src", "href", "xlink:href", "data", "action")
+        ]
         if tag not in VOID:
             self.open.append(tag)
 
@@ -49,13 +66,22 @@ def test_a_run_has_a_page_beside_it(make_run: Any) -> None:
     assert folder / "report.html" in write_report(folder)
     text = (folder / "report.html").read_text(encoding="utf-8")
     assert {address.split(":")[0][:5] for address in read(text).asked} <= {"data", "#"}
-    for part in ("g2d on toy, seed 0", "toy/v1", "torch 2.13.0", "The ranking is in doubt: it flips.", "confidence ratio", "Data (CSV)"):
+    for part in (
+        "g2d on toy, seed 0",
+        "toy/v1",
+        "torch 2.13.0",
+        "The ranking is in doubt: it flips.",
+        "confidence ratio",
+        "Data (CSV)",
+    ):
         assert part in text
     assert text.count("<svg") >= 3
 
 
 def test_what_comes_from_a_recipe_cannot_become_markup(make_run: Any) -> None:
-    folder = make_run("joint", 0, 0.5, notices=["<script>alert(1)</script>"], recipe={"name": "</pre><b>bold</b>"})
+    folder = make_run(
+        "joint", 0, 0.5, notices=["<script>alert(1)</script>"], recipe={"name": "</pre><b>bold</b>"}
+    )
     text = render_page([read_run(folder)])
     assert "<script" not in text
     assert "</pre><b>" not in text
@@ -68,7 +94,10 @@ def test_a_comparison_says_in_words_what_the_interval_allows(make_run: Any, tmp_
         make_run("g2d", seed, 0.70 + 0.013 * (seed % 3), taught=True)
     text = render_page(find_runs([tmp_path / "runs"])[0])
     words = re.sub(r"<[^>]+>", " ", text)
-    assert "The highest mean is that of a control, teacher ensemble, calibrated, 76.0 %; the highest of what was trained is g2d" in words
+    assert (
+        "The highest mean is that of a control, teacher ensemble, calibrated, 76.0 %; the highest of what was trained is g2d"
+        in words
+    )
     assert "stand after correction (p &lt; 0.05); better: g2d" in words
     assert {address[:5] for address in read(text).asked} <= {"data:", "#prob"}
 
@@ -77,14 +106,23 @@ def test_a_diagnosis_that_lies_beside_a_run_is_shown_as_what_it_looks_like(make_
     folder = make_run("joint", 0, 0.5)
     sections = {
         "verdict": ["image is suppressed"],
-        "shapley": {"image": {"mean": [0.25, 0.2, 0.3], "state": "<suppressed>"}, "tone": {"mean": [0.75, 0.7, 0.8], "state": "well"}},
+        "shapley": {
+            "image": {"mean": [0.25, 0.2, 0.3], "state": "<suppressed>"},
+            "tone": {"mean": [0.75, 0.7, 0.8], "state": "well"},
+        },
         "recall_by_class": {"image": [0.1, 0.5, 0.9], "tone": [0.3, 0.3, 0.3]},
         "pairs": {"image": [[1, 2], [3, 4]], "tone": "no"},
     }
     (folder / "analysis.json").write_text(json.dumps(sections))
     text = render_page([read_run(folder)])
     read(text)
-    for part in ("image is suppressed", "0.250 [0.200, 0.300]", "&lt;suppressed&gt;", "<h4>Recall by class</h4>", "<summary>numbers</summary>"):
+    for part in (
+        "image is suppressed",
+        "0.250 [0.200, 0.300]",
+        "&lt;suppressed&gt;",
+        "<h4>Recall by class</h4>",
+        "<summary>numbers</summary>",
+    ):
         assert part in text
     plain = render_page([read_run(make_run("other", 0, 0.5))])
     assert "Diagnosis" in text
@@ -111,7 +149,9 @@ def test_the_command_writes_the_page(make_run: Any, tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "report.html").is_file()
 
 
-def test_a_baseline_that_is_no_row_is_refused_and_one_that_is_is_used(make_run: Any, tmp_path: Path) -> None:
+def test_a_baseline_that_is_no_row_is_refused_and_one_that_is_is_used(
+    make_run: Any, tmp_path: Path
+) -> None:
     for seed in range(3):
         make_run("joint", seed, 0.50 + 0.01 * seed)
         make_run("umt", seed, 0.70 + 0.013 * (seed % 2))
@@ -124,27 +164,47 @@ def test_a_baseline_that_is_no_row_is_refused_and_one_that_is_is_used(make_run: 
     assert "difference to umt" in (tmp_path / "runs" / "report.html").read_text(encoding="utf-8")
 
 
-def test_long_runs_are_thinned_evenly_in_a_large_comparison_and_say_so(make_run: Any, tmp_path: Path) -> None:
+def test_long_runs_are_thinned_evenly_in_a_large_comparison_and_say_so(
+    make_run: Any, tmp_path: Path
+) -> None:
     folder = make_run("g2d", 0, 0.5, taught=True)
-    (record,) = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()][-1:]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps({**record, "epoch": epoch}) + "\n" for epoch in range(1, 301)))
+    (record,) = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()][
+        -1:
+    ]
+    (folder / "metrics.jsonl").write_text(
+        "".join(json.dumps({**record, "epoch": epoch}) + "\n" for epoch in range(1, 301))
+    )
     whole, thinned = epoch_figures([read_run(folder)]), epoch_figures([read_run(folder)], points=60)
     for figure, short in zip(whole, thinned, strict=True):
-        assert [row.split(",")[0] for row in figure.data.splitlines()[1:]] == [str(epoch) for epoch in range(1, 301)]
-        assert [row.split(",")[0] for row in short.data.splitlines()[1:]] == [str(epoch) for epoch in range(1, 301, 5)]
+        assert [row.split(",")[0] for row in figure.data.splitlines()[1:]] == [
+            str(epoch) for epoch in range(1, 301)
+        ]
+        assert [row.split(",")[0] for row in short.data.splitlines()[1:]] == [
+            str(epoch) for epoch in range(1, 301, 5)
+        ]
         assert "Every 5 epochs" in short.caption
         assert "Every 5 epochs" not in figure.caption
 
 
 @pytest.mark.slow
-def test_two_hundred_recipes_of_three_hundred_epochs_stay_under_ten_megabytes(make_run: Any, tmp_path: Path) -> None:
+def test_two_hundred_recipes_of_three_hundred_epochs_stay_under_ten_megabytes(
+    make_run: Any, tmp_path: Path
+) -> None:
     first = make_run("recipe0", 0, 0.5, taught=True)
-    (record,) = [json.loads(line) for line in (first / "metrics.jsonl").read_text().splitlines()][-1:]
+    (record,) = [json.loads(line) for line in (first / "metrics.jsonl").read_text().splitlines()][
+        -1:
+    ]
     train = {
         **record["train"],
-        **{f"{term}/{m}": 0.123456789 for term in ("loss/feature", "loss/logit", "kappa", "confidence_validation") for m in ("image", "tone")},
+        **{
+            f"{term}/{m}": 0.123456789
+            for term in ("loss/feature", "loss/logit", "kappa", "confidence_validation")
+            for m in ("image", "tone")
+        },
     }
-    metrics = "".join(json.dumps({**record, "train": train, "epoch": epoch}) + "\n" for epoch in range(1, 301))
+    metrics = "".join(
+        json.dumps({**record, "train": train, "epoch": epoch}) + "\n" for epoch in range(1, 301)
+    )
     for recipe in range(200):
         folder = first if recipe == 0 else make_run(f"recipe{recipe}", 0, 0.5, taught=True)
         (folder / "metrics.jsonl").write_text(metrics)
@@ -155,7 +215,16 @@ def test_two_hundred_recipes_of_three_hundred_epochs_stay_under_ten_megabytes(ma
 def test_a_section_of_a_diagnosis_can_say_how_it_is_drawn(make_run: Any) -> None:
     folder = make_run("joint", 0, 0.5)
     points = {"image": [[0.0, 0.1], [0.5, 0.4], [1.0, 0.9]], "tone": [[0.0, 0.2], [1.0, 0.3]]}
-    content = {"reliability": {"points": points, "x": "confidence", "y": "share of right rows", "caption": "dotted: honest", "joined": True, "diagonal": True}}
+    content = {
+        "reliability": {
+            "points": points,
+            "x": "confidence",
+            "y": "share of right rows",
+            "caption": "dotted: honest",
+            "joined": True,
+            "diagonal": True,
+        }
+    }
     content["plane"] = {"points": points, "x": "first", "y": "second"}
     (folder / "analysis.json").write_text(json.dumps(content))
     text = render_page([read_run(folder)])

@@ -15,9 +15,27 @@ from g2d.experiment import compare
 from g2d.recipe import Recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "digits"
-SMALL = ["encoders.image={name: cnn, widths: [4, 4], pool: 1}", "encoders.tone={name: mlp, widths: [8]}", "data.eval_draws=1"]
+SMALL = [
+    "encoders.image={name: cnn, widths: [4, 4], pool: 1}",
+    "encoders.tone={name: mlp, widths: [8]}",
+    "data.eval_draws=1",
+]
 STAGED = {"g2d": "method.tau=[1,0]", "g2d_released": "method.tau=[1,0]"}
-METHODS = ("joint", "mses", "mslr", "agm", "pmr", "ogm_ge", "mla", "mmpareto", "reconboost", "dlmg", "umt", "ume", "g2d")
+METHODS = (
+    "joint",
+    "mses",
+    "mslr",
+    "agm",
+    "pmr",
+    "ogm_ge",
+    "mla",
+    "mmpareto",
+    "reconboost",
+    "dlmg",
+    "umt",
+    "ume",
+    "g2d",
+)
 FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -44,7 +62,9 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipes = []
     for name in METHODS:
         length = [STAGED[name]] if name in STAGED else [] if name == "ume" else ["epochs=1"]
-        recipes.append(Recipe.load(RECIPES / f"{name}.yaml", [*SMALL, *length, "teachers.epochs=1"]))
+        recipes.append(
+            Recipe.load(RECIPES / f"{name}.yaml", [*SMALL, *length, "teachers.epochs=1"])
+        )
     out = tmp_path_factory.mktemp("comparison")
     compare(recipes, seeds=2, out=out, progress=False, say=lambda _: None)
     return out / "report.html"
@@ -65,7 +85,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    found = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=driver))
+    found = webdriver.Chrome(
+        options=options, service=webdriver.ChromeService(executable_path=driver)
+    )
     found.get("about:blank")
     found.get_log("performance")  # what the first, empty tab asked for
     yield found
@@ -73,29 +95,47 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 def opened(browser: Any, page: Path, width: int, scheme: str) -> None:
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500})
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia",
+        {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
+    )
     browser.get(page.as_uri())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_page_of_a_comparison_in_a_browser(browser: Any, comparison: Path, width: int, scheme: str) -> None:
+def test_the_page_of_a_comparison_in_a_browser(
+    browser: Any, comparison: Path, width: int, scheme: str
+) -> None:
     opened(browser, comparison, width, scheme)
     asked = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    requests = {event["params"]["request"]["url"] for event in asked if event["method"] == "Network.requestWillBeSent"}
+    requests = {
+        event["params"]["request"]["url"]
+        for event in asked
+        if event["method"] == "Network.requestWillBeSent"
+    }
     assert {url for url in requests if not url.startswith("data:")} <= {comparison.as_uri()}
-    assert [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
+    assert [
+        entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")
+    ] == []
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     browser.execute_script("document.querySelectorAll('details').forEach(part => part.open = true)")
-    sizes = browser.execute_script("return [...document.querySelectorAll('svg')].map(s => s.getBoundingClientRect()).map(b => [b.width, b.height, b.right])")
+    sizes = browser.execute_script(
+        "return [...document.querySelectorAll('svg')].map(s => s.getBoundingClientRect()).map(b => [b.width, b.height, b.right])"
+    )
     assert len(sizes) > 2 * len(METHODS)
     assert all(wide > 100 and high > 50 and right <= width for wide, high, right in sizes)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     paper = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
     ink = browser.execute_script("return getComputedStyle(document.body).color")
-    light = [sum(map(int, color[color.index("(") + 1 : -1].split(",")[:3])) for color in (paper, ink)]
+    light = [
+        sum(map(int, color[color.index("(") + 1 : -1].split(",")[:3])) for color in (paper, ink)
+    ]
     assert (light[0] > light[1]) == (scheme == "light")
     assert abs(light[0] - light[1]) > 400
 

@@ -23,19 +23,32 @@ def by_name(table: Table, row: str) -> dict[str, Any]:
     return dict(zip((column.name for column in table.columns), cells, strict=True))
 
 
-def test_table_1_puts_data_sets_side_by_side_and_methods_in_rows(make_run: Any, tmp_path: Path) -> None:
-    other = {"data": {"name": "other", "protocol": "other/v1", "content_hash": "d" * 64, "protocol_hash": "q" * 64}}
+def test_table_1_puts_data_sets_side_by_side_and_methods_in_rows(
+    make_run: Any, tmp_path: Path
+) -> None:
+    other = {
+        "data": {
+            "name": "other",
+            "protocol": "other/v1",
+            "content_hash": "d" * 64,
+            "protocol_hash": "q" * 64,
+        }
+    }
     for seed, noise in enumerate(NOISE):
         make_run("joint-toy", seed, 0.5 + noise, method="joint")
         make_run("joint-other", seed, 0.6 + noise, method="joint", **other)
         make_run("umt-toy", seed, 0.8 + WORSE_NOISE[seed], method="umt")
     (table,) = build(found(tmp_path), "1")
-    assert [column.name for column in table.columns] == [f"{data}: {what}" for data in ("other", "toy") for what in ("image", "tone", "fused")]
+    assert [column.name for column in table.columns] == [
+        f"{data}: {what}" for data in ("other", "toy") for what in ("image", "tone", "fused")
+    ]
     assert by_name(table, "joint")["toy: fused"].value == pytest.approx(50)
     assert by_name(table, "joint")["other: fused"].value == pytest.approx(60)
     assert by_name(table, "umt")["toy: fused"].marks == ("better",)
     assert by_name(table, "umt")["other: fused"].value is None
-    with pytest.raises(ArgumentError, match="--table 2 must be given classification with three modalities"):
+    with pytest.raises(
+        ArgumentError, match="--table 2 must be given classification with three modalities"
+    ):
         build(found(tmp_path), "2")
 
 
@@ -45,7 +58,9 @@ def test_table_2_takes_three_modalities(make_run: Any, tmp_path: Path) -> None:
     assert [column.name for column in table.columns] == ["image", "tone", "word", "fused"]
 
 
-def test_table_3_shows_percentage_error_and_explained_variance(make_run: Any, tmp_path: Path) -> None:
+def test_table_3_shows_percentage_error_and_explained_variance(
+    make_run: Any, tmp_path: Path
+) -> None:
     task = {"kind": "regression", "outputs": 1}
     scores = {"r2": 0.8, "mape": 7.5, "mae": 1.0, "loss": 0.1}
     test = {"fused": scores, "unimodal": {"image": scores, "tone": scores}, "rows": 5, "groups": 5}
@@ -61,7 +76,13 @@ def test_table_5_compares_methods_within_each_fusion(make_run: Any, tmp_path: Pa
     for seed, noise in enumerate(NOISE):
         for i, fusion in enumerate(("late", "film")):
             make_run(f"{fusion}-joint", seed, 0.5 + noise, method="joint", fusion=fusion)
-            make_run(f"{fusion}-umt", seed, 0.55 + 0.2 * i + WORSE_NOISE[seed], method="umt", fusion=fusion)
+            make_run(
+                f"{fusion}-umt",
+                seed,
+                0.55 + 0.2 * i + WORSE_NOISE[seed],
+                method="umt",
+                fusion=fusion,
+            )
     (table,) = build(found(tmp_path), "5")
     assert {row.name for row in table.rows} == {"late", "film"}
     assert by_name(table, "film")["umt - joint"].value == pytest.approx(25)
@@ -71,8 +92,25 @@ def test_table_5_compares_methods_within_each_fusion(make_run: Any, tmp_path: Pa
 
 def test_table_6_sets_partial_beside_complete_suppression(make_run: Any, tmp_path: Path) -> None:
     for seed, noise in enumerate(NOISE):
-        make_run("partial", seed, 0.5 + noise, method="g2d", recipe={"method": {"name": "g2d", "modulation": {"name": "partial_suppression", "epochs": 2}}})
-        make_run("complete", seed, 0.7 + WORSE_NOISE[seed], method="g2d", recipe={"method": {"name": "g2d", "tau": [2, 2]}})
+        make_run(
+            "partial",
+            seed,
+            0.5 + noise,
+            method="g2d",
+            recipe={
+                "method": {
+                    "name": "g2d",
+                    "modulation": {"name": "partial_suppression", "epochs": 2},
+                }
+            },
+        )
+        make_run(
+            "complete",
+            seed,
+            0.7 + WORSE_NOISE[seed],
+            method="g2d",
+            recipe={"method": {"name": "g2d", "tau": [2, 2]}},
+        )
         make_run("joint", seed, 0.4 + noise)
     (table,) = build(found(tmp_path), "6")
     (row,) = table.rows
@@ -81,11 +119,19 @@ def test_table_6_sets_partial_beside_complete_suppression(make_run: Any, tmp_pat
     assert by_name(table, row.name)["complete"].marks == ("better",)
 
 
-def test_table_7_has_a_row_per_schedule_and_says_when_budgets_differ(make_run: Any, tmp_path: Path) -> None:
+def test_table_7_has_a_row_per_schedule_and_says_when_budgets_differ(
+    make_run: Any, tmp_path: Path
+) -> None:
     for seed, noise in enumerate(NOISE):
         for exclusive in (10, 0, 5):
             recipe = {"method": {"name": "g2d", "tau": [exclusive, 15]}}
-            make_run(f"tau-{exclusive}", seed, 0.5 + 0.02 * exclusive + noise, method="g2d", recipe=recipe)
+            make_run(
+                f"tau-{exclusive}",
+                seed,
+                0.5 + 0.02 * exclusive + noise,
+                method="g2d",
+                recipe=recipe,
+            )
     (table,) = build(found(tmp_path), "7")
     assert [row.name for row in table.rows] == ["(0, 15)", "(5, 15)", "(10, 15)"]
     assert by_name(table, "(10, 15)")["epochs"].value == 25
@@ -93,13 +139,27 @@ def test_table_7_has_a_row_per_schedule_and_says_when_budgets_differ(make_run: A
     assert "published" not in [column.name for column in table.columns]
 
 
-def test_the_published_value_stands_beside_ours_only_under_the_same_protocol(make_run: Any, tmp_path: Path) -> None:
-    protocol, values = next((name, methods) for name, methods in published.RESULTS.items() if any("accuracy" in value for value in methods.values()))
+def test_the_published_value_stands_beside_ours_only_under_the_same_protocol(
+    make_run: Any, tmp_path: Path
+) -> None:
+    protocol, values = next(
+        (name, methods)
+        for name, methods in published.RESULTS.items()
+        if any("accuracy" in value for value in methods.values())
+    )
     method, value = next(iter(values.items()))
-    data = {"name": "there", "protocol": protocol, "content_hash": "e" * 64, "protocol_hash": "r" * 64}
+    data = {
+        "name": "there",
+        "protocol": protocol,
+        "content_hash": "e" * 64,
+        "protocol_hash": "r" * 64,
+    }
     make_run("same", 0, 0.5, method=method, data=data)
     make_run("toy", 0, 0.5, method=method)
-    there, toy = sorted(build(found(tmp_path)), key=lambda table: "published" not in [column.name for column in table.columns])
+    there, toy = sorted(
+        build(found(tmp_path)),
+        key=lambda table: "published" not in [column.name for column in table.columns],
+    )
     assert by_name(there, "same")["published"].value == value["accuracy"]
     assert published.NOTE in there.notes
     assert "published" not in [column.name for column in toy.columns]
@@ -114,7 +174,9 @@ def test_two_recipes_for_one_cell_are_refused(make_run: Any, tmp_path: Path) -> 
         build(found(tmp_path), "4")
 
 
-def test_recipes_of_one_name_that_differ_are_told_apart_and_repeated_seeds_are_not_counted_twice(make_run: Any, tmp_path: Path) -> None:
+def test_recipes_of_one_name_that_differ_are_told_apart_and_repeated_seeds_are_not_counted_twice(
+    make_run: Any, tmp_path: Path
+) -> None:
     make_run("a", 0, 0.5, recipe={"name": "same", "method": {"name": "g2d", "alpha": 1}})
     make_run("b", 1, 0.7, recipe={"name": "same", "method": {"name": "g2d", "alpha": 2}})
     runs = found(tmp_path)

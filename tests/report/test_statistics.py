@@ -47,7 +47,10 @@ def test_fewer_than_three_seeds_give_no_interval_and_no_claim() -> None:
 
 
 def test_a_difference_that_never_varies_claims_nothing() -> None:
-    same, shifted = paired_difference(A, A), paired_difference({s: v + 0.125 for s, v in A.items()}, A)
+    same, shifted = (
+        paired_difference(A, A),
+        paired_difference({s: v + 0.125 for s, v in A.items()}, A),
+    )
     assert same is not None
     assert shifted is not None
     assert (same.mean, same.p) == (0.0, 1.0)
@@ -61,7 +64,9 @@ def test_holms_correction_by_hand() -> None:
 
 
 def test_all_rows_of_a_table_are_one_family() -> None:
-    found = compare_all({"joint": B, "a": A, "b": {s: v + 0.001 * (-1) ** s for s, v in B.items()}}, "joint")
+    found = compare_all(
+        {"joint": B, "a": A, "b": {s: v + 0.001 * (-1) ** s for s, v in B.items()}}, "joint"
+    )
     raw = paired_difference(A, B)
     assert raw is not None
     assert found["a"] is not None
@@ -70,14 +75,22 @@ def test_all_rows_of_a_table_are_one_family() -> None:
     assert "joint" not in found
 
 
-def simulated(comparisons: int, seeds: int, shift: float, repetitions: int = 1000) -> tuple[float, float]:
+def simulated(
+    comparisons: int, seeds: int, shift: float, repetitions: int = 1000
+) -> tuple[float, float]:
     """Shares of tables with any false alarm among the unshifted rows, and with the shifted row found; all share a noisy baseline."""
     rng, alarms, found = np.random.default_rng(20), 0, 0
     for _ in range(repetitions):
         values = {str(i): dict(enumerate(rng.normal(0, 1, seeds))) for i in range(comparisons)}
         values["0"] = {seed: value + shift for seed, value in values["0"].items()}
-        verdicts = compare_all({**values, "baseline": dict(enumerate(rng.normal(0, 1, seeds)))}, "baseline")
-        alarms += any(verdict is not None and verdict.significant for name, verdict in verdicts.items() if shift == 0 or name != "0")
+        verdicts = compare_all(
+            {**values, "baseline": dict(enumerate(rng.normal(0, 1, seeds)))}, "baseline"
+        )
+        alarms += any(
+            verdict is not None and verdict.significant
+            for name, verdict in verdicts.items()
+            if shift == 0 or name != "0"
+        )
         found += verdicts["0"] is not None and verdicts["0"].significant
     return alarms / repetitions, found / repetitions
 

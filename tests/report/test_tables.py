@@ -27,8 +27,18 @@ def runs_of(make_run: Any, tmp_path: Path) -> list[Any]:
 
 def test_the_comparison_has_means_differences_and_controls(make_run: Any, tmp_path: Path) -> None:
     (table,) = build(runs_of(make_run, tmp_path))
-    rows = {row.name: dict(zip((column.name for column in table.columns), row.cells, strict=True)) for row in table.rows}
-    assert list(rows) == ["teachers alone", "g2d", "joint", "best teacher", "teacher ensemble", "teacher ensemble, calibrated"]
+    rows = {
+        row.name: dict(zip((column.name for column in table.columns), row.cells, strict=True))
+        for row in table.rows
+    }
+    assert list(rows) == [
+        "teachers alone",
+        "g2d",
+        "joint",
+        "best teacher",
+        "teacher ensemble",
+        "teacher ensemble, calibrated",
+    ]
     assert rows["joint"]["fused"].value == pytest.approx(51.0)
     assert rows["joint"]["fused"].sd == pytest.approx(1.0)
     difference = rows["g2d"]["difference to joint"]
@@ -81,10 +91,17 @@ def test_selection_on_the_test_split_is_marked(make_run: Any, tmp_path: Path) ->
     assert any("selected on the test split" in note for note in table.notes)
 
 
-def test_the_layout_of_table_4_crosses_objective_and_prioritization(make_run: Any, tmp_path: Path) -> None:
+def test_the_layout_of_table_4_crosses_objective_and_prioritization(
+    make_run: Any, tmp_path: Path
+) -> None:
     for seed in range(3):
         make_run("joint", seed, 0.5 + 0.01 * seed)
-        make_run("joint-smp", seed, 0.6 + 0.02 * seed, recipe={"method": {"name": "joint", "modulation": {"name": "smp", "tau": [1, 1]}}})
+        make_run(
+            "joint-smp",
+            seed,
+            0.6 + 0.02 * seed,
+            recipe={"method": {"name": "joint", "modulation": {"name": "smp", "tau": [1, 1]}}},
+        )
     (table,) = build(find_runs([tmp_path / "runs"])[0], "4")
     assert [column.name for column in table.columns][:2] == ["without SMP", "with SMP"]
     assert [cell.value for cell in table.rows[0].cells][:2] == pytest.approx([51.0, 62.0])
@@ -93,16 +110,26 @@ def test_the_layout_of_table_4_crosses_objective_and_prioritization(make_run: An
 def test_what_cannot_be_laid_out_is_refused(make_run: Any, tmp_path: Path) -> None:
     make_run("joint", 0, 0.5)
     runs = find_runs([tmp_path / "runs"])[0]
-    with pytest.raises(ArgumentError, match="--table 7 must be given two schedules tau or more, found none"):
+    with pytest.raises(
+        ArgumentError, match="--table 7 must be given two schedules tau or more, found none"
+    ):
         build(runs, "7")
-    with pytest.raises(ArgumentError, match=r"--baseline must be a row of the table \(joint\), found 'g2d'"):
+    with pytest.raises(
+        ArgumentError, match=r"--baseline must be a row of the table \(joint\), found 'g2d'"
+    ):
         build(runs, baseline="g2d")
 
 
-def test_other_versions_and_damage_are_refused_with_a_sentence(make_run: Any, tmp_path: Path) -> None:
+def test_other_versions_and_damage_are_refused_with_a_sentence(
+    make_run: Any, tmp_path: Path
+) -> None:
     folder = make_run("joint", 0, 0.5)
     content = json.loads((folder / "result.json").read_text())
-    for schema, sentence in ((0, "An earlier g2d wrote it: train again"), (7, "A later g2d wrote it: read it with that one"), (None, "found none")):
+    for schema, sentence in (
+        (0, "An earlier g2d wrote it: train again"),
+        (7, "A later g2d wrote it: read it with that one"),
+        (None, "found none"),
+    ):
         (folder / "result.json").write_text(json.dumps({**content, "schema": schema}))
         with pytest.raises(RunError, match=sentence):
             find_runs([tmp_path / "runs"])
@@ -125,11 +152,26 @@ def test_unfinished_runs_are_named_and_left_out(make_run: Any, tmp_path: Path) -
         find_runs([tmp_path / "runs" / "joint" / "seed-1"])
 
 
-@pytest.mark.parametrize(("form", "part"), [("text", "joint"), ("csv", "fused (%)"), ("latex", r"\toprule"), ("json", '"schema": 1')])
-def test_the_command_prints_or_writes_every_format(make_run: Any, tmp_path: Path, form: str, part: str) -> None:
+@pytest.mark.parametrize(
+    ("form", "part"),
+    [("text", "joint"), ("csv", "fused (%)"), ("latex", r"\toprule"), ("json", '"schema": 1')],
+)
+def test_the_command_prints_or_writes_every_format(
+    make_run: Any, tmp_path: Path, form: str, part: str
+) -> None:
     make_run("joint", 0, 0.5)
     printed = CliRunner().invoke(app, ["report", str(tmp_path / "runs"), "--format", form])
     assert part in printed.output
-    written = CliRunner().invoke(app, ["report", str(tmp_path / "runs"), "--format", form, "--out", str(tmp_path / "deep" / "file")])
+    written = CliRunner().invoke(
+        app,
+        [
+            "report",
+            str(tmp_path / "runs"),
+            "--format",
+            form,
+            "--out",
+            str(tmp_path / "deep" / "file"),
+        ],
+    )
     assert written.exit_code == 0
     assert (tmp_path / "deep" / "file").read_text() == printed.output

@@ -23,7 +23,9 @@ def feature_alignment(features: Tensor, taught: Tensor) -> float:
         0.5
     """
     if features.shape != taught.shape:
-        raise ArgumentError(f"features must have the shape of the teacher's, {tuple(taught.shape)}, found {tuple(features.shape)}.")
+        raise ArgumentError(
+            f"features must have the shape of the teacher's, {tuple(taught.shape)}, found {tuple(features.shape)}."
+        )
     return F.cosine_similarity(features.float(), taught.float(), dim=1).mean().item()
 
 
@@ -33,7 +35,9 @@ def modality_gap(rows: Rows) -> dict[tuple[str, str], float]:
     return {(a, b): float(np.linalg.norm(means[a] - means[b])) for a, b in combinations(means, 2)}
 
 
-def projected(rows: Rows, method: Literal["pca", "tsne"] = "pca", seed: int = 0) -> dict[str, NDArray[np.float64]]:
+def projected(
+    rows: Rows, method: Literal["pca", "tsne"] = "pca", seed: int = 0
+) -> dict[str, NDArray[np.float64]]:
     """The same clouds in two dimensions, ``(N, 2)`` per modality, by PCA or t-SNE with a fixed seed."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
@@ -42,11 +46,24 @@ def projected(rows: Rows, method: Literal["pca", "tsne"] = "pca", seed: int = 0)
         raise ArgumentError(f"method must be 'pca' or 'tsne', found {method!r}.")
     clouds = _clouds(rows)
     stacked = np.concatenate(list(clouds.values()))
-    made = PCA(2, random_state=seed) if method == "pca" else TSNE(2, random_state=seed, init="pca", perplexity=min(30, (len(stacked) - 1) // 3))
+    made = (
+        PCA(2, random_state=seed)
+        if method == "pca"
+        else TSNE(2, random_state=seed, init="pca", perplexity=min(30, (len(stacked) - 1) // 3))
+    )
     flat = made.fit_transform(stacked).astype(np.float64)
-    return dict(zip(clouds, np.split(flat, np.cumsum([len(cloud) for cloud in clouds.values()])[:-1]), strict=True))
+    return dict(
+        zip(
+            clouds,
+            np.split(flat, np.cumsum([len(cloud) for cloud in clouds.values()])[:-1]),
+            strict=True,
+        )
+    )
 
 
 def _clouds(rows: Rows) -> dict[str, NDArray[np.float64]]:
     widest = max(f.shape[1] for f in rows.features.values())
-    return {m: F.pad(F.normalize(f[rows.has[m]].double(), dim=1), (0, widest - f.shape[1])).numpy() for m, f in rows.features.items()}
+    return {
+        m: F.pad(F.normalize(f[rows.has[m]].double(), dim=1), (0, widest - f.shape[1])).numpy()
+        for m, f in rows.features.items()
+    }

@@ -39,13 +39,17 @@ def bootstrap_mean(values: Values, group: NDArray[np.int64], *, seed: int = 0) -
     return _interval(*_drawn(values, group, seed))
 
 
-def bootstrap_difference(first: Values, second: Values, group: NDArray[np.int64], *, seed: int = 0) -> Interval:
+def bootstrap_difference(
+    first: Values, second: Values, group: NDArray[np.int64], *, seed: int = 0
+) -> Interval:
     """The difference of two means over the same rows, drawn together."""
     a, b = _drawn(first, group, seed), _drawn(second, group, seed)
     return _interval(a[0] - b[0], a[1] - b[1])
 
 
-def bootstrap_ratio(first: Values, second: Values, group: NDArray[np.int64], *, seed: int = 0) -> Interval:
+def bootstrap_ratio(
+    first: Values, second: Values, group: NDArray[np.int64], *, seed: int = 0
+) -> Interval:
     """The ratio of two means over the same rows, drawn together."""
     a, b = _drawn(first, group, seed), _drawn(second, group, seed)
     return _interval(a[0] / b[0], a[1] / b[1])

@@ -33,7 +33,11 @@ def feature_means(model: MultimodalModel, batches: Iterable[Batch]) -> dict[str,
 
 @torch.no_grad()
 def coalition_values(
-    model: MultimodalModel, batches: Iterable[Batch], means: Mapping[str, Tensor], task: Task, predict: Predict | None = None
+    model: MultimodalModel,
+    batches: Iterable[Batch],
+    means: Mapping[str, Tensor],
+    task: Task,
+    predict: Predict | None = None,
 ) -> dict[Coalition, tuple[Tensor, Tensor]]:
     """Per subset of the modalities, the empty one included: the value of every row, and whether the prediction is right.
 
@@ -48,21 +52,32 @@ def coalition_values(
         value ``(N,)`` and right ``(N,)``.
     """
     ask = predict or (lambda batch: model(batch.inputs, present=batch.present))
-    found: dict[Coalition, tuple[list[Tensor], list[Tensor]]] = {some: ([], []) for some in (EMPTY, *coalitions(model.modalities))}
+    found: dict[Coalition, tuple[list[Tensor], list[Tensor]]] = {
+        some: ([], []) for some in (EMPTY, *coalitions(model.modalities))
+    }
     with evaluating(model):
         for batch in batches:
             for some, (values, right) in found.items():
                 with _absent(model, {m: means[m] for m in model.modalities if m not in some}):
                     logits = ask(batch).logits.float()
                 classes = batch.target.ndim == 1
-                values.append(logits.gather(1, batch.target[:, None])[:, 0] if classes else -task.loss_per_row(logits, batch.target))
+                values.append(
+                    logits.gather(1, batch.target[:, None])[:, 0]
+                    if classes
+                    else -task.loss_per_row(logits, batch.target)
+                )
                 right.append((logits.argmax(1) == batch.target).float() if classes else values[-1])
     if not found[EMPTY][0]:
         raise ArgumentError("batches must hold rows to analyse, found none.")
-    return {some: (torch.cat(values).cpu(), torch.cat(right).cpu()) for some, (values, right) in found.items()}
+    return {
+        some: (torch.cat(values).cpu(), torch.cat(right).cpu())
+        for some, (values, right) in found.items()
+    }
 
 
-def shapley_values(values: Mapping[Coalition, Tensor], modalities: tuple[str, ...]) -> dict[str, Tensor]:
+def shapley_values(
+    values: Mapping[Coalition, Tensor], modalities: tuple[str, ...]
+) -> dict[str, Tensor]:
     """Exact Shapley values of every row, ``(N,)`` per modality; they add up to v(all) - v(none).
 
     With a late fusion of linear heads and logits as values they are W_m (f^m - mean f^m) / k of the true class.
@@ -79,9 +94,18 @@ def _absent(model: MultimodalModel, means: Mapping[str, Tensor]) -> Iterator[Non
         pooled = mean.to(encoded.pooled).expand_as(encoded.pooled)
         if encoded.tokens is None:
             return Encoded(pooled)
-        return Encoded(pooled, torch.zeros_like(encoded.tokens), torch.zeros(encoded.tokens.shape[:2], dtype=torch.bool, device=pooled.device))
+        return Encoded(
+            pooled,
+            torch.zeros_like(encoded.tokens),
+            torch.zeros(encoded.tokens.shape[:2], dtype=torch.bool, device=pooled.device),
+        )
 
-    hooks = [model.encoders[m].register_forward_hook(lambda _, __, output, mean=mean: answer(mean, output)) for m, mean in means.items()]
+    hooks = [
+        model.encoders[m].register_forward_hook(
+            lambda _, __, output, mean=mean: answer(mean, output)
+        )
+        for m, mean in means.items()
+    ]
     try:
         yield
     finally:

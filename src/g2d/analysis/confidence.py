@@ -14,7 +14,9 @@ def unimodal_accuracy(rows: Rows, task: Task) -> dict[str, Interval]:
     return {m: bootstrap_mean(rows.hits(task, m), rows.group) for m in rows.unimodal}
 
 
-def confidence_ratio(student: Rows, teachers: Mapping[str, Rows], task: Task) -> dict[str, Interval]:
+def confidence_ratio(
+    student: Rows, teachers: Mapping[str, Rows], task: Task
+) -> dict[str, Interval]:
     """Mean probability that a modality's own prediction gives to the truth inside the model, over that of its teacher, on the same rows.
 
     Below 1 the joint model has less from the modality than it holds. With late fusion it can exceed 1 although accuracy fell: heads
@@ -23,4 +25,8 @@ def confidence_ratio(student: Rows, teachers: Mapping[str, Rows], task: Task) ->
     Args:
         teachers: per modality, what its teacher says about the same rows.
     """
-    return {m: bootstrap_ratio(student.confidence(task, m), rows.confidence(task), student.group) for m, rows in teachers.items() if m in student.unimodal}
+    return {
+        m: bootstrap_ratio(student.confidence(task, m), rows.confidence(task), student.group)
+        for m, rows in teachers.items()
+        if m in student.unimodal
+    }

@@ -17,7 +17,13 @@ from g2d.task import Task
 
 CLEARLY = 0.05
 """A gap counts when its whole interval lies above so much of the score: five points of accuracy, or of the explained variance."""
-SUPPRESSED, SPARE, DEAD, WELL, UNKNOWN = "suppressed", "used little", "without information", "well", "unknown"
+SUPPRESSED, SPARE, DEAD, WELL, UNKNOWN = (
+    "suppressed",
+    "used little",
+    "without information",
+    "well",
+    "unknown",
+)
 
 
 @dataclass(frozen=True)
@@ -72,9 +78,12 @@ class Diagnosis:
 
     def plain(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return {"verdict": self.verdict, "advice": self.advice, "fused": asdict(self.fused), "chance": self.chance} | {
-            "modalities": {m: asdict(finding) for m, finding in self.modalities.items()}
-        }
+        return {
+            "verdict": self.verdict,
+            "advice": self.advice,
+            "fused": asdict(self.fused),
+            "chance": self.chance,
+        } | {"modalities": {m: asdict(finding) for m, finding in self.modalities.items()}}
 
     def __str__(self) -> str:
         return "\n".join([*self.verdict, *(f"Try: {sentence}" for sentence in self.advice)])
@@ -110,7 +119,11 @@ def diagnose(
         taught = None if teachers is None or m not in teachers else teachers[m].hits(task)
         gap = None if taught is None else bootstrap_difference(taught, own, rows.group).scaled(unit)
         teacher = None if taught is None else _score(taught, rows, unit)
-        drop = None if without is None or complete is None else bootstrap_difference(complete, without[m], rows.group).scaled(unit)
+        drop = (
+            None
+            if without is None or complete is None
+            else bootstrap_difference(complete, without[m], rows.group).scaled(unit)
+        )
         findings[m] = Finding(
             _score(own, rows, unit),
             teacher,
@@ -124,7 +137,9 @@ def diagnose(
     return Diagnosis(fused, chance, findings, _verdict(findings, fused), _advice(findings), behind)
 
 
-def _behind(rows: Rows, teachers: Mapping[str, Rows] | None, task: Task, unit: float) -> Interval | None:
+def _behind(
+    rows: Rows, teachers: Mapping[str, Rows] | None, task: Task, unit: float
+) -> Interval | None:
     """What the fused prediction loses against the plain mean of all teachers' logits, on the same rows."""
     if teachers is None or set(teachers) != set(rows.unimodal):
         return None
@@ -133,7 +148,9 @@ def _behind(rows: Rows, teachers: Mapping[str, Rows] | None, task: Task, unit: f
     return bootstrap_difference(ensemble.hits(task), rows.hits(task), rows.group).scaled(unit)
 
 
-def _state(gap: Interval | None, teacher: Interval | None, chance: float, behind: Interval | None) -> str:
+def _state(
+    gap: Interval | None, teacher: Interval | None, chance: float, behind: Interval | None
+) -> str:
     if gap is None or teacher is None:
         return UNKNOWN
     if teacher.low <= chance + CLEARLY / 2 and teacher.value <= chance + CLEARLY:
@@ -145,7 +162,10 @@ def _state(gap: Interval | None, teacher: Interval | None, chance: float, behind
 
 def _verdict(findings: Mapping[str, Finding], fused: Interval) -> list[str]:
     said = []
-    states = {state: [m for m, finding in findings.items() if finding.state == state] for state in (SUPPRESSED, SPARE, DEAD, WELL, UNKNOWN)}
+    states = {
+        state: [m for m, finding in findings.items() if finding.state == state]
+        for state in (SUPPRESSED, SPARE, DEAD, WELL, UNKNOWN)
+    }
     for m in states[SUPPRESSED]:
         finding = findings[m]
         assert finding.gap is not None
@@ -154,25 +174,50 @@ def _verdict(findings: Mapping[str, Finding], fused: Interval) -> list[str]:
             f"{m} is suppressed: alone it could reach {_percent(finding.teacher.value)}, inside this model it is left at {_percent(finding.own.value)}, "
             f"{100 * finding.gap.value:.1f} points less (95 % interval {100 * finding.gap.low:.1f} to {100 * finding.gap.high:.1f}){_surety(finding)}."
         )
-    kept = {m: finding.ratio.value for m in states[WELL] if (finding := findings[m]).ratio is not None}
+    kept = {
+        m: finding.ratio.value for m in states[WELL] if (finding := findings[m]).ratio is not None
+    }
     if states[SUPPRESSED] and kept:
         leader = max(kept, key=lambda m: kept[m])
-        said.append(f"{leader} dominates: the model has about all that its teacher learnt from it{_surety(findings[leader])}.")
+        said.append(
+            f"{leader} dominates: the model has about all that its teacher learnt from it{_surety(findings[leader])}."
+        )
     nothing = "holds no information that its teacher found: alone it stays near chance. There is nothing to repair; leave it out, or get better data"
     said += [f"{m} {nothing}." for m in states[DEAD]]
     if not states[SUPPRESSED] and states[SPARE]:
-        alone = {m: taught.value for m in states[SPARE] if (taught := findings[m].teacher) is not None}
-        little = " and ".join(f"{m} ({_percent(findings[m].own.value)}, alone {_percent(value)})" for m, value in alone.items())
+        alone = {
+            m: taught.value for m in states[SPARE] if (taught := findings[m].teacher) is not None
+        }
+        little = " and ".join(
+            f"{m} ({_percent(findings[m].own.value)}, alone {_percent(value)})"
+            for m, value in alone.items()
+        )
         said.append(
             f"Nothing is wrong: all modalities together reach {_percent(fused.value)}, no less than their teachers' mean, although {little} is used little."
         )
     elif not states[SUPPRESSED] and states[WELL]:
-        every = "every modality" if not states[DEAD] and not states[UNKNOWN] else ", ".join(states[WELL])
-        said.append(f"Nothing is wrong with {every}: inside this model it gives about what its teacher learnt alone.")
+        every = (
+            "every modality"
+            if not states[DEAD] and not states[UNKNOWN]
+            else ", ".join(states[WELL])
+        )
+        said.append(
+            f"Nothing is wrong with {every}: inside this model it gives about what its teacher learnt alone."
+        )
     if states[UNKNOWN]:
-        said.append(f"How much {', '.join(states[UNKNOWN])} could give is not known: there are no teachers to compare with.")
-        weak = [m for m in states[UNKNOWN] if (probe := findings[m].probe) is not None and probe > max(findings[m].own.value + CLEARLY, 0)]
-        said += [f"The encoder of {m} knows more than its head uses: a linear probe reaches {_percent(findings[m].probe or 0.0)}." for m in weak]
+        said.append(
+            f"How much {', '.join(states[UNKNOWN])} could give is not known: there are no teachers to compare with."
+        )
+        weak = [
+            m
+            for m in states[UNKNOWN]
+            if (probe := findings[m].probe) is not None
+            and probe > max(findings[m].own.value + CLEARLY, 0)
+        ]
+        said += [
+            f"The encoder of {m} knows more than its head uses: a linear probe reaches {_percent(findings[m].probe or 0.0)}."
+            for m in weak
+        ]
     return said
 
 
@@ -188,12 +233,18 @@ def _advice(findings: Mapping[str, Finding]) -> list[str]:
 
 def _score(values: NDArray[np.float64], rows: Rows, unit: float) -> Interval:
     found = bootstrap_mean(values, rows.group).scaled(unit)
-    return found if rows.target.ndim == 1 else Interval(1 + found.value, 1 + found.low, 1 + found.high)
+    return (
+        found if rows.target.ndim == 1 else Interval(1 + found.value, 1 + found.low, 1 + found.high)
+    )
 
 
 def _unit(rows: Rows) -> float:
     """Scores are shares of right rows, or, of values, shares of the outputs' mean variance: the squared error is divided by it."""
-    return 1.0 if rows.target.ndim == 1 else 1 / max(float(rows.target.float().var(0, unbiased=False).mean()), 1e-12)
+    return (
+        1.0
+        if rows.target.ndim == 1
+        else 1 / max(float(rows.target.float().var(0, unbiased=False).mean()), 1e-12)
+    )
 
 
 def _chance(rows: Rows) -> float:

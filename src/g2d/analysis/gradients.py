@@ -38,8 +38,13 @@ def gradient_pull(model: MultimodalModel, batches: Iterable[Batch], task: Task) 
                 weights = [p for p in encoder.parameters() if p.requires_grad]
                 if not weights:
                     continue
-                own = (task.loss_per_row(output.unimodal_logits[m], batch.target) * batch.has(m)).mean()
-                joint, alone = (_flat(torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)) for loss in (fused, own))
+                own = (
+                    task.loss_per_row(output.unimodal_logits[m], batch.target) * batch.has(m)
+                ).mean()
+                joint, alone = (
+                    _flat(torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True))
+                    for loss in (fused, own)
+                )
                 norms[m].append(joint.norm().item())
                 agreements[m].append(cosine(joint, alone))
     return {m: Pull(sum(n) / len(n), sum(agreements[m]) / len(n)) for m, n in norms.items() if n}

@@ -22,7 +22,10 @@ def per_class(rows: Rows) -> dict[str, list[float]]:
     for m, z in rows.unimodal.items():
         right, there = (z.argmax(1) == rows.target) & rows.has[m], rows.has[m]
         counts = [int(((rows.target == c) & there).sum()) for c in range(z.shape[1])]
-        found[m] = [int(((rows.target == c) & right).sum()) / n if n else float("nan") for c, n in enumerate(counts)]
+        found[m] = [
+            int(((rows.target == c) & right).sum()) / n if n else float("nan")
+            for c, n in enumerate(counts)
+        ]
     return found
 
 
@@ -84,14 +87,24 @@ def reweighed(valid: Rows, test: Rows, task: Task) -> Reweighed:
     k = len(valid.unimodal)
     stacked = torch.stack(tuple(valid.unimodal.values())).sum(0)
     scale = ((stacked * valid.logits).sum() / stacked.square().sum()).item()
-    if not torch.allclose(scale * stacked, valid.logits, rtol=1e-3, atol=1e-3 * float(valid.logits.abs().max())):
-        raise ArgumentError("unimodal logits must add up to the fused logits to be weighed, found a difference: the fusion is not additive.")
+    if not torch.allclose(
+        scale * stacked, valid.logits, rtol=1e-3, atol=1e-3 * float(valid.logits.abs().max())
+    ):
+        raise ArgumentError(
+            "unimodal logits must add up to the fused logits to be weighed, found a difference: the fusion is not additive."
+        )
     with torch.enable_grad():
-        a = fit_head_weights([k * scale * z for z in valid.unimodal.values()], valid.target, task.negative_log_likelihood)
+        a = fit_head_weights(
+            [k * scale * z for z in valid.unimodal.values()],
+            valid.target,
+            task.negative_log_likelihood,
+        )
     weights = dict(zip(valid.unimodal, (k * a).tolist(), strict=True))
     after = scale * torch.stack([weights[m] * z for m, z in test.unimodal.items()]).sum(0)
     changed = Rows(after, test.unimodal, test.features, test.target, test.has, test.group)
-    return Reweighed(weights, float(np.nanmean(test.hits(task))), float(np.nanmean(changed.hits(task))))
+    return Reweighed(
+        weights, float(np.nanmean(test.hits(task))), float(np.nanmean(changed.hits(task)))
+    )
 
 
 def _must_have_classes(rows: Rows) -> None:

@@ -20,7 +20,13 @@ def linear_probe(train: Rows, test: Rows) -> dict[str, float]:
 
     found = {}
     for m in train.modalities:
-        probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000) if train.target.ndim == 1 else Ridge())
-        fit, score = (((rows.features[m][rows.has[m]]).numpy(), rows.target[rows.has[m]].numpy()) for rows in (train, test))
+        probe = make_pipeline(
+            StandardScaler(),
+            LogisticRegression(max_iter=2000) if train.target.ndim == 1 else Ridge(),
+        )
+        fit, score = (
+            ((rows.features[m][rows.has[m]]).numpy(), rows.target[rows.has[m]].numpy())
+            for rows in (train, test)
+        )
         found[m] = float(probe.fit(*fit).score(*score))
     return found

@@ -72,7 +72,11 @@ def without_others(inputs: Inputs, kept: str) -> dict[str, Input]:
 
 def zeros_like(values: Input) -> Input:
     """An input of zeros of the same shape and length."""
-    return Sequence(torch.zeros_like(values.values), values.mask) if isinstance(values, Sequence) else torch.zeros_like(values)
+    return (
+        Sequence(torch.zeros_like(values.values), values.mask)
+        if isinstance(values, Sequence)
+        else torch.zeros_like(values)
+    )
 
 
 def _compared(read: Tensor, dropped: Tensor) -> ReadoutError:
@@ -81,4 +85,6 @@ def _compared(read: Tensor, dropped: Tensor) -> ReadoutError:
         read, dropped = read - read.mean(1, keepdim=True), dropped - dropped.mean(1, keepdim=True)
     else:
         same = (read.sign() == dropped.sign()).float().mean()
-    return ReadoutError(((read - dropped).norm() / dropped.norm().clamp_min(1e-12)).item(), same.item())
+    return ReadoutError(
+        ((read - dropped).norm() / dropped.norm().clamp_min(1e-12)).item(), same.item()
+    )

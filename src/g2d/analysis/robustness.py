@@ -17,7 +17,12 @@ LEVELS = (0.0, 0.5, 1.0, 2.0, 4.0)
 
 
 def under_corruption(
-    predict: Predict, batches: Iterable[Batch], task: Task, modality: str, levels: Sequence[float] = LEVELS, seed: int = 0
+    predict: Predict,
+    batches: Iterable[Batch],
+    task: Task,
+    modality: str,
+    levels: Sequence[float] = LEVELS,
+    seed: int = 0,
 ) -> dict[float, float]:
     """The fused score by the level of Gaussian noise on one modality's inputs.
 
@@ -29,12 +34,20 @@ def under_corruption(
     """
     rows = list(batches)
     if not rows or modality not in rows[0].inputs:
-        raise ArgumentError(f"modality must be one of the inputs ({', '.join(rows[0].inputs) if rows else 'none'}), found {modality!r}.")
+        raise ArgumentError(
+            f"modality must be one of the inputs ({', '.join(rows[0].inputs) if rows else 'none'}), found {modality!r}."
+        )
     std = torch.cat([_values(batch.inputs[modality]).flatten() for batch in rows]).std()
     found = {}
     for level in levels:
         g = torch.Generator().manual_seed(seed)
-        noisy = [replace(batch, inputs={**batch.inputs, modality: _noisy(batch.inputs[modality], level, std, g)}) for batch in rows]
+        noisy = [
+            replace(
+                batch,
+                inputs={**batch.inputs, modality: _noisy(batch.inputs[modality], level, std, g)},
+            )
+            for batch in rows
+        ]
         found[level] = float(collect(predict, noisy).hits(task).mean())
     return found
 
@@ -50,7 +63,10 @@ def _noisy(values: Input, level: float, std: torch.Tensor, generator: torch.Gene
     noisy = plain + level * std * torch.randn(plain.shape, generator=generator).to(plain)
     if not isinstance(values, Padded):
         return noisy
-    return Padded(torch.where(values.mask.reshape(*values.mask.shape, *[1] * (noisy.ndim - 2)), noisy, plain), values.mask)
+    return Padded(
+        torch.where(values.mask.reshape(*values.mask.shape, *[1] * (noisy.ndim - 2)), noisy, plain),
+        values.mask,
+    )
 
 
 def _exchanged(tokens: Padded, share: float, symbols: int, generator: torch.Generator) -> Padded:

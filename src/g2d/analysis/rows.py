@@ -48,8 +48,18 @@ class Rows:
     def at(self, rows: NDArray[np.int64]) -> Rows:
         """Some of the rows."""
         index = torch.from_numpy(rows)
-        unimodal, features, has = ({m: values[index] for m, values in table.items()} for table in (self.unimodal, self.features, self.has))
-        return Rows(self.logits[index], unimodal, features, self.target[index], has, np.unique(self.group[rows], return_inverse=True)[1])
+        unimodal, features, has = (
+            {m: values[index] for m, values in table.items()}
+            for table in (self.unimodal, self.features, self.has)
+        )
+        return Rows(
+            self.logits[index],
+            unimodal,
+            features,
+            self.target[index],
+            has,
+            np.unique(self.group[rows], return_inverse=True)[1],
+        )
 
     def confidence(self, task: Task, modality: str | None = None) -> NDArray[np.float64]:
         """Per row, the probability given to the truth by a modality's own prediction, or by the fused one; NaN where the row lacks the modality."""
@@ -58,12 +68,18 @@ class Rows:
     def hits(self, task: Task, modality: str | None = None) -> NDArray[np.float64]:
         """Per row what the headline metric rewards: 1 for the right class; for values, minus the squared error in the scaled unit."""
         logits = self._logits(modality)
-        found = (task.predict(logits) == self.target).float() if self.target.ndim == 1 else -task.loss_per_row(logits, self.target)
+        found = (
+            (task.predict(logits) == self.target).float()
+            if self.target.ndim == 1
+            else -task.loss_per_row(logits, self.target)
+        )
         return self._where(found, modality)
 
     def _logits(self, modality: str | None) -> Tensor:
         if modality is not None and modality not in self.unimodal:
-            raise ArgumentError(f"rows must hold the unimodal logits of {modality!r}, found none: ask the model for them.")
+            raise ArgumentError(
+                f"rows must hold the unimodal logits of {modality!r}, found none: ask the model for them."
+            )
         return self.logits if modality is None else self.unimodal[modality]
 
     def _where(self, values: Tensor, modality: str | None) -> NDArray[np.float64]:
@@ -74,7 +90,9 @@ class Rows:
 
 
 @torch.no_grad()
-def collect(predict: Predict, batches: Iterable[Batch], group: NDArray[np.int64] | None = None) -> Rows:
+def collect(
+    predict: Predict, batches: Iterable[Batch], group: NDArray[np.int64] | None = None
+) -> Rows:
     """Ask a model about every row, once.
 
     Args:
@@ -107,5 +125,7 @@ def collect(predict: Predict, batches: Iterable[Batch], group: NDArray[np.int64]
         {m: joined(output.features[m].float() for _, output in kept) for m in names},
         target,
         {m: joined(batch.has(m) for batch, _ in kept) for m in names},
-        np.arange(len(target)) if group is None else np.unique(np.asarray(group), return_inverse=True)[1],
+        np.arange(len(target))
+        if group is None
+        else np.unique(np.asarray(group), return_inverse=True)[1],
     )

@@ -57,10 +57,20 @@ class Split(StrEnum):
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A YAML file; recipes/ holds many.")],
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE", help="A YAML file; recipes/ holds many.")
+    ],
     overrides: Assignments = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The run folder. By default runs/NAME, by the recipe's name.")] = None,
-    watch: Annotated[list[Watcher] | None, typer.Option(help="Log every epoch there too; may be given more than once.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="The run folder. By default runs/NAME, by the recipe's name."
+        ),
+    ] = None,
+    watch: Annotated[
+        list[Watcher] | None,
+        typer.Option(help="Log every epoch there too; may be given more than once."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train the teachers a recipe needs (or reuse them), then the student.
@@ -74,7 +84,13 @@ def train(
 
     loaded = Recipe.load(recipe, overrides or ())
     folder = out or Path("runs") / loaded.name
-    result = run(loaded, folder, progress=not quiet, watch=[watcher.value for watcher in watch or ()], say=typer.echo)
+    result = run(
+        loaded,
+        folder,
+        progress=not quiet,
+        watch=[watcher.value for watcher in watch or ()],
+        say=typer.echo,
+    )
     typer.echo(run_summary(result))
 
 
@@ -82,7 +98,12 @@ def train(
 def evaluate(
     runs: RunFolders,
     split: Annotated[Split, typer.Option(help="Which rows.")] = Split.test,
-    windows: Annotated[int, typer.Option(help="Time windows of long recordings, evenly spread; their logits are averaged.", min=1)] = 1,
+    windows: Annotated[
+        int,
+        typer.Option(
+            help="Time windows of long recordings, evenly spread; their logits are averaged.", min=1
+        ),
+    ] = 1,
 ) -> None:
     """Evaluate trained runs again: fused and per modality.
 
@@ -93,15 +114,25 @@ def evaluate(
     for folder in runs:
         loaded = load(folder)
         found = loaded.evaluate(split.value, windows=windows)
-        typer.echo(f"{folder} · {loaded.name} · {loaded.source.protocol} · {split.value}" + (f" · {windows} windows" if windows > 1 else ""))
+        typer.echo(
+            f"{folder} · {loaded.name} · {loaded.source.protocol} · {split.value}"
+            + (f" · {windows} windows" if windows > 1 else "")
+        )
         typer.echo(evaluation_table(found, loaded.task, loaded.source.facts))
 
 
 @app.command()
 def predict(
     run: RunFolder,
-    source: Annotated[Path, typer.Option(metavar="FILE", help="New rows, in the form the data set reads (g2d list datasets).")],
-    out: Annotated[Path, typer.Option(metavar="CSV", help="Where the predictions go.")] = Path("predictions.csv"),
+    source: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE", help="New rows, in the form the data set reads (g2d list datasets)."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="CSV", help="Where the predictions go.")] = Path(
+        "predictions.csv"
+    ),
 ) -> None:
     """Predict new rows: fused and per modality, with ids and probabilities.
 
@@ -115,11 +146,31 @@ def predict(
 
 @app.command()
 def compare(
-    recipes: Annotated[list[str], typer.Argument(metavar="RECIPE... [KEY=VALUE]...", help="Recipes, then overrides that hold for all of them.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds, from the recipe's own upwards.", min=1)] = 3,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder of all runs.")] = Path("runs/compare"),
-    baseline: Annotated[str | None, typer.Option(help="The recipe that others are compared with. By default plain joint training.")] = None,
-    controls: Annotated[bool, typer.Option(help="Add the teachers' ensembles, the best of them, and joint training from them.")] = True,
+    recipes: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RECIPE... [KEY=VALUE]...",
+            help="Recipes, then overrides that hold for all of them.",
+        ),
+    ],
+    seeds: Annotated[
+        int, typer.Option(help="How many seeds, from the recipe's own upwards.", min=1)
+    ] = 3,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder of all runs.")] = Path(
+        "runs/compare"
+    ),
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            help="The recipe that others are compared with. By default plain joint training."
+        ),
+    ] = None,
+    controls: Annotated[
+        bool,
+        typer.Option(
+            help="Add the teachers' ensembles, the best of them, and joint training from them."
+        ),
+    ] = True,
     quiet: Quiet = False,
 ) -> None:
     """Train several recipes under several seeds, and put them in one table per data set, protocol and task.
@@ -131,11 +182,24 @@ def compare(
     from g2d.experiment import compare as grid
     from g2d.recipe import Recipe
 
-    files, overrides = [text for text in recipes if "=" not in text], [text for text in recipes if "=" in text]
+    files, overrides = (
+        [text for text in recipes if "=" not in text],
+        [text for text in recipes if "=" in text],
+    )
     if not files:
-        raise RecipeError(["at least one RECIPE must be given, found only overrides."], "the command line")
+        raise RecipeError(
+            ["at least one RECIPE must be given, found only overrides."], "the command line"
+        )
     typer.echo(
-        grid([Recipe.load(file, overrides) for file in files], seeds=seeds, out=out, baseline=baseline, controls=controls, progress=not quiet, say=typer.echo)
+        grid(
+            [Recipe.load(file, overrides) for file in files],
+            seeds=seeds,
+            out=out,
+            baseline=baseline,
+            controls=controls,
+            progress=not quiet,
+            say=typer.echo,
+        )
     )
 
 
@@ -171,10 +235,19 @@ def doctor() -> None:
 
 @app.command()
 def demo(
-    setting: Annotated[str, typer.Option(help="A setting of digits (g2d list settings).")] = "memorizer",
-    data_seed: Annotated[int | None, typer.Option(help="Fresh data: another split and other draws (protocol digits/random-v1).", min=0)] = None,
+    setting: Annotated[
+        str, typer.Option(help="A setting of digits (g2d list settings).")
+    ] = "memorizer",
+    data_seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Fresh data: another split and other draws (protocol digits/random-v1).", min=0
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 3,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder of all runs.")] = Path("runs/demo"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder of all runs.")] = Path(
+        "runs/demo"
+    ),
     quiet: Quiet = False,
 ) -> None:
     """Show what G²D is about, in a few minutes: teachers, joint training, G²D, and the controls that cost nothing, on built-in data.
@@ -183,4 +256,8 @@ def demo(
     """
     from g2d.experiment import demonstrate
 
-    typer.echo(demonstrate(setting, data_seed=data_seed, seeds=seeds, out=out, progress=not quiet, say=typer.echo))
+    typer.echo(
+        demonstrate(
+            setting, data_seed=data_seed, seeds=seeds, out=out, progress=not quiet, say=typer.echo
+        )
+    )

@@ -15,19 +15,48 @@ from g2d.errors import DataError, RecipeError
 if TYPE_CHECKING:
     from g2d.data.store.preparing import Watch
 
-app = typer.Typer(cls=Commands, no_args_is_help=True, help="Prepare raw files as a store, check one, list what there is to prepare.")
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    help="Prepare raw files as a store, check one, list what there is to prepare.",
+)
 
-Settings = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Options of the reader, with YAML values: frames=1")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...", help="Options of the reader, with YAML values: frames=1"
+    ),
+]
 
 
 @app.command()
 def prepare(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A data set of `g2d data list`, or manifest for your own.")],
-    source: Annotated[Path, typer.Option("--source", help="The folder of raw files, as `g2d data list NAME` describes it; a manifest's file.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A data set of `g2d data list`, or manifest for your own."
+        ),
+    ],
+    source: Annotated[
+        Path,
+        typer.Option(
+            "--source",
+            help="The folder of raw files, as `g2d data list NAME` describes it; a manifest's file.",
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the store.")],
     settings: Settings = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes that decode. By default one per core, up to eight.")] = None,
-    allow_partial: Annotated[bool, typer.Option("--allow-partial", help="Accept a store with less than 90 % of the samples, or without a modality.")] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that decode. By default one per core, up to eight."),
+    ] = None,
+    allow_partial: Annotated[
+        bool,
+        typer.Option(
+            "--allow-partial",
+            help="Accept a store with less than 90 % of the samples, or without a modality.",
+        ),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Decode raw files once and write a store that trains fast.
@@ -45,7 +74,9 @@ def prepare(
 
     reader = find_reader(name)
     if not source.exists():
-        raise DataError(f"--source must be there, found no {source}.\n{name} needs: {reader.layout}")
+        raise DataError(
+            f"--source must be there, found no {source}.\n{name} needs: {reader.layout}"
+        )
     faults: list[str] = []
     given = override({}, settings or (), faults)
     if faults:
@@ -55,13 +86,22 @@ def prepare(
         typer.echo(line)
     folder = source if source.is_dir() else source.parent
     with _bar(quiet) as watch:
-        summary = prepare_store(plan, folder, out, workers=workers or default_workers(), allow_partial=allow_partial, watch=watch)
+        summary = prepare_store(
+            plan,
+            folder,
+            out,
+            workers=workers or default_workers(),
+            allow_partial=allow_partial,
+            watch=watch,
+        )
     typer.echo(str(summary))
     typer.echo(f"starter recipe {write_starter(out, summary.facts)}")
 
 
 @app.command()
-def check(store: Annotated[Path, typer.Argument(metavar="STORE", help="A folder that prepare wrote.")]) -> None:
+def check(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A folder that prepare wrote.")],
+) -> None:
     """Verify hashes, shapes, ranges, NaN, ids, class balance, and groups across splits. Exit code 2 if something is wrong.
 
     Example: `g2d data check data/crema_d`
@@ -75,7 +115,11 @@ def check(store: Annotated[Path, typer.Argument(metavar="STORE", help="A folder 
 
 
 @app.command(name="list")
-def list_sets(name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="All about this one.")] = None) -> None:
+def list_sets(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="All about this one.")
+    ] = None,
+) -> None:
     """What each data set needs, where to ask for it, its licence.
 
     Example: `g2d data list crema_d`
@@ -90,7 +134,9 @@ def list_sets(name: Annotated[str | None, typer.Argument(metavar="[NAME]", help=
         if name is not None:
             typer.echo(f"  layout: {reader.layout}")
             for key, field in reader.options.model_fields.items():
-                typer.echo(f"  {key}={field.get_default(call_default_factory=True)}: {field.description or ''}")
+                typer.echo(
+                    f"  {key}={field.get_default(call_default_factory=True)}: {field.description or ''}"
+                )
 
 
 @contextmanager
@@ -100,7 +146,13 @@ def _bar(quiet: bool) -> Iterator[Watch | None]:
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     columns = TextColumn("preparing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True)) as progress:

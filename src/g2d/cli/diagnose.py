@@ -13,7 +13,13 @@ from g2d.cli.options import RunFolders
 def diagnose(
     runs: RunFolders,
     split: Annotated[str, typer.Option(help="Which rows: train, valid or test.")] = "test",
-    teachers: Annotated[Path | None, typer.Option(metavar="RUN", help="Compare with the teachers of this run. By default with its own recipe's.")] = None,
+    teachers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Compare with the teachers of this run. By default with its own recipe's.",
+        ),
+    ] = None,
 ) -> None:
     """Say whether a modality is ignored, how much, and how sure that is; and what to try.
 
@@ -25,4 +31,6 @@ def diagnose(
 
     for folder in runs:
         run, found = diagnose_run(folder, split=split, teachers=teachers)
-        typer.echo(f"{folder} · {run.name} · {run.source.protocol} · {split}\n\n{found}\n\n{described(found, run.source.facts)}\n")
+        typer.echo(
+            f"{folder} · {run.name} · {run.source.protocol} · {split}\n\n{found}\n\n{described(found, run.source.facts)}\n"
+        )

@@ -28,7 +28,15 @@ class Commands(TyperGroup):
             raise typer.Exit(130) from None
 
 
-Assignments = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Dotted overrides of the recipe, with YAML values: method.alpha=2")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="Dotted overrides of the recipe, with YAML values: method.alpha=2",
+    ),
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as train wrote it.")]
-RunFolders = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, as train wrote them.")]
+RunFolders = Annotated[
+    list[Path], typer.Argument(metavar="RUN...", help="Run folders, as train wrote them.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress display.")]

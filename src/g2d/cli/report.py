@@ -34,11 +34,32 @@ class Layout(StrEnum):
 
 
 def report(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Run folders, or folders that hold some, such as a comparison's.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file. By default report.html in the first folder; other formats are printed.")] = None,
-    form: Annotated[Format, typer.Option("--format", "-f", help="A page, or the tables alone.")] = Format.html,
-    table: Annotated[Layout, typer.Option(help="The general comparison, or the layout of the paper's Tables 1-7.")] = Layout.compare,
-    baseline: Annotated[str | None, typer.Option(help="The row that others are compared with. By default joint training.")] = None,
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FOLDER...",
+            help="Run folders, or folders that hold some, such as a comparison's.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="The file. By default report.html in the first folder; other formats are printed.",
+        ),
+    ] = None,
+    form: Annotated[
+        Format, typer.Option("--format", "-f", help="A page, or the tables alone.")
+    ] = Format.html,
+    table: Annotated[
+        Layout,
+        typer.Option(help="The general comparison, or the layout of the paper's Tables 1-7."),
+    ] = Layout.compare,
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="The row that others are compared with. By default joint training."),
+    ] = None,
 ) -> None:
     """Put finished runs in tables with their statistics, and on one page that explains them.
 
@@ -53,7 +74,13 @@ def report(
     for folder in unfinished:
         typer.echo(f"{folder} is not finished and left out.", err=True)
     if form is Format.html:
-        path = write_page(out or folders[0] / PAGE, runs, baseline=baseline, layout=table.value, unfinished=unfinished)
+        path = write_page(
+            out or folders[0] / PAGE,
+            runs,
+            baseline=baseline,
+            layout=table.value,
+            unfinished=unfinished,
+        )
         typer.echo(f"{len(runs)} run{'' if len(runs) == 1 else 's'} reported in {path}")
         return
     text = FORMATS[form.value](build(runs, table.value, baseline))

@@ -67,7 +67,9 @@ DATASETS: dict[str, DataSet] = {
     ),
 }
 DATASETS |= {
-    name: DataSet(options_of(name), opener(reader), reader.about, needs=reader.needs, licence=reader.licence)
+    name: DataSet(
+        options_of(name), opener(reader), reader.about, needs=reader.needs, licence=reader.licence
+    )
     for name, reader in READERS.items()
     if not reader.own and name not in DATASETS
 }

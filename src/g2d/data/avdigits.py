@@ -72,7 +72,10 @@ def open_avdigits(options: AVDigitsOptions) -> Source:
     split = np.repeat(np.arange(3, dtype=np.int8), counts)
     chosen, digit = parts.pictures(counts)
     recording = parts.pair(digit, split, options.seed)
-    drawn = {"image": lambda: _images(options, parts, chosen, split), "speech": lambda: _speech(options, parts, recording, split)}
+    drawn = {
+        "image": lambda: _images(options, parts, chosen, split),
+        "speech": lambda: _speech(options, parts, recording, split),
+    }
     made: dict[str, tuple[NDArray[Any], View]] = {m: drawn[m]() for m in options.modalities}
     return Source(
         name="avdigits",
@@ -83,15 +86,22 @@ def open_avdigits(options: AVDigitsOptions) -> Source:
         split=split,
         protocol="av_mnist/rebuilt-v1",
         views={m: view for m, (_, view) in made.items()},
-        facts={"setting": options.setting, "options": options.model_dump(mode="json", exclude={"setting", "root", "modalities"})},
+        facts={
+            "setting": options.setting,
+            "options": options.model_dump(mode="json", exclude={"setting", "root", "modalities"}),
+        },
     )
 
 
-def _images(options: AVDigitsOptions, parts: Parts, chosen: NDArray[np.int64], split: NDArray[np.int8]) -> tuple[NDArray[Any], View]:
+def _images(
+    options: AVDigitsOptions, parts: Parts, chosen: NDArray[np.int64], split: NDArray[np.int8]
+) -> tuple[NDArray[Any], View]:
     small = parts.picture[chosen].reshape(-1, 14, 2, 14, 2).mean((2, 4)) / 255
     train = split == 0
     if options.image == "pca":
-        reduced = reduce_energy(small.reshape(len(small), -1), np.flatnonzero(train), options.components or 4).reshape(-1, 14, 14)
+        reduced = reduce_energy(
+            small.reshape(len(small), -1), np.flatnonzero(train), options.components or 4
+        ).reshape(-1, 14, 14)
         return np.rint(reduced.clip(0, 1) * 255).astype(np.uint8), Scaled(0.0, 255.0, channel=True)
     bank = torch.from_numpy(small[train].astype(np.float32))
     view = Canvas(bank, size=22, patch=7, patches=2)
@@ -99,15 +109,36 @@ def _images(options: AVDigitsOptions, parts: Parts, chosen: NDArray[np.int64], s
     stored[train, :14, :14] = small[train]
     fixed = np.flatnonzero(~train)
     ids = torch.from_numpy(fixed)
-    stored[fixed] = view.draw(torch.from_numpy(small[fixed].astype(np.float32)), seed=options.seed, epoch=0, index=ids).numpy()
+    stored[fixed] = view.draw(
+        torch.from_numpy(small[fixed].astype(np.float32)), seed=options.seed, epoch=0, index=ids
+    ).numpy()
     return stored, view
 
 
-def _speech(options: AVDigitsOptions, parts: Parts, recording: NDArray[np.int64], split: NDArray[np.int8]) -> tuple[NDArray[Any], View]:
+def _speech(
+    options: AVDigitsOptions, parts: Parts, recording: NDArray[np.int64], split: NDArray[np.int8]
+) -> tuple[NDArray[Any], View]:
     assert options.snr_db is not None
     rows = zip(recording, split, range(len(split)), strict=True)
     first = {pool: int(np.flatnonzero(split == pool)[0]) for pool in range(3)}
-    stored = np.stack([parts.mixed(int(r), int(p), options.snr_db, np.random.default_rng([options.seed, 10 + int(p), i - first[int(p)]])) for r, p, i in rows])
+    stored = np.stack(
+        [
+            parts.mixed(
+                int(r),
+                int(p),
+                options.snr_db,
+                np.random.default_rng([options.seed, 10 + int(p), i - first[int(p)]]),
+            )
+            for r, p, i in rows
+        ]
+    )
     plain = LogMel(RATE, n_fft=1024, hop=512, bands=32)
     power = plain.log_power(torch.from_numpy(stored[split == 0]))
-    return stored, LogMel(RATE, n_fft=1024, hop=512, bands=32, mean=round(float(power.mean()), 4), std=round(float(power.std()), 4))
+    return stored, LogMel(
+        RATE,
+        n_fft=1024,
+        hop=512,
+        bands=32,
+        mean=round(float(power.mean()), 4),
+        std=round(float(power.std()), 4),
+    )

@@ -14,7 +14,9 @@ from torch import Tensor
 
 _BELOW_ONE = 1 - 2**-24
 """The float32 before 1."""
-_STEP, _FIRST, _SECOND = (value - 2**64 for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+_STEP, _FIRST, _SECOND = (
+    value - 2**64 for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+)
 
 
 def uniform(seed: int, epoch: int, index: Tensor, draw: int, size: tuple[int, ...] = ()) -> Tensor:
@@ -36,7 +38,12 @@ def uniform(seed: int, epoch: int, index: Tensor, draw: int, size: tuple[int, ..
     cells = torch.arange(count, device=index.device)
     bits = _mixed(_mixed(key[:, None] + _STEP) + cells)
     # The 24 highest bits and a half, which keeps 0 out; beyond one half it is rounded to even, and the last value of all would be 1.
-    return ((_shift(bits, 40) + 0.5) / 2**24).to(torch.float32).clamp(max=_BELOW_ONE).reshape(len(index), *size)
+    return (
+        ((_shift(bits, 40) + 0.5) / 2**24)
+        .to(torch.float32)
+        .clamp(max=_BELOW_ONE)
+        .reshape(len(index), *size)
+    )
 
 
 def normal(seed: int, epoch: int, index: Tensor, draw: int, size: tuple[int, ...] = ()) -> Tensor:
@@ -45,7 +52,9 @@ def normal(seed: int, epoch: int, index: Tensor, draw: int, size: tuple[int, ...
     return (-2 * pair[:, 0].log()).sqrt() * torch.cos(2 * math.pi * pair[:, 1])
 
 
-def integers(high: int, seed: int, epoch: int, index: Tensor, draw: int, size: tuple[int, ...] = ()) -> Tensor:
+def integers(
+    high: int, seed: int, epoch: int, index: Tensor, draw: int, size: tuple[int, ...] = ()
+) -> Tensor:
     """Whole numbers 0..high-1, ``(B, *size)`` int64."""
     return (uniform(seed, epoch, index, draw, size).double() * high).long().clamp_max(high - 1)
 

@@ -65,7 +65,13 @@ class DigitsOptions(BaseModel):
         return DigitsOptions(**(_COMMON | SETTINGS[self.setting] | given))
 
 
-_COMMON: dict[str, Any] = {"image": "canvas", "components": 3, "fresh_tone": False, "word_p": 0.75, "modalities": ("image", "tone")}
+_COMMON: dict[str, Any] = {
+    "image": "canvas",
+    "components": 3,
+    "fresh_tone": False,
+    "word_p": 0.75,
+    "modalities": ("image", "tone"),
+}
 SETTINGS: dict[str, dict[str, Any]] = {
     "memorizer": {"tone_db": -17.0},
     "mild": {"tone_db": -15.0},
@@ -87,14 +93,25 @@ def open_digits(options: DigitsOptions) -> Source:
     options = options.filled()
     modalities = options.modalities or ()
     if not modalities or len(set(modalities)) != len(modalities):
-        raise ArgumentError(f"modalities of digits must be one or more of image, tone, word, each once, found {list(modalities)}.")
+        raise ArgumentError(
+            f"modalities of digits must be one or more of image, tone, word, each once, found {list(modalities)}."
+        )
     pictures, digits = _load()
-    order = np.arange(len(digits)) if options.protocol == "row-order-v1" else np.random.default_rng(options.data_seed).permutation(len(digits))
+    order = (
+        np.arange(len(digits))
+        if options.protocol == "row-order-v1"
+        else np.random.default_rng(options.data_seed).permutation(len(digits))
+    )
     # Sample ids: training rows first, then every draw of the validation rows, then of the test rows.
     repeats = np.where(np.arange(len(order)) < TRAIN, 1, options.eval_draws)
     row = np.repeat(order, repeats)
     draw = np.concatenate([np.arange(n) for n in repeats])
-    split = np.repeat(np.where(np.arange(len(order)) < TRAIN, 0, np.where(np.arange(len(order)) < TRAIN + VALID, 1, 2)), repeats).astype(np.int8)
+    split = np.repeat(
+        np.where(
+            np.arange(len(order)) < TRAIN, 0, np.where(np.arange(len(order)) < TRAIN + VALID, 1, 2)
+        ),
+        repeats,
+    ).astype(np.int8)
     drawn = {"image": _images, "tone": _tones, "word": _words}
     arrays: dict[str, NDArray[Any]] = {}
     views: dict[str, View] = {}
@@ -111,7 +128,11 @@ def open_digits(options: DigitsOptions) -> Source:
         split=split,
         protocol=_protocol(options),
         views=views,
-        facts={"setting": options.setting, "options": options.model_dump(mode="json", exclude={"setting"}), "note": NOTE},
+        facts={
+            "setting": options.setting,
+            "options": options.model_dump(mode="json", exclude={"setting"}),
+            "note": NOTE,
+        },
     )
 
 
@@ -135,7 +156,9 @@ def _load() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     return data.images.astype(np.float64), data.target.astype(np.int64)
 
 
-def _target(options: DigitsOptions, value: NDArray[np.int64], split: NDArray[np.int8]) -> tuple[NDArray[Any], Task]:
+def _target(
+    options: DigitsOptions, value: NDArray[np.int64], split: NDArray[np.int8]
+) -> tuple[NDArray[Any], Task]:
     if options.target == "digit":
         return value, Classification(WORDS)
     scaled = (value[:, None] / 9).astype(np.float32)
@@ -143,7 +166,12 @@ def _target(options: DigitsOptions, value: NDArray[np.int64], split: NDArray[np.
 
 
 def _images(
-    options: DigitsOptions, pictures: NDArray[np.float64], digits: NDArray[np.int64], row: NDArray[np.int64], draw: NDArray[np.int64], split: NDArray[np.int8]
+    options: DigitsOptions,
+    pictures: NDArray[np.float64],
+    digits: NDArray[np.int64],
+    row: NDArray[np.int64],
+    draw: NDArray[np.int64],
+    split: NDArray[np.int8],
 ) -> Drawn:
     train = row[split == 0]
     if options.image == "pca":
@@ -154,11 +182,17 @@ def _images(
     stored = np.zeros((len(row), 16, 16), np.float16)
     stored[split == 0, :8, :8] = bank
     for i in np.flatnonzero(split != 0):
-        stored[i] = _canvas(pictures[row[i]] / 16, bank, np.random.default_rng([options.data_seed, row[i], CANVAS, draw[i]]))
+        stored[i] = _canvas(
+            pictures[row[i]] / 16,
+            bank,
+            np.random.default_rng([options.data_seed, row[i], CANVAS, draw[i]]),
+        )
     return stored, Canvas(torch.from_numpy(bank))
 
 
-def reduce_energy(x: NDArray[np.float64], train: NDArray[np.int64], components: int) -> NDArray[np.float64]:
+def reduce_energy(
+    x: NDArray[np.float64], train: NDArray[np.int64], components: int
+) -> NDArray[np.float64]:
     """x' = mu + (x - mu) V V^T with the top principal components of the training rows alone."""
     mean = x[train].mean(0)
     _, vectors = np.linalg.eigh(np.cov(x[train], rowvar=False))
@@ -167,7 +201,9 @@ def reduce_energy(x: NDArray[np.float64], train: NDArray[np.int64], components: 
     return reduced
 
 
-def _canvas(picture: NDArray[np.float64], bank: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float64]:
+def _canvas(
+    picture: NDArray[np.float64], bank: NDArray[np.float32], rng: np.random.Generator
+) -> NDArray[np.float64]:
     """One finished canvas, drawn like the view :class:`~g2d.data.views.Canvas` draws those of training rows."""
     canvas = np.zeros((16, 16))
     top, left = rng.integers(0, 9, 2)
@@ -175,27 +211,56 @@ def _canvas(picture: NDArray[np.float64], bank: NDArray[np.float32], rng: np.ran
     a, b = rng.integers(0, 5, 2)
     y, x = rng.integers(0, 13, 2)
     canvas[y : y + 4, x : x + 4] = other[a : a + 4, b : b + 4]
-    canvas[top : top + 8, left : left + 8] = np.maximum(canvas[top : top + 8, left : left + 8], picture)
+    canvas[top : top + 8, left : left + 8] = np.maximum(
+        canvas[top : top + 8, left : left + 8], picture
+    )
     return canvas + 0.2 * rng.standard_normal((16, 16))
 
 
 def _tones(
-    options: DigitsOptions, pictures: NDArray[np.float64], digits: NDArray[np.int64], row: NDArray[np.int64], draw: NDArray[np.int64], split: NDArray[np.int8]
+    options: DigitsOptions,
+    pictures: NDArray[np.float64],
+    digits: NDArray[np.int64],
+    row: NDArray[np.int64],
+    draw: NDArray[np.int64],
+    split: NDArray[np.int8],
 ) -> Drawn:
     value = torch.from_numpy(digits[row])
-    draws = ToneDraws.fixed(np.random.default_rng([options.data_seed, r, TONE, d]) for r, d in zip(row, draw, strict=True))
+    draws = ToneDraws.fixed(
+        np.random.default_rng([options.data_seed, r, TONE, d])
+        for r, d in zip(row, draw, strict=True)
+    )
     stored = tones(value, options.tone_db, draws)
     train = torch.from_numpy(split == 0)
     power = LogSpectrogram(256, 128, low=19, high=50).log_power(stored[train])
-    view = LogSpectrogram(256, 128, low=19, high=50, mean=round(float(power.mean()), 4), std=round(float(power.std()), 4))
-    return stored.numpy(), FreshTone(view, value[train], options.tone_db) if options.fresh_tone else view
+    view = LogSpectrogram(
+        256,
+        128,
+        low=19,
+        high=50,
+        mean=round(float(power.mean()), 4),
+        std=round(float(power.std()), 4),
+    )
+    return stored.numpy(), FreshTone(
+        view, value[train], options.tone_db
+    ) if options.fresh_tone else view
 
 
 def _words(
-    options: DigitsOptions, pictures: NDArray[np.float64], digits: NDArray[np.int64], row: NDArray[np.int64], draw: NDArray[np.int64], split: NDArray[np.int8]
+    options: DigitsOptions,
+    pictures: NDArray[np.float64],
+    digits: NDArray[np.int64],
+    row: NDArray[np.int64],
+    draw: NDArray[np.int64],
+    split: NDArray[np.int8],
 ) -> Drawn:
     p = options.word_p or 0.0
-    stored = np.stack([word(digits[r], p, np.random.default_rng([options.data_seed, r, WORD, d])) for r, d in zip(row, draw, strict=True)])
+    stored = np.stack(
+        [
+            word(digits[r], p, np.random.default_rng([options.data_seed, r, WORD, d]))
+            for r, d in zip(row, draw, strict=True)
+        ]
+    )
     return stored, OneHot(27)
 
 
@@ -206,7 +271,12 @@ def word(digit: int, p: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     """
     letters: list[int] = []
     for letter in WORDS[digit]:
-        code, wrong, kind, other = ord(letter) - 96, rng.random() < p, rng.random(), int(rng.integers(1, 27))
+        code, wrong, kind, other = (
+            ord(letter) - 96,
+            rng.random() < p,
+            rng.random(),
+            int(rng.integers(1, 27)),
+        )
         if not wrong:
             letters.append(code)
         elif kind < 0.70:

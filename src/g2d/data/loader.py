@@ -44,9 +44,22 @@ class Loader:
         processes: int = 1,
     ) -> None:
         if batch_size < processes:
-            raise ArgumentError(f"batch_size must be at least the number of processes ({processes}), found {batch_size}.")
-        self.source, self.split, self.batch_size, self.seed, self.shuffle = source, split, batch_size, seed, shuffle
-        self.device, self.workers, self.process, self.processes = torch.device(device), workers, process, processes
+            raise ArgumentError(
+                f"batch_size must be at least the number of processes ({processes}), found {batch_size}."
+            )
+        self.source, self.split, self.batch_size, self.seed, self.shuffle = (
+            source,
+            split,
+            batch_size,
+            seed,
+            shuffle,
+        )
+        self.device, self.workers, self.process, self.processes = (
+            torch.device(device),
+            workers,
+            process,
+            processes,
+        )
         self.ids = source.rows(split)
 
     def __len__(self) -> int:
@@ -75,14 +88,26 @@ class Loader:
             edges.pop(-2)
         return [slice(a, b) for a, b in pairwise(edges)]
 
-    def _batches(self, order: NDArray[np.int64], epoch: int, start: int, whole: bool = False) -> Iterator[Batch]:
-        parts: list[Any] = [order[cut] if whole else np.array_split(order[cut], self.processes)[self.process] for cut in self.cuts(len(order))[start:]]
+    def _batches(
+        self, order: NDArray[np.int64], epoch: int, start: int, whole: bool = False
+    ) -> Iterator[Batch]:
+        parts: list[Any] = [
+            order[cut] if whole else np.array_split(order[cut], self.processes)[self.process]
+            for cut in self.cuts(len(order))[start:]
+        ]
         # An order of its own for the reading: sampling draws nothing from torch's global generator.
         reader: DataLoader[Batch] = DataLoader(
-            _Rows(self.source), batch_sampler=parts, collate_fn=_identity, num_workers=self.workers, generator=torch.Generator(), pin_memory=False
+            _Rows(self.source),
+            batch_sampler=parts,
+            collate_fn=_identity,
+            num_workers=self.workers,
+            generator=torch.Generator(),
+            pin_memory=False,
         )
         for batch in reader:
-            yield self.source.view(batch.to(self.device), seed=self.seed, epoch=epoch, train=self.split == "train")
+            yield self.source.view(
+                batch.to(self.device), seed=self.seed, epoch=epoch, train=self.split == "train"
+            )
 
 
 class _Rows(Dataset[Batch]):

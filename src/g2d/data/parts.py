@@ -57,38 +57,61 @@ class Parts:
         for pool, count in enumerate(counts):
             rows = np.flatnonzero(self.picture_pool == pool)
             if len(rows) < count:
-                raise DataError(f"data.pairs must leave enough pictures, found {len(rows)} for {count} rows of split {pool}.")
+                raise DataError(
+                    f"data.pairs must leave enough pictures, found {len(rows)} for {count} rows of split {pool}."
+                )
             chosen.append(rows[:count])
         rows = np.concatenate(chosen)
         return rows, self.picture_digit[rows].astype(np.int64)
 
-    def pair(self, digit: NDArray[np.int64], split: NDArray[np.int8], seed: int) -> NDArray[np.int64]:
+    def pair(
+        self, digit: NDArray[np.int64], split: NDArray[np.int8], seed: int
+    ) -> NDArray[np.int64]:
         """A recording of the same digit for every row: each pool's recordings in a drawn order, and again in another one when they are used up."""
         recording = np.zeros(len(digit), np.int64)
         for pool in range(3):
             for d in range(10):
                 rows = np.flatnonzero((split == pool) & (digit == d))
                 have = np.flatnonzero((self.speech_pool == pool) & (self.speech_digit == d))
-                have = have[np.argsort([f"{d}_{self.speaker_name[self.speaker[i]]}_{self.take[i]}" for i in have])]
+                have = have[
+                    np.argsort(
+                        [f"{d}_{self.speaker_name[self.speaker[i]]}_{self.take[i]}" for i in have]
+                    )
+                ]
                 cycles = -(-len(rows) // len(have))
-                order = [np.random.default_rng([seed, pool, d, q]).permutation(len(have)) for q in range(cycles)]
+                order = [
+                    np.random.default_rng([seed, pool, d, q]).permutation(len(have))
+                    for q in range(cycles)
+                ]
                 recording[rows] = have[np.concatenate(order)[: len(rows)]] if len(rows) else []
         return recording
 
     def speaker_take(self, recording: NDArray[np.int64]) -> NDArray[np.int64]:
         """The group of a row: the speaker and take of its recording, as one number."""
         apart = max(100, int(self.take.max()) + 1)
-        group: NDArray[np.int64] = self.speaker[recording].astype(np.int64) * apart + self.take[recording]
+        group: NDArray[np.int64] = (
+            self.speaker[recording].astype(np.int64) * apart + self.take[recording]
+        )
         return group
 
-    def mixed(self, recording: int, pool: int, snr_db: float, rng: np.random.Generator) -> NDArray[np.int16]:
+    def mixed(
+        self, recording: int, pool: int, snr_db: float, rng: np.random.Generator
+    ) -> NDArray[np.int16]:
         """A recording in the middle of a second of background noise, ``(8000,)`` int16; the ratio counts over the recording's own span."""
-        spoken = self.speech[self.offset[recording] : self.offset[recording + 1]].astype(np.float64) / 32768
+        spoken = (
+            self.speech[self.offset[recording] : self.offset[recording + 1]].astype(np.float64)
+            / 32768
+        )
         if len(spoken) > LENGTH:
             spoken = spoken[(len(spoken) - LENGTH) // 2 :][:LENGTH]
         clips = self.noise[pool]
         clip = clips[int(rng.integers(len(clips)))]
-        noise = np.take(clip, np.arange(LENGTH) + int(rng.integers(len(clip))), mode="wrap").astype(np.float64) / 32768
+        noise = (
+            np.take(clip, np.arange(LENGTH) + int(rng.integers(len(clip))), mode="wrap").astype(
+                np.float64
+            )
+            / 32768
+        )
         power, noise_power = np.square(spoken).mean(), max(float(np.square(noise).mean()), 1e-12)
         mixed = noise * np.sqrt(power / (noise_power * 10 ** (snr_db / 10)))
         left = (LENGTH - len(spoken)) // 2
@@ -105,10 +128,21 @@ def _arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
             found = {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise DataError(f"{path} must be there, found no such file; {NEEDS}.") from None
-    except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:  # a single array is no context: TypeError
-        raise DataError(f"{path} must hold the arrays {', '.join(names)}, found damage: {error}. Fetch it again.") from error
+    except (
+        OSError,
+        EOFError,
+        TypeError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:  # a single array is no context: TypeError
+        raise DataError(
+            f"{path} must hold the arrays {', '.join(names)}, found damage: {error}. Fetch it again."
+        ) from error
     if absent := [name for name in names if name not in found]:
-        raise DataError(f"{path} must hold the arrays {', '.join(names)}, found no {absent[0]}. Fetch it again.")
+        raise DataError(
+            f"{path} must hold the arrays {', '.join(names)}, found no {absent[0]}. Fetch it again."
+        )
     return found
 
 
@@ -118,10 +152,24 @@ def read_pack(folder: Path) -> Parts:
     Raises:
         DataError: a file is not there, or damaged.
     """
-    train, test = _arrays(folder / "mnist_train.npz", "image", "digit"), _arrays(folder / "mnist_test.npz", "image", "digit")
-    spoken = _arrays(folder / "spoken_digits_8khz.npz", "waveform", "offset", "digit", "speaker", "take", "speaker_name")
+    train, test = (
+        _arrays(folder / "mnist_train.npz", "image", "digit"),
+        _arrays(folder / "mnist_test.npz", "image", "digit"),
+    )
+    spoken = _arrays(
+        folder / "spoken_digits_8khz.npz",
+        "waveform",
+        "offset",
+        "digit",
+        "speaker",
+        "take",
+        "speaker_name",
+    )
     noise = _arrays(folder / "noise_speech_commands_8khz.npz", "waveform", "offset")
-    clips = [noise["waveform"][a:b] for a, b in zip(noise["offset"][:-1], noise["offset"][1:], strict=True)]
+    clips = [
+        noise["waveform"][a:b]
+        for a, b in zip(noise["offset"][:-1], noise["offset"][1:], strict=True)
+    ]
     return Parts(
         picture=np.concatenate([train["image"], test["image"]]),
         picture_digit=np.concatenate([train["digit"], test["digit"]]),
@@ -156,7 +204,9 @@ def pools_by_speaker(speaker: NDArray[Any], names: Sequence[str]) -> NDArray[np.
         DataError: none is left to train with.
     """
     if len(names) < 3:
-        raise DataError(f"pool=speaker must have three speakers or more, found {len(names)}: {', '.join(names)}. Leave it out: takes are divided then.")
+        raise DataError(
+            f"pool=speaker must have three speakers or more, found {len(names)}: {', '.join(names)}. Leave it out: takes are divided then."
+        )
     order = sorted(range(len(names)), key=lambda i: names[i].encode())
     return np.select([speaker == order[-1], speaker == order[-2]], [2, 1], 0)
 
@@ -165,6 +215,12 @@ def noise_pools(clips: Sequence[NDArray[np.int16]]) -> dict[int, list[NDArray[np
     """Of every five clips in order of names the last is test and the one before validates; fewer than five are each cut in time, 60/20/20."""
     if len(clips) >= 5:
         place = {4: 2, 3: 1}
-        return {pool: [clip for i, clip in enumerate(clips) if place.get(i % 5, 0) == pool] for pool in range(3)}
+        return {
+            pool: [clip for i, clip in enumerate(clips) if place.get(i % 5, 0) == pool]
+            for pool in range(3)
+        }
     cuts = [(0.0, 0.6), (0.6, 0.8), (0.8, 1.0)]
-    return {pool: [clip[int(a * len(clip)) : int(b * len(clip))] for clip in clips] for pool, (a, b) in enumerate(cuts)}
+    return {
+        pool: [clip[int(a * len(clip)) : int(b * len(clip))] for clip in clips]
+        for pool, (a, b) in enumerate(cuts)
+    }

@@ -33,15 +33,24 @@ def open_any(options: StoreOptions) -> Source:
     return source
 
 
-def _new_rows(folder: Path, modalities: tuple[str, ...], path: Path) -> tuple[list[str], dict[str, Input], dict[str, Tensor]]:
+def _new_rows(
+    folder: Path, modalities: tuple[str, ...], path: Path
+) -> tuple[list[str], dict[str, Input], dict[str, Tensor]]:
     facts = read_facts(folder)
     parameters, known = facts["parameters"], signals(facts)
     columns = {m: tuple(parameters["columns"][m]) for m in modalities}
     layout = Layout({m: known[m] for m in modalities}, columns, parameters["kinds"], parameters)
     ids, values, masks, present = read_new_rows(layout, parameters["id"], path)
     inputs: dict[str, Input] = {m: torch.from_numpy(stored) for m, stored in values.items()}
-    inputs |= {m: Sequence(torch.from_numpy(values[m]), torch.from_numpy(mask)) for m, mask in masks.items()}
-    return ids, inputs, {m: torch.from_numpy(there) for m, there in present.items() if not there.all()}
+    inputs |= {
+        m: Sequence(torch.from_numpy(values[m]), torch.from_numpy(mask))
+        for m, mask in masks.items()
+    }
+    return (
+        ids,
+        inputs,
+        {m: torch.from_numpy(there) for m, there in present.items() if not there.all()},
+    )
 
 
 class PreparedOptions(StoreOptions):
@@ -56,7 +65,12 @@ class PreparedOptions(StoreOptions):
 
 def options_of(name: str) -> type[PreparedOptions]:
     """The options of a data set whose store is called like it unless a recipe says otherwise."""
-    return create_model(f"{name}Options", __base__=PreparedOptions, __doc__=PreparedOptions.__doc__, store=(str, Field(name, min_length=1)))
+    return create_model(
+        f"{name}Options",
+        __base__=PreparedOptions,
+        __doc__=PreparedOptions.__doc__,
+        store=(str, Field(name, min_length=1)),
+    )
 
 
 def opener(reader: Reader) -> Callable[[PreparedOptions], Source]:
@@ -83,8 +97,13 @@ def read_options(reader: Reader, given: Mapping[str, Any]) -> ReaderOptions:
         return reader.options.model_validate(dict(given))
     except ValidationError as error:
         known = reader.options.model_fields
-        faults = "; ".join(_fault(".".join(map(str, fault["loc"])), fault["msg"], known) for fault in error.errors())
-        raise DataError(f"options of the preparation must be valid ({', '.join(known) or 'none'}), found {faults}.") from error
+        faults = "; ".join(
+            _fault(".".join(map(str, fault["loc"])), fault["msg"], known)
+            for fault in error.errors()
+        )
+        raise DataError(
+            f"options of the preparation must be valid ({', '.join(known) or 'none'}), found {faults}."
+        ) from error
 
 
 def _fault(name: str, said: str, known: Collection[str]) -> str:
@@ -105,5 +124,9 @@ def _from_pack(reader: Reader, pack: Path, options: PreparedOptions) -> Source:
 
 def _agree(wanted: Mapping[str, Any], stored: Mapping[str, Any], folder: Path) -> None:
     if other := [name for name, value in wanted.items() if stored.get(name) != value]:
-        asked, found = (", ".join(f"{name}={values.get(name)}" for name in other) for values in (wanted, stored))
-        raise DataError(f"the store {folder} must be prepared with {asked}, found {found}. Prepare another one and name it in data.store.")
+        asked, found = (
+            ", ".join(f"{name}={values.get(name)}" for name in other) for values in (wanted, stored)
+        )
+        raise DataError(
+            f"the store {folder} must be prepared with {asked}, found {found}. Prepare another one and name it in data.store."
+        )

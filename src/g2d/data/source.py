@@ -77,11 +77,19 @@ class Source:
         content_hash: str | None = None,
     ) -> None:
         self.name, self.task, self.protocol, self.facts = name, task, protocol, dict(facts)
-        self.arrays, self.target, self.group, self.split, self.views = dict(arrays), target, group, split, dict(views)
+        self.arrays, self.target, self.group, self.split, self.views = (
+            dict(arrays),
+            target,
+            group,
+            split,
+            dict(views),
+        )
         self.masks, self.present = dict(masks or {}), dict(present or {})
         self.origin: dict[str, NDArray[np.float64]] = {}
         """By modality, what its columns are stored relative to; files of rows hold them as they are."""
-        self.read_table: Callable[[Path], tuple[list[str], dict[str, Input], dict[str, Tensor]]] | None = None
+        self.read_table: (
+            Callable[[Path], tuple[list[str], dict[str, Input], dict[str, Tensor]]] | None
+        ) = None
         self.signed, self._content_hash = content_hash is not None, content_hash
 
     @property
@@ -102,14 +110,25 @@ class Source:
         """Covers the parameters and every byte of the stored values."""
         if self._content_hash is None:
             rows = slice(None)
-            stored = [values[rows] for values in (*self.arrays.values(), *self.masks.values(), *self.present.values())]
-            self._content_hash = _digest({"name": self.name, "facts": self.facts}, *stored, self.target)
+            stored = [
+                values[rows]
+                for values in (*self.arrays.values(), *self.masks.values(), *self.present.values())
+            ]
+            self._content_hash = _digest(
+                {"name": self.name, "facts": self.facts}, *stored, self.target
+            )
         return self._content_hash
 
     @property
     def protocol_hash(self) -> str:
         """Covers who is in which split, and the views."""
-        return _digest({"protocol": self.protocol, "views": {m: view.config() for m, view in self.views.items()}}, self.split)
+        return _digest(
+            {
+                "protocol": self.protocol,
+                "views": {m: view.config() for m, view in self.views.items()},
+            },
+            self.split,
+        )
 
     def rows(self, split: str) -> NDArray[np.int64]:
         """Sample ids of a split, in order."""
@@ -127,18 +146,30 @@ class Source:
         index = np.asarray(indices)
         inputs = {m: self.stored(m, index) for m in self.arrays}
         present = {m: torch.from_numpy(there[index]) for m, there in self.present.items()}
-        return Batch(inputs, torch.from_numpy(self.target[index]), torch.from_numpy(index.astype(np.int64)), present or None)
+        return Batch(
+            inputs,
+            torch.from_numpy(self.target[index]),
+            torch.from_numpy(index.astype(np.int64)),
+            present or None,
+        )
 
     def stored(self, modality: str, index: NDArray[np.int64]) -> Input:
         """Stored values of a modality: a tensor, or a padded sequence with its mask."""
         values = torch.from_numpy(np.ascontiguousarray(self.arrays[modality][index]))
         mask = self.masks.get(modality)
-        return values if mask is None else Sequence(values, torch.from_numpy(np.ascontiguousarray(mask[index])))
+        return (
+            values
+            if mask is None
+            else Sequence(values, torch.from_numpy(np.ascontiguousarray(mask[index])))
+        )
 
     def view(self, batch: Batch, *, seed: int, epoch: int, train: bool) -> Batch:
         """What the model sees of a gathered batch, on the batch's device."""
         assert batch.index is not None
-        inputs: Inputs = {m: self.views[m](values, seed=seed, epoch=epoch, index=batch.index, train=train) for m, values in batch.inputs.items()}
+        inputs: Inputs = {
+            m: self.views[m](values, seed=seed, epoch=epoch, index=batch.index, train=train)
+            for m, values in batch.inputs.items()
+        }
         return Batch(inputs, batch.target, batch.index, batch.present)
 
     def only(self, modalities: tuple[str, ...]) -> Source:
@@ -166,7 +197,11 @@ class Source:
 
     def _only_hash(self, modalities: tuple[str, ...]) -> str | None:
         """A part of signed values needs no second look at them."""
-        return _digest({"of": self.content_hash, "modalities": list(modalities)}) if self.signed else None
+        return (
+            _digest({"of": self.content_hash, "modalities": list(modalities)})
+            if self.signed
+            else None
+        )
 
     def describe(self) -> dict[str, Any]:
         """What every result says about its data."""
@@ -197,26 +232,55 @@ class Source:
         if self.read_table is not None and path.suffix.lower() in TABLES:
             ids, told, present = self.read_table(path)
             target = torch.from_numpy(np.repeat(self.target[:1], len(ids), axis=0))
-            return ids, self.view(Batch(told, target, torch.arange(len(ids)), present or None), seed=0, epoch=0, train=False)
+            return ids, self.view(
+                Batch(told, target, torch.arange(len(ids)), present or None),
+                seed=0,
+                epoch=0,
+                train=False,
+            )
         given = _read_arrays(path, self.modalities)
-        given |= {m: given[m] - origin for m, origin in self.origin.items() if m in given and given[m].dtype.kind in "fiu"}
-        inputs: dict[str, Input] = {m: torch.from_numpy(_stored(m, given.get(m), self.arrays[m], path)) for m in self.modalities}
+        given |= {
+            m: given[m] - origin
+            for m, origin in self.origin.items()
+            if m in given and given[m].dtype.kind in "fiu"
+        }
+        inputs: dict[str, Input] = {
+            m: torch.from_numpy(_stored(m, given.get(m), self.arrays[m], path))
+            for m in self.modalities
+        }
         for m, known in self.masks.items():
             values = inputs[m]
             assert isinstance(values, Tensor)
-            inputs[m] = Sequence(values, torch.from_numpy(_flags(m + MASK, given, (len(values), *known.shape[1:]), path)))
-        counts = {m: len(values) for m, values in inputs.items()} | ({"id": given["id"].size} if "id" in given else {})
+            inputs[m] = Sequence(
+                values,
+                torch.from_numpy(_flags(m + MASK, given, (len(values), *known.shape[1:]), path)),
+            )
+        counts = {m: len(values) for m, values in inputs.items()} | (
+            {"id": given["id"].size} if "id" in given else {}
+        )
         if len(set(counts.values())) > 1:
-            raise DataError(f"arrays in {path} must have the same number of rows, found {', '.join(f'{n} of {name}' for name, n in counts.items())}.")
+            raise DataError(
+                f"arrays in {path} must have the same number of rows, found {', '.join(f'{n} of {name}' for name, n in counts.items())}."
+            )
         rows = counts[self.modalities[0]]
         if rows == 0:
             raise DataError(f"{path} must hold one row or more, found none.")
-        ids = [str(value) for value in given["id"].flat] if "id" in given else [str(i) for i in range(rows)]
-        present = {m: torch.from_numpy(_flags(m + PRESENT, given, (rows,), path)) for m in self.modalities if m + PRESENT in given}
+        ids = (
+            [str(value) for value in given["id"].flat]
+            if "id" in given
+            else [str(i) for i in range(rows)]
+        )
+        present = {
+            m: torch.from_numpy(_flags(m + PRESENT, given, (rows,), path))
+            for m in self.modalities
+            if m + PRESENT in given
+        }
         for m, there in present.items():
             _values(inputs[m])[~there] = 0  # as rows that lack it are stored
         target = torch.from_numpy(np.repeat(self.target[:1], rows, axis=0))
-        batch = self.view(Batch(inputs, target, torch.arange(rows), present or None), seed=0, epoch=0, train=False)
+        batch = self.view(
+            Batch(inputs, target, torch.arange(rows), present or None), seed=0, epoch=0, train=False
+        )
         for m, seen in batch.inputs.items():
             if _values(seen).is_floating_point() and bool(_values(seen).isnan().any()):
                 raise DataError(
@@ -237,17 +301,35 @@ def _read_arrays(path: Path, modalities: tuple[str, ...]) -> dict[str, NDArray[A
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, AttributeError, TypeError) as error:
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+        AttributeError,
+        TypeError,
+    ) as error:
         # A lone .npy is an array without names; opening it as an archive ends in one of the last two.
-        reason = "a lone array" if isinstance(error, AttributeError | TypeError) else getattr(error, "strerror", None) or str(error)
-        raise DataError(f"{path} must be an .npz file of plain arrays, one per modality ({', '.join(modalities)}), found: {reason}.") from error
+        reason = (
+            "a lone array"
+            if isinstance(error, AttributeError | TypeError)
+            else getattr(error, "strerror", None) or str(error)
+        )
+        raise DataError(
+            f"{path} must be an .npz file of plain arrays, one per modality ({', '.join(modalities)}), found: {reason}."
+        ) from error
 
 
-def _flags(name: str, given: Mapping[str, NDArray[Any]], shape: tuple[int, ...], path: Path) -> NDArray[np.bool_]:
+def _flags(
+    name: str, given: Mapping[str, NDArray[Any]], shape: tuple[int, ...], path: Path
+) -> NDArray[np.bool_]:
     """Which steps are real, or which rows are there; where the file does not say it, all of them."""
     flags = given.get(name, np.ones(shape, np.bool_))
     if flags.shape != shape or flags.dtype != np.bool_:
-        raise DataError(f"{name!r} in {path} must be bool {shape}, found {flags.dtype} {flags.shape}.")
+        raise DataError(
+            f"{name!r} in {path} must be bool {shape}, found {flags.dtype} {flags.shape}."
+        )
     return flags
 
 
@@ -260,18 +342,36 @@ def _stored(m: str, given: NDArray[Any] | None, known: Values, path: Path) -> ND
     if given is None:
         raise DataError(f"{path} must hold an array for every modality, found none for {m!r}.")
     if given.shape[1:] != known.shape[1:] or given.ndim != known.ndim:
-        raise DataError(f"rows of {m!r} in {path} must have the shape {known.shape[1:]}, found {given.shape[1:] if given.ndim else 'a single number'}.")
+        raise DataError(
+            f"rows of {m!r} in {path} must have the shape {known.shape[1:]}, found {given.shape[1:] if given.ndim else 'a single number'}."
+        )
     if given.dtype.kind not in "fiub":
         raise DataError(f"values of {m!r} in {path} must be numbers, found the type {given.dtype}.")
-    if given.dtype.kind == "f" and (np.isinf(given).any() or (known.dtype.kind != "f" and np.isnan(given).any())):
-        raise DataError(f"values of {m!r} in {path} must be finite, found {'infinity' if np.isinf(given).any() else 'NaN'}.")
+    if given.dtype.kind == "f" and (
+        np.isinf(given).any() or (known.dtype.kind != "f" and np.isnan(given).any())
+    ):
+        raise DataError(
+            f"values of {m!r} in {path} must be finite, found {'infinity' if np.isinf(given).any() else 'NaN'}."
+        )
     # Wrapping around or cutting off decimals would pass silently for data.
     limits = np.finfo(known.dtype) if known.dtype.kind == "f" else np.iinfo(known.dtype)
-    whole = known.dtype.kind == "f" or given.dtype.kind != "f" or bool((given == np.rint(given)).all())
-    least, greatest = (np.fmin.reduce(given, axis=None), np.fmax.reduce(given, axis=None)) if given.size else (0, 0)  # whatever is missing
+    whole = (
+        known.dtype.kind == "f" or given.dtype.kind != "f" or bool((given == np.rint(given)).all())
+    )
+    least, greatest = (
+        (np.fmin.reduce(given, axis=None), np.fmax.reduce(given, axis=None))
+        if given.size
+        else (0, 0)
+    )  # whatever is missing
     if not whole or least < limits.min or greatest > limits.max:
-        kind = f"numbers between {limits.min} and {limits.max}" if known.dtype.kind == "f" else f"whole numbers between {limits.min} and {limits.max}"
-        raise DataError(f"values of {m!r} in {path} must be {kind} ({known.dtype}), found {given.dtype} from {least} to {greatest}.")
+        kind = (
+            f"numbers between {limits.min} and {limits.max}"
+            if known.dtype.kind == "f"
+            else f"whole numbers between {limits.min} and {limits.max}"
+        )
+        raise DataError(
+            f"values of {m!r} in {path} must be {kind} ({known.dtype}), found {given.dtype} from {least} to {greatest}."
+        )
     return given.astype(known.dtype)
 
 

@@ -14,7 +14,18 @@ from torch import Tensor
 from g2d.data.counter import normal, uniform
 from g2d.data.views import LogSpectrogram
 
-KEYPAD = ((941, 1336), (697, 1209), (697, 1336), (697, 1477), (770, 1209), (770, 1336), (770, 1477), (852, 1209), (852, 1336), (852, 1477))
+KEYPAD = (
+    (941, 1336),
+    (697, 1209),
+    (697, 1336),
+    (697, 1477),
+    (770, 1209),
+    (770, 1336),
+    (770, 1477),
+    (852, 1209),
+    (852, 1336),
+    (852, 1477),
+)
 """Frequencies in Hz of the telephone's keys 0..9."""
 RATE, LENGTH = 8000, 1024
 FIRST_DRAW = 64
@@ -53,7 +64,9 @@ class ToneDraws:
             )
             for rng in generators
         ]
-        detune, phases, level_and_twist, white, band, hum = (torch.from_numpy(np.stack(values)) for values in zip(*drawn, strict=True))
+        detune, phases, level_and_twist, white, band, hum = (
+            torch.from_numpy(np.stack(values)) for values in zip(*drawn, strict=True)
+        )
         return cls(detune, phases, _gains(level_and_twist), white, band, hum)
 
     @classmethod
@@ -61,11 +74,23 @@ class ToneDraws:
         """Of a row's seed, epoch and sample id."""
 
         def between(low: float, high: float, draw: int, count: int) -> Tensor:
-            return low + (high - low) * uniform(seed, epoch, index, FIRST_DRAW + draw, (count,)).double()
+            return (
+                low
+                + (high - low) * uniform(seed, epoch, index, FIRST_DRAW + draw, (count,)).double()
+            )
 
-        white, band = (normal(seed, epoch, index, FIRST_DRAW + draw, (LENGTH,)).double() for draw in (3, 4))
+        white, band = (
+            normal(seed, epoch, index, FIRST_DRAW + draw, (LENGTH,)).double() for draw in (3, 4)
+        )
         turn = 2 * math.pi
-        return cls(between(-0.015, 0.015, 0, 2), between(0, turn, 1, 2), _gains(between(-3, 3, 2, 2)), white, band, between(0, turn, 5, 1))
+        return cls(
+            between(-0.015, 0.015, 0, 2),
+            between(0, turn, 1, 2),
+            _gains(between(-3, 3, 2, 2)),
+            white,
+            band,
+            between(0, turn, 5, 1),
+        )
 
 
 def tones(digits: Tensor, decibel: float | None, draws: ToneDraws) -> Tensor:
@@ -79,14 +104,29 @@ def tones(digits: Tensor, decibel: float | None, draws: ToneDraws) -> Tensor:
             None leaves the tones out.
     """
     t = torch.arange(LENGTH, dtype=torch.float64, device=digits.device) / RATE
-    frequencies = torch.tensor(KEYPAD, dtype=torch.float64, device=digits.device)[digits] * (1 + draws.detune)
-    signal = (draws.gains[..., None] * torch.sin(2 * math.pi * frequencies[..., None] * t + draws.phases[..., None])).sum(1)
+    frequencies = torch.tensor(KEYPAD, dtype=torch.float64, device=digits.device)[digits] * (
+        1 + draws.detune
+    )
+    signal = (
+        draws.gains[..., None]
+        * torch.sin(2 * math.pi * frequencies[..., None] * t + draws.phases[..., None])
+    ).sum(1)
     spectrum = torch.fft.rfft(draws.band)
     frequency = torch.fft.rfftfreq(LENGTH, 1 / RATE, device=digits.device)
     band = torch.fft.irfft(torch.where((frequency < 300) | (frequency > 3400), 0, spectrum), LENGTH)
     hum = torch.sin(2 * math.pi * 50 * t + draws.hum)
-    noise = sum((part * (share / _power(part)).sqrt() for part, share in ((draws.white, 0.5), (band, 0.45), (hum, 0.05))), torch.zeros_like(hum))
-    mixed = noise if decibel is None else signal + noise * (1 / (_power(noise) * 10 ** (decibel / 10))).sqrt()
+    noise = sum(
+        (
+            part * (share / _power(part)).sqrt()
+            for part, share in ((draws.white, 0.5), (band, 0.45), (hum, 0.05))
+        ),
+        torch.zeros_like(hum),
+    )
+    mixed = (
+        noise
+        if decibel is None
+        else signal + noise * (1 / (_power(noise) * 10 ** (decibel / 10))).sqrt()
+    )
     return (mixed / mixed.abs().amax(1, keepdim=True) * 0.99 * 32767).round().to(torch.int16)
 
 
@@ -105,9 +145,15 @@ class FreshTone:
     decibel: float | None
     deterministic: bool = False
 
-    def __call__(self, values: Tensor, *, seed: int, epoch: int, index: Tensor, train: bool) -> Tensor:
+    def __call__(
+        self, values: Tensor, *, seed: int, epoch: int, index: Tensor, train: bool
+    ) -> Tensor:
         if train:
-            values = tones(self.digits.to(index.device)[index], self.decibel, ToneDraws.fresh(seed, epoch, index))
+            values = tones(
+                self.digits.to(index.device)[index],
+                self.decibel,
+                ToneDraws.fresh(seed, epoch, index),
+            )
         return self.spectrogram(values, seed=seed, epoch=epoch, index=index, train=train)
 
     def config(self) -> dict[str, Any]:

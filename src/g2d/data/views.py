@@ -24,7 +24,9 @@ class View(Protocol):
     def deterministic(self) -> bool:
         """A training row looks the same in every epoch."""
 
-    def __call__(self, values: Any, *, seed: int, epoch: int, index: Tensor, train: bool) -> Input: ...
+    def __call__(
+        self, values: Any, *, seed: int, epoch: int, index: Tensor, train: bool
+    ) -> Input: ...
 
     def config(self) -> dict[str, Any]:
         """What determines the view, as plain values: part of the hash by which teachers are reused."""
@@ -39,7 +41,9 @@ class Scaled:
     channel: bool = False
     deterministic: bool = True
 
-    def __call__(self, values: Tensor, *, seed: int, epoch: int, index: Tensor, train: bool) -> Tensor:
+    def __call__(
+        self, values: Tensor, *, seed: int, epoch: int, index: Tensor, train: bool
+    ) -> Tensor:
         scaled = (values.float() - self.mean) / self.std
         return scaled[:, None] if self.channel else scaled
 
@@ -67,14 +71,24 @@ class LogSpectrogram:
     std: float = 1.0
     deterministic: bool = True
 
-    def __call__(self, values: Tensor, *, seed: int, epoch: int, index: Tensor, train: bool) -> Tensor:
+    def __call__(
+        self, values: Tensor, *, seed: int, epoch: int, index: Tensor, train: bool
+    ) -> Tensor:
         return (self.log_power(values)[:, None] - self.mean) / self.std
 
     def log_power(self, samples: Tensor) -> Tensor:
         """``(B, bins, frames)`` from int16 or float samples ``(B, L)``."""
         signal = samples.float() / 32768 if samples.dtype == torch.int16 else samples.float()
         window = torch.hann_window(self.n_fft, periodic=True, device=signal.device)
-        spectrum = torch.stft(signal, self.n_fft, self.hop, window=window, center=True, pad_mode="constant", return_complex=True)
+        spectrum = torch.stft(
+            signal,
+            self.n_fft,
+            self.hop,
+            window=window,
+            center=True,
+            pad_mode="constant",
+            return_complex=True,
+        )
         high = spectrum.shape[1] - 1 if self.high is None else self.high
         return (spectrum[:, self.low : high + 1].abs().square() + self.floor).log()
 
@@ -101,23 +115,39 @@ class LogMel:
     std: float = 1.0
     deterministic: bool = True
 
-    def __call__(self, values: Tensor, *, seed: int, epoch: int, index: Tensor, train: bool) -> Tensor:
+    def __call__(
+        self, values: Tensor, *, seed: int, epoch: int, index: Tensor, train: bool
+    ) -> Tensor:
         return (self.log_power(values)[:, None] - self.mean) / self.std
 
     def log_power(self, samples: Tensor) -> Tensor:
         """``(B, bands, frames)`` from int16 or float samples ``(B, L)``."""
         signal = samples.float() / 32768 if samples.dtype == torch.int16 else samples.float()
         window = torch.hann_window(self.n_fft, periodic=True, device=signal.device)
-        spectrum = torch.stft(signal, self.n_fft, self.hop, window=window, center=True, pad_mode="constant", return_complex=True)
+        spectrum = torch.stft(
+            signal,
+            self.n_fft,
+            self.hop,
+            window=window,
+            center=True,
+            pad_mode="constant",
+            return_complex=True,
+        )
         return (self.filters().to(signal.device) @ spectrum.abs().square() + self.floor).log()
 
     def filters(self) -> Tensor:
         """``(bands, n_fft / 2 + 1)`` triangles with peak 1, mel = 2595 log10(1 + f / 700)."""
         top = 2595 * math.log10(1 + self.rate / 2 / 700)
-        corners = 700 * (10 ** (torch.linspace(0, top, self.bands + 2, dtype=torch.float64) / 2595) - 1)
+        corners = 700 * (
+            10 ** (torch.linspace(0, top, self.bands + 2, dtype=torch.float64) / 2595) - 1
+        )
         low, peak, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
         frequency = torch.linspace(0, self.rate / 2, self.n_fft // 2 + 1, dtype=torch.float64)
-        return torch.minimum((frequency - low) / (peak - low), (high - frequency) / (high - peak)).clamp(min=0).float()
+        return (
+            torch.minimum((frequency - low) / (peak - low), (high - frequency) / (high - peak))
+            .clamp(min=0)
+            .float()
+        )
 
     def config(self) -> dict[str, Any]:
         names = ("rate", "n_fft", "hop", "bands", "floor", "mean", "std")
@@ -131,10 +161,16 @@ class OneHot:
     symbols: int
     deterministic: bool = True
 
-    def __call__(self, values: Tensor, *, seed: int, epoch: int, index: Tensor, train: bool) -> Sequence:
+    def __call__(
+        self, values: Tensor, *, seed: int, epoch: int, index: Tensor, train: bool
+    ) -> Sequence:
         if int(values.max()) >= self.symbols:
-            raise DataError(f"symbols must be numbers from 0 (padding) to {self.symbols - 1}, found {int(values.max())}.")
-        return Sequence(F.one_hot(values.long(), self.symbols).float() * (values > 0)[..., None], values > 0)
+            raise DataError(
+                f"symbols must be numbers from 0 (padding) to {self.symbols - 1}, found {int(values.max())}."
+            )
+        return Sequence(
+            F.one_hot(values.long(), self.symbols).float() * (values > 0)[..., None], values > 0
+        )
 
     def config(self) -> dict[str, Any]:
         return {"view": "one_hot", "symbols": self.symbols}
@@ -158,7 +194,9 @@ class Canvas:
     patches: int = 1
     deterministic: bool = False
 
-    def __call__(self, values: Tensor, *, seed: int, epoch: int, index: Tensor, train: bool) -> Tensor:
+    def __call__(
+        self, values: Tensor, *, seed: int, epoch: int, index: Tensor, train: bool
+    ) -> Tensor:
         if not train:
             return values.float()[:, None]
         bank = self.bank.to(values.device)
@@ -170,21 +208,39 @@ class Canvas:
         side = bank.shape[1]
         canvas = torch.zeros(len(index), self.size, self.size, device=pictures.device)
         for i in range(self.patches):
-            other, corner, spot = (1, 2, 3) if i == 0 else (3 * i + 2, 3 * i + 3, 3 * i + 4)  # numbers of the draws
-            cut = _cut(bank[integers(len(bank), seed, epoch, index, other)], integers(side - self.patch + 1, seed, epoch, index, corner, (2,)), self.patch)
-            _paste(canvas, cut, integers(self.size - self.patch + 1, seed, epoch, index, spot, (2,)))
+            other, corner, spot = (
+                (1, 2, 3) if i == 0 else (3 * i + 2, 3 * i + 3, 3 * i + 4)
+            )  # numbers of the draws
+            cut = _cut(
+                bank[integers(len(bank), seed, epoch, index, other)],
+                integers(side - self.patch + 1, seed, epoch, index, corner, (2,)),
+                self.patch,
+            )
+            _paste(
+                canvas, cut, integers(self.size - self.patch + 1, seed, epoch, index, spot, (2,))
+            )
         _paste(canvas, pictures, integers(self.size - side + 1, seed, epoch, index, 0, (2,)))
         return canvas + self.noise * normal(seed, epoch, index, 4, (self.size, self.size))
 
     def config(self) -> dict[str, Any]:
-        return {"view": "canvas", "size": self.size, "patch": self.patch, "patches": self.patches, "noise": self.noise}
+        return {
+            "view": "canvas",
+            "size": self.size,
+            "patch": self.patch,
+            "patches": self.patches,
+            "noise": self.noise,
+        }
 
 
 def _grid(corner: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
     """Index of a square of that side at every row's corner."""
     steps = torch.arange(side, device=corner.device)
     rows = torch.arange(len(corner), device=corner.device)
-    return rows[:, None, None], (corner[:, :1] + steps)[:, :, None], (corner[:, 1:] + steps)[:, None, :]
+    return (
+        rows[:, None, None],
+        (corner[:, :1] + steps)[:, :, None],
+        (corner[:, 1:] + steps)[:, None, :],
+    )
 
 
 def _cut(pictures: Tensor, corner: Tensor, side: int) -> Tensor:
@@ -217,10 +273,17 @@ class Standardized:
             >>> Standardized.fitted(np.array([[1.0, 5.0], [3.0, np.nan]]))
             Standardized(mean=(2.0, 5.0), std=(1.0, 1.0), deterministic=True)
         """
-        mean, std = (np.atleast_1d(f(train, axis=0, dtype=np.float64)) for f in (np.nanmean, np.nanstd))
-        return cls(tuple(round(float(value), 6) for value in mean), tuple(round(float(value), 6) or 1.0 for value in std))
+        mean, std = (
+            np.atleast_1d(f(train, axis=0, dtype=np.float64)) for f in (np.nanmean, np.nanstd)
+        )
+        return cls(
+            tuple(round(float(value), 6) for value in mean),
+            tuple(round(float(value), 6) or 1.0 for value in std),
+        )
 
-    def __call__(self, values: Tensor, *, seed: int, epoch: int, index: Tensor, train: bool) -> Tensor:
+    def __call__(
+        self, values: Tensor, *, seed: int, epoch: int, index: Tensor, train: bool
+    ) -> Tensor:
         mean, std = (torch.tensor(row, device=values.device) for row in (self.mean, self.std))
         return torch.nan_to_num((values.float() - mean) / std, nan=0.0)
 

@@ -29,11 +29,17 @@ class SmallCNN(nn.Module):
         pool: side of the last grid, whose cells are also the tokens.
     """
 
-    def __init__(self, *, channels: int = 1, widths: Sequence[int] = (12, 24, 48, 32), pool: int = 2) -> None:
+    def __init__(
+        self, *, channels: int = 1, widths: Sequence[int] = (12, 24, 48, 32), pool: int = 2
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for i, width in enumerate(widths):
-            layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+            layers += [
+                nn.Conv2d(channels, width, 3, padding=1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+            ]
             if i < 2:
                 layers.append(Halve())
             channels = width

@@ -18,13 +18,21 @@ class MLP(nn.Module):
         dropout: after each layer; a shorter list leaves the later layers without.
     """
 
-    def __init__(self, *, features: int, widths: Sequence[int] = (64, 64), dropout: Sequence[float] = ()) -> None:
+    def __init__(
+        self, *, features: int, widths: Sequence[int] = (64, 64), dropout: Sequence[float] = ()
+    ) -> None:
         super().__init__()
         if len(dropout) > len(widths):
-            raise ArgumentError(f"dropout must have at most one share per layer ({len(widths)}), found {len(dropout)}.")
+            raise ArgumentError(
+                f"dropout must have at most one share per layer ({len(widths)}), found {len(dropout)}."
+            )
         layers: list[nn.Module] = [nn.Flatten()]
         for i, width in enumerate(widths):
-            layers += [nn.Linear(features, width, bias=False), nn.BatchNorm1d(width), nn.ReLU(inplace=True)]
+            layers += [
+                nn.Linear(features, width, bias=False),
+                nn.BatchNorm1d(width),
+                nn.ReLU(inplace=True),
+            ]
             if i < len(dropout):
                 layers.append(nn.Dropout(dropout[i]))
             features = width

@@ -42,7 +42,15 @@ def resnet18(*, channels: int = 3, pretrained: str | None = None) -> nn.Module:
     if pretrained is not None:
         return Picture(_loaded(ResNetModel, pretrained, channels))
     sizes = [64, 128, 256, 512]
-    backbone = ResNetModel(ResNetConfig(num_channels=channels, embedding_size=64, hidden_sizes=sizes, depths=[2, 2, 2, 2], layer_type="basic"))
+    backbone = ResNetModel(
+        ResNetConfig(
+            num_channels=channels,
+            embedding_size=64,
+            hidden_sizes=sizes,
+            depths=[2, 2, 2, 2],
+            layer_type="basic",
+        )
+    )
     for module in backbone.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -53,7 +61,11 @@ def mobilenet_v2(*, channels: int = 3, pretrained: str | None = None) -> nn.Modu
     """MobileNetV2 without its head, D = 1280. Arguments as for :func:`resnet18`."""
     from transformers import MobileNetV2Config, MobileNetV2Model
 
-    return Picture(_loaded(MobileNetV2Model, pretrained, channels) if pretrained is not None else MobileNetV2Model(MobileNetV2Config(num_channels=channels)))
+    return Picture(
+        _loaded(MobileNetV2Model, pretrained, channels)
+        if pretrained is not None
+        else MobileNetV2Model(MobileNetV2Config(num_channels=channels))
+    )
 
 
 class HuggingFace(nn.Module):
@@ -68,7 +80,9 @@ class HuggingFace(nn.Module):
         ArgumentError: there is no such model, or it cannot take the example.
     """
 
-    def __init__(self, name: str, example: Tensor | Sequence | None = None, *, frozen: bool = False) -> None:
+    def __init__(
+        self, name: str, example: Tensor | Sequence | None = None, *, frozen: bool = False
+    ) -> None:
         super().__init__()
         from transformers import AutoModel
 
@@ -82,13 +96,17 @@ class HuggingFace(nn.Module):
         if getattr(self.model, "main_input_name", None) == "input_ids":
             example = _text_of_full_length(name, self.model.config, example)
         elif isinstance(example, Sequence):
-            raise ArgumentError(f"inputs of the encoder {name!r} must be one grid per row, as it is no text model, found a padded sequence.")
+            raise ArgumentError(
+                f"inputs of the encoder {name!r} must be one grid per row, as it is no text model, found a padded sequence."
+            )
         try:
             with torch.no_grad():
                 self(example)
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             found = tuple((example.values if isinstance(example, Sequence) else example).shape)
-            raise ArgumentError(f"inputs of the encoder {name!r} must be as the model takes them, found {found}, for which it fails: {error}") from error
+            raise ArgumentError(
+                f"inputs of the encoder {name!r} must be as the model takes them, found {found}, for which it fails: {error}"
+            ) from error
 
     def forward(self, values: Tensor | Sequence) -> Encoded:
         mask = None
@@ -110,7 +128,9 @@ def _text_of_full_length(name: str, config: Any, example: Tensor | Sequence) -> 
     Raises:
         ArgumentError: the example is no token ids, or such that the model has no embedding or no position for.
     """
-    ids, symbols = (example.values, example.symbols) if isinstance(example, Sequence) else (example, None)
+    ids, symbols = (
+        (example.values, example.symbols) if isinstance(example, Sequence) else (example, None)
+    )
     if ids.ndim != 2 or ids.dtype not in (torch.int32, torch.int64):
         found = f"{tuple(ids.shape)} {str(ids.dtype).removeprefix('torch.')}"
         raise ArgumentError(
@@ -123,10 +143,14 @@ def _text_of_full_length(name: str, config: Any, example: Tensor | Sequence) -> 
         )
     known = getattr(config, "vocab_size", None)
     if known is not None and (symbols or 0) > known:
-        raise ArgumentError(f"token ids for {name!r} must be among the {known} that it knows, found {symbols}. Give the step tokens the model's own tokenizer.")
+        raise ArgumentError(
+            f"token ids for {name!r} must be among the {known} that it knows, found {symbols}. Give the step tokens the model's own tokenizer."
+        )
     longest = getattr(config, "max_position_embeddings", None)
     if longest is not None and ids.shape[1] > longest:
-        raise ArgumentError(f"texts for {name!r} must have at most {longest} tokens, found {ids.shape[1]}. Say so to the step tokens: length: {longest}.")
+        raise ArgumentError(
+            f"texts for {name!r} must have at most {longest} tokens, found {ids.shape[1]}. Say so to the step tokens: length: {longest}."
+        )
     return Sequence(torch.zeros_like(ids[:1]), torch.ones_like(ids[:1], dtype=torch.bool))
 
 
@@ -135,12 +159,16 @@ def _loaded(family: Any, name: str, channels: int | None = None) -> nn.Module:
 
     logging.disable_progress_bar()  # ours is shown, or none
     try:
-        model: Any = family.from_pretrained(name, trust_remote_code=False, use_safetensors=True, dtype=torch.float32)
+        model: Any = family.from_pretrained(
+            name, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+        )
     except (OSError, ValueError) as error:
         raise ArgumentError(
             f"the encoder {name!r} must be a model that can be fetched or a local folder with config.json and model.safetensors, found neither: {error}"
         ) from error
     if channels is not None and channels != model.config.num_channels:
-        raise ArgumentError(f"inputs of the pretrained {name!r} must have {model.config.num_channels} channels, found {channels}.")
+        raise ArgumentError(
+            f"inputs of the pretrained {name!r} must have {model.config.num_channels} channels, found {channels}."
+        )
     loaded: nn.Module = model
     return loaded

@@ -37,20 +37,41 @@ class Transformer(nn.Module):
                 "a transformer must have either the size of a step or a vocabulary, found both or neither. The step tokens makes token ids of text."
             )
         if width % heads:
-            raise ArgumentError(f"width of a transformer must be a multiple of its heads ({heads}), found {width}.")
-        self.embed: nn.Module = nn.Embedding(vocabulary, width) if vocabulary is not None else nn.Linear(features or 0, width)
+            raise ArgumentError(
+                f"width of a transformer must be a multiple of its heads ({heads}), found {width}."
+            )
+        self.embed: nn.Module = (
+            nn.Embedding(vocabulary, width)
+            if vocabulary is not None
+            else nn.Linear(features or 0, width)
+        )
         self.first = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.positions = nn.Parameter(torch.randn(1, length + 1, width) * 0.02)
-        layer = nn.TransformerEncoderLayer(width, heads, 2 * width, dropout, batch_first=True, norm_first=True)
-        self.layers = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
+        layer = nn.TransformerEncoderLayer(
+            width, heads, 2 * width, dropout, batch_first=True, norm_first=True
+        )
+        self.layers = nn.TransformerEncoder(
+            layer, layers, nn.LayerNorm(width), enable_nested_tensor=False
+        )
 
     def forward(self, sequence: Tensor | Sequence) -> Encoded:
         values = sequence.values if isinstance(sequence, Sequence) else sequence
-        mask = sequence.mask if isinstance(sequence, Sequence) else torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
+        mask = (
+            sequence.mask
+            if isinstance(sequence, Sequence)
+            else torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
+        )
         if values.shape[1] >= self.positions.shape[1]:
-            raise ArgumentError(f"a sequence must have at most {self.positions.shape[1] - 1} steps, found {values.shape[1]}. Raise the encoder's length.")
-        steps = self.embed(values.long() if isinstance(self.embed, nn.Embedding) else values.float())
-        steps = torch.cat([self.first.expand(len(steps), -1, -1), steps], dim=1) + self.positions[:, : steps.shape[1] + 1]
+            raise ArgumentError(
+                f"a sequence must have at most {self.positions.shape[1] - 1} steps, found {values.shape[1]}. Raise the encoder's length."
+            )
+        steps = self.embed(
+            values.long() if isinstance(self.embed, nn.Embedding) else values.float()
+        )
+        steps = (
+            torch.cat([self.first.expand(len(steps), -1, -1), steps], dim=1)
+            + self.positions[:, : steps.shape[1] + 1]
+        )
         real = torch.cat([torch.ones_like(mask[:, :1]), mask], dim=1)
         steps = self.layers(steps, src_key_padding_mask=~real)
         return Encoded(steps[:, 0], steps[:, 1:], mask)

@@ -52,7 +52,9 @@ class Metrics(Watcher):
     def on_start(self, epochs: int, done: int) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Lines of epochs that a killed run did not finish saving would be written twice.
-        lines = self.path.read_text(encoding="utf-8").splitlines()[:done] if self.path.exists() else []
+        lines = (
+            self.path.read_text(encoding="utf-8").splitlines()[:done] if self.path.exists() else []
+        )
         self.path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
     def on_epoch(self, record: Record) -> None:
@@ -73,7 +75,11 @@ class Progress(Watcher):
         epoch, elapsed = record["epoch"], time.perf_counter() - self.started
         left = elapsed / (epoch - self.first) * (self.epochs - epoch)
         scores = {"fused": record["valid"]["fused"], **record["valid"]["unimodal"]}
-        shown = " ".join(f"{m} {values[self.headline]:.3f}" for m, values in scores.items() if self.headline in values)
+        shown = " ".join(
+            f"{m} {values[self.headline]:.3f}"
+            for m, values in scores.items()
+            if self.headline in values
+        )
         line = f"{self.name}  epoch {epoch}/{self.epochs}  validation {self.headline}: {shown}  {left:.0f} s left"
         if sys.stderr.isatty():
             _say(f"\r\x1b[2K{line}")
@@ -97,7 +103,9 @@ class TensorBoard(Watcher):
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise MissingDependencyError("TensorBoard must be installed to watch a run with it. Run: pip install 'g2d[tensorboard]'.") from error
+            raise MissingDependencyError(
+                "TensorBoard must be installed to watch a run with it. Run: pip install 'g2d[tensorboard]'."
+            ) from error
         self.writer: Any = SummaryWriter(str(folder))
 
     def on_epoch(self, record: Record) -> None:
@@ -115,7 +123,9 @@ class WeightsAndBiases(Watcher):
         try:
             import wandb
         except ImportError as error:
-            raise MissingDependencyError("wandb must be installed to watch a run with it. Run: pip install 'g2d[wandb]'.") from error
+            raise MissingDependencyError(
+                "wandb must be installed to watch a run with it. Run: pip install 'g2d[wandb]'."
+            ) from error
         self.run: Any = wandb.init(project=project, name=name)
 
     def on_epoch(self, record: Record) -> None:
@@ -132,7 +142,9 @@ class MLflow(Watcher):
         try:
             import mlflow
         except ImportError as error:
-            raise MissingDependencyError("mlflow must be installed to watch a run with it. Run: pip install 'g2d[mlflow]'.") from error
+            raise MissingDependencyError(
+                "mlflow must be installed to watch a run with it. Run: pip install 'g2d[mlflow]'."
+            ) from error
         self.mlflow: Any = mlflow
         mlflow.start_run(run_name=name)
 

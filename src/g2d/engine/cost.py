@@ -75,6 +75,9 @@ def counting(encoders: Mapping[str, nn.Module]) -> Iterator[Passes]:
 def step_cost(method: Method, state: TrainState, batch: Batch) -> StepCost:
     """Take one training step and count it. The model moves: give a copy if it must not."""
     before = state.step
-    with counting(dict(state.model.encoders.items())) as passes, FlopCounterMode(display=False) as counter:
+    with (
+        counting(dict(state.model.encoders.items())) as passes,
+        FlopCounterMode(display=False) as counter,
+    ):
         method.training_step(state, batch)
     return StepCost(passes, state.step - before, int(counter.get_total_flops()))

@@ -51,7 +51,12 @@ class Evaluation:
 
     def to_validation(self) -> Validation:
         """What a method hears of it."""
-        return Validation(self.loss, self.score, self.unimodal_loss, {m: metrics.get(self.headline, math.nan) for m, metrics in self.unimodal.items()})
+        return Validation(
+            self.loss,
+            self.score,
+            self.unimodal_loss,
+            {m: metrics.get(self.headline, math.nan) for m, metrics in self.unimodal.items()},
+        )
 
 
 @torch.no_grad()
@@ -79,17 +84,29 @@ def evaluate(
     tallies: dict[str, _Tally] = defaultdict(lambda: _Tally(source.task, device))
     kept: list[tuple[Batch, Output]] = []
     with evaluating(model), evaluating(method):
-        for looks in zip(*(Loader(look, split, batch_size, device=device).epoch(0) for look in _looks(source, windows)), strict=True):
+        for looks in zip(
+            *(
+                Loader(look, split, batch_size, device=device).epoch(0)
+                for look in _looks(source, windows)
+            ),
+            strict=True,
+        ):
             batch = looks[0]
             output = _mean([method.predict(model, look.inputs, look.present) for look in looks])
             tallies[""].add(output.logits, batch.target)
             for m, z in (output.unimodal_logits or {}).items():
-                there = slice(None) if batch.present is None or m not in batch.present else batch.present[m]
+                there = (
+                    slice(None)
+                    if batch.present is None or m not in batch.present
+                    else batch.present[m]
+                )
                 tallies[m].add(z[there], batch.target[there])
             if keep_rows:
                 kept.append((batch, output))
     if not tallies:
-        raise DataError(f"the {split} split of {source.name} must have rows to evaluate, found none.")
+        raise DataError(
+            f"the {split} split of {source.name} must have rows to evaluate, found none."
+        )
     whole = tallies.pop("")
     return Evaluation(
         source.task.headline,
@@ -108,9 +125,14 @@ def _looks(source: Source, windows: int) -> list[Source]:
     """The source once per window: their places are (i + 1/2) / windows of the room that there is."""
     if windows == 1:
         return [source]
-    looks = [source.seen({m: looking(view, (i + 0.5) / windows) for m, view in source.views.items()}) for i in range(windows)]
+    looks = [
+        source.seen({m: looking(view, (i + 0.5) / windows) for m, view in source.views.items()})
+        for i in range(windows)
+    ]
     if looks[0].views == source.views:
-        raise DataError(f"{windows} windows must be asked of data with a time window among their views, found none in {source.name}.")
+        raise DataError(
+            f"{windows} windows must be asked of data with a time window among their views, found none in {source.name}."
+        )
     return looks
 
 
@@ -120,7 +142,11 @@ def _mean(outputs: list[Output]) -> Output:
     if len(outputs) == 1:
         return first
     unimodal = [output.unimodal_logits for output in outputs if output.unimodal_logits is not None]
-    means = {m: torch.stack([z[m] for z in unimodal]).mean(0) for m in unimodal[0]} if unimodal else None
+    means = (
+        {m: torch.stack([z[m] for z in unimodal]).mean(0) for m in unimodal[0]}
+        if unimodal
+        else None
+    )
     return Output(first.features, torch.stack([output.logits for output in outputs]).mean(0), means)
 
 
@@ -148,15 +174,25 @@ class _Tally:
         return self._confidence / self.rows if self.rows else float("nan")
 
     def metrics(self) -> dict[str, float]:
-        return {name: float(value) for name, value in self.measured.compute().items()} if self.rows else {}
+        return (
+            {name: float(value) for name, value in self.measured.compute().items()}
+            if self.rows
+            else {}
+        )
 
 
-def _joined(kept: list[tuple[Batch, Output]]) -> tuple[Tensor | None, Tensor | None, Tensor | None, Mapping[str, Tensor] | None]:
+def _joined(
+    kept: list[tuple[Batch, Output]],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Mapping[str, Tensor] | None]:
     if not kept:
         return None, None, None, None
     index = torch.cat([batch.index for batch, _ in kept if batch.index is not None]).cpu()
     target = torch.cat([batch.target for batch, _ in kept]).cpu()
     logits = torch.cat([output.logits for _, output in kept]).float().cpu()
     unimodal = [output.unimodal_logits for _, output in kept if output.unimodal_logits is not None]
-    z = {m: torch.cat([part[m] for part in unimodal]).float().cpu() for m in unimodal[0]} if unimodal else None
+    z = (
+        {m: torch.cat([part[m] for part in unimodal]).float().cpu() for m in unimodal[0]}
+        if unimodal
+        else None
+    )
     return index, target, logits, z

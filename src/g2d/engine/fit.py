@@ -51,7 +51,13 @@ class Fit:
 
 
 def fit(
-    method: Method, model: MultimodalModel, source: Source, options: TrainOptions, *, folder: Path | None = None, callbacks: Sequence[Callback] = ()
+    method: Method,
+    model: MultimodalModel,
+    source: Source,
+    options: TrainOptions,
+    *,
+    folder: Path | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Fit:
     """Train a model by a method, and leave it at its best epoch.
 
@@ -71,13 +77,21 @@ def fit(
     broadcast_weights(model, method)
     state = make_state(method, model, source, options, loader)
     schedule, epochs = Schedule(options), options.epochs if method.trains else 0
-    watchers = [*([Metrics(folder / "metrics.jsonl")] if folder and process() == 0 else []), *callbacks]
+    watchers = [
+        *([Metrics(folder / "metrics.jsonl")] if folder and process() == 0 else []),
+        *callbacks,
+    ]
     keep = _Folder(folder) if folder else _Memory()
     best, seconds, done = -math.inf, 0.0, 0
     selected = 0
     if (notes := keep.resume(model, method, state)) is not None:
         schedule.load(notes["schedule"])
-        best, selected, seconds, done = notes["best"], notes["selected"], notes["seconds"], notes["epoch"]
+        best, selected, seconds, done = (
+            notes["best"],
+            notes["selected"],
+            notes["seconds"],
+            notes["epoch"],
+        )
     history: list[dict[str, Any]] = []
     for watcher in watchers:
         watcher.on_start(epochs, done)
@@ -90,20 +104,40 @@ def fit(
             rates = set_rates(state.optimizer, schedule.factor(epoch))
             model.train(), method.train()
             method.epoch_start(state)
-            train = _mean_records(_checked(method.training_step(state, batch), epoch) for batch in loader.epoch(epoch))
+            train = _mean_records(
+                _checked(method.training_step(state, batch), epoch) for batch in loader.epoch(epoch)
+            )
             average_statistics(model)
             valid = evaluate(method, model, source, "valid", batch_size=options.eval_batch_size)
-            chosen = valid if options.select_on == "validation" else evaluate(method, model, source, "test", batch_size=options.eval_batch_size)
+            chosen = (
+                valid
+                if options.select_on == "validation"
+                else evaluate(method, model, source, "test", batch_size=options.eval_batch_size)
+            )
             told = dict(method.notices)
             train |= method.epoch_end(state, valid.to_validation())
             schedule.observe(valid.score)
             seconds += time.perf_counter() - started
-            history.append({"epoch": epoch, "seconds": time.perf_counter() - started, "lr": rates, "train": train, "valid": as_record(valid)})
+            history.append(
+                {
+                    "epoch": epoch,
+                    "seconds": time.perf_counter() - started,
+                    "lr": rates,
+                    "train": train,
+                    "valid": as_record(valid),
+                }
+            )
             score = -math.inf if math.isnan(chosen.score) else chosen.score
             if score >= best:  # a later epoch wins ties
                 best, selected = score, epoch
                 keep.best(model, method)
-            facts = {"schedule": schedule.state(), "best": best, "selected": selected, "seconds": seconds, "stop": state.stop}
+            facts = {
+                "schedule": schedule.state(),
+                "best": best,
+                "selected": selected,
+                "seconds": seconds,
+                "stop": state.stop,
+            }
             # Watchers write before the checkpoint is in place: a line too many is cut off on resuming, a line too few could not be mended.
             stops = [watcher.on_epoch(history[-1]) for watcher in watchers]
             keep.last(model, method, state, facts)
@@ -122,7 +156,15 @@ def fit(
         calibrate(method, model, source, options)
         keep.best(model, method)
     wait()
-    return Fit(selected, best, max(done, state.epoch if epochs else 0), state.step, seconds, history, list(method.notices.values()))
+    return Fit(
+        selected,
+        best,
+        max(done, state.epoch if epochs else 0),
+        state.step,
+        seconds,
+        history,
+        list(method.notices.values()),
+    )
 
 
 def check(method: Method, model: MultimodalModel, source: Source, options: TrainOptions) -> Loader:
@@ -138,22 +180,51 @@ def check(method: Method, model: MultimodalModel, source: Source, options: Train
         _head_scale(method, model)
     device, number, count = options.resolved_device(), process(), processes()
     loader = Loader(
-        source, "train", options.batch_size, seed=options.seed, shuffle=True, device=device, workers=options.workers, process=number, processes=count
+        source,
+        "train",
+        options.batch_size,
+        seed=options.seed,
+        shuffle=True,
+        device=device,
+        workers=options.workers,
+        process=number,
+        processes=count,
     )
-    for split, least in (("train", count), ("valid", source.task.least_rows), ("test", source.task.least_rows * (options.select_on == "test"))):
+    for split, least in (
+        ("train", count),
+        ("valid", source.task.least_rows),
+        ("test", source.task.least_rows * (options.select_on == "test")),
+    ):
         if len(source.rows(split)) < least:
-            raise DataError(f"the {split} split of {source.name} must have at least {least} rows, found {len(source.rows(split))}.")
+            raise DataError(
+                f"the {split} split of {source.name} must have at least {least} rows, found {len(source.rows(split))}."
+            )
     smallest = min(cut.stop - cut.start for cut in loader.cuts(len(loader.ids))) // count
-    if method.trains and smallest < 2 and any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in model.modules()):
-        raise ArgumentError(f"batch_size must leave every process two rows or more where the model has BatchNorm, found {options.batch_size}.")
+    if (
+        method.trains
+        and smallest < 2
+        and any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in model.modules())
+    ):
+        raise ArgumentError(
+            f"batch_size must leave every process two rows or more where the model has BatchNorm, found {options.batch_size}."
+        )
     return loader
 
 
-def make_state(method: Method, model: MultimodalModel, source: Source, options: TrainOptions, loader: Loader) -> TrainState:
+def make_state(
+    method: Method, model: MultimodalModel, source: Source, options: TrainOptions, loader: Loader
+) -> TrainState:
     """The training state that a method sees."""
 
     def rows(split: str, fraction: float, epoch: int) -> Iterable[Batch]:
-        return Loader(source, split, options.eval_batch_size, seed=options.seed, shuffle=fraction < 1, device=loader.device).sample(fraction, epoch)
+        return Loader(
+            source,
+            split,
+            options.eval_batch_size,
+            seed=options.seed,
+            shuffle=fraction < 1,
+            device=loader.device,
+        ).sample(fraction, epoch)
 
     if options.compile:
         for encoder in model.encoders.values():
@@ -175,7 +246,9 @@ def make_state(method: Method, model: MultimodalModel, source: Source, options: 
 
 
 @torch.no_grad()
-def calibrate(method: Method, model: MultimodalModel, source: Source, options: TrainOptions) -> None:
+def calibrate(
+    method: Method, model: MultimodalModel, source: Source, options: TrainOptions
+) -> None:
     """Weigh the heads of an additive fusion by what the validation rows say.
 
     Raises:
@@ -183,11 +256,17 @@ def calibrate(method: Method, model: MultimodalModel, source: Source, options: T
     """
     scale = _head_scale(method, model) * len(method.modalities)
     method.head_weights.fill_(1)
-    valid = evaluate(method, model, source, "valid", batch_size=options.eval_batch_size, keep_rows=True)
+    valid = evaluate(
+        method, model, source, "valid", batch_size=options.eval_batch_size, keep_rows=True
+    )
     assert valid.unimodal_logits is not None
     assert valid.target is not None
     with torch.enable_grad():
-        a = fit_head_weights([scale * valid.unimodal_logits[m] for m in method.modalities], valid.target, source.task.negative_log_likelihood)
+        a = fit_head_weights(
+            [scale * valid.unimodal_logits[m] for m in method.modalities],
+            valid.target,
+            source.task.negative_log_likelihood,
+        )
     method.head_weights.copy_(len(method.modalities) * a)
 
 
@@ -195,7 +274,9 @@ def _head_scale(method: Method, model: MultimodalModel) -> float:
     scale = method.head_scale(model)
     if scale is None:
         found = f"{type(method).__name__} with {type(model.fusion).__name__}"
-        raise UnsupportedError(f"calibrate must have an additive fusion (late, sum or concat) and a method that predicts by its heads' sum, found {found}.")
+        raise UnsupportedError(
+            f"calibrate must have an additive fusion (late, sum or concat) and a method that predicts by its heads' sum, found {found}."
+        )
     return scale
 
 
@@ -204,7 +285,12 @@ def as_record(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "fused": {"loss": evaluation.loss, **evaluation.fused, "confidence": evaluation.confidence},
         "unimodal": {
-            m: {"loss": evaluation.unimodal_loss[m], **metrics, "confidence": evaluation.unimodal_confidence[m]} for m, metrics in evaluation.unimodal.items()
+            m: {
+                "loss": evaluation.unimodal_loss[m],
+                **metrics,
+                "confidence": evaluation.unimodal_confidence[m],
+            }
+            for m, metrics in evaluation.unimodal.items()
         },
     }
 
@@ -212,7 +298,9 @@ def as_record(evaluation: Evaluation) -> dict[str, Any]:
 def _checked(record: dict[str, Tensor | float], epoch: int) -> dict[str, Tensor | float]:
     for name, value in record.items():
         if name.startswith("loss/") and not math.isfinite(float(value)):
-            raise RunError(f"{name} must stay finite, found {float(value)} in epoch {epoch}. A smaller lr or train.clip may help.")
+            raise RunError(
+                f"{name} must stay finite, found {float(value)} in epoch {epoch}. A smaller lr or train.clip may help."
+            )
     return record
 
 
@@ -232,7 +320,9 @@ class _Folder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "checkpoints"
 
-    def resume(self, model: MultimodalModel, method: Method, state: TrainState) -> dict[str, Any] | None:
+    def resume(
+        self, model: MultimodalModel, method: Method, state: TrainState
+    ) -> dict[str, Any] | None:
         if not checkpoint.recover(self.folder / "last"):
             return None
         notes = checkpoint.load(self.folder / "last", model, method, state)
@@ -243,7 +333,9 @@ class _Folder:
         if process() == 0:
             checkpoint.save(self.folder / "best", model, method)
 
-    def last(self, model: MultimodalModel, method: Method, state: TrainState, facts: dict[str, Any]) -> None:
+    def last(
+        self, model: MultimodalModel, method: Method, state: TrainState, facts: dict[str, Any]
+    ) -> None:
         if process() == 0:
             checkpoint.save(self.folder / "last", model, method, state, facts)
 
@@ -259,13 +351,17 @@ class _Memory:
     def __init__(self) -> None:
         self.kept: tuple[dict[str, Tensor], dict[str, Tensor]] | None = None
 
-    def resume(self, model: MultimodalModel, method: Method, state: TrainState) -> dict[str, Any] | None:
+    def resume(
+        self, model: MultimodalModel, method: Method, state: TrainState
+    ) -> dict[str, Any] | None:
         return None
 
     def best(self, model: MultimodalModel, method: Method) -> None:
         self.kept = _copied(model.state_dict()), _copied(method.state_dict())
 
-    def last(self, model: MultimodalModel, method: Method, state: TrainState, facts: dict[str, Any]) -> None:
+    def last(
+        self, model: MultimodalModel, method: Method, state: TrainState, facts: dict[str, Any]
+    ) -> None:
         """Nothing outlives the call."""
 
     def restore_best(self, model: MultimodalModel, method: Method) -> None:

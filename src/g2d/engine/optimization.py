@@ -20,12 +20,16 @@ def make_optimizer(groups: list[dict[str, Any]], options: TrainOptions) -> torch
     names = [group["name"] for group in groups]
     for name in options.group_lr:
         if name not in names:
-            raise ArgumentError(f"group_lr must name parameter groups ({', '.join(names)}), found {name!r}.")
+            raise ArgumentError(
+                f"group_lr must name parameter groups ({', '.join(names)}), found {name!r}."
+            )
     groups = [group | {"lr": options.group_lr.get(group["name"], options.lr)} for group in groups]
     for group in groups:
         group["base_lr"] = group["lr"]
     if options.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay)
+        return torch.optim.SGD(
+            groups, lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay
+        )
     adam = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
     return adam(groups, lr=options.lr, weight_decay=options.weight_decay)
 
@@ -50,9 +54,16 @@ class Schedule:
         if done < options.warmup:
             return (done + 1) / (options.warmup + 1)
         if options.schedule == "step":
-            return options.decay ** sum(done >= round(share * options.epochs) for share in options.decay_at)
+            return options.decay ** sum(
+                done >= round(share * options.epochs) for share in options.decay_at
+            )
         if options.schedule == "cosine":
-            return (1 + math.cos(math.pi * (done - options.warmup) / max(1, options.epochs - options.warmup))) / 2
+            return (
+                1
+                + math.cos(
+                    math.pi * (done - options.warmup) / max(1, options.epochs - options.warmup)
+                )
+            ) / 2
         return self.plateau
 
     def observe(self, score: float) -> None:

@@ -15,7 +15,11 @@ Optimizer = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "step", "cosine", "plateau"]
 Selection = Literal["validation", "test"]
 Precision = Literal["float32", "bfloat16", "float16"]
-PRECISIONS: dict[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PRECISIONS: dict[str, torch.dtype | None] = {
+    "float32": None,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,20 @@ class TrainOptions:
         for name in ("epochs", "warmup", "workers", "weight_decay", "momentum", "patience", "seed"):
             if not getattr(self, name) >= 0:
                 yield f"{name} must not be negative, found {getattr(self, name)}."
-        for name, rate in (("lr", self.lr), ("clip", self.clip), ("decay", self.decay), *((f"group_lr.{m}", lr) for m, lr in self.group_lr.items())):
+        for name, rate in (
+            ("lr", self.lr),
+            ("clip", self.clip),
+            ("decay", self.decay),
+            *((f"group_lr.{m}", lr) for m, lr in self.group_lr.items()),
+        ):
             if rate is not None and not 0 < rate < math.inf:
                 yield f"{name} must be positive, found {rate}."
-        for name, kind in (("optimizer", Optimizer), ("schedule", Schedule), ("precision", Precision), ("select_on", Selection)):
+        for name, kind in (
+            ("optimizer", Optimizer),
+            ("schedule", Schedule),
+            ("precision", Precision),
+            ("select_on", Selection),
+        ):
             if getattr(self, name) not in get_args(kind):
                 yield f"{name} must be one of {', '.join(get_args(kind))}, found {getattr(self, name)!r}."
         if not all(0 <= share <= 1 for share in self.decay_at):
@@ -94,7 +108,11 @@ class TrainOptions:
         """What determines the trained weights: all but where and how fast it happens."""
         elsewhere = {"device", "workers", "threads", "compile", "eval_batch_size"}
         return {
-            name: dict(value) if isinstance(value, Mapping) else list(value) if isinstance(value, tuple | list) else value
+            name: dict(value)
+            if isinstance(value, Mapping)
+            else list(value)
+            if isinstance(value, tuple | list)
+            else value
             for name, value in vars(self).items()
             if name not in elsewhere
         }
@@ -105,9 +123,15 @@ class TrainOptions:
         Raises:
             ArgumentError: there is no such device here.
         """
-        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device)
+        device = torch.device(
+            ("cuda" if torch.cuda.is_available() else "cpu")
+            if self.device == "auto"
+            else self.device
+        )
         try:
             torch.empty(0, device=device)
         except (RuntimeError, AssertionError, NotImplementedError):
-            raise ArgumentError(f"device must exist on this machine, found {self.device!r}, which does not. device=auto takes what is there.") from None
+            raise ArgumentError(
+                f"device must exist on this machine, found {self.device!r}, which does not. device=auto takes what is there."
+            ) from None
         return device

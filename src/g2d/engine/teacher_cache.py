@@ -76,7 +76,13 @@ class TeacherCache:
         say: Callable[[str], object] = lambda sentence: None,
         watch: Callable[[str], Sequence[Callback]] = lambda name: (),
     ) -> None:
-        self.folder, self.source, self.encoders, self.build, self.options = folder, source, dict(encoders), build, options
+        self.folder, self.source, self.encoders, self.build, self.options = (
+            folder,
+            source,
+            dict(encoders),
+            build,
+            options,
+        )
         self.say, self.watch = say, watch
 
     def obtain(self, modality: str) -> Teacher:
@@ -98,7 +104,9 @@ class TeacherCache:
         known = _read(folder)
         return None if known is None else Teacher(modality, folder, True, known)
 
-    def teachers(self, *, distil: str = "best", ranking: str = "best") -> tuple[Teachers, list[Teacher]]:
+    def teachers(
+        self, *, distil: str = "best", ranking: str = "best"
+    ) -> tuple[Teachers, list[Teacher]]:
         """Frozen teachers of all modalities, and where they came from.
 
         Args:
@@ -107,13 +115,19 @@ class TeacherCache:
         """
         found = [self.obtain(m) for m in self.source.modalities]
         distils = {teacher.modality: self.open(teacher, distil) for teacher in found}
-        ranks = None if ranking == distil else {teacher.modality: self.open(teacher, ranking) for teacher in found}
+        ranks = (
+            None
+            if ranking == distil
+            else {teacher.modality: self.open(teacher, ranking) for teacher in found}
+        )
         if not self.source.deterministic:
             return Teachers(distils, ranks), found
         cached = CachedTeachers(distils, ranks, rows=self.source.size)
         # Every row once, in one order: were rows looked up as batches come, the last bit would depend on where a run was resumed.
         for split in ("train", "valid"):
-            for batch in Loader(self.source, split, CACHED_ROWS, device=self.options.resolved_device()).epoch(0):
+            for batch in Loader(
+                self.source, split, CACHED_ROWS, device=self.options.resolved_device()
+            ).epoch(0):
                 cached(batch)
         return cached, found
 
@@ -138,7 +152,9 @@ class TeacherCache:
 
     def _options(self, modality: str) -> TrainOptions:
         """How this teacher is trained: the other encoders' learning rates do not concern it."""
-        own = {name: lr for name, lr in self.options.group_lr.items() if name in (modality, "fusion")}
+        own = {
+            name: lr for name, lr in self.options.group_lr.items() if name in (modality, "fusion")
+        }
         return replace(self.options, group_lr=own)
 
     def reason(self, modality: str, facts: Mapping[str, Any]) -> str:
@@ -149,7 +165,13 @@ class TeacherCache:
         for path in sorted(self.folder.glob(f"{modality}-*/determinants.json")):
             if _read(path.parent) is not None:
                 other = json.loads(path.read_text(encoding="utf-8"))
-                differing.append([(name, value, other.get(name)) for name, value in facts.items() if other.get(name) != value])
+                differing.append(
+                    [
+                        (name, value, other.get(name))
+                        for name, value in facts.items()
+                        if other.get(name) != value
+                    ]
+                )
         if not differing:
             return "there is none yet"
         nearest = min(differing, key=len)
@@ -164,16 +186,32 @@ class TeacherCache:
         wait()
         model = self._model(modality)
         method = Joint().build(model, source.task)
-        fitted = fit(method, model, source, options, folder=folder, callbacks=self.watch(f"teacher of {modality}"))
-        known: dict[str, Any] = {"epoch": fitted.selected_epoch, "seconds": fitted.seconds, "splits": {}, "last": {}}
+        fitted = fit(
+            method,
+            model,
+            source,
+            options,
+            folder=folder,
+            callbacks=self.watch(f"teacher of {modality}"),
+        )
+        known: dict[str, Any] = {
+            "epoch": fitted.selected_epoch,
+            "seconds": fitted.seconds,
+            "splits": {},
+            "last": {},
+        }
         for split in ("train", "valid", "test"):
-            record = as_record(evaluate(method, model, source, split, batch_size=options.eval_batch_size))
+            record = as_record(
+                evaluate(method, model, source, split, batch_size=options.eval_batch_size)
+            )
             known["splits"][split] = record["fused"]
         last = self._model(modality)
         checkpoint.load_model(folder / "checkpoints" / "last", last)
         last.to(options.resolved_device())
         for split in ("train", "valid"):
-            known["last"][split] = as_record(evaluate(method, last, source, split, batch_size=options.eval_batch_size))["fused"]
+            known["last"][split] = as_record(
+                evaluate(method, last, source, split, batch_size=options.eval_batch_size)
+            )["fused"]
         if process() == 0:
             aside = folder / ".teacher.json"
             aside.write_text(json.dumps(known, indent=1), encoding="utf-8")
@@ -185,7 +223,9 @@ class TeacherCache:
         seed_everything(self.options.seed)
         example = next(Loader(self.source.only((modality,)), "valid", 2).epoch(0))
         encoder = {modality: self.build(modality)}
-        return MultimodalModel(encoder, Late(feature_dims(encoder, example.inputs), self.source.task.outputs))
+        return MultimodalModel(
+            encoder, Late(feature_dims(encoder, example.inputs), self.source.task.outputs)
+        )
 
 
 def _key(facts: Mapping[str, Any]) -> str:
@@ -203,7 +243,9 @@ def _read(folder: Path) -> dict[str, Any] | None:
 
 def _clear_damage(folder: Path) -> None:
     """Make room for a teacher where a damaged one stands; one that is only unfinished goes on where it was."""
-    there = [path for which in CHECKPOINTS if checkpoint.recover(path := folder / "checkpoints" / which)]
+    there = [
+        path for which in CHECKPOINTS if checkpoint.recover(path := folder / "checkpoints" / which)
+    ]
     if (folder / KNOWN).is_file() or not all(map(_whole, there)):
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -17,7 +17,12 @@ from g2d.report.tables import FORMATS
 
 WIDTH = 150
 """Characters: wider tables are broken between groups of columns where they are printed."""
-FILES = {"markdown": "compare.md", "csv": "compare.csv", "latex": "compare.tex", "json": "compare.json"}
+FILES = {
+    "markdown": "compare.md",
+    "csv": "compare.csv",
+    "latex": "compare.tex",
+    "json": "compare.json",
+}
 
 
 def compare(
@@ -54,9 +59,19 @@ def compare(
     names = [recipe.name for recipe in recipes]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
-        raise RecipeError([f"name must differ between compared recipes, found {', '.join(map(repr, doubled))} twice."], "compare")
+        raise RecipeError(
+            [
+                f"name must differ between compared recipes, found {', '.join(map(repr, doubled))} twice."
+            ],
+            "compare",
+        )
     if baseline is not None and baseline not in names:
-        raise RecipeError([f"--baseline must be the name of a compared recipe ({', '.join(names)}), found {baseline!r}."], "compare")
+        raise RecipeError(
+            [
+                f"--baseline must be the name of a compared recipe ({', '.join(names)}), found {baseline!r}."
+            ],
+            "compare",
+        )
     runs, skipped = run_grid(recipes, seeds, out, progress=progress, say=say)
     if not runs:
         return "\n".join(skipped)
@@ -67,7 +82,9 @@ def compare(
     return "\n\n".join([*(table.text(WIDTH) for table in tables), *skipped, f"Page: {out / PAGE}"])
 
 
-def run_grid(recipes: Iterable[Recipe], seeds: int | Sequence[int], out: Path, *, progress: bool, say: Say) -> tuple[list[RunRecord], list[str]]:
+def run_grid(
+    recipes: Iterable[Recipe], seeds: int | Sequence[int], out: Path, *, progress: bool, say: Say
+) -> tuple[list[RunRecord], list[str]]:
     """All finished runs, and a sentence for every recipe that is not defined where it was asked for."""
     runs, skipped = [], []
     for recipe in recipes:
@@ -75,7 +92,9 @@ def run_grid(recipes: Iterable[Recipe], seeds: int | Sequence[int], out: Path, *
         for seed in range(first, first + seeds) if isinstance(seeds, int) else seeds:
             seeded = recipe if seed == first else recipe.changed(seed=seed)
             if seeded.teachers.folder is None:
-                seeded = seeded.changed(teachers={**seeded.given.get("teachers", {}), "folder": str(out / "teachers")})
+                seeded = seeded.changed(
+                    teachers={**seeded.given.get("teachers", {}), "folder": str(out / "teachers")}
+                )
             say(f"{recipe.name}, seed {seed}")
             try:
                 folder = out / recipe.name / f"seed-{seed}"
@@ -106,8 +125,19 @@ def warm_started(recipes: Sequence[Recipe]) -> list[Recipe]:
     for recipe in recipes:
         if recipe.controls:
             epochs = recipe.train.epochs or recipe.teachers.train.epochs
-            control = recipe.changed(name="joint-warm", method="joint", warm_start=True, epochs=epochs, controls=False)
+            control = recipe.changed(
+                name="joint-warm", method="joint", warm_start=True, epochs=epochs, controls=False
+            )
             found.setdefault(json.dumps({**control.resolved(), "seed": 0}, sort_keys=True), control)
-    have = {json.dumps({**recipe.resolved(), "seed": 0, "name": "joint-warm", "controls": False}, sort_keys=True) for recipe in recipes}
+    have = {
+        json.dumps(
+            {**recipe.resolved(), "seed": 0, "name": "joint-warm", "controls": False},
+            sort_keys=True,
+        )
+        for recipe in recipes
+    }
     fresh = [control for key, control in found.items() if key not in have]
-    return [control if i == 0 else control.changed(name=f"joint-warm-{i + 1}") for i, control in enumerate(fresh)]
+    return [
+        control if i == 0 else control.changed(name=f"joint-warm-{i + 1}")
+        for i, control in enumerate(fresh)
+    ]

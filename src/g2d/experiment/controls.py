@@ -27,7 +27,12 @@ def teacher_ensemble(teachers: Teachers, task: Task) -> tuple[MultimodalModel, M
     return model.eval(), method.to(next(model.parameters()).device)
 
 
-def controls(teachers: Teachers, scores: Mapping[str, Mapping[str, Any]], source: Source, options: TrainOptions) -> dict[str, Any]:
+def controls(
+    teachers: Teachers,
+    scores: Mapping[str, Mapping[str, Any]],
+    source: Source,
+    options: TrainOptions,
+) -> dict[str, Any]:
     """The controls' part of a result.
 
     Args:

@@ -21,11 +21,26 @@ Results = Sequence[Record]
 
 CNN, MLP, TRANSFORMER = {"name": "cnn"}, {"name": "mlp"}, {"name": "transformer"}
 # One thread: for networks this small, more of them wait for each other longer than they compute.
-FIXED = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 1e-4, "schedule": "step", "decay_at": [0.75], "decay": 0.1, "batch_size": 32, "threads": 1}
+FIXED = {
+    "optimizer": "sgd",
+    "momentum": 0.9,
+    "weight_decay": 1e-4,
+    "schedule": "step",
+    "decay_at": [0.75],
+    "decay": 0.1,
+    "batch_size": 32,
+    "threads": 1,
+}
 TWO = {"encoders": {"image": CNN, "tone": MLP}, "lr": 0.01, "tau": [15, 15], "teachers": {}}
 PROBLEMS: dict[str, dict[str, Any]] = {
-    "memorizer": {**TWO, "shows": "joint training memorises the tone and never learns the image: G²D's case"},
-    "mild": {**TWO, "shows": "the same, but the ranking depends on the teachers' checkpoints: how it can go wrong"},
+    "memorizer": {
+        **TWO,
+        "shows": "joint training memorises the tone and never learns the image: G²D's case",
+    },
+    "mild": {
+        **TWO,
+        "shows": "the same, but the ranking depends on the teachers' checkpoints: how it can go wrong",
+    },
     "trio": {
         "shows": "three modalities, two exclusive stages",
         "encoders": {"image": CNN, "tone": MLP, "word": TRANSFORMER},
@@ -48,7 +63,15 @@ RANKED_BY = {"g2d": "best", "g2d-last": "last"}
 """G²D's runs, and which checkpoint of the teachers says who learns first: the ranking is the method's weak point, so both are shown."""
 
 
-def demonstrate(setting: str = "memorizer", *, data_seed: int | None = None, seeds: int = 3, out: str | Path, progress: bool = True, say: Say = print) -> str:
+def demonstrate(
+    setting: str = "memorizer",
+    *,
+    data_seed: int | None = None,
+    seeds: int = 3,
+    out: str | Path,
+    progress: bool = True,
+    say: Say = print,
+) -> str:
     """Train the teachers, joint training, G²D and joint training from the teachers; add the teachers' ensembles; draw figures.
 
     Returns:
@@ -70,9 +93,17 @@ def draw(results: Results, out: Path) -> list[Path]:
     """Accuracy per modality over epochs for joint training and G²D, the teachers' confidence, and who learns when."""
     from g2d import report  # matplotlib takes its time to load
 
-    runs = {name: [out / name / f"seed-{result['seed']}" for result in results if result["name"] == name] for name in ("joint", *RANKED_BY)}
+    runs = {
+        name: [
+            out / name / f"seed-{result['seed']}" for result in results if result["name"] == name
+        ]
+        for name in ("joint", *RANKED_BY)
+    }
     taught = [result["teachers"] for result in results if result["teachers"]]
-    teachers = {m: statistics.fmean(teacher[m]["valid"]["accuracy"] for teacher in taught) for m in taught[0]}
+    teachers = {
+        m: statistics.fmean(teacher[m]["valid"]["accuracy"] for teacher in taught)
+        for m in taught[0]
+    }
     ranked = {name: runs[name] for name in RANKED_BY}
     figures = out / "figures"
     return [
@@ -90,7 +121,10 @@ def demo_recipes(setting: str, data_seed: int | None = None) -> list[Recipe]:
     """
     if setting not in PROBLEMS:
         close = nearest(setting, PROBLEMS)
-        raise ArgumentError(f"--setting must be one of {', '.join(PROBLEMS)}, found {setting!r}." + (f" Did you mean {close!r}?" if close else ""))
+        raise ArgumentError(
+            f"--setting must be one of {', '.join(PROBLEMS)}, found {setting!r}."
+            + (f" Did you mean {close!r}?" if close else "")
+        )
     problem = PROBLEMS[setting]
     fresh = {} if data_seed is None else {"protocol": "random-v1", "data_seed": data_seed}
     common = {
@@ -103,34 +137,74 @@ def demo_recipes(setting: str, data_seed: int | None = None) -> list[Recipe]:
     contents: list[dict[str, Any]] = [
         {"name": "joint", "method": "joint"},
         {"name": "g2d", "method": {"name": "g2d", "tau": problem["tau"]}, "controls": True},
-        {"name": "g2d-last", "method": {"name": "g2d", "tau": problem["tau"]}, "teachers": {**problem["teachers"], "ranking_checkpoint": "last"}},
+        {
+            "name": "g2d-last",
+            "method": {"name": "g2d", "tau": problem["tau"]},
+            "teachers": {**problem["teachers"], "ranking_checkpoint": "last"},
+        },
         {"name": "joint-warm", "method": "joint", "warm_start": True},
     ]
-    return [Recipe.from_mapping({**common, **content}, f"demo {content['name']}") for content in contents]
+    return [
+        Recipe.from_mapping({**common, **content}, f"demo {content['name']}")
+        for content in contents
+    ]
 
 
 def in_words(results: Results, out: Path) -> str:
     """What happened to which modality."""
-    by = {name: [result for result in results if result["name"] == name] for name in ("joint", *RANKED_BY)}
+    by = {
+        name: [result for result in results if result["name"] == name]
+        for name in ("joint", *RANKED_BY)
+    }
     by = {name: runs for name, runs in by.items() if runs}
     modalities = by["g2d"][0]["modalities"]
-    teacher = {m: _mean([result["teachers"][m]["test"]["accuracy"] for result in by["g2d"]]) for m in modalities}
-    alone = {name: {m: _mean([result["test"]["unimodal"][m]["accuracy"] for result in runs]) for m in modalities} for name, runs in by.items()}
-    fused = {name: _mean([result["test"]["fused"]["accuracy"] for result in runs]) for name, runs in by.items()}
+    teacher = {
+        m: _mean([result["teachers"][m]["test"]["accuracy"] for result in by["g2d"]])
+        for m in modalities
+    }
+    alone = {
+        name: {
+            m: _mean([result["test"]["unimodal"][m]["accuracy"] for result in runs])
+            for m in modalities
+        }
+        for name, runs in by.items()
+    }
+    fused = {
+        name: _mean([result["test"]["fused"]["accuracy"] for result in runs])
+        for name, runs in by.items()
+    }
     loser = max(modalities, key=lambda m: teacher[m] - alone["joint"][m])
     suppressed = teacher[loser] - alone["joint"][loser] >= 5
     learnt = f"alone, a teacher learns {teacher[loser]:.1f} % from it; in the joint model it is left at {alone['joint'][loser]:.1f} %"
     balanced = "No modality was suppressed: in joint training every one stays within 5 points of what its teacher learnt alone."
     sentences = [f"Joint training suppressed {loser}: {learnt}." if suppressed else balanced]
     for name in [name for name in by if name in RANKED_BY]:
-        first = statistics.mode([_first_learner(out / name / f"seed-{result['seed']}", modalities) for result in by[name]])
-        which = "" if not suppressed else ", the suppressed one," if first == loser else ", not the suppressed one,"
+        first = statistics.mode(
+            [
+                _first_learner(out / name / f"seed-{result['seed']}", modalities)
+                for result in by[name]
+            ]
+        )
+        which = (
+            ""
+            if not suppressed
+            else ", the suppressed one,"
+            if first == loser
+            else ", not the suppressed one,"
+        )
         sentences.append(
             f"G²D ranked by the teachers' {RANKED_BY[name]} checkpoints let {first}{which} learn first, alone: {loser} came to {alone[name][loser]:.1f} %, "
             f"and all modalities together to {fused[name]:.1f} % against {fused['joint']:.1f} % of joint training ({fused[name] - fused['joint']:+.1f} points)."
         )
-    calibrated = _mean([result["controls"]["ensemble_calibrated"]["test"]["accuracy"] for result in by["g2d"]])
-    return " ".join([*sentences, f"The teachers' calibrated ensemble, which needs no further training, reaches {calibrated:.1f} %."])
+    calibrated = _mean(
+        [result["controls"]["ensemble_calibrated"]["test"]["accuracy"] for result in by["g2d"]]
+    )
+    return " ".join(
+        [
+            *sentences,
+            f"The teachers' calibrated ensemble, which needs no further training, reaches {calibrated:.1f} %.",
+        ]
+    )
 
 
 def _first_learner(folder: Path, modalities: list[str]) -> str:

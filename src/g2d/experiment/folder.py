@@ -52,7 +52,9 @@ def claim(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
         raise RunError(f"--out must be a folder, found a file: {folder}.")
     if not (folder / RECIPE).is_file():
         if any(folder.iterdir()):
-            raise RunError(f"--out must be a new folder or a run folder, found other things in {folder}. Choose another --out.")
+            raise RunError(
+                f"--out must be a new folder or a run folder, found other things in {folder}. Choose another --out."
+            )
         return None
     there, here = _essential(read_recipe(folder / RECIPE)), _essential(recipe.resolved())
     if there != here:
@@ -67,7 +69,11 @@ def trained_on(folder: Path) -> dict[str, str]:
     """Content and protocol hash of a run's data; empty if it has not begun."""
     path = folder / DATA
     try:
-        hashes: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else (read_result(folder) or {}).get("data", {})
+        hashes: dict[str, str] = (
+            json.loads(path.read_text(encoding="utf-8"))
+            if path.is_file()
+            else (read_result(folder) or {}).get("data", {})
+        )
         return {name: hashes[name] for name in HASHES if hashes}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} must be what g2d train wrote, found damage: {error!r}.") from error
@@ -105,7 +111,13 @@ def differences(there: Any, here: Any, path: str = "") -> list[str]:
     """
     if isinstance(there, dict) and isinstance(here, dict):
         keys = [*there, *(key for key in here if key not in there)]
-        return [text for key in keys for text in differences(there.get(key), here.get(key), f"{path}.{key}" if path else str(key))]
+        return [
+            text
+            for key in keys
+            for text in differences(
+                there.get(key), here.get(key), f"{path}.{key}" if path else str(key)
+            )
+        ]
     return [] if there == here else [f"{path} is {there!r} there and {here!r} here"]
 
 
@@ -113,7 +125,13 @@ def _essential(resolved: dict[str, Any]) -> dict[str, Any]:
     """A resolved recipe without what does not determine the result."""
     data = {key: value for key, value in resolved["data"].items() if key != "root"}
     train = {key: value for key, value in resolved["train"].items() if key not in INCIDENTAL}
-    theirs = {key: value for key, value in resolved["teachers"]["train"].items() if key not in INCIDENTAL}
-    teachers = {key: value for key, value in resolved["teachers"].items() if key != "folder"} | {"train": theirs}
-    essential: dict[str, Any] = json.loads(json.dumps({**resolved, "data": data, "train": train, "teachers": teachers}))
+    theirs = {
+        key: value for key, value in resolved["teachers"]["train"].items() if key not in INCIDENTAL
+    }
+    teachers = {key: value for key, value in resolved["teachers"].items() if key != "folder"} | {
+        "train": theirs
+    }
+    essential: dict[str, Any] = json.loads(
+        json.dumps({**resolved, "data": data, "train": train, "teachers": teachers})
+    )
     return essential

@@ -59,7 +59,9 @@ class Prediction:
     def probabilities(self) -> Tensor:
         """``(B, C)`` of the fused prediction; classification only."""
         if not isinstance(self.task, Classification):
-            raise ArgumentError(f"probabilities must be asked of a classification, found a {self.task.kind} task.")
+            raise ArgumentError(
+                f"probabilities must be asked of a classification, found a {self.task.kind} task."
+            )
         return self.output.logits.float().softmax(1)
 
 
@@ -92,10 +94,20 @@ class Run:
     def modalities(self) -> tuple[str, ...]:
         return self.source.modalities
 
-    def evaluate(self, split: str = "test", *, keep_rows: bool = False, windows: int = 1) -> Evaluation:
+    def evaluate(
+        self, split: str = "test", *, keep_rows: bool = False, windows: int = 1
+    ) -> Evaluation:
         """Metrics on a split, fused and per modality; of data with time windows, over the mean of several if asked for."""
         size = self.recipe.train.eval_batch_size
-        return evaluate(self.method, self.model, self.source, split, batch_size=size, keep_rows=keep_rows, windows=windows)
+        return evaluate(
+            self.method,
+            self.model,
+            self.source,
+            split,
+            batch_size=size,
+            keep_rows=keep_rows,
+            windows=windows,
+        )
 
     @torch.no_grad()
     def predict(self, rows: Inputs | Batch | str | Path) -> Prediction:
@@ -109,18 +121,38 @@ class Run:
             ids, batch = self.source.read_rows(Path(rows))
             inputs, present = batch.inputs, batch.present
         else:
-            ids, inputs, present = [], *((rows.inputs, rows.present) if isinstance(rows, Batch) else (rows, None))
+            ids, inputs, present = (
+                [],
+                *((rows.inputs, rows.present) if isinstance(rows, Batch) else (rows, None)),
+            )
         missing = [m for m in self.modalities if m not in inputs]
         if missing:
-            raise ArgumentError(f"rows must hold every modality of the run ({', '.join(self.modalities)}), found none for {', '.join(missing)}.")
+            raise ArgumentError(
+                f"rows must hold every modality of the run ({', '.join(self.modalities)}), found none for {', '.join(missing)}."
+            )
         total, size = len(next(iter(inputs.values()))), self.recipe.train.eval_batch_size
         device = next(self.model.parameters()).device
-        parts = [self._answer(inputs, present, slice(start, start + size), device) for start in range(0, total, size)]
+        parts = [
+            self._answer(inputs, present, slice(start, start + size), device)
+            for start in range(0, total, size)
+        ]
         return Prediction(ids or [str(i) for i in range(total)], _joined(parts), self.task, present)
 
-    def _answer(self, inputs: Inputs, present: Mapping[str, Tensor] | None, rows: slice, device: torch.device) -> Output:
-        there = None if present is None else {m: values[rows].to(device) for m, values in present.items()}
-        return self.method.predict(self.model, {m: inputs[m][rows].to(device) for m in self.modalities}, there)
+    def _answer(
+        self,
+        inputs: Inputs,
+        present: Mapping[str, Tensor] | None,
+        rows: slice,
+        device: torch.device,
+    ) -> Output:
+        there = (
+            None
+            if present is None
+            else {m: values[rows].to(device) for m, values in present.items()}
+        )
+        return self.method.predict(
+            self.model, {m: inputs[m][rows].to(device) for m in self.modalities}, there
+        )
 
 
 def load(folder: str | Path, checkpoint: str = "best") -> Run:
@@ -140,7 +172,10 @@ def load(folder: str | Path, checkpoint: str = "best") -> Run:
     same_data(folder, hashes_of(source))
     model, method = recipe.build_untrained(source)
     if recipe.stack and checkpoint == "best":
-        method, checkpoint = Stack(method, [recipe.untrained_teachers(source) for _ in range(recipe.stack)]), STACK
+        method, checkpoint = (
+            Stack(method, [recipe.untrained_teachers(source) for _ in range(recipe.stack)]),
+            STACK,
+        )
     checkpoints.load(folder / CHECKPOINTS / checkpoint, model, method)
     return Run(folder, recipe, source, model.eval(), method.eval(), read_result(folder))
 
@@ -150,13 +185,17 @@ def _opened(recipe: Recipe) -> tuple[Recipe, Source]:
     try:
         return recipe, recipe.build_source()
     except DataError as error:
-        moved = recipe.changed(data={key: value for key, value in recipe.data.plain().items() if key != "root"})
+        moved = recipe.changed(
+            data={key: value for key, value in recipe.data.plain().items() if key != "root"}
+        )
         if moved.data == recipe.data:
             raise
         try:
             return moved, moved.build_source()
         except DataError:
-            raise DataError(f"{error} Data of a run are also looked for under the environment's G2D_DATA.") from None
+            raise DataError(
+                f"{error} Data of a run are also looked for under the environment's G2D_DATA."
+            ) from None
 
 
 def write_predictions(run: Run, source: str | Path, out: Path) -> int:
@@ -182,34 +221,56 @@ def write_predictions(run: Run, source: str | Path, out: Path) -> int:
 def answers(logits: Tensor, task: Task) -> list[str] | Tensor:
     """What a user wants to read: class names, or values in the original unit."""
     predicted = task.predict(logits).cpu()
-    return [task.classes[i] for i in predicted.tolist()] if isinstance(task, Classification) else predicted
+    return (
+        [task.classes[i] for i in predicted.tolist()]
+        if isinstance(task, Classification)
+        else predicted
+    )
 
 
 def _columns(prediction: Prediction) -> Iterator[tuple[str, list[Any]]]:
-    task, tables = prediction.task, {"": prediction.output.logits} | {f"{m}.": z for m, z in (prediction.output.unimodal_logits or {}).items()}
+    task, tables = (
+        prediction.task,
+        {"": prediction.output.logits}
+        | {f"{m}.": z for m, z in (prediction.output.unimodal_logits or {}).items()},
+    )
     for prefix, logits in tables.items():
         values = answers(logits, task)
         if isinstance(values, list):
             yield f"{prefix}prediction", _where_present(values, prefix, prediction)
         else:
             for c in range(values.shape[1]):
-                yield f"{prefix}prediction" + (f"[{c}]" if values.shape[1] > 1 else ""), _where_present(values[:, c].tolist(), prefix, prediction)
+                yield (
+                    f"{prefix}prediction" + (f"[{c}]" if values.shape[1] > 1 else ""),
+                    _where_present(values[:, c].tolist(), prefix, prediction),
+                )
     if isinstance(task, Regression):
         return
     assert isinstance(task, Classification)
     for prefix, logits in tables.items():
-        for name, column in zip(task.classes, logits.float().softmax(1).cpu().T.tolist(), strict=True):
-            yield f"{prefix}probability[{name}]", _where_present([f"{p:.6f}" for p in column], prefix, prediction)
+        for name, column in zip(
+            task.classes, logits.float().softmax(1).cpu().T.tolist(), strict=True
+        ):
+            yield (
+                f"{prefix}probability[{name}]",
+                _where_present([f"{p:.6f}" for p in column], prefix, prediction),
+            )
 
 
 def _where_present(values: list[Any], prefix: str, prediction: Prediction) -> list[Any]:
     """A modality that a row lacks says nothing about it."""
     there = None if prediction.present is None else prediction.present.get(prefix.removesuffix("."))
-    return values if there is None else [value if has else "" for value, has in zip(values, there.tolist(), strict=True)]
+    return (
+        values
+        if there is None
+        else [value if has else "" for value, has in zip(values, there.tolist(), strict=True)]
+    )
 
 
 def _joined(parts: list[Output]) -> Output:
     logits = torch.cat([part.logits for part in parts]).cpu()
     features = {m: torch.cat([part.features[m] for part in parts]).cpu() for m in parts[0].features}
     z = [part.unimodal_logits for part in parts if part.unimodal_logits is not None]
-    return Output(features, logits, {m: torch.cat([part[m] for part in z]).cpu() for m in z[0]} if z else None)
+    return Output(
+        features, logits, {m: torch.cat([part[m] for part in z]).cpu() for m in z[0]} if z else None
+    )

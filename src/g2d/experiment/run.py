@@ -24,7 +24,17 @@ from g2d.engine.processes import process, start, wait
 from g2d.engine.stack import Stack
 from g2d.errors import DataError
 from g2d.experiment.controls import controls
-from g2d.experiment.folder import CHECKPOINTS, DATA, PREDICTIONS, STACK, claim, hashes_of, same_data, write_json, write_text
+from g2d.experiment.folder import (
+    CHECKPOINTS,
+    DATA,
+    PREDICTIONS,
+    STACK,
+    claim,
+    hashes_of,
+    same_data,
+    write_json,
+    write_text,
+)
 from g2d.experiment.taught import Taught, obtain
 from g2d.method import Method, TrainState, processes
 from g2d.model import MultimodalModel, warm_start
@@ -42,7 +52,14 @@ WATCHERS: dict[str, Callable[[str, Path], Callback]] = {
 """Where else the numbers of every epoch can go, beside ``metrics.jsonl``."""
 
 
-def run(recipe: Recipe, out: str | Path, *, progress: bool = True, watch: Sequence[str] = (), say: Say = print) -> dict[str, Any]:
+def run(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    progress: bool = True,
+    watch: Sequence[str] = (),
+    say: Say = print,
+) -> dict[str, Any]:
     """Train what a recipe says, in a folder.
 
     An existing folder of the same recipe is resumed; a finished one is said to be finished, and its result returned.
@@ -78,25 +95,39 @@ def run(recipe: Recipe, out: str | Path, *, progress: bool = True, watch: Sequen
         raise DataError(
             f"{source.protocol} of {source.name} must have at least {least} test rows, found {len(source.rows('test'))}. Choose another data.protocol."
         )
-    check(method, model, source, recipe.train)  # whatever can be refused is refused before anything is created or trained
+    check(
+        method, model, source, recipe.train
+    )  # whatever can be refused is refused before anything is created or trained
     watchers = [WATCHERS[name](recipe.name, out) for name in watch] if main else []
     if main and not (out / RECIPE).is_file():
         write_text(out / RECIPE, recipe.to_yaml())
     if main and not (out / DATA).is_file():
-        write_json(out / DATA, {"name": source.name, "protocol": source.protocol} | hashes_of(source))
+        write_json(
+            out / DATA, {"name": source.name, "protocol": source.protocol} | hashes_of(source)
+        )
     wait()
-    taught = obtain(recipe, source, out, progress=progress and main, say=say) if recipe.needs_teachers or recipe.controls else None
+    taught = (
+        obtain(recipe, source, out, progress=progress and main, say=say)
+        if recipe.needs_teachers or recipe.controls
+        else None
+    )
     model = recipe.build_model(source)
     if taught is not None and recipe.warm_start:
         warm_start(model, taught.teachers.models)
-    method = recipe.build_method(None if taught is None else taught.teachers).build(model, source.task)
+    method = recipe.build_method(None if taught is None else taught.teachers).build(
+        model, source.task
+    )
     if progress and main:
         watchers.append(Progress(recipe.name, source.task.headline))
     fitted = fit(method, model, source, recipe.train, folder=out, callbacks=watchers)
     asked, stacked = method, dict[str, float]()
     sets = [] if taught is None else [taught]
     if recipe.stack:
-        sets = more_teachers(recipe, sets, lambda other: obtain(other, source, out, progress=progress and main, say=say))
+        sets = more_teachers(
+            recipe,
+            sets,
+            lambda other: obtain(other, source, out, progress=progress and main, say=say),
+        )
         asked, stacked = stack(method, model, source, sets, recipe.train.eval_batch_size, out)
     result = summarize(recipe, source, model, asked, fitted, taught, out)
     result["cost"] |= counted_step(recipe, model, method, source) if processes() == 1 else {}
@@ -109,14 +140,23 @@ def run(recipe: Recipe, out: str | Path, *, progress: bool = True, watch: Sequen
     return result
 
 
-def more_teachers(recipe: Recipe, sets: Sequence[Taught], obtain: Callable[[Recipe], Taught]) -> list[Taught]:
+def more_teachers(
+    recipe: Recipe, sets: Sequence[Taught], obtain: Callable[[Recipe], Taught]
+) -> list[Taught]:
     """As many sets of teachers as a stack asks for, from consecutive seeds; the first is the run's own."""
     given = recipe.given.get("teachers") or {}
     seeds = range(recipe.teachers.train.seed + len(sets), recipe.teachers.train.seed + recipe.stack)
     return [*sets, *(obtain(recipe.changed(teachers={**given, "seed": seed})) for seed in seeds)]
 
 
-def stack(method: Method, model: MultimodalModel, source: Source, sets: Sequence[Taught], batch_size: int, out: Path) -> tuple[Stack, dict[str, float]]:
+def stack(
+    method: Method,
+    model: MultimodalModel,
+    source: Source,
+    sets: Sequence[Taught],
+    batch_size: int,
+    out: Path,
+) -> tuple[Stack, dict[str, float]]:
     """The student and its teachers' sets stacked, kept as a checkpoint of their own."""
     stacked = Stack(method, [other.teachers for other in sets]).to(next(model.parameters()).device)
     weights = dict(stacked.fit(model, source, batch_size))
@@ -125,7 +165,15 @@ def stack(method: Method, model: MultimodalModel, source: Source, sets: Sequence
     return stacked, weights
 
 
-def summarize(recipe: Recipe, source: Source, model: MultimodalModel, method: Method, fitted: Fit, taught: Taught | None, out: Path) -> dict[str, Any]:
+def summarize(
+    recipe: Recipe,
+    source: Source,
+    model: MultimodalModel,
+    method: Method,
+    fitted: Fit,
+    taught: Taught | None,
+    out: Path,
+) -> dict[str, Any]:
     """The content of ``result.json``; the test split is opened here, once. Its rows are kept in ``predictions/test.npz``."""
     task, batch_size = source.task, recipe.train.eval_batch_size
     test = evaluate(method, model, source, "test", batch_size=batch_size, keep_rows=True)
@@ -133,7 +181,11 @@ def summarize(recipe: Recipe, source: Source, model: MultimodalModel, method: Me
     if process() == 0:
         keep_predictions(out / PREDICTIONS, test, source)
     teachers = {} if taught is None else taught.described(test.unimodal_confidence)
-    free = controls(taught.teachers, teachers, source, recipe.train) if taught is not None and recipe.controls else {}
+    free = (
+        controls(taught.teachers, teachers, source, recipe.train)
+        if taught is not None and recipe.controls
+        else {}
+    )
     return {
         "schema": SCHEMA,
         "name": recipe.name,
@@ -144,7 +196,12 @@ def summarize(recipe: Recipe, source: Source, model: MultimodalModel, method: Me
         "data": source.describe(),
         "seed": recipe.train.seed,
         "teacher_seed": recipe.teachers.train.seed,
-        "versions": {"g2d": g2d.__version__, "torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
+        "versions": {
+            "g2d": g2d.__version__,
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
         "threads": torch.get_num_threads(),
         "device": str(next(model.parameters()).device),
         "epochs": fitted.epochs_done,
@@ -184,22 +241,31 @@ def keep_predictions(path: Path, evaluation: Evaluation, source: Source) -> None
     np.savez_compressed(path, group=group, **arrays)
 
 
-def counted_step(recipe: Recipe, model: MultimodalModel, method: Method, source: Source) -> dict[str, Any]:
+def counted_step(
+    recipe: Recipe, model: MultimodalModel, method: Method, source: Source
+) -> dict[str, Any]:
     """Floating-point operations and passes of the last epoch's training step, counted on a copy; empty where nothing is trained.
 
     In an earlier stage a suppressed encoder has no backward pass and costs less.
     """
     if not method.trains:
         return {}
-    teachers = getattr(method, "teachers", None)  # they do not move, and may hold an answer for every row
+    teachers = getattr(
+        method, "teachers", None
+    )  # they do not move, and may hold an answer for every row
     model, method = copy.deepcopy((model, method), {id(teachers): teachers})
     model.train(), method.train()
-    batch = source.view(source.gather(source.rows("train")[: recipe.train.batch_size]), seed=0, epoch=1, train=False)
+    batch = source.view(
+        source.gather(source.rows("train")[: recipe.train.batch_size]), seed=0, epoch=1, train=False
+    )
     optimizer = torch.optim.SGD(method.parameter_groups(model), lr=0.0)
     state = TrainState(model, optimizer, source.task, epochs=recipe.train.epochs)
     state.epoch = recipe.train.epochs
     found = step_cost(method, state, batch.to(next(model.parameters()).device))
-    passes = {"encoder_forward": dict(found.passes.forward), "encoder_backward": dict(found.passes.backward)}
+    passes = {
+        "encoder_forward": dict(found.passes.forward),
+        "encoder_backward": dict(found.passes.backward),
+    }
     return {"flops_per_step": found.flops, "updates_per_step": found.updates, "passes": passes}
 
 

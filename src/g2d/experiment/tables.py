@@ -12,11 +12,24 @@ from g2d.report.layouts import cautions
 from g2d.task import Task, task_from_config
 
 
-def metrics_table(fused: Mapping[str, float], unimodal: Mapping[str, Mapping[str, float]], task: Task) -> str:
+def metrics_table(
+    fused: Mapping[str, float], unimodal: Mapping[str, Mapping[str, float]], task: Task
+) -> str:
     """Metrics in rows, the fused prediction and every modality in columns."""
-    names = [task.headline, *(name for name in fused if name not in (task.headline, "confidence")), "confidence"]
+    names = [
+        task.headline,
+        *(name for name in fused if name not in (task.headline, "confidence")),
+        "confidence",
+    ]
     names = [name for name in names if name not in COUNTS or fused[name]]
-    rows = [[name, spread([fused[name]], name), *(spread([values.get(name)], name) for values in unimodal.values())] for name in names]
+    rows = [
+        [
+            name,
+            spread([fused[name]], name),
+            *(spread([values.get(name)], name) for values in unimodal.values()),
+        ]
+        for name in names
+    ]
     return aligned(["", "fused", *unimodal], rows)
 
 
@@ -36,5 +49,9 @@ def run_summary(result: Mapping[str, Any]) -> str:
     test = result["test"]
     marked = " (selected on the test split)" if result["select_on"] == "test" else ""
     where = f"{result['data']['protocol']}, epoch {result['selected_epoch']} of {result['epochs']}"
-    lines = [f"Test{marked}, {where}:", metrics_table(test["fused"], test["unimodal"], task), *cautions(result["data"])]
+    lines = [
+        f"Test{marked}, {where}:",
+        metrics_table(test["fused"], test["unimodal"], task),
+        *cautions(result["data"]),
+    ]
     return "\n".join([*lines, *(f"Notice: {notice}" for notice in result["notices"])])

@@ -37,7 +37,10 @@ class Taught:
         Args:
             student: mean confidence of the student's own unimodal predictions on the test split.
         """
-        return {teacher.modality: self._described(teacher, student.get(teacher.modality)) for teacher in self.found}
+        return {
+            teacher.modality: self._described(teacher, student.get(teacher.modality))
+            for teacher in self.found
+        }
 
     def _described(self, teacher: Teacher, student: float | None) -> dict[str, Any]:
         splits = teacher.facts["splits"]
@@ -54,17 +57,44 @@ class Taught:
         }
 
 
-def obtain(recipe: Recipe, source: Source, out: Path, *, progress: bool, say: Callable[[str], object]) -> Taught:
+def obtain(
+    recipe: Recipe, source: Source, out: Path, *, progress: bool, say: Callable[[str], object]
+) -> Taught:
     """The teachers a recipe asks for, trained now or found again; kept in ``teachers`` beside the run folder unless told."""
-    cache = teacher_cache(recipe, source, recipe.teachers.folder or out.parent / "teachers", progress=progress, say=say)
-    return Taught(*cache.teachers(distil=recipe.teachers.distil_checkpoint, ranking=recipe.teachers.ranking_checkpoint))
+    cache = teacher_cache(
+        recipe,
+        source,
+        recipe.teachers.folder or out.parent / "teachers",
+        progress=progress,
+        say=say,
+    )
+    return Taught(
+        *cache.teachers(
+            distil=recipe.teachers.distil_checkpoint, ranking=recipe.teachers.ranking_checkpoint
+        )
+    )
 
 
-def teacher_cache(recipe: Recipe, source: Source, folder: Path, *, progress: bool = False, say: Callable[[str], object] = lambda _: None) -> TeacherCache:
+def teacher_cache(
+    recipe: Recipe,
+    source: Source,
+    folder: Path,
+    *,
+    progress: bool = False,
+    say: Callable[[str], object] = lambda _: None,
+) -> TeacherCache:
     """Where a recipe's teachers are kept, or would be."""
 
     def watch(name: str) -> Sequence[Callback]:
         return [Progress(name, source.task.headline)] if progress else []
 
     encoders = {m: encoder.plain() for m, encoder in recipe.encoders.items()}
-    return TeacherCache(folder, source, encoders, lambda m: recipe.build_encoder(source, m), recipe.teachers.train, say=say, watch=watch)
+    return TeacherCache(
+        folder,
+        source,
+        encoders,
+        lambda m: recipe.build_encoder(source, m),
+        recipe.teachers.train,
+        say=say,
+        watch=watch,
+    )

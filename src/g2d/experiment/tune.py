@@ -60,7 +60,15 @@ class Tuned:
         return laid(self.recipe, self.values)
 
 
-def tune(recipes: Sequence[Recipe], *, trials: int = 20, seeds: int = 1, searched: Mapping[str, Space] | None = None, out: str | Path, say: Say = print) -> str:
+def tune(
+    recipes: Sequence[Recipe],
+    *,
+    trials: int = 20,
+    seeds: int = 1,
+    searched: Mapping[str, Space] | None = None,
+    out: str | Path,
+    say: Say = print,
+) -> str:
     """Search every recipe's learning rate and its method's strengths, with the same number of trials each.
 
     The first trial is the recipe as it stands; the others are drawn by Optuna's TPE sampler from the recipe's seed. The test split
@@ -82,19 +90,45 @@ def tune(recipes: Sequence[Recipe], *, trials: int = 20, seeds: int = 1, searche
     out = Path(out)
     names = [recipe.name for recipe in recipes]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
-        raise RecipeError([f"name must differ between tuned recipes, found {', '.join(map(repr, doubled))} twice."], "tune")
+        raise RecipeError(
+            [
+                f"name must differ between tuned recipes, found {', '.join(map(repr, doubled))} twice."
+            ],
+            "tune",
+        )
     if peeking := [recipe.name for recipe in recipes if recipe.train.select_on == "test"]:
-        raise RecipeError([f"train.select_on must be validation for a search, found test in {', '.join(peeking)}: the test split would be tuned on."], "tune")
+        raise RecipeError(
+            [
+                f"train.select_on must be validation for a search, found test in {', '.join(peeking)}: the test split would be tuned on."
+            ],
+            "tune",
+        )
     library = _optuna()
     spaces = [dict(search_space(recipe) if searched is None else searched) for recipe in recipes]
-    for recipe, space in zip(recipes, spaces, strict=True):  # whatever can be refused is refused before the first trial
+    for recipe, space in zip(
+        recipes, spaces, strict=True
+    ):  # whatever can be refused is refused before the first trial
         laid(recipe, {key: _middle(each, recipe) for key, each in space.items()})
     found = []
     for recipe, space in zip(recipes, spaces, strict=True):
         found.append(_search(library, recipe, space, trials, seeds, out, say))
-        write_text(out / f"{recipe.name}.yaml", yaml.safe_dump(found[-1].best.resolved(), sort_keys=False, allow_unicode=True, width=160))
+        write_text(
+            out / f"{recipe.name}.yaml",
+            yaml.safe_dump(
+                found[-1].best.resolved(), sort_keys=False, allow_unicode=True, width=160
+            ),
+        )
     content = [
-        {"name": t.recipe.name, "trials": t.trials, "seeds": seeds, "metric": t.metric, "start": t.start, "best": t.score, "values": t.values} for t in found
+        {
+            "name": t.recipe.name,
+            "trials": t.trials,
+            "seeds": seeds,
+            "metric": t.metric,
+            "start": t.start,
+            "best": t.score,
+            "values": t.values,
+        }
+        for t in found
     ]
     write_json(out / "tune.json", content)
     text = table(found)
@@ -107,7 +141,10 @@ def search_space(recipe: Recipe) -> dict[str, Space]:
     kind = METHODS[recipe.method.name]
     if not kind.trains:
         return {}
-    return {RATE: Log(recipe.train.lr / REACH, recipe.train.lr * REACH), **{f"method.{key}": space for key, space in kind.search.items()}}
+    return {
+        RATE: Log(recipe.train.lr / REACH, recipe.train.lr * REACH),
+        **{f"method.{key}": space for key, space in kind.search.items()},
+    }
 
 
 def read_space(text: str) -> tuple[str, Space]:
@@ -135,7 +172,12 @@ def read_space(text: str) -> tuple[str, Space]:
             return key, Choice(tuple(yaml.safe_load(value) for value in values.split("|")))
     except (ValueError, yaml.YAMLError):
         pass
-    raise RecipeError([f"--search must be KEY=LOW..HIGH (positive, by logarithm), KEY=LOW..HIGH:whole or KEY=A|B|C, found {text!r}."], "the command line")
+    raise RecipeError(
+        [
+            f"--search must be KEY=LOW..HIGH (positive, by logarithm), KEY=LOW..HIGH:whole or KEY=A|B|C, found {text!r}."
+        ],
+        "the command line",
+    )
 
 
 def laid(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
@@ -146,7 +188,11 @@ def laid(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     """
     faults: list[str] = []
     given = recipe.given.get("teachers") or {}
-    pinned = {"lr": recipe.teachers.train.lr, "batch_size": recipe.teachers.train.batch_size, **(given.get("train") or {})}
+    pinned = {
+        "lr": recipe.teachers.train.lr,
+        "batch_size": recipe.teachers.train.batch_size,
+        **(given.get("train") or {}),
+    }
     content = {**recipe.given, "teachers": {**given, "train": pinned}}
     assignments = [f"{key}={json.dumps(value)}" for key, value in values.items()]  # JSON is YAML
     return Recipe.from_mapping(override(content, assignments, faults), recipe.name, faults=faults)
@@ -154,8 +200,19 @@ def laid(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
 
 def table(found: Sequence[Tuned]) -> str:
     """Score before and after, and what was chosen."""
-    rows = [[t.recipe.name, str(t.trials), spread([t.start], t.metric), spread([t.score], t.metric), _written(t.values)] for t in found]
-    return aligned(["", "trials", f"validation {found[0].metric} as given", "tuned", "values"], rows)
+    rows = [
+        [
+            t.recipe.name,
+            str(t.trials),
+            spread([t.start], t.metric),
+            spread([t.score], t.metric),
+            _written(t.values),
+        ]
+        for t in found
+    ]
+    return aligned(
+        ["", "trials", f"validation {found[0].metric} as given", "tuned", "values"], rows
+    )
 
 
 def _written(values: Mapping[str, Any]) -> str:
@@ -171,12 +228,22 @@ def _optuna() -> Any:
     try:
         import optuna
     except ImportError:
-        raise MissingDependencyError("a search must have Optuna, found none. Install it with: pip install 'g2d[tune]'") from None
+        raise MissingDependencyError(
+            "a search must have Optuna, found none. Install it with: pip install 'g2d[tune]'"
+        ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 
 
-def _search(library: Any, recipe: Recipe, space: Mapping[str, Space], trials: int, seeds: int, out: Path, say: Say) -> Tuned:
+def _search(
+    library: Any,
+    recipe: Recipe,
+    space: Mapping[str, Space],
+    trials: int,
+    seeds: int,
+    out: Path,
+    say: Say,
+) -> Tuned:
     metric = task_from_config(recipe.build_source().task.config()).headline
     trials = trials if space else 1
     score = _Scorer(recipe, seeds, out, say)
@@ -191,27 +258,44 @@ def _search(library: Any, recipe: Recipe, space: Mapping[str, Space], trials: in
     )
 
     def complete() -> list[optuna.trial.FrozenTrial]:
-        done: list[optuna.trial.FrozenTrial] = study.get_trials(states=(library.trial.TrialState.COMPLETE,))
+        done: list[optuna.trial.FrozenTrial] = study.get_trials(
+            states=(library.trial.TrialState.COMPLETE,)
+        )
         return done
 
     def objective(trial: optuna.Trial) -> float:
         # The recipe itself comes first, so that a search never ends worse than it began.
         begun = any(not done.user_attrs["values"] for done in complete())
-        values = {key: _suggest(trial, key, each, recipe) for key, each in space.items()} if begun else {}
+        values = (
+            {key: _suggest(trial, key, each, recipe) for key, each in space.items()}
+            if begun
+            else {}
+        )
         trial.set_user_attr("values", values)
         result = score(values)
         tried = _written(values) if values else "its own values"
-        say(f"{recipe.name}, trial {len(complete()) + 1} of {trials}: {metric} {spread([result], metric)} with {tried}")
+        say(
+            f"{recipe.name}, trial {len(complete()) + 1} of {trials}: {metric} {spread([result], metric)} with {tried}"
+        )
         return result
 
     study.optimize(objective, n_trials=max(0, trials - len(complete())))
     start = next(done.value for done in complete() if not done.user_attrs["values"])
-    return Tuned(recipe, study.best_trial.user_attrs["values"], study.best_value, start or 0.0, len(complete()), metric)
+    return Tuned(
+        recipe,
+        study.best_trial.user_attrs["values"],
+        study.best_value,
+        start or 0.0,
+        len(complete()),
+        metric,
+    )
 
 
 def _study_name(recipe: Recipe, space: Mapping[str, Space], seeds: int) -> str:
     """Trials of another recipe or space are another study, even in the same folder."""
-    text = yaml.safe_dump([recipe.resolved(), {key: repr(each) for key, each in space.items()}, seeds])
+    text = yaml.safe_dump(
+        [recipe.resolved(), {key: repr(each) for key, each in space.items()}, seeds]
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -225,7 +309,10 @@ class _Scorer:
     def __call__(self, values: Mapping[str, Any]) -> float:
         first = self.recipe.train.seed
         try:
-            scores = [self._one(laid(self.recipe.changed(seed=seed), values)) for seed in range(first, first + self.seeds)]
+            scores = [
+                self._one(laid(self.recipe.changed(seed=seed), values))
+                for seed in range(first, first + self.seeds)
+            ]
         except RunError:  # a loss that is no longer finite: as bad as can be
             return -1e9
         return sum(scores) / len(scores)
@@ -235,12 +322,16 @@ class _Scorer:
             torch.set_num_threads(recipe.train.threads)
         source, seed = recipe.build_source(), recipe.train.seed
         if recipe.needs_teachers and seed not in self.taught:
-            self.taught[seed] = obtain(recipe, source, self.out / "runs", progress=False, say=self.say)
+            self.taught[seed] = obtain(
+                recipe, source, self.out / "runs", progress=False, say=self.say
+            )
         taught = self.taught.get(seed)
         model = recipe.build_model(source)
         if taught is not None and recipe.warm_start:
             warm_start(model, taught.teachers.models)
-        method = recipe.build_method(None if taught is None else taught.teachers).build(model, source.task)
+        method = recipe.build_method(None if taught is None else taught.teachers).build(
+            model, source.task
+        )
         options = replace(recipe.train, select_on="validation")
         check(method, model, source, options)
         fitted = fit(method, model, source, options)
@@ -255,7 +346,10 @@ def _suggest(trial: optuna.Trial, key: str, space: Space, recipe: Recipe) -> Any
     if isinstance(space, Whole):
         return trial.suggest_int(key, space.low, space.high)
     if space.per_modality:
-        return {m: trial.suggest_float(f"{key}.{m}", space.low, space.high, log=True) for m in recipe.modalities}
+        return {
+            m: trial.suggest_float(f"{key}.{m}", space.low, space.high, log=True)
+            for m in recipe.modalities
+        }
     return trial.suggest_float(key, space.low, space.high, log=True)
 
 

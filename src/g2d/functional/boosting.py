@@ -7,7 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def residual_loss(unimodal: Tensor, target: Tensor, others: Tensor | None, *, weights: tuple[float, float], class_mean: bool = True) -> Tensor:
+def residual_loss(
+    unimodal: Tensor,
+    target: Tensor,
+    others: Tensor | None,
+    *,
+    weights: tuple[float, float],
+    class_mean: bool = True,
+) -> Tensor:
     """L_i = -( w_1 - w_2 q_i[y_i] ) log p_i^m[y_i]: rows that the others already solve (q near 1) weigh less.
 
     Args:
@@ -28,7 +35,9 @@ def residual_loss(unimodal: Tensor, target: Tensor, others: Tensor | None, *, we
     solved = torch.ones(len(target), device=unimodal.device)
     if others is not None:
         solved = others.detach().float().softmax(1).gather(1, target[:, None]).squeeze(1)
-    loss = (weights[0] - weights[1] * solved) * F.cross_entropy(unimodal.float(), target, reduction="none")
+    loss = (weights[0] - weights[1] * solved) * F.cross_entropy(
+        unimodal.float(), target, reduction="none"
+    )
     return loss / unimodal.shape[1] if class_mean else loss
 
 

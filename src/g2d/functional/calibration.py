@@ -15,7 +15,11 @@ from torch import Tensor
 LOW, HIGH = 1e-3, 50.0
 
 
-def fit_head_weights(heads: Sequence[Tensor], target: Tensor, negative_log_likelihood: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+def fit_head_weights(
+    heads: Sequence[Tensor],
+    target: Tensor,
+    negative_log_likelihood: Callable[[Tensor, Tensor], Tensor],
+) -> Tensor:
     """Weights a_j = exp(u_j) in [1e-3, 50] of q heads, whose weighted sum is the calibrated prediction.
 
     u = argmin  NLL( sum_j a_j h_j(x), y ) + 1/2 sum_j (u_j + log q)²,  by L-BFGS in at most 25 iterations.
@@ -40,13 +44,18 @@ def fit_head_weights(heads: Sequence[Tensor], target: Tensor, negative_log_likel
     """
     stacked = torch.stack([head.detach().double() for head in heads])
     center = -math.log(len(heads))
-    u = torch.full((len(heads),), center, dtype=torch.float64, device=stacked.device, requires_grad=True)
+    u = torch.full(
+        (len(heads),), center, dtype=torch.float64, device=stacked.device, requires_grad=True
+    )
     optimizer = torch.optim.LBFGS([u], max_iter=25, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
         a = u.exp().clamp(LOW, HIGH)
-        loss = negative_log_likelihood((a[:, None, None] * stacked).sum(0), target) + (u - center).square().sum() / 2
+        loss = (
+            negative_log_likelihood((a[:, None, None] * stacked).sum(0), target)
+            + (u - center).square().sum() / 2
+        )
         loss.backward()
         return loss
 

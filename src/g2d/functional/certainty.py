@@ -10,7 +10,9 @@ from torch import Tensor
 from g2d.functional.prototypes import entropy_per_row
 
 
-def certainty_weights(unimodal_logits: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+def certainty_weights(
+    unimodal_logits: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
     """lambda_i^m = softmax over m of -H(softmax(z_i^m)): per row, the surer a modality the larger its weight.
 
     Args:

@@ -16,7 +16,13 @@ from g2d.errors import ArgumentError
 Reduction = Literal["mean", "sum"]
 
 
-def feature_distillation(student: Tensor, teacher: Tensor, *, reduction: Reduction = "mean", present: Tensor | None = None) -> Tensor:
+def feature_distillation(
+    student: Tensor,
+    teacher: Tensor,
+    *,
+    reduction: Reduction = "mean",
+    present: Tensor | None = None,
+) -> Tensor:
     """Distance of the student's features from its teacher's.
 
     L_feat^m = E_x ‖f_s^m - f_t^m‖²  (Eq. 2), the expectation over the rows of the batch.
@@ -52,7 +58,9 @@ def feature_distillation(student: Tensor, teacher: Tensor, *, reduction: Reducti
     return per_row.mean() if present is None else (per_row * present).mean()
 
 
-def logit_distillation(student: Tensor, teacher: Tensor, *, temperature: float = 1.0, present: Tensor | None = None) -> Tensor:
+def logit_distillation(
+    student: Tensor, teacher: Tensor, *, temperature: float = 1.0, present: Tensor | None = None
+) -> Tensor:
     """Divergence of the student's fused prediction from one teacher's.
 
     L_logit^m = E_x KL( softmax(l_t^m) ‖ softmax(l_s) )  (Eq. 3): the teacher first, and the student's *fused* logits.
@@ -104,7 +112,10 @@ def feature_terms(
         reduction, present: see :func:`feature_distillation`.
     """
     return {
-        f"feature/{m}": weight_of(weight, m) * feature_distillation(f, teacher[m], reduction=reduction, present=None if present is None else present.get(m))
+        f"feature/{m}": weight_of(weight, m)
+        * feature_distillation(
+            f, teacher[m], reduction=reduction, present=None if present is None else present.get(m)
+        )
         for m, f in student.items()
         if weight_of(weight, m) != 0
     }
@@ -129,7 +140,13 @@ def logit_terms(
         temperature, present: see :func:`logit_distillation`.
     """
     return {
-        f"logit/{m}": weight_of(weight, m) * distillation(student, l_t, temperature=temperature, present=None if present is None else present.get(m))
+        f"logit/{m}": weight_of(weight, m)
+        * distillation(
+            student,
+            l_t,
+            temperature=temperature,
+            present=None if present is None else present.get(m),
+        )
         for m, l_t in teacher.items()
         if weight_of(weight, m) != 0
     }

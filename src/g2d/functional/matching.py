@@ -10,7 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-FITTED = (2.04623704e-1, 3.35472727e-3, 1.22989557e-4, -2.92947416e-6, 2.23835486e-8, -5.39717505e-11)
+FITTED = (
+    2.04623704e-1,
+    3.35472727e-3,
+    1.22989557e-4,
+    -2.92947416e-6,
+    2.23835486e-8,
+    -5.39717505e-11,
+)
 """Coefficients of a_cls over 200 epochs, constant first, as the authors fitted them."""
 
 
@@ -45,10 +52,18 @@ def infonce(a: Tensor, b: Tensor, *, temperature: float = 0.07) -> Tensor:
     return (F.cross_entropy(similarity, partner) + F.cross_entropy(similarity.T, partner)) / 2
 
 
-MATCHINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"js_reverse": js_reverse, "js": jensen_shannon, "infonce": infonce}
+MATCHINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "js_reverse": js_reverse,
+    "js": jensen_shannon,
+    "infonce": infonce,
+}
 
 
-def pairwise_matching(logits: Mapping[str, Tensor], matching: Callable[[Tensor, Tensor], Tensor], present: Mapping[str, Tensor] | None = None) -> Tensor | None:
+def pairwise_matching(
+    logits: Mapping[str, Tensor],
+    matching: Callable[[Tensor, Tensor], Tensor],
+    present: Mapping[str, Tensor] | None = None,
+) -> Tensor | None:
     """L_mm: the mean of a matching over all pairs of modalities; None if there is no pair.
 
     Args:
@@ -64,7 +79,11 @@ def pairwise_matching(logits: Mapping[str, Tensor], matching: Callable[[Tensor, 
             continue
         both = torch.stack(masks).all(0)
         count = int(both.sum())
-        terms.append(matching(logits[a][both], logits[b][both]) * (count / len(both)) if count else logits[a].sum() * 0.0)
+        terms.append(
+            matching(logits[a][both], logits[b][both]) * (count / len(both))
+            if count
+            else logits[a].sum() * 0.0
+        )
     return torch.stack(terms).mean() if terms else None
 
 

@@ -52,7 +52,9 @@ def pareto_weights(joint: Tensor, own: Tensor) -> tuple[float, float]:
     return min_norm_weights(joint, own) if conflict else (0.5, 0.5)
 
 
-def pareto_gradients(joint: Sequence[Tensor], own: Sequence[Tensor], *, gamma: float, by_tensor: bool = True) -> list[Tensor]:
+def pareto_gradients(
+    joint: Sequence[Tensor], own: Sequence[Tensor], *, gamma: float, by_tensor: bool = True
+) -> list[Tensor]:
     """gamma * h, h = 2 a_0 g_0 + 2 a_m g_m, brought to the size of the plain sum g_0 + g_m.
 
     Args:
@@ -66,15 +68,25 @@ def pareto_gradients(joint: Sequence[Tensor], own: Sequence[Tensor], *, gamma: f
         >>> [round(value, 4) for value in h[0].tolist()]
         [0.6708, 1.3416]
     """
-    a, b = pareto_weights(torch.cat([g.flatten() for g in joint]), torch.cat([g.flatten() for g in own]))
+    a, b = pareto_weights(
+        torch.cat([g.flatten() for g in joint]), torch.cat([g.flatten() for g in own])
+    )
     mixed = [2 * a * g + 2 * b * u for g, u in zip(joint, own, strict=True)]
     plain = [g + u for g, u in zip(joint, own, strict=True)]
     pairs = zip(plain, mixed, strict=True)
-    factors = [max(_ratio([p], [h]), 1.0) for p, h in pairs] if by_tensor else [_ratio(plain, mixed)] * len(mixed)
+    factors = (
+        [max(_ratio([p], [h]), 1.0) for p, h in pairs]
+        if by_tensor
+        else [_ratio(plain, mixed)] * len(mixed)
+    )
     return [gamma * factor * h for factor, h in zip(factors, mixed, strict=True)]
 
 
 def _ratio(plain: Sequence[Tensor], mixed: Sequence[Tensor]) -> float:
     """‖plain‖ / ‖mixed‖; 1 where there is nothing to enlarge."""
     length = torch.stack([h.double().square().sum() for h in mixed]).sum().sqrt().item()
-    return torch.stack([p.double().square().sum() for p in plain]).sum().sqrt().item() / length if length > 0 else 1.0
+    return (
+        torch.stack([p.double().square().sum() for p in plain]).sum().sqrt().item() / length
+        if length > 0
+        else 1.0
+    )

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 
-def class_sums(features: Tensor, target: Tensor, classes: int, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def class_sums(
+    features: Tensor, target: Tensor, classes: int, present: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Sum of the features of every class, and its number of rows; means over many batches are sums of both, divided.
 
     Args:
@@ -20,7 +22,9 @@ def class_sums(features: Tensor, target: Tensor, classes: int, present: Tensor |
         ``(C, D)`` and ``(C,)``.
     """
     there = torch.ones(len(target), device=features.device) if present is None else present.float()
-    sums = torch.zeros(classes, features.shape[1], device=features.device).index_add_(0, target, features.float() * there[:, None])
+    sums = torch.zeros(classes, features.shape[1], device=features.device).index_add_(
+        0, target, features.float() * there[:, None]
+    )
     return sums, torch.zeros(classes, device=features.device).index_add_(0, target, there)
 
 
@@ -37,7 +41,9 @@ def prototype_logits(features: Tensor, prototypes: Tensor, known: Tensor | None 
         >>> sim, round(-sim.log_softmax(1)[0, 0].item(), 6)
         (tensor([[-0.5000, -1.5000]]), 0.313262)
     """
-    distance = torch.cdist(features.float(), prototypes.detach().float(), compute_mode="donot_use_mm_for_euclid_dist")
+    distance = torch.cdist(
+        features.float(), prototypes.detach().float(), compute_mode="donot_use_mm_for_euclid_dist"
+    )
     return -distance if known is None else (-distance).masked_fill(~known, -1e9)
 
 

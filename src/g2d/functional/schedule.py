@@ -51,7 +51,9 @@ def prioritized(ranking: Sequence[str], epoch: int, tau: Sequence[int]) -> tuple
         [('image',), ('image', 'tone')]
     """
     if len(tau) != len(ranking):
-        raise ArgumentError(f"tau must hold one length per modality ({len(ranking)}: {', '.join(sorted(ranking))}), found {tuple(tau)}.")
+        raise ArgumentError(
+            f"tau must hold one length per modality ({len(ranking)}: {', '.join(sorted(ranking))}), found {tuple(tau)}."
+        )
     j = stage(epoch, tau)
     return tuple(ranking) if j == len(tau) else (ranking[j - 1],)
 
@@ -66,7 +68,9 @@ def coefficients(prioritized: Collection[str], modalities: Sequence[str]) -> dic
     return {m: float(m in prioritized) for m in modalities}
 
 
-def partial_suppression(scores: Mapping[str, float], *, strength: float = 1.0, against: Others = "mean") -> dict[str, float]:
+def partial_suppression(
+    scores: Mapping[str, float], *, strength: float = 1.0, against: Others = "mean"
+) -> dict[str, float]:
     """Damp whoever is above the others: kappa^m = 1 - tanh(strength * x), x = s^m / mean_{j≠m} s^j, where x > 1; else 1.
 
     With the teachers' confidence as score this is the partial suppression of Table 6; with the student's own scores and a
@@ -85,7 +89,10 @@ def partial_suppression(scores: Mapping[str, float], *, strength: float = 1.0, a
     if len(scores) < 2:
         return dict.fromkeys(scores, 1.0)
     combine = _COMBINE[against]
-    ratio = {m: s / max(combine([other for j, other in scores.items() if j != m]), 1e-8) for m, s in scores.items()}
+    ratio = {
+        m: s / max(combine([other for j, other in scores.items() if j != m]), 1e-8)
+        for m, s in scores.items()
+    }
     return {m: 1.0 - math.tanh(strength * x) if x > 1 else 1.0 for m, x in ratio.items()}
 
 
@@ -98,7 +105,9 @@ def checked_window(window: Sequence[int] | None) -> tuple[int, int] | None:
     if window is None:
         return None
     if len(window) != 2 or not 1 <= window[0] <= window[1]:
-        raise ArgumentError(f"window must hold a first and a last epoch counted from 1, found {tuple(window)}.")
+        raise ArgumentError(
+            f"window must hold a first and a last epoch counted from 1, found {tuple(window)}."
+        )
     return window[0], window[1]
 
 

@@ -50,12 +50,20 @@ def shares(values: Mapping[Coalition, Tensor], modalities: Sequence[str]) -> dic
         for size in range(k):
             weight = math.factorial(size) * math.factorial(k - size - 1) / math.factorial(k)
             for chosen in combinations(others, size):
-                total = total + weight * (values[frozenset((*chosen, m))] - values.get(frozenset(chosen), zero))
+                total = total + weight * (
+                    values[frozenset((*chosen, m))] - values.get(frozenset(chosen), zero)
+                )
         found[m] = total
     return found
 
 
-def modulation_coefficients(current: Mapping[str, float], running: Mapping[str, float], *, alpha: float, cap: float | None = None) -> dict[str, float]:
+def modulation_coefficients(
+    current: Mapping[str, float],
+    running: Mapping[str, float],
+    *,
+    alpha: float,
+    cap: float | None = None,
+) -> dict[str, float]:
     """c^m = exp( alpha * min(R^m - r^m, cap) ), r^m = exp( k/(k-1) * (mean_j q^j - q^m) ), and R^m the same of the running means.
 
     r^m is large for the modality that fits best now. Where it is larger than over the run so far, the modality is damped (c < 1).

@@ -53,8 +53,14 @@ def build_fusion(name: str, example: Mapping[str, Encoded], outputs: int, **opti
     if name not in FUSIONS:
         raise ArgumentError(f"fusion must be one of {', '.join(FUSIONS)}, found {name!r}.")
     if FUSIONS[name].attends:
-        options["token_dims"] = {m: encoded.tokens.shape[2] for m, encoded in example.items() if encoded.tokens is not None}
-    return FUSIONS[name]({m: encoded.pooled.shape[1] for m, encoded in example.items()}, outputs, **options)
+        options["token_dims"] = {
+            m: encoded.tokens.shape[2]
+            for m, encoded in example.items()
+            if encoded.tokens is not None
+        }
+    return FUSIONS[name](
+        {m: encoded.pooled.shape[1] for m, encoded in example.items()}, outputs, **options
+    )
 
 
 __all__ = [

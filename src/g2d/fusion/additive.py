@@ -31,7 +31,9 @@ class Additive(Fusion):
         """z^m ``(B, C)`` from f^m ``(B, D_m)``."""
         bias = self.heads[modality].bias
         assert isinstance(bias, Tensor)
-        return F.linear(features, scale_gradient(self.weight(modality), kappa), scale_gradient(bias, kappa))
+        return F.linear(
+            features, scale_gradient(self.weight(modality), kappa), scale_gradient(bias, kappa)
+        )
 
     def weight(self, modality: str) -> nn.Parameter:
         """W_m ``(C, D_m)``."""
@@ -39,7 +41,13 @@ class Additive(Fusion):
         assert isinstance(weight, nn.Parameter)
         return weight
 
-    def forward(self, encoded: Mapping[str, Encoded], *, unimodal: bool = False, head_kappa: Kappa | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
+    def forward(
+        self,
+        encoded: Mapping[str, Encoded],
+        *,
+        unimodal: bool = False,
+        head_kappa: Kappa | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor] | None]:
         kappa = head_kappa or {}
         z = {m: self.head(m, encoded[m].pooled, kappa.get(m, 1.0)) for m in self.dims}
         logits = torch.stack(tuple(z.values())).sum(0) * self.scale
@@ -50,7 +58,9 @@ class Additive(Fusion):
         """Take over separately trained heads, so that l becomes the mean of their outputs (the teachers' ensemble)."""
         share = 1 / (len(self.dims) * self.scale)
         for m, trained in heads.items():
-            self.heads[m].load_state_dict({"weight": trained.weight * share, "bias": trained.bias * share})
+            self.heads[m].load_state_dict(
+                {"weight": trained.weight * share, "bias": trained.bias * share}
+            )
 
 
 class Sum(Additive):
@@ -80,11 +90,15 @@ class Concat(Additive):
         self.bias = nn.Parameter(joint.bias.detach().clone())
         self.heads = nn.ModuleDict({m: nn.Linear(d, outputs, bias=False) for m, d in dims.items()})
         with torch.no_grad():
-            for m, columns in zip(dims, joint.weight.split(tuple(dims.values()), dim=1), strict=True):
+            for m, columns in zip(
+                dims, joint.weight.split(tuple(dims.values()), dim=1), strict=True
+            ):
                 self.weight(m).copy_(columns)
 
     def head(self, modality: str, features: Tensor, kappa: Tensor | float = 1.0) -> Tensor:
-        return F.linear(features, scale_gradient(self.weight(modality), kappa), self.bias / len(self.dims))
+        return F.linear(
+            features, scale_gradient(self.weight(modality), kappa), self.bias / len(self.dims)
+        )
 
     @torch.no_grad()
     def load_heads(self, heads: Mapping[str, nn.Linear]) -> None:

@@ -37,37 +37,71 @@ class CrossAttention(Fusion):
 
     attends = True
 
-    def __init__(self, dims: Mapping[str, int], outputs: int, *, token_dims: Mapping[str, int] | None = None, width: int = 64, heads: int = 4) -> None:
+    def __init__(
+        self,
+        dims: Mapping[str, int],
+        outputs: int,
+        *,
+        token_dims: Mapping[str, int] | None = None,
+        width: int = 64,
+        heads: int = 4,
+    ) -> None:
         super().__init__(dims, outputs)
         if heads < 1 or width < 1 or width % heads:
-            raise ArgumentError(f"width must be a multiple of heads, found width={width} and heads={heads}.")
+            raise ArgumentError(
+                f"width must be a multiple of heads, found width={width} and heads={heads}."
+            )
         self.classes = nn.ModuleDict({m: nn.Linear(d, width) for m, d in dims.items()})
-        self.tokens = nn.ModuleDict({m: nn.Linear(d, width) for m, d in (token_dims or {}).items() if m in dims})
+        self.tokens = nn.ModuleDict(
+            {m: nn.Linear(d, width) for m, d in (token_dims or {}).items() if m in dims}
+        )
         self.norms = nn.ModuleDict({m: nn.LayerNorm(width) for m in dims})
         self.attentions = nn.ModuleDict({m: Attention(width, heads) for m in dims})
         self.heads = nn.ModuleDict({m: nn.Linear(width, outputs) for m in dims})
 
-    def forward(self, encoded: Mapping[str, Encoded], *, unimodal: bool = False, head_kappa: Kappa | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
+    def forward(
+        self,
+        encoded: Mapping[str, Encoded],
+        *,
+        unimodal: bool = False,
+        head_kappa: Kappa | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor] | None]:
         self.refuse_head_gate(head_kappa)
         c = {m: self.classes[m](encoded[m].pooled)[:, None] for m in self.dims}
         tokens = {m: self._tokens(m, encoded[m], c[m]) for m in self.dims}
-        answers = [self._answer(m, c[m], [tokens[j] for j in self.dims if j != m]) for m in self.dims]
+        answers = [
+            self._answer(m, c[m], [tokens[j] for j in self.dims if j != m]) for m in self.dims
+        ]
         z = {m: self._answer(m, c[m], []) for m in self.dims} if unimodal else None
         return torch.stack(answers).mean(0), z
 
-    def _tokens(self, modality: str, encoded: Encoded, class_token: Tensor) -> tuple[Tensor, Tensor]:
+    def _tokens(
+        self, modality: str, encoded: Encoded, class_token: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Projected tokens ``(B, N, width)`` and which of them are real ``(B, N)``."""
         if modality not in self.tokens:
             return class_token, class_token.new_ones(class_token.shape[:2], dtype=torch.bool)
         if encoded.tokens is None:
-            raise ArgumentError(f"the encoder of {modality!r} must yield tokens, as it did when the fusion was built, found none.")
+            raise ArgumentError(
+                f"the encoder of {modality!r} must yield tokens, as it did when the fusion was built, found none."
+            )
         mask = encoded.mask
-        return self.tokens[modality](encoded.tokens), encoded.tokens.new_ones(encoded.tokens.shape[:2], dtype=torch.bool) if mask is None else mask
+        return self.tokens[modality](encoded.tokens), encoded.tokens.new_ones(
+            encoded.tokens.shape[:2], dtype=torch.bool
+        ) if mask is None else mask
 
-    def _answer(self, modality: str, class_token: Tensor, others: list[tuple[Tensor, Tensor]]) -> Tensor:
+    def _answer(
+        self, modality: str, class_token: Tensor, others: list[tuple[Tensor, Tensor]]
+    ) -> Tensor:
         norm = self.norms[modality]
         keys = norm(torch.cat([class_token, *(tokens for tokens, _ in others)], dim=1))
-        real = torch.cat([class_token.new_ones(class_token.shape[:2], dtype=torch.bool), *(mask for _, mask in others)], dim=1)
+        real = torch.cat(
+            [
+                class_token.new_ones(class_token.shape[:2], dtype=torch.bool),
+                *(mask for _, mask in others),
+            ],
+            dim=1,
+        )
         seen = class_token + self.attentions[modality](norm(class_token), keys, real)
         answer: Tensor = self.heads[modality](seen[:, 0])
         return answer
@@ -88,7 +122,10 @@ class Attention(nn.Module):
 
     def forward(self, queries: Tensor, keys: Tensor, real: Tensor) -> Tensor:
         """``(B, Q, width)`` from queries ``(B, Q, width)``, keys ``(B, N, width)`` and which keys are real ``(B, N)``."""
-        q, k, v = (layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2) for layer, x in ((self.query, queries), (self.key, keys), (self.value, keys)))
+        q, k, v = (
+            layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for layer, x in ((self.query, queries), (self.key, keys), (self.value, keys))
+        )
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=real[:, None, None])
         answer: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return answer

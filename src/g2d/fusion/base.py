@@ -34,11 +34,19 @@ class Fusion(nn.Module):
         if not dims:
             raise ArgumentError("dims must name at least one modality, found none.")
         if wrong := [m for m in dims if not is_name(m)]:
-            raise ArgumentError(f"modalities must have names without dots that are no attribute of a torch module, found {wrong[0]!r}.")
+            raise ArgumentError(
+                f"modalities must have names without dots that are no attribute of a torch module, found {wrong[0]!r}."
+            )
         self.dims, self.outputs = dict(dims), outputs
 
     @abstractmethod
-    def forward(self, encoded: Mapping[str, Encoded], *, unimodal: bool = False, head_kappa: Kappa | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
+    def forward(
+        self,
+        encoded: Mapping[str, Encoded],
+        *,
+        unimodal: bool = False,
+        head_kappa: Kappa | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor] | None]:
         """Fuse.
 
         Args:
@@ -53,4 +61,6 @@ class Fusion(nn.Module):
 
     def refuse_head_gate(self, head_kappa: Kappa | None) -> None:
         if head_kappa is not None:
-            raise UnsupportedError(f"gate_heads must have one head per modality (late, sum or concat), found {type(self).__name__.lower()} fusion.")
+            raise UnsupportedError(
+                f"gate_heads must have one head per modality (late, sum or concat), found {type(self).__name__.lower()} fusion."
+            )

@@ -32,7 +32,9 @@ class Conditional(Fusion):
     def __init__(self, dims: Mapping[str, int], outputs: int, unimodal: Readout) -> None:
         super().__init__(dims, outputs)
         if unimodal not in get_args(Readout):
-            raise ArgumentError(f"unimodal must be {' or '.join(map(repr, get_args(Readout)))}, found {unimodal!r}.")
+            raise ArgumentError(
+                f"unimodal must be {' or '.join(map(repr, get_args(Readout)))}, found {unimodal!r}."
+            )
         self.readout = unimodal
 
     @abstractmethod
@@ -43,7 +45,13 @@ class Conditional(Fusion):
     def alone(self, modality: str, features: Tensor) -> Tensor:
         """z^m ``(B, C)`` of the readout ``"self_modulation"``."""
 
-    def forward(self, encoded: Mapping[str, Encoded], *, unimodal: bool = False, head_kappa: Kappa | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
+    def forward(
+        self,
+        encoded: Mapping[str, Encoded],
+        *,
+        unimodal: bool = False,
+        head_kappa: Kappa | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor] | None]:
         self.refuse_head_gate(head_kappa)
         features = {m: encoded[m].pooled for m in self.dims}
         z = {m: self._read(m, features) for m in self.dims} if unimodal else None
@@ -52,11 +60,15 @@ class Conditional(Fusion):
     def _read(self, modality: str, features: Mapping[str, Tensor]) -> Tensor:
         if self.readout == "self_modulation":
             return self.alone(modality, features[modality])
-        return self.fuse({m: f if m == modality else torch.zeros_like(f) for m, f in features.items()})
+        return self.fuse(
+            {m: f if m == modality else torch.zeros_like(f) for m, f in features.items()}
+        )
 
     def _one_of(self, option: str, modality: str) -> str:
         if modality not in self.dims:
-            raise ArgumentError(f"{option} must name a modality ({', '.join(self.dims)}), found {modality!r}.")
+            raise ArgumentError(
+                f"{option} must name a modality ({', '.join(self.dims)}), found {modality!r}."
+            )
         return modality
 
 
@@ -75,25 +87,43 @@ class FiLM(Conditional):
     """
 
     def __init__(
-        self, dims: Mapping[str, int], outputs: int, *, conditioned: str | None = None, plus_one: bool = True, unimodal: Readout = "zero_other"
+        self,
+        dims: Mapping[str, int],
+        outputs: int,
+        *,
+        conditioned: str | None = None,
+        plus_one: bool = True,
+        unimodal: Readout = "zero_other",
     ) -> None:
         super().__init__(dims, outputs, unimodal)
-        self.conditioned = self._one_of("conditioned", tuple(dims)[-1] if conditioned is None else conditioned)
+        self.conditioned = self._one_of(
+            "conditioned", tuple(dims)[-1] if conditioned is None else conditioned
+        )
         if unimodal == "self_modulation" and len(set(dims.values())) > 1:
             widths = ", ".join(f"{m} {d}" for m, d in dims.items())
-            raise ArgumentError(f"features under unimodal='self_modulation' must be equally wide, found {widths}. Use unimodal='zero_other'.")
+            raise ArgumentError(
+                f"features under unimodal='self_modulation' must be equally wide, found {widths}. Use unimodal='zero_other'."
+            )
         self.plus_one = plus_one
         width = dims[self.conditioned]
-        self.generators = nn.ModuleDict({m: nn.Linear(d, 2 * width) for m, d in dims.items() if m != self.conditioned})
+        self.generators = nn.ModuleDict(
+            {m: nn.Linear(d, 2 * width) for m, d in dims.items() if m != self.conditioned}
+        )
         self.head = nn.Linear(width, outputs)
 
     def fuse(self, features: Mapping[str, Tensor]) -> Tensor:
         target = features[self.conditioned]
-        return self._modulated(target, [generator(features[m]) for m, generator in self.generators.items()])
+        return self._modulated(
+            target, [generator(features[m]) for m, generator in self.generators.items()]
+        )
 
     def alone(self, modality: str, features: Tensor) -> Tensor:
         # The conditioned modality has no generator of its own: it goes through the others', which for two modalities is the only one.
-        own = [self.generators[modality]] if modality in self.generators else list(self.generators.values())
+        own = (
+            [self.generators[modality]]
+            if modality in self.generators
+            else list(self.generators.values())
+        )
         made = [generator(features) for generator in own]
         mean = [torch.stack(made).mean(0)] if made else []
         z = self._modulated(features, mean)
@@ -119,7 +149,15 @@ class BiGated(Conditional):
         unimodal: see :class:`Conditional`; ``"self_modulation"`` is W u^m + b / k, without any gate.
     """
 
-    def __init__(self, dims: Mapping[str, int], outputs: int, *, gated: str | None = None, width: int | None = None, unimodal: Readout = "zero_other") -> None:
+    def __init__(
+        self,
+        dims: Mapping[str, int],
+        outputs: int,
+        *,
+        gated: str | None = None,
+        width: int | None = None,
+        unimodal: Readout = "zero_other",
+    ) -> None:
         super().__init__(dims, outputs, unimodal)
         width = max(dims.values()) if width is None else width
         if width < 1:
@@ -133,10 +171,15 @@ class BiGated(Conditional):
 
     def fuse(self, features: Mapping[str, Tensor]) -> Tensor:
         u = {m: self.projections[m](features[m]) for m in self.dims}
-        passed = [math.prod((u[j].sigmoid() for j in self.dims if j != t), start=u[t]) for t in self.passing]
+        passed = [
+            math.prod((u[j].sigmoid() for j in self.dims if j != t), start=u[t])
+            for t in self.passing
+        ]
         logits: Tensor = self.head(torch.stack(passed).mean(0))
         return logits
 
     def alone(self, modality: str, features: Tensor) -> Tensor:
-        z: Tensor = self.head(self.projections[modality](features)) - self.head.bias * (1 - 1 / len(self.dims))
+        z: Tensor = self.head(self.projections[modality](features)) - self.head.bias * (
+            1 - 1 / len(self.dims)
+        )
         return z

@@ -27,7 +27,9 @@ class Align(nn.Module):
         self.width = max(dims.values()) if width is None else width
         if self.width < 1:
             raise ArgumentError(f"width must be one or more, found {width}.")
-        self.projectors = nn.ModuleDict({m: nn.Linear(d, self.width) for m, d in dims.items() if d != self.width})
+        self.projectors = nn.ModuleDict(
+            {m: nn.Linear(d, self.width) for m, d in dims.items() if d != self.width}
+        )
 
     def forward(self, modality: str, features: Tensor) -> Tensor:
         """``(B, width)`` from f^m ``(B, D_m)``."""

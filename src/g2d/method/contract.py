@@ -100,7 +100,9 @@ class Method(nn.Module):
             UnsupportedError: the method is not defined for this task, number of modalities or fusion.
         """
         if task.kind not in self.tasks:
-            raise UnsupportedError(f"task of {type(self).__name__} must be {' or '.join(sorted(self.tasks))}, found {task.kind}.")
+            raise UnsupportedError(
+                f"task of {type(self).__name__} must be {' or '.join(sorted(self.tasks))}, found {task.kind}."
+            )
         self.task, self.modalities = task, model.modalities
         self.register_buffer("head_weights", torch.ones(len(self.modalities)))
         return self
@@ -121,7 +123,9 @@ class Method(nn.Module):
         """Called after every epoch with the validation results. Returns what to record."""
         return {}
 
-    def predict(self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None) -> Output:
+    def predict(
+        self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None
+    ) -> Output:
         """The trained model's answer by this method's own rule, fused and unimodal: what evaluation, reports and exports call."""
         return self.calibrated(model, model(inputs, present=present, unimodal=True))
 
@@ -134,8 +138,12 @@ class Method(nn.Module):
         z, scale = output.unimodal_logits, self.head_scale(model)
         if z is None or scale is None or bool((self.head_weights == 1).all()):
             return output
-        weighted = {m: z[m] * weight for m, weight in zip(self.modalities, self.head_weights, strict=True)}
-        return Output(output.features, torch.stack(tuple(weighted.values())).sum(0) * scale, weighted)
+        weighted = {
+            m: z[m] * weight for m, weight in zip(self.modalities, self.head_weights, strict=True)
+        }
+        return Output(
+            output.features, torch.stack(tuple(weighted.values())).sum(0) * scale, weighted
+        )
 
     def unimodal_loss(self, m: str, z: Tensor, batch: Batch) -> Tensor:
         """L_S of a modality's own prediction z^m, a scalar: the mean over all rows, of which those that lack the modality count 0."""

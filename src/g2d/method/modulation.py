@@ -24,11 +24,19 @@ class Modulation(nn.Module):
         freeze_batchnorm: running statistics of a suppressed encoder stand still too.
     """
 
-    def __init__(self, *, modulate: str = "auto", gate_heads: bool = False, freeze_batchnorm: bool = False) -> None:
+    def __init__(
+        self, *, modulate: str = "auto", gate_heads: bool = False, freeze_batchnorm: bool = False
+    ) -> None:
         super().__init__()
         if modulate not in ("auto", "gradient", "update"):
-            raise ArgumentError(f"modulate must be 'auto', 'gradient' or 'update', found {modulate!r}.")
-        self.modulate, self.gate_heads, self.freeze_batchnorm = modulate, gate_heads, freeze_batchnorm
+            raise ArgumentError(
+                f"modulate must be 'auto', 'gradient' or 'update', found {modulate!r}."
+            )
+        self.modulate, self.gate_heads, self.freeze_batchnorm = (
+            modulate,
+            gate_heads,
+            freeze_batchnorm,
+        )
 
     def build(self, model: MultimodalModel, task: Task) -> None:
         """Check the modulation against the model; called by the method's own ``build``."""

@@ -20,11 +20,15 @@ def sum_gradients(parameters: list[nn.Parameter]) -> None:
     agreed = torch.stack([have, 1 - have]).to(parameters[0].device)
     dist.all_reduce(agreed)
     if bool((agreed.min(0).values > 0).any()):
-        raise G2DError("processes must compute gradients of the same parameters in an update, found a difference: the replicas would drift apart.")
+        raise G2DError(
+            "processes must compute gradients of the same parameters in an update, found a difference: the replicas would drift apart."
+        )
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     for dtype in {gradient.dtype for gradient in gradients}:
         same = [gradient for gradient in gradients if gradient.dtype == dtype]
         flat = torch.cat([gradient.flatten() for gradient in same])
         dist.all_reduce(flat)
-        for gradient, summed in zip(same, flat.split([gradient.numel() for gradient in same]), strict=True):
+        for gradient, summed in zip(
+            same, flat.split([gradient.numel() for gradient in same]), strict=True
+        ):
             gradient.copy_(summed.view_as(gradient))

@@ -41,9 +41,14 @@ class RankingLog:
     def summary(self) -> dict[str, float]:
         """``confidence/m`` on train and validation, ``ranking/flip_rate``, ``ranking/margin``."""
         record = {f"confidence/{m}": value for m, value in self.mean.items()}
-        record |= {f"confidence_validation/{m}": value for m, value in (self.validation or {}).items()}
+        record |= {
+            f"confidence_validation/{m}": value for m, value in (self.validation or {}).items()
+        }
         if len(self.sums) > 1:
-            record |= {"ranking/flip_rate": flip_rate(self.counts), "ranking/margin": margin(self.mean)}
+            record |= {
+                "ranking/flip_rate": flip_rate(self.counts),
+                "ranking/margin": margin(self.mean),
+            }
         return record
 
     def doubts(self) -> dict[str, str]:
@@ -52,9 +57,13 @@ class RankingLog:
             return {}
         found = {}
         if (rate := flip_rate(self.counts)) > 0.10:
-            found["flip_rate"] = f"The ranking is in doubt: it flips in {rate:.0%} of the updates. ranking='dataset' keeps it fixed."
+            found["flip_rate"] = (
+                f"The ranking is in doubt: it flips in {rate:.0%} of the updates. ranking='dataset' keeps it fixed."
+            )
         if (gap := margin(self.mean)) < 0.10:
-            found["margin"] = f"The ranking is in doubt: teachers differ by only {gap:.2f} in confidence on the training rows."
+            found["margin"] = (
+                f"The ranking is in doubt: teachers differ by only {gap:.2f} in confidence on the training rows."
+            )
         if self.validation is not None and ranking(self.mean) != ranking(self.validation):
             train, valid = (" < ".join(ranking(rho)) for rho in (self.mean, self.validation))
             found["disagreement"] = (
@@ -72,7 +81,9 @@ def batch_confidence(state: TrainState, batch: Batch, teacher: TeacherOutput) ->
 
 
 @torch.no_grad()
-def split_confidence(state: TrainState, teachers: Teachers, batches: Iterable[Batch]) -> dict[str, float]:
+def split_confidence(
+    state: TrainState, teachers: Teachers, batches: Iterable[Batch]
+) -> dict[str, float]:
     """rho_t^m over many batches, which every process sees whole."""
     sums = [_confidence_sums(state.task, batch, teachers(batch)) for batch in batches]
     return _mean_confidence(None, sums)
@@ -91,4 +102,6 @@ def _mean_confidence(state: TrainState | None, sums: list[dict[str, Tensor]]) ->
     total = torch.stack([torch.stack([part[m] for part in sums]).sum(0) for m in sums[0]])
     if state is not None:
         total = state.sum_across_processes(total)
-    return {m: s / n if n else float("inf") for m, (s, n) in zip(sums[0], total.tolist(), strict=True)}
+    return {
+        m: s / n if n else float("inf") for m, (s, n) in zip(sums[0], total.tolist(), strict=True)
+    }

@@ -32,23 +32,31 @@ class SinglePass(Method):
     wants_unimodal_logits: bool = False
     """The objective or the scores need z^m."""
 
-    def __init__(self, *, modulation: Modulation | None = None, teachers: Teachers | None = None) -> None:
+    def __init__(
+        self, *, modulation: Modulation | None = None, teachers: Teachers | None = None
+    ) -> None:
         super().__init__()
         if modulation is not None and teachers is None:
-            raise ArgumentError(f"teachers must be given with {type(modulation).__name__}, found None: their confidence ranks the modalities.")
+            raise ArgumentError(
+                f"teachers must be given with {type(modulation).__name__}, found None: their confidence ranks the modalities."
+            )
         self.modulation, self.teachers = modulation, teachers
         self.rankings = RankingLog()
 
     def build(self, model: MultimodalModel, task: Task) -> Self:
         super().build(model, task)
         if self.teachers is not None and set(self.teachers.modalities) != set(model.modalities):
-            raise ArgumentError(f"teachers must be one per modality ({', '.join(model.modalities)}), found {', '.join(self.teachers.modalities)}.")
+            raise ArgumentError(
+                f"teachers must be one per modality ({', '.join(model.modalities)}), found {', '.join(self.teachers.modalities)}."
+            )
         if self.modulation is not None:
             self.modulation.build(model, task)
         return self
 
     @abstractmethod
-    def objective(self, output: Output, batch: Batch, teacher: TeacherOutput | None) -> dict[str, Tensor]:
+    def objective(
+        self, output: Output, batch: Batch, teacher: TeacherOutput | None
+    ) -> dict[str, Tensor]:
         """Named terms, each a mean over the rows; their sum is minimised. A term of weight zero is left out."""
 
     def observe(self, output: Output, batch: Batch) -> None:
@@ -62,7 +70,9 @@ class SinglePass(Method):
             return
         self.rankings.clear()
         if state.has_rows and self.rankings.validation is None:
-            self.rankings.validation = split_confidence(state, self.teachers, state.validation_rows())
+            self.rankings.validation = split_confidence(
+                state, self.teachers, state.validation_rows()
+            )
         if self.modulation is not None:
             self.modulation.epoch_start(state, self.teachers)
 
@@ -70,21 +80,48 @@ class SinglePass(Method):
         teacher = None if self.teachers is None else self.teachers(batch)
         # Once per update, on the whole batch of all processes: ranking per part could move two encoders in one update.
         rho = None if teacher is None else batch_confidence(state, batch, teacher)
-        kappa = None if self.modulation is None or rho is None else self.modulation.coefficients(state, rho)
-        door = None if self.modulation is None or kappa is None else self.modulation.at_the_door(state, kappa)
-        gates = {} if self.modulation is None else {"gate_heads": self.modulation.gate_heads, "freeze_batchnorm": self.modulation.freeze_batchnorm}
+        kappa = (
+            None
+            if self.modulation is None or rho is None
+            else self.modulation.coefficients(state, rho)
+        )
+        door = (
+            None
+            if self.modulation is None or kappa is None
+            else self.modulation.at_the_door(state, kappa)
+        )
+        gates = (
+            {}
+            if self.modulation is None
+            else {
+                "gate_heads": self.modulation.gate_heads,
+                "freeze_batchnorm": self.modulation.freeze_batchnorm,
+            }
+        )
         losses: dict[str, Tensor | float] = {}
         for part in state.parts(batch):
             with state.autocast():
-                output = state.model(part.batch.inputs, door, present=part.batch.present, unimodal=self.wants_unimodal_logits, **gates)
+                output = state.model(
+                    part.batch.inputs,
+                    door,
+                    present=part.batch.present,
+                    unimodal=self.wants_unimodal_logits,
+                    **gates,
+                )
                 terms = self.objective(output, part.batch, part.of(teacher))
-            state.backward(sum(terms.values(), start=torch.zeros((), device=state.device)) * part.share)
+            state.backward(
+                sum(terms.values(), start=torch.zeros((), device=state.device)) * part.share
+            )
             for name, term in terms.items():
-                losses[f"loss/{name}"] = losses.get(f"loss/{name}", 0.0) + term.detach() * part.share
+                losses[f"loss/{name}"] = (
+                    losses.get(f"loss/{name}", 0.0) + term.detach() * part.share
+                )
             with torch.no_grad():
                 self.observe(output, part.batch)
                 for m, cosine in _alignment(output, part.of(teacher)).items():
-                    losses[f"alignment/{m}"] = losses.get(f"alignment/{m}", 0.0) + cosine * part.share
+                    losses[f"alignment/{m}"] = (
+                        losses.get(f"alignment/{m}", 0.0) + cosine * part.share
+                    )
         with torch.no_grad():
             self.before_update(state)
         state.update()
@@ -103,5 +140,12 @@ class SinglePass(Method):
 def _alignment(output: Output, teacher: TeacherOutput | None) -> dict[str, Tensor]:
     """Mean cosine of every modality's features with its teacher's, where they are equally wide  (Fig. 5)."""
     taught = {} if teacher is None else teacher.features
-    pairs = {m: (output.features[m].float(), f.float()) for m, f in taught.items() if f.shape == output.features[m].shape}
-    return {m: torch.nn.functional.cosine_similarity(own, other, dim=1).mean() for m, (own, other) in pairs.items()}
+    pairs = {
+        m: (output.features[m].float(), f.float())
+        for m, f in taught.items()
+        if f.shape == output.features[m].shape
+    }
+    return {
+        m: torch.nn.functional.cosine_similarity(own, other, dim=1).mean()
+        for m, (own, other) in pairs.items()
+    }

@@ -80,7 +80,12 @@ class TrainState:
     ) -> None:
         self.model, self.optimizer, self.task = model, optimizer, task
         self.epochs, self.batches_per_epoch = epochs, batches_per_epoch
-        self.accumulate, self.max_norm, self.precision, self.scaler = accumulate, max_norm, precision, scaler
+        self.accumulate, self.max_norm, self.precision, self.scaler = (
+            accumulate,
+            max_norm,
+            precision,
+            scaler,
+        )
         self.generator = generator or torch.Generator().manual_seed(0)
         self.epoch, self.step, self.stop = 1, 0, False
         self.snapshots: dict[str, dict[str, Tensor]] = {}
@@ -97,7 +102,11 @@ class TrainState:
 
     def parts(self, batch: Batch) -> Iterator[Part]:
         """The pieces of a batch: one, unless accumulation is asked for. Sizes differ by one row at most."""
-        total = self.sum_across_processes(torch.tensor(float(len(batch)))).item() if processes() > 1 else len(batch)
+        total = (
+            self.sum_across_processes(torch.tensor(float(len(batch)))).item()
+            if processes() > 1
+            else len(batch)
+        )
         pieces = min(self.accumulate, max(1, len(batch) // 2))  # BatchNorm needs two rows
         if pieces == 1:
             yield Part(batch, slice(0, len(batch)), len(batch) / total)
@@ -108,7 +117,11 @@ class TrainState:
 
     def autocast(self) -> torch.autocast:
         """Around forward and loss; losses and scores are float32 whatever it says."""
-        return torch.autocast(self.device.type, dtype=self.precision or torch.bfloat16, enabled=self.precision is not None)
+        return torch.autocast(
+            self.device.type,
+            dtype=self.precision or torch.bfloat16,
+            enabled=self.precision is not None,
+        )
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of a loss already weighted by its part's share."""
@@ -132,7 +145,9 @@ class TrainState:
         """Average over processes, unscale, clip, step, forget the gradients. A parameter without a gradient does not move at all."""
         self.reduce_gradients()
         if self.max_norm is not None:
-            nn.utils.clip_grad_norm_([p for group in self.optimizer.param_groups for p in group["params"]], self.max_norm)
+            nn.utils.clip_grad_norm_(
+                [p for group in self.optimizer.param_groups for p in group["params"]], self.max_norm
+            )
         with self._scaled_rates():
             if self.scaler is None:
                 self.optimizer.step()
@@ -158,7 +173,10 @@ class TrainState:
         if processes() == 1:
             return dict(record)
         return {
-            name: self.sum_across_processes(torch.as_tensor(value)) if name.startswith(("loss/", "alignment/")) else value for name, value in record.items()
+            name: self.sum_across_processes(torch.as_tensor(value))
+            if name.startswith(("loss/", "alignment/"))
+            else value
+            for name, value in record.items()
         }
 
     def train_rows(self, fraction: float = 1.0, epoch: int | None = None) -> Iterable[Batch]:
@@ -176,14 +194,22 @@ class TrainState:
     def snapshot(self, branch: str) -> None:
         """Remember the weights of a branch (a modality's encoder and own head, or ``"model"``)."""
         self.snapshots[branch] = {
-            f"{i}.{name}": value.detach().clone() for i, module in enumerate(self.branch(branch)) for name, value in module.state_dict().items()
+            f"{i}.{name}": value.detach().clone()
+            for i, module in enumerate(self.branch(branch))
+            for name, value in module.state_dict().items()
         }
 
     def restore(self, branch: str) -> None:
         """Bring a branch back to its snapshot, and let its optimizer forget the way it went since."""
         for i, module in enumerate(self.branch(branch)):
             prefix = f"{i}."
-            module.load_state_dict({k.removeprefix(prefix): v for k, v in self.snapshots[branch].items() if k.startswith(prefix)})
+            module.load_state_dict(
+                {
+                    k.removeprefix(prefix): v
+                    for k, v in self.snapshots[branch].items()
+                    if k.startswith(prefix)
+                }
+            )
             for parameter in module.parameters():
                 self.optimizer.state.pop(parameter, None)
 
@@ -192,7 +218,10 @@ class TrainState:
         if branch == "model":
             return [self.model]
         fusion = self.model.fusion
-        return [self.model.encoders[branch], *([fusion.heads[branch]] if isinstance(fusion, Additive) else [])]
+        return [
+            self.model.encoders[branch],
+            *([fusion.heads[branch]] if isinstance(fusion, Additive) else []),
+        ]
 
     def reset_optimizer(self) -> None:
         """Forget momenta and moments, as a fresh optimizer would."""
@@ -200,12 +229,18 @@ class TrainState:
 
     def _split(self, split: str, fraction: float, epoch: int | None) -> Iterable[Batch]:
         if self._rows is None:
-            raise ArgumentError(f"rows must give access to the {split} split for this method, found None. Pass TrainState(rows=...).")
+            raise ArgumentError(
+                f"rows must give access to the {split} split for this method, found None. Pass TrainState(rows=...)."
+            )
         return self._rows(split, fraction, self.epoch if epoch is None else epoch)
 
     @contextmanager
     def _scaled_rates(self) -> Iterator[None]:
-        scaled = [(group, group["lr"]) for group in self.optimizer.param_groups if group.get("name") in self._rates]
+        scaled = [
+            (group, group["lr"])
+            for group in self.optimizer.param_groups
+            if group.get("name") in self._rates
+        ]
         for group, rate in scaled:
             group["lr"] = rate * self._rates[group["name"]]
         try:

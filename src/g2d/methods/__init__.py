@@ -37,4 +37,21 @@ METHODS: dict[str, type[Method]] = {
     "mis_me": MISME,
 }
 
-__all__ = ["AGM", "DLMG", "G2D", "METHODS", "MISME", "MLA", "MSES", "MSLR", "OGMGE", "PMR", "UME", "UMT", "G2DReleased", "Joint", "MMPareto", "ReconBoost"]
+__all__ = [
+    "AGM",
+    "DLMG",
+    "G2D",
+    "METHODS",
+    "MISME",
+    "MLA",
+    "MSES",
+    "MSLR",
+    "OGMGE",
+    "PMR",
+    "UME",
+    "UMT",
+    "G2DReleased",
+    "Joint",
+    "MMPareto",
+    "ReconBoost",
+]

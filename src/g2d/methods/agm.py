@@ -69,7 +69,9 @@ class AGM(Method):
         if absent not in ("zero_input", "feature_mean"):
             raise ArgumentError(f"absent must be 'zero_input' or 'feature_mean', found {absent!r}.")
         if modulate not in ("auto", "gradient", "update"):
-            raise ArgumentError(f"modulate must be 'auto', 'gradient' or 'update', found {modulate!r}.")
+            raise ArgumentError(
+                f"modulate must be 'auto', 'gradient' or 'update', found {modulate!r}."
+            )
         self.alpha, self.cap, self.window, self.absent = alpha, cap, checked_window(window), absent
         self.clip, self.modulate = clip, modulate
 
@@ -84,19 +86,31 @@ class AGM(Method):
 
     def training_step(self, state: TrainState, batch: Batch) -> dict[str, Tensor | float]:
         modulating = within(self.window, state.epoch)
-        at_update = modulating and (self.modulate == "update" or (self.modulate == "auto" and state.adaptive))
+        at_update = modulating and (
+            self.modulate == "update" or (self.modulate == "auto" and state.adaptive)
+        )
         parts, model = list(state.parts(batch)), state.model
         with state.autocast():
             # All parts before any backward: the coefficients depend on the whole batch. Train mode before eval mode: it moves
             # the BatchNorm statistics that the backward of eval mode reads.
-            encoded = [model.encode(part.batch.inputs, present=part.batch.present) for part in parts]
+            encoded = [
+                model.encode(part.batch.inputs, present=part.batch.present) for part in parts
+            ]
             full = [model.fusion(features)[0] for features in encoded]
             split: list[dict[str, Tensor]] = []
             if modulating:
                 with torch.no_grad() if at_update else nullcontext():
                     for part, features, logits in zip(parts, encoded, full, strict=True):
-                        split.append(self._shares(model, part.batch.inputs, features, logits, part.batch.present))
-        c = self._coefficients(state, [p.batch for p in parts], split) if modulating else dict.fromkeys(self.modalities, 1.0)
+                        split.append(
+                            self._shares(
+                                model, part.batch.inputs, features, logits, part.batch.present
+                            )
+                        )
+        c = (
+            self._coefficients(state, [p.batch for p in parts], split)
+            if modulating
+            else dict.fromkeys(self.modalities, 1.0)
+        )
         if at_update:
             state.scale_update(c)
         else:
@@ -112,9 +126,13 @@ class AGM(Method):
             self._remember_features(state, encoded, [p.batch for p in parts])
         self._clip(state)
         state.update()
-        return state.recorded({"loss/task": loss, **{f"kappa/{m}": value for m, value in c.items()}})
+        return state.recorded(
+            {"loss/task": loss, **{f"kappa/{m}": value for m, value in c.items()}}
+        )
 
-    def predict(self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None) -> Output:
+    def predict(
+        self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None
+    ) -> Output:
         """l = f(M), and u^m as unimodal logits (times k with Late fusion, whose unimodal logits average to l)."""
         encoded = model.encode(inputs, present=present)
         logits = model.fusion(encoded)[0]
@@ -124,20 +142,38 @@ class AGM(Method):
         return self.calibrated(model, Output({m: e.pooled for m, e in encoded.items()}, logits, u))
 
     def _shares(
-        self, model: MultimodalModel, inputs: Inputs, encoded: Mapping[str, Encoded], full: Tensor, present: Mapping[str, Tensor] | None
+        self,
+        model: MultimodalModel,
+        inputs: Inputs,
+        encoded: Mapping[str, Encoded],
+        full: Tensor,
+        present: Mapping[str, Tensor] | None,
     ) -> dict[str, Tensor]:
         """u^m of a part, from features with and without each modality."""
         everyone = frozenset(self.modalities)
         values: dict[Coalition, Tensor] = {everyone: full}
         with evaluating(model):
             if len(everyone) > 1:
-                without = {m: self._absent(model.encoders[m], m, inputs[m], encoded[m], None if present is None else present.get(m)) for m in self.modalities}
+                without = {
+                    m: self._absent(
+                        model.encoders[m],
+                        m,
+                        inputs[m],
+                        encoded[m],
+                        None if present is None else present.get(m),
+                    )
+                    for m in self.modalities
+                }
                 for some in coalitions(self.modalities):
                     if some != everyone:
-                        values[some] = model.fusion({m: encoded[m] if m in some else without[m] for m in self.modalities})[0]
+                        values[some] = model.fusion(
+                            {m: encoded[m] if m in some else without[m] for m in self.modalities}
+                        )[0]
         return shares(values, self.modalities)
 
-    def _absent(self, encoder: nn.Module, m: str, values: Input, like: Encoded, present: Tensor | None) -> Encoded:
+    def _absent(
+        self, encoder: nn.Module, m: str, values: Input, like: Encoded, present: Tensor | None
+    ) -> Encoded:
         """What stands in the place of a modality's features where a coalition lacks it; zero where the row lacks it anyway."""
         rows = len(like.pooled)
         if self.absent == "feature_mean":
@@ -145,7 +181,11 @@ class AGM(Method):
             tokens = None if like.tokens is None else torch.zeros_like(like.tokens)
             mask = like.mask
         else:
-            nothing = encoder(Padded(torch.zeros_like(values.values), values.mask) if isinstance(values, Padded) else torch.zeros_like(values[:1]))
+            nothing = encoder(
+                Padded(torch.zeros_like(values.values), values.mask)
+                if isinstance(values, Padded)
+                else torch.zeros_like(values[:1])
+            )
             found = nothing if isinstance(nothing, Encoded) else Encoded(nothing)
             pooled = found.pooled.expand(rows, -1)
             tokens = None if found.tokens is None else found.tokens.expand(rows, -1, -1)
@@ -154,7 +194,9 @@ class AGM(Method):
         return absent if present is None else without_rows(absent, present)
 
     @torch.no_grad()
-    def _coefficients(self, state: TrainState, batches: Sequence[Batch], split: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
+    def _coefficients(
+        self, state: TrainState, batches: Sequence[Batch], split: Sequence[Mapping[str, Tensor]]
+    ) -> dict[str, float]:
         """c^m from this batch's q^m and the means of the updates before, which then take this batch in."""
         total = torch.zeros(len(self.modalities), 2, dtype=torch.float64, device=state.device)
         for batch, u in zip(batches, split, strict=True):
@@ -166,19 +208,25 @@ class AGM(Method):
         before = self.running.to(total)
         # A modality that no row of the batch has is taken to fit as it did before.
         q = torch.where(total[:, 1] > 0, total[:, 0] / total[:, 1].clamp_min(1), before)
-        c = modulation_coefficients(self._named(q), self._named(before), alpha=self.alpha, cap=self.cap)
+        c = modulation_coefficients(
+            self._named(q), self._named(before), alpha=self.alpha, cap=self.cap
+        )
         self.updates += 1
         self.running.copy_(before + (q - before) / self.updates)
         return c
 
     @torch.no_grad()
-    def _remember_features(self, state: TrainState, encoded: Sequence[Mapping[str, Encoded]], batches: Sequence[Batch]) -> None:
+    def _remember_features(
+        self, state: TrainState, encoded: Sequence[Mapping[str, Encoded]], batches: Sequence[Batch]
+    ) -> None:
         if self.absent != "feature_mean":
             return
         for m in self.modalities:
             features = torch.cat([e[m].pooled.float() for e in encoded])
             there = torch.cat([b.has(m).float() for b in batches])
-            total = state.sum_across_processes(torch.cat([features.sum(0), there.sum()[None].to(features)]))
+            total = state.sum_across_processes(
+                torch.cat([features.sum(0), there.sum()[None].to(features)])
+            )
             mean = self.get_buffer(f"mean_{m}")
             if total[-1] > 0:
                 mean += (total[:-1] / total[-1] - mean) / self.updates
@@ -190,7 +238,9 @@ class AGM(Method):
         state.reduce_gradients()
         gradients = [p.grad for p in state.model.fusion.parameters() if p.grad is not None]
         if any(bool(g.abs().max() > 1) for g in gradients):
-            nn.utils.clip_grad_norm_([p for group in state.optimizer.param_groups for p in group["params"]], self.clip)
+            nn.utils.clip_grad_norm_(
+                [p for group in state.optimizer.param_groups for p in group["params"]], self.clip
+            )
 
     def _named(self, values: Tensor) -> dict[str, float]:
         return dict(zip(self.modalities, values.tolist(), strict=True))

@@ -56,18 +56,31 @@ class DLMG(SinglePass):
     ) -> None:
         super().__init__()
         if schedule not in get_args(Schedule):
-            raise ArgumentError(f"schedule must be one of {', '.join(get_args(Schedule))}, found {schedule!r}.")
+            raise ArgumentError(
+                f"schedule must be one of {', '.join(get_args(Schedule))}, found {schedule!r}."
+            )
         if matching not in MATCHINGS:
-            raise ArgumentError(f"matching must be one of {', '.join(MATCHINGS)}, found {matching!r}.")
+            raise ArgumentError(
+                f"matching must be one of {', '.join(MATCHINGS)}, found {matching!r}."
+            )
         if len(weights) != 2 or min(weights) < 0:
-            raise ArgumentError(f"weights must be a_cls and a_mm, neither negative, found {tuple(weights)}.")
-        self.schedule, self.matching, self.constant, self.rate = schedule, MATCHINGS[matching], tuple(weights), rate
+            raise ArgumentError(
+                f"weights must be a_cls and a_mm, neither negative, found {tuple(weights)}."
+            )
+        self.schedule, self.matching, self.constant, self.rate = (
+            schedule,
+            MATCHINGS[matching],
+            tuple(weights),
+            rate,
+        )
         self.weights = (0.5, 0.5)
 
     def build(self, model: MultimodalModel, task: Task) -> Self:
         super().build(model, task)
         if not isinstance(model.fusion, Additive):
-            raise UnsupportedError(f"fusion of DLMG must have one head per modality (late, sum or concat), found {type(model.fusion).__name__.lower()}.")
+            raise UnsupportedError(
+                f"fusion of DLMG must have one head per modality (late, sum or concat), found {type(model.fusion).__name__.lower()}."
+            )
         self.register_buffer("a_mm", torch.tensor(0.95, dtype=torch.float64))
         return self
 
@@ -77,25 +90,40 @@ class DLMG(SinglePass):
 
     def training_step(self, state: TrainState, batch: Batch) -> dict[str, Tensor | float]:
         self.weights = self._weights_of(state)
-        return super().training_step(state, batch) | {"weight/task": self.weights[0], "weight/matching": self.weights[1]}
+        return super().training_step(state, batch) | {
+            "weight/task": self.weights[0],
+            "weight/matching": self.weights[1],
+        }
 
-    def objective(self, output: Output, batch: Batch, teacher: TeacherOutput | None) -> dict[str, Tensor]:
+    def objective(
+        self, output: Output, batch: Batch, teacher: TeacherOutput | None
+    ) -> dict[str, Tensor]:
         task, matching = self._losses(output, batch)
         a_cls, a_mm = self.weights
         if matching is None:
             return {"task": task}
-        return {name: 2 * a * term for name, a, term in (("task", a_cls, task), ("matching", a_mm, matching)) if a != 0}
+        return {
+            name: 2 * a * term
+            for name, a, term in (("task", a_cls, task), ("matching", a_mm, matching))
+            if a != 0
+        }
 
     def _losses(self, output: Output, batch: Batch) -> tuple[Tensor, Tensor | None]:
         assert output.unimodal_logits is not None
-        return self.task.loss(output.logits, batch.target), pairwise_matching(output.unimodal_logits, self.matching, batch.present)
+        return self.task.loss(output.logits, batch.target), pairwise_matching(
+            output.unimodal_logits, self.matching, batch.present
+        )
 
     def _weights_of(self, state: TrainState) -> tuple[float, float]:
         if self.schedule == "constant":
             return self.constant[0], self.constant[1]
         if self.schedule == "learned":
             return 1 - self.a_mm.item(), self.a_mm.item()
-        a_cls = fitted_weight(state.epoch, state.epochs) if self.schedule == "fitted" else heuristic_weight(state.epoch)
+        a_cls = (
+            fitted_weight(state.epoch, state.epochs)
+            if self.schedule == "fitted"
+            else heuristic_weight(state.epoch)
+        )
         return a_cls, 1 - a_cls
 
     def _learn(self, state: TrainState) -> None:
@@ -103,11 +131,21 @@ class DLMG(SinglePass):
         xi = max(group["lr"] for group in state.optimizer.param_groups)
         with evaluating(state.model), torch.enable_grad(), state.autocast():
             train, valid = _first_rows(state.train_rows()), _first_rows(state.validation_rows())
-            task, matching = self._losses(state.model(train.inputs, present=train.present, unimodal=True), train)
-            held_out = self.task.loss(state.model(valid.inputs, present=valid.present).logits, valid.target)
+            task, matching = self._losses(
+                state.model(train.inputs, present=train.present, unimodal=True), train
+            )
+            held_out = self.task.loss(
+                state.model(valid.inputs, present=valid.present).logits, valid.target
+            )
         assert matching is not None
         along = _dot(state.model, held_out, matching - task)
-        step = state.sum_across_processes(along) / processes() * xi * self.rate * 0.5 ** ((state.epoch - 1) // 20)
+        step = (
+            state.sum_across_processes(along)
+            / processes()
+            * xi
+            * self.rate
+            * 0.5 ** ((state.epoch - 1) // 20)
+        )
         self.a_mm.copy_((self.a_mm + step.to(self.a_mm)).clamp(0.05, 0.95))
 
 
@@ -119,5 +157,9 @@ def _dot(model: MultimodalModel, a: Tensor, b: Tensor) -> Tensor:
     """<da, db> over all weights, of two losses with graphs of their own."""
     weights = [p for p in model.parameters() if p.requires_grad]
     left, right = (torch.autograd.grad(loss, weights, allow_unused=True) for loss in (a, b))
-    products = [(x * y).sum().double() for x, y in zip(left, right, strict=True) if x is not None and y is not None]
+    products = [
+        (x * y).sum().double()
+        for x, y in zip(left, right, strict=True)
+        if x is not None and y is not None
+    ]
     return torch.stack(products).sum()

@@ -58,13 +58,37 @@ class G2D(SinglePass):
     ) -> None:
         if tau is not None:
             if modulation is not None:
-                raise ArgumentError(f"tau must be left out where another modulation is given, found tau={tuple(tau)} and {type(modulation).__name__}.")
-            modulation = SMP(tau=tau, ranking=ranking, gate_heads=gate_heads, freeze_batchnorm=freeze_batchnorm)
+                raise ArgumentError(
+                    f"tau must be left out where another modulation is given, found tau={tuple(tau)} and {type(modulation).__name__}."
+                )
+            modulation = SMP(
+                tau=tau, ranking=ranking, gate_heads=gate_heads, freeze_batchnorm=freeze_batchnorm
+            )
         super().__init__(modulation=modulation, teachers=teachers)
-        self.alpha, self.beta, self.temperature, self.reduction = alpha, beta, temperature, reduction
+        self.alpha, self.beta, self.temperature, self.reduction = (
+            alpha,
+            beta,
+            temperature,
+            reduction,
+        )
 
-    def objective(self, output: Output, batch: Batch, teacher: TeacherOutput | None) -> dict[str, Tensor]:
+    def objective(
+        self, output: Output, batch: Batch, teacher: TeacherOutput | None
+    ) -> dict[str, Tensor]:
         assert teacher is not None
-        features = feature_terms(output.features, teacher.features, self.alpha, reduction=self.reduction, present=batch.present)
-        logits = logit_terms(output.logits, teacher.logits, self.beta, self.task.distillation, temperature=self.temperature, present=batch.present)
+        features = feature_terms(
+            output.features,
+            teacher.features,
+            self.alpha,
+            reduction=self.reduction,
+            present=batch.present,
+        )
+        logits = logit_terms(
+            output.logits,
+            teacher.logits,
+            self.beta,
+            self.task.distillation,
+            temperature=self.temperature,
+            present=batch.present,
+        )
         return {"task": self.task.loss(output.logits, batch.target)} | features | logits

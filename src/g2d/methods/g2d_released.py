@@ -47,10 +47,16 @@ class G2DReleased(SinglePass):
         super().__init__(modulation=_OpenDoor(tau=lengths), teachers=teachers)
         self.alpha, self.beta = alpha, beta
 
-    def objective(self, output: Output, batch: Batch, teacher: TeacherOutput | None) -> dict[str, Tensor]:
+    def objective(
+        self, output: Output, batch: Batch, teacher: TeacherOutput | None
+    ) -> dict[str, Tensor]:
         assert teacher is not None
-        features = feature_terms(output.features, teacher.features, self.alpha, present=batch.present)
-        logits = logit_terms(output.logits, teacher.logits, self.beta, self.task.distillation, present=batch.present)
+        features = feature_terms(
+            output.features, teacher.features, self.alpha, present=batch.present
+        )
+        logits = logit_terms(
+            output.logits, teacher.logits, self.beta, self.task.distillation, present=batch.present
+        )
         return {"task": self.task.loss(output.logits, batch.target)} | features | logits
 
     def before_update(self, state: TrainState) -> None:

@@ -18,13 +18,24 @@ class Joint(SinglePass):
         teachers: frozen unimodal teachers.
     """
 
-    def __init__(self, *, unimodal: float = 0.0, modulation: Modulation | None = None, teachers: Teachers | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        unimodal: float = 0.0,
+        modulation: Modulation | None = None,
+        teachers: Teachers | None = None,
+    ) -> None:
         super().__init__(modulation=modulation, teachers=teachers)
         self.unimodal = unimodal
         self.wants_unimodal_logits = unimodal != 0
 
-    def objective(self, output: Output, batch: Batch, teacher: TeacherOutput | None) -> dict[str, Tensor]:
+    def objective(
+        self, output: Output, batch: Batch, teacher: TeacherOutput | None
+    ) -> dict[str, Tensor]:
         terms = {"task": self.task.loss(output.logits, batch.target)}
         if output.unimodal_logits is not None:
-            terms |= {f"unimodal/{m}": self.unimodal * self.task.loss(z, batch.target) for m, z in output.unimodal_logits.items()}
+            terms |= {
+                f"unimodal/{m}": self.unimodal * self.task.loss(z, batch.target)
+                for m, z in output.unimodal_logits.items()
+            }
         return terms

@@ -45,23 +45,37 @@ class MISME(Method):
     cost = Cost(flops=1.04)
     search = spaces(gamma=Log(0.1, 10))
 
-    def __init__(self, *, approach: Approach = "hybrid", delta: float = 1.0, gamma: float | Mapping[str, float] = 1.0) -> None:
+    def __init__(
+        self,
+        *,
+        approach: Approach = "hybrid",
+        delta: float = 1.0,
+        gamma: float | Mapping[str, float] = 1.0,
+    ) -> None:
         super().__init__()
         if approach not in get_args(Approach):
-            raise ArgumentError(f"approach must be one of {', '.join(get_args(Approach))}, found {approach!r}.")
+            raise ArgumentError(
+                f"approach must be one of {', '.join(get_args(Approach))}, found {approach!r}."
+            )
         self.approach, self.delta, self.gamma = approach, delta, gamma
 
     def build(self, model: MultimodalModel, task: Task) -> Self:
         super().build(model, task)
         dims, outputs = model.fusion.dims, task.outputs
         if isinstance(self.gamma, Mapping) and set(self.gamma) != set(dims):
-            raise ArgumentError(f"gamma must hold one weight per modality ({', '.join(dims)}), found {', '.join(self.gamma)}.")
-        self.weight = {m: self.gamma[m] if isinstance(self.gamma, Mapping) else self.gamma for m in dims}
+            raise ArgumentError(
+                f"gamma must hold one weight per modality ({', '.join(dims)}), found {', '.join(self.gamma)}."
+            )
+        self.weight = {
+            m: self.gamma[m] if isinstance(self.gamma, Mapping) else self.gamma for m in dims
+        }
         if self.approach == "weighted":
             self.scalars = nn.ParameterDict({m: nn.Parameter(torch.ones(())) for m in dims})
         else:
             self.normalize = nn.BatchNorm1d(sum(dims.values()))
-            self.joint = nn.Sequential(*_layers(sum(dims.values()), (256, 128)), nn.Linear(128, outputs))
+            self.joint = nn.Sequential(
+                *_layers(sum(dims.values()), (256, 128)), nn.Linear(128, outputs)
+            )
         if self.approach != "concat":
             self.heads = nn.ModuleDict({m: _head(width, outputs) for m, width in dims.items()})
         return self
@@ -73,20 +87,34 @@ class MISME(Method):
         record: dict[str, Tensor | float] = {}
         for part in state.parts(batch):
             with state.autocast():
-                features = {m: encoded.pooled for m, encoded in state.model.encode(part.batch.inputs, present=part.batch.present).items()}
+                features = {
+                    m: encoded.pooled
+                    for m, encoded in state.model.encode(
+                        part.batch.inputs, present=part.batch.present
+                    ).items()
+                }
                 fused, alone = self._predictions(features)
                 terms = {"task": self.delta * self.task.loss(fused, part.batch.target)}
                 if self.approach == "hybrid":
                     own = {m: weight for m, weight in self.weight.items() if weight != 0}
-                    terms |= {f"unimodal/{m}": weight * self.unimodal_loss(m, alone[m], part.batch) for m, weight in own.items()}
+                    terms |= {
+                        f"unimodal/{m}": weight * self.unimodal_loss(m, alone[m], part.batch)
+                        for m, weight in own.items()
+                    }
             state.backward(torch.stack(tuple(terms.values())).sum() * part.share)
             for name, term in terms.items():
-                record[f"loss/{name}"] = record.get(f"loss/{name}", 0.0) + term.detach() * part.share
+                record[f"loss/{name}"] = (
+                    record.get(f"loss/{name}", 0.0) + term.detach() * part.share
+                )
         state.update()
         return state.recorded(record)
 
-    def predict(self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None) -> Output:
-        features = {m: encoded.pooled for m, encoded in model.encode(inputs, present=present).items()}
+    def predict(
+        self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None
+    ) -> Output:
+        features = {
+            m: encoded.pooled for m, encoded in model.encode(inputs, present=present).items()
+        }
         return Output(features, *self._predictions(features))
 
     def _predictions(self, features: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -101,9 +129,24 @@ class MISME(Method):
             return fused, {m: self.heads[m](f) for m, f in features.items()}
         return fused, {} if self.training else self._without_the_others(features, both)
 
-    def _without_the_others(self, features: Mapping[str, Tensor], both: Tensor) -> dict[str, Tensor]:
-        parts = dict(zip(features, both.split([f.shape[1] for f in features.values()], dim=1), strict=True))
-        return {m: self.joint(torch.cat([part if other == m else torch.zeros_like(part) for other, part in parts.items()], dim=1)) for m in parts}
+    def _without_the_others(
+        self, features: Mapping[str, Tensor], both: Tensor
+    ) -> dict[str, Tensor]:
+        parts = dict(
+            zip(features, both.split([f.shape[1] for f in features.values()], dim=1), strict=True)
+        )
+        return {
+            m: self.joint(
+                torch.cat(
+                    [
+                        part if other == m else torch.zeros_like(part)
+                        for other, part in parts.items()
+                    ],
+                    dim=1,
+                )
+            )
+            for m in parts
+        }
 
 
 def _layers(width: int, widths: tuple[int, int]) -> list[nn.Module]:

@@ -57,16 +57,26 @@ class MLA(Method):
         weights: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
-        self.order, self.projection, self.update_first, self.normalize, self.weights = order, projection, update_first, normalize, weights
+        self.order, self.projection, self.update_first, self.normalize, self.weights = (
+            order,
+            projection,
+            update_first,
+            normalize,
+            weights,
+        )
         self.batches = 0
 
     def build(self, model: MultimodalModel, task: Task) -> Self:
         super().build(model, task)
         self.turns = self.modalities if self.order is None else tuple(self.order)
         if sorted(self.turns) != sorted(self.modalities):
-            raise ArgumentError(f"order must name every modality once ({', '.join(self.modalities)}), found {', '.join(self.turns)}.")
+            raise ArgumentError(
+                f"order must name every modality once ({', '.join(self.modalities)}), found {', '.join(self.turns)}."
+            )
         if self.weights is not None and set(self.weights) != set(self.modalities):
-            raise ArgumentError(f"weights must hold one number per modality ({', '.join(self.modalities)}), found {', '.join(self.weights)}.")
+            raise ArgumentError(
+                f"weights must hold one number per modality ({', '.join(self.modalities)}), found {', '.join(self.weights)}."
+            )
         self.align = Align(model.fusion.dims)
         self.head = nn.Linear(self.align.width, task.outputs)
         self.register_buffer("projector", torch.eye(self.align.width))
@@ -89,10 +99,18 @@ class MLA(Method):
         self.batches += 1
         return state.recorded(record)
 
-    def predict(self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None) -> Output:
-        features = {m: encoded.pooled for m, encoded in model.encode(inputs, present=present).items()}
+    def predict(
+        self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None
+    ) -> Output:
+        features = {
+            m: encoded.pooled for m, encoded in model.encode(inputs, present=present).items()
+        }
         z = {m: self._logits(m, f) for m, f in features.items()}
-        weight = certainty_weights(z, present) if self.weights is None else {m: torch.full((len(z[m]),), value).to(z[m]) for m, value in self.weights.items()}
+        weight = (
+            certainty_weights(z, present)
+            if self.weights is None
+            else {m: torch.full((len(z[m]),), value).to(z[m]) for m, value in self.weights.items()}
+        )
         return Output(features, torch.stack([weight[m][:, None] * z[m] for m in z]).sum(0), z)
 
     def _logits(self, m: str, features: Tensor) -> Tensor:
@@ -106,7 +124,9 @@ class MLA(Method):
         for part in state.parts(batch):
             present = part.batch.present
             with state.autocast():
-                features = self.align(m, state.model.encode(part.batch.inputs, present=present, only=(m,))[m].pooled)
+                features = self.align(
+                    m, state.model.encode(part.batch.inputs, present=present, only=(m,))[m].pooled
+                )
                 term = self.unimodal_loss(m, self.head(features), part.batch)
             state.backward(term * part.share)
             loss += term.detach() * part.share
@@ -124,5 +144,7 @@ class MLA(Method):
             after = after / after.norm()
         gradient = self.head.weight.grad
         assert gradient is not None
-        gradient.copy_((gradient.to(before) @ (after if self.update_first else before).T).to(gradient))
+        gradient.copy_(
+            (gradient.to(before) @ (after if self.update_first else before).T).to(gradient)
+        )
         self.projector.copy_(after)

@@ -42,19 +42,29 @@ class MMPareto(Method):
     cost = Cost(backward=2, flops=1.66)
     search = spaces(gamma=Log(0.5, 3))
 
-    def __init__(self, *, gamma: float = 1.5, norm_scope: Literal["tensor", "encoder"] = "tensor", modulate: str = "auto") -> None:
+    def __init__(
+        self,
+        *,
+        gamma: float = 1.5,
+        norm_scope: Literal["tensor", "encoder"] = "tensor",
+        modulate: str = "auto",
+    ) -> None:
         super().__init__()
         if gamma <= 0:
             raise ArgumentError(f"gamma must be positive, found {gamma}.")
         if norm_scope not in ("tensor", "encoder"):
             raise ArgumentError(f"norm_scope must be 'tensor' or 'encoder', found {norm_scope!r}.")
         if modulate not in ("auto", "gradient", "update"):
-            raise ArgumentError(f"modulate must be 'auto', 'gradient' or 'update', found {modulate!r}.")
+            raise ArgumentError(
+                f"modulate must be 'auto', 'gradient' or 'update', found {modulate!r}."
+            )
         self.gamma, self.norm_scope, self.modulate = gamma, norm_scope, modulate
 
     def build(self, model: MultimodalModel, task: Task) -> Self:
         super().build(model, task)
-        self.heads = nn.ModuleDict({m: nn.Linear(width, task.outputs) for m, width in model.fusion.dims.items()})
+        self.heads = nn.ModuleDict(
+            {m: nn.Linear(width, task.outputs) for m, width in model.fusion.dims.items()}
+        )
         return self
 
     def head_scale(self, model: MultimodalModel) -> None:
@@ -67,24 +77,53 @@ class MMPareto(Method):
             with state.autocast():
                 output = state.model(part.batch.inputs, present=part.batch.present)
                 fused = self.task.loss(output.logits, part.batch.target)
-                unimodal = {m: self.unimodal_loss(m, self.heads[m](f), part.batch) for m, f in output.features.items()}
+                unimodal = {
+                    m: self.unimodal_loss(m, self.heads[m](f), part.batch)
+                    for m, f in output.features.items()
+                }
             self._add(state, joint, fused * part.share, state.model.fusion, again=True)
-            self._add(state, own, torch.stack(tuple(unimodal.values())).sum() * part.share, self.heads)
-            for name, term in {"task": fused, **{f"unimodal/{m}": term for m, term in unimodal.items()}}.items():
-                record[f"loss/{name}"] = record.get(f"loss/{name}", 0.0) + term.detach() * part.share
+            self._add(
+                state, own, torch.stack(tuple(unimodal.values())).sum() * part.share, self.heads
+            )
+            for name, term in {
+                "task": fused,
+                **{f"unimodal/{m}": term for m, term in unimodal.items()},
+            }.items():
+                record[f"loss/{name}"] = (
+                    record.get(f"loss/{name}", 0.0) + term.detach() * part.share
+                )
         cosines = self._combine(state, joint, own)
         state.update()
         return state.recorded(record | cosines)
 
-    def predict(self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None) -> Output:
+    def predict(
+        self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None
+    ) -> Output:
         output = model(inputs, present=present)
-        return Output(output.features, output.logits, {m: self.heads[m](f) for m, f in output.features.items()})
+        return Output(
+            output.features,
+            output.logits,
+            {m: self.heads[m](f) for m, f in output.features.items()},
+        )
 
-    def _add(self, state: TrainState, sums: Gradients, loss: Tensor, heads: nn.Module, *, again: bool = False) -> None:
+    def _add(
+        self,
+        state: TrainState,
+        sums: Gradients,
+        loss: Tensor,
+        heads: nn.Module,
+        *,
+        again: bool = False,
+    ) -> None:
         """One backward pass: the encoders' gradients into ``sums``, the heads' where the optimizer looks for them."""
-        encoders, top = ([p for p in module.parameters() if p.requires_grad] for module in (state.model.encoders, heads))
+        encoders, top = (
+            [p for p in module.parameters() if p.requires_grad]
+            for module in (state.model.encoders, heads)
+        )
         loss = loss if state.scaler is None else state.scaler.scale(loss)
-        gradients = torch.autograd.grad(loss, [*encoders, *top], retain_graph=again, allow_unused=True)
+        gradients = torch.autograd.grad(
+            loss, [*encoders, *top], retain_graph=again, allow_unused=True
+        )
         for parameter, gradient in zip([*encoders, *top], gradients, strict=True):
             if gradient is not None:
                 sums[parameter] = sums[parameter] + gradient if parameter in sums else gradient
@@ -94,16 +133,26 @@ class MMPareto(Method):
 
     @torch.no_grad()
     def _combine(self, state: TrainState, joint: Gradients, own: Gradients) -> dict[str, float]:
-        gamma, cosines = modulated(state, dict.fromkeys(self.modalities, self.gamma), self.modulate), dict[str, float]()
+        gamma, cosines = (
+            modulated(state, dict.fromkeys(self.modalities, self.gamma), self.modulate),
+            dict[str, float](),
+        )
         for m, encoder in state.model.encoders.items():
             # A parameter that neither loss reaches keeps no gradient, and so does not move.
             reached = [p for p in encoder.parameters() if p in joint or p in own]
             if not reached:
                 continue
             # The direction depends on the gradients of the whole batch; the update will add it up over processes once more.
-            g0, gm = ([state.sum_across_processes(sums.get(p, torch.zeros_like(p))) for p in reached] for sums in (joint, own))
-            combined = pareto_gradients(g0, gm, gamma=gamma[m], by_tensor=self.norm_scope == "tensor")
+            g0, gm = (
+                [state.sum_across_processes(sums.get(p, torch.zeros_like(p))) for p in reached]
+                for sums in (joint, own)
+            )
+            combined = pareto_gradients(
+                g0, gm, gamma=gamma[m], by_tensor=self.norm_scope == "tensor"
+            )
             for parameter, gradient in zip(reached, combined, strict=True):
                 parameter.grad = gradient / processes()
-            cosines[f"cosine/{m}"] = cosine(*(torch.cat([g.flatten() for g in gradients]) for gradients in (g0, gm)))
+            cosines[f"cosine/{m}"] = cosine(
+                *(torch.cat([g.flatten() for g in gradients]) for gradients in (g0, gm))
+            )
         return cosines

@@ -35,7 +35,9 @@ class MSES(Method):
             modalities too.
     """
 
-    cost = Cost(besides="a stopped encoder has no backward pass; needs validation after every epoch")
+    cost = Cost(
+        besides="a stopped encoder has no backward pass; needs validation after every epoch"
+    )
     search = spaces(patience=Whole(2, 15))
     frozen: Tensor
     pending: Tensor
@@ -43,7 +45,14 @@ class MSES(Method):
     best_epoch: Tensor
     previous: Tensor
 
-    def __init__(self, *, patience: int = 10, weight: float = 1.0, smoothing: float = 0.0, restore: Literal["branch", "model"] = "branch") -> None:
+    def __init__(
+        self,
+        *,
+        patience: int = 10,
+        weight: float = 1.0,
+        smoothing: float = 0.0,
+        restore: Literal["branch", "model"] = "branch",
+    ) -> None:
         super().__init__()
         if patience < 0:
             raise ArgumentError(f"patience must be zero or more epochs, found {patience}.")
@@ -51,12 +60,19 @@ class MSES(Method):
             raise ArgumentError(f"smoothing must be at least 0 and below 1, found {smoothing}.")
         if restore not in ("branch", "model"):
             raise ArgumentError(f"restore must be 'branch' or 'model', found {restore!r}.")
-        self.patience, self.weight, self.smoothing, self.restore = patience, weight, smoothing, restore
+        self.patience, self.weight, self.smoothing, self.restore = (
+            patience,
+            weight,
+            smoothing,
+            restore,
+        )
 
     def build(self, model: MultimodalModel, task: Task) -> Self:
         super().build(model, task)
         if not isinstance(model.fusion, Additive):
-            raise UnsupportedError(f"fusion of MSES must have one head per modality (late, sum or concat), found {type(model.fusion).__name__.lower()}.")
+            raise UnsupportedError(
+                f"fusion of MSES must have one head per modality (late, sum or concat), found {type(model.fusion).__name__.lower()}."
+            )
         k = len(self.modalities)
         self.register_buffer("frozen", torch.zeros(k, dtype=torch.bool))
         self.register_buffer("pending", torch.zeros(k, dtype=torch.bool))
@@ -75,24 +91,43 @@ class MSES(Method):
     def training_step(self, state: TrainState, batch: Batch) -> dict[str, Tensor | float]:
         if bool(self.frozen.all()):
             return {}
-        kappa = {m: 0.0 for m, stopped in zip(self.modalities, self.frozen.tolist(), strict=True) if stopped}
-        record: dict[str, Tensor | float] = {f"kappa/{m}": kappa.get(m, 1.0) for m in self.modalities}
+        kappa = {
+            m: 0.0
+            for m, stopped in zip(self.modalities, self.frozen.tolist(), strict=True)
+            if stopped
+        }
+        record: dict[str, Tensor | float] = {
+            f"kappa/{m}": kappa.get(m, 1.0) for m in self.modalities
+        }
         for part in state.parts(batch):
             with state.autocast():
-                output = state.model(part.batch.inputs, kappa, present=part.batch.present, unimodal=self.weight != 0, gate_heads=True, freeze_batchnorm=True)
+                output = state.model(
+                    part.batch.inputs,
+                    kappa,
+                    present=part.batch.present,
+                    unimodal=self.weight != 0,
+                    gate_heads=True,
+                    freeze_batchnorm=True,
+                )
                 terms = {"task": self.task.loss(output.logits, part.batch.target)}
                 for m, z in (output.unimodal_logits or {}).items():
                     if m not in kappa:
                         terms[f"unimodal/{m}"] = self.weight * self.unimodal_loss(m, z, part.batch)
-            state.backward(sum(terms.values(), start=torch.zeros((), device=state.device)) * part.share)
+            state.backward(
+                sum(terms.values(), start=torch.zeros((), device=state.device)) * part.share
+            )
             for name, term in terms.items():
-                record[f"loss/{name}"] = record.get(f"loss/{name}", 0.0) + term.detach() * part.share
+                record[f"loss/{name}"] = (
+                    record.get(f"loss/{name}", 0.0) + term.detach() * part.share
+                )
         state.update()
         return state.recorded(record)
 
     def epoch_end(self, state: TrainState, validation: Validation | None) -> dict[str, float]:
         if validation is None:
-            raise ArgumentError("validation must be given at the end of every epoch for MSES, found None: it stops branches by their validation loss.")
+            raise ArgumentError(
+                "validation must be given at the end of every epoch for MSES, found None: it stops branches by their validation loss."
+            )
         if bool(self.frozen.all()):
             state.stop = True
             return {}
@@ -101,14 +136,21 @@ class MSES(Method):
                 continue
             raw = validation.unimodal_loss[m]
             first = bool(self.previous[i].isnan())
-            value = raw if first else self.smoothing * self.previous[i].item() + (1 - self.smoothing) * raw
+            value = (
+                raw
+                if first
+                else self.smoothing * self.previous[i].item() + (1 - self.smoothing) * raw
+            )
             self.previous[i] = raw
             if value < self.best[i]:
                 self.best[i], self.best_epoch[i] = value, state.epoch
                 self._snapshot(state, m)
             elif state.epoch - int(self.best_epoch[i]) > self.patience:
                 self.frozen[i] = self.pending[i] = True
-        return {f"frozen/{m}": float(stopped) for m, stopped in zip(self.modalities, self.frozen.tolist(), strict=True)}
+        return {
+            f"frozen/{m}": float(stopped)
+            for m, stopped in zip(self.modalities, self.frozen.tolist(), strict=True)
+        }
 
     def _snapshot(self, state: TrainState, m: str) -> None:
         if self.restore == "branch":

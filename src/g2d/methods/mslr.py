@@ -40,7 +40,9 @@ class MSLR(SinglePass):
     """
 
     cost = Cost(besides="needs validation after every epoch")
-    search = spaces(strategy=Choice(("keep", "dynamic")), coefficients=Log(0.1, 3, per_modality=True))
+    search = spaces(
+        strategy=Choice(("keep", "dynamic")), coefficients=Log(0.1, 3, per_modality=True)
+    )
     history: Tensor
     seen: Tensor
     ratio: Tensor
@@ -55,21 +57,32 @@ class MSLR(SinglePass):
     ) -> None:
         super().__init__()
         if strategy not in ("keep", "smooth", "dynamic"):
-            raise ArgumentError(f"strategy must be 'keep', 'smooth' or 'dynamic', found {strategy!r}.")
+            raise ArgumentError(
+                f"strategy must be 'keep', 'smooth' or 'dynamic', found {strategy!r}."
+            )
         if coefficients is not None and min(coefficients.values(), default=1.0) < 0:
             raise ArgumentError(f"coefficients must not be negative, found {dict(coefficients)}.")
         if not 0 <= blend <= 1:
             raise ArgumentError(f"blend must be between 0 and 1, found {blend}.")
         if queue < 1:
             raise ArgumentError(f"queue must hold one accuracy or more, found {queue}.")
-        self.strategy, self.coefficients, self.blend, self.queue = strategy, dict(coefficients or {}), blend, queue
+        self.strategy, self.coefficients, self.blend, self.queue = (
+            strategy,
+            dict(coefficients or {}),
+            blend,
+            queue,
+        )
 
     def build(self, model: MultimodalModel, task: Task) -> Self:
         super().build(model, task)
         if unknown := [m for m in self.coefficients if m not in self.modalities]:
-            raise ArgumentError(f"coefficients must be of the model's modalities ({', '.join(self.modalities)}), found {', '.join(unknown)}.")
+            raise ArgumentError(
+                f"coefficients must be of the model's modalities ({', '.join(self.modalities)}), found {', '.join(unknown)}."
+            )
         if self.strategy == "dynamic" and task.kind != "classification":
-            raise UnsupportedError(f"strategy='dynamic' of MSLR must have validation accuracies, found a {task.kind} task. Use strategy='keep'.")
+            raise UnsupportedError(
+                f"strategy='dynamic' of MSLR must have validation accuracies, found a {task.kind} task. Use strategy='keep'."
+            )
         k = len(self.modalities)
         self.register_buffer("history", torch.zeros(k, self.queue, dtype=torch.float64))
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
@@ -81,12 +94,20 @@ class MSLR(SinglePass):
         groups = super().parameter_groups(model)
         if not isinstance(model.fusion, Additive):
             return groups
-        heads = [{"name": HEAD + m, "params": list(head.parameters())} for m, head in model.fusion.heads.items()]
+        heads = [
+            {"name": HEAD + m, "params": list(head.parameters())}
+            for m, head in model.fusion.heads.items()
+        ]
         taken = {id(p) for head in heads for p in head["params"]}
-        rest = [group | {"params": [p for p in group["params"] if id(p) not in taken]} for group in groups]
+        rest = [
+            group | {"params": [p for p in group["params"] if id(p) not in taken]}
+            for group in groups
+        ]
         return [group for group in [*rest, *heads] if group["params"]]
 
-    def objective(self, output: Output, batch: Batch, teacher: TeacherOutput | None) -> dict[str, Tensor]:
+    def objective(
+        self, output: Output, batch: Batch, teacher: TeacherOutput | None
+    ) -> dict[str, Tensor]:
         return {"task": self.task.loss(output.logits, batch.target)}
 
     def factors(self) -> dict[str, float]:
@@ -111,7 +132,9 @@ class MSLR(SinglePass):
         if self.strategy != "dynamic":
             return record
         if validation is None:
-            raise ArgumentError("validation must be given at the end of every epoch for MSLR, found None: strategy='dynamic' follows its accuracies.")
+            raise ArgumentError(
+                "validation must be given at the end of every epoch for MSLR, found None: strategy='dynamic' follows its accuracies."
+            )
         for i, m in enumerate(self.modalities):
             score = validation.unimodal_score[m]
             mean = self.history[i].mean().item()

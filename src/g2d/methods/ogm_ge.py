@@ -52,17 +52,28 @@ class OGMGE(SinglePass):
     ) -> None:
         super().__init__()
         if against not in get_args(Others):
-            raise ArgumentError(f"against must be one of {', '.join(get_args(Others))}, found {against!r}.")
+            raise ArgumentError(
+                f"against must be one of {', '.join(get_args(Others))}, found {against!r}."
+            )
         if scope not in ("all", "conv_only"):
             raise ArgumentError(f"scope must be 'all' or 'conv_only', found {scope!r}.")
         if modulate not in ("auto", "gradient", "update"):
-            raise ArgumentError(f"modulate must be 'auto', 'gradient' or 'update', found {modulate!r}.")
-        self.alpha, self.noise, self.against, self.window = alpha, noise, against, checked_window(window)
+            raise ArgumentError(
+                f"modulate must be 'auto', 'gradient' or 'update', found {modulate!r}."
+            )
+        self.alpha, self.noise, self.against, self.window = (
+            alpha,
+            noise,
+            against,
+            checked_window(window),
+        )
         self.scope, self.modulate = scope, modulate
         self.kappa: dict[str, float] = {}
         self._scores: list[Tensor] = []
 
-    def objective(self, output: Output, batch: Batch, teacher: TeacherOutput | None) -> dict[str, Tensor]:
+    def objective(
+        self, output: Output, batch: Batch, teacher: TeacherOutput | None
+    ) -> dict[str, Tensor]:
         return {"task": self.task.loss(output.logits, batch.target)}
 
     def observe(self, output: Output, batch: Batch) -> None:
@@ -82,7 +93,9 @@ class OGMGE(SinglePass):
         self.kappa = partial_suppression(scores, strength=self.alpha, against=self.against)
         at_gradient = modulated(state, self.kappa, self.modulate)
         if self.scope == "conv_only" and at_gradient != self.kappa:
-            raise UnsupportedError("scope='conv_only' must scale gradients, found a step size to scale, which belongs to whole encoders. Use scope='all'.")
+            raise UnsupportedError(
+                "scope='conv_only' must scale gradients, found a step size to scale, which belongs to whole encoders. Use scope='all'."
+            )
         state.reduce_gradients()
         for m in self.modalities:
             for parameter in self._selected(state.model.encoders[m]):
@@ -99,7 +112,11 @@ class OGMGE(SinglePass):
         return {m: s / max(n, 1.0) for m, (s, n) in zip(self.modalities, total, strict=True)}
 
     def _selected(self, encoder: nn.Module) -> list[nn.Parameter]:
-        return [p for p in encoder.parameters() if p.grad is not None and (self.scope == "all" or p.ndim == 4)]
+        return [
+            p
+            for p in encoder.parameters()
+            if p.grad is not None and (self.scope == "all" or p.ndim == 4)
+        ]
 
     def _modulate(self, parameter: nn.Parameter, kappa: float, generator: torch.Generator) -> None:
         assert parameter.grad is not None

@@ -12,7 +12,12 @@ import torch
 from torch import Tensor
 
 from g2d.errors import ArgumentError
-from g2d.functional.prototypes import class_sums, entropy_per_row, prototype_logits, rebalance_weights
+from g2d.functional.prototypes import (
+    class_sums,
+    entropy_per_row,
+    prototype_logits,
+    rebalance_weights,
+)
 from g2d.functional.schedule import checked_window, within
 from g2d.method import Cost, Log, Method, TrainState, spaces
 from g2d.model import MultimodalModel, evaluating
@@ -62,7 +67,12 @@ class PMR(Method):
         if not 0 < fraction <= 1:
             raise ArgumentError(f"fraction must be above 0 and at most 1, found {fraction}.")
         self.alpha, self.mu, self.entropy_epochs = alpha, mu, entropy_epochs
-        self.momentum, self.fraction, self.window, self.readout = momentum, fraction, checked_window(window), readout
+        self.momentum, self.fraction, self.window, self.readout = (
+            momentum,
+            fraction,
+            checked_window(window),
+            readout,
+        )
 
     def build(self, model: MultimodalModel, task: Task) -> Self:
         super().build(model, task)
@@ -82,7 +92,11 @@ class PMR(Method):
                 for m, encoded in state.model.encode(batch.inputs).items():
                     present = None if batch.present is None else batch.present.get(m)
                     # where, not a product: what an encoder makes of an absent input may be infinite.
-                    features = encoded.pooled if present is None else torch.where(present[:, None], encoded.pooled, 0.0)
+                    features = (
+                        encoded.pooled
+                        if present is None
+                        else torch.where(present[:, None], encoded.pooled, 0.0)
+                    )
                     new = class_sums(features, batch.target, self.task.outputs, present)
                     old = totals.get(m)
                     totals[m] = new if old is None else (old[0] + new[0], old[1] + new[1])
@@ -91,7 +105,11 @@ class PMR(Method):
             sums, counts = state.sum_across_processes(sums), state.sum_across_processes(counts)
             prototypes, known = self.get_buffer(f"prototypes_{m}"), self.get_buffer(f"known_{m}")
             new_prototypes = sums / counts.clamp_min(1)[:, None]
-            mixed = torch.where(known[:, None], self.momentum * prototypes + (1 - self.momentum) * new_prototypes, new_prototypes)
+            mixed = torch.where(
+                known[:, None],
+                self.momentum * prototypes + (1 - self.momentum) * new_prototypes,
+                new_prototypes,
+            )
             prototypes.copy_(torch.where((counts > 0)[:, None], mixed, prototypes))
             known |= counts > 0
 
@@ -101,51 +119,85 @@ class PMR(Method):
             # All parts before any backward: the weights depend on the whole batch.
             outputs = [state.model(part.batch.inputs, present=part.batch.present) for part in parts]
         active = self._active(state) and bool(self.alpha or self.mu)
-        sims = [{m: self._sim(m, f) for m, f in output.features.items()} for output in outputs] if active else []
-        beta = self._weights(state, [part.batch for part in parts], sims) if active else dict.fromkeys(self.modalities, 0.0)
+        sims = (
+            [{m: self._sim(m, f) for m, f in output.features.items()} for output in outputs]
+            if active
+            else []
+        )
+        beta = (
+            self._weights(state, [part.batch for part in parts], sims)
+            if active
+            else dict.fromkeys(self.modalities, 0.0)
+        )
         record: dict[str, Tensor | float] = {f"beta/{m}": value for m, value in beta.items()}
         for i, part in enumerate(parts):
             terms = {"task": self.task.loss(outputs[i].logits, part.batch.target)}
             if active:
                 terms |= self._rebalancing(state, part.batch, sims[i], beta)
-            state.backward(sum(terms.values(), start=torch.zeros((), device=state.device)) * part.share)
+            state.backward(
+                sum(terms.values(), start=torch.zeros((), device=state.device)) * part.share
+            )
             for name, term in terms.items():
-                record[f"loss/{name}"] = record.get(f"loss/{name}", 0.0) + term.detach() * part.share
+                record[f"loss/{name}"] = (
+                    record.get(f"loss/{name}", 0.0) + term.detach() * part.share
+                )
         state.update()
         return state.recorded(record)
 
-    def predict(self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None) -> Output:
+    def predict(
+        self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None
+    ) -> Output:
         output = super().predict(model, inputs, present)
         if self.readout == "heads":
             return output
-        return Output(output.features, output.logits, {m: self._sim(m, f) for m, f in output.features.items()})
+        return Output(
+            output.features, output.logits, {m: self._sim(m, f) for m, f in output.features.items()}
+        )
 
     def _active(self, state: TrainState) -> bool:
         return within(self.window, state.epoch)
 
     def _sim(self, m: str, features: Tensor) -> Tensor:
-        return prototype_logits(features, self.get_buffer(f"prototypes_{m}"), self.get_buffer(f"known_{m}"))
+        return prototype_logits(
+            features, self.get_buffer(f"prototypes_{m}"), self.get_buffer(f"known_{m}")
+        )
 
     def _usable(self, m: str, batch: Batch) -> Tensor:
         """Rows ``(B,)`` that have the modality and whose class has a prototype."""
         return self.get_buffer(f"known_{m}")[batch.target] & batch.has(m)
 
     @torch.no_grad()
-    def _weights(self, state: TrainState, batches: Sequence[Batch], sims: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
+    def _weights(
+        self, state: TrainState, batches: Sequence[Batch], sims: Sequence[Mapping[str, Tensor]]
+    ) -> dict[str, float]:
         """beta^m from S^m over the whole batch of all processes; 0 for a modality that no row could be judged by."""
         total = torch.zeros(len(self.modalities), 2, dtype=torch.float64, device=state.device)
         for batch, sim in zip(batches, sims, strict=True):
             for i, m in enumerate(self.modalities):
                 usable = self._usable(m, batch)
-                total[i] += torch.stack([(self.task.confidence(sim[m], batch.target) * usable).sum(), usable.sum()]).double()
-        counted = {m: s / n for m, (s, n) in zip(self.modalities, state.sum_across_processes(total).tolist(), strict=True) if n}
+                total[i] += torch.stack(
+                    [(self.task.confidence(sim[m], batch.target) * usable).sum(), usable.sum()]
+                ).double()
+        counted = {
+            m: s / n
+            for m, (s, n) in zip(
+                self.modalities, state.sum_across_processes(total).tolist(), strict=True
+            )
+            if n
+        }
         if not counted:
-            raise ArgumentError("prototypes must exist before the first step, found none. Call method.epoch_start(state) at the start of every epoch.")
+            raise ArgumentError(
+                "prototypes must exist before the first step, found none. Call method.epoch_start(state) at the start of every epoch."
+            )
         return dict.fromkeys(self.modalities, 0.0) | rebalance_weights(counted)
 
-    def _rebalancing(self, state: TrainState, batch: Batch, sims: Mapping[str, Tensor], beta: Mapping[str, float]) -> dict[str, Tensor]:
+    def _rebalancing(
+        self, state: TrainState, batch: Batch, sims: Mapping[str, Tensor], beta: Mapping[str, float]
+    ) -> dict[str, Tensor]:
         terms = {
-            f"prototype/{m}": self.alpha * weight * (self.task.loss_per_row(sims[m], batch.target) * self._usable(m, batch)).mean()
+            f"prototype/{m}": self.alpha
+            * weight
+            * (self.task.loss_per_row(sims[m], batch.target) * self._usable(m, batch)).mean()
             for m, weight in beta.items()
             if self.alpha * weight != 0
         }

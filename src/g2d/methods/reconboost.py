@@ -42,7 +42,9 @@ class ReconBoost(Method):
         order: of the stages; None is the order of the data.
     """
 
-    cost = Cost(flops=1.02, besides="in the first phase of a stage one encoder alone has a backward pass")
+    cost = Cost(
+        flops=1.02, besides="in the first phase of a stage one encoder alone has a backward pass"
+    )
     search = spaces(alpha=Log(0.05, 2))
     tasks = frozenset({"classification"})
     own_heads = True
@@ -60,19 +62,34 @@ class ReconBoost(Method):
     ) -> None:
         super().__init__()
         if len(phases) != 2 or phases[0] < 1 or phases[1] < 0:
-            raise ArgumentError(f"phases must be two numbers of epochs, the first of them 1 or more, found {list(phases)}.")
+            raise ArgumentError(
+                f"phases must be two numbers of epochs, the first of them 1 or more, found {list(phases)}."
+            )
         if len(weights) != 2 or not weights[0] >= weights[1] >= 0:
-            raise ArgumentError(f"weights must be w_1 and w_2 with w_1 >= w_2 >= 0 (else easy rows are unlearnt), found {list(weights)}.")
-        self.phases, self.weights, self.alpha, self.hidden = tuple(phases), (weights[0], weights[1]), alpha, hidden
+            raise ArgumentError(
+                f"weights must be w_1 and w_2 with w_1 >= w_2 >= 0 (else easy rows are unlearnt), found {list(weights)}."
+            )
+        self.phases, self.weights, self.alpha, self.hidden = (
+            tuple(phases),
+            (weights[0], weights[1]),
+            alpha,
+            hidden,
+        )
         self.class_mean, self.pretrained, self.order = class_mean, pretrained, order
 
     def build(self, model: MultimodalModel, task: Task) -> Self:
         super().build(model, task)
         self.turns = self.modalities if self.order is None else tuple(self.order)
         if sorted(self.turns) != sorted(self.modalities):
-            raise ArgumentError(f"order must name every modality once ({', '.join(self.modalities)}), found {', '.join(self.turns)}.")
+            raise ArgumentError(
+                f"order must name every modality once ({', '.join(self.modalities)}), found {', '.join(self.turns)}."
+            )
         self.align = Align(model.fusion.dims)
-        self.head = nn.Sequential(nn.Linear(self.align.width, self.hidden), nn.ReLU(), nn.Linear(self.hidden, task.outputs))
+        self.head = nn.Sequential(
+            nn.Linear(self.align.width, self.hidden),
+            nn.ReLU(),
+            nn.Linear(self.hidden, task.outputs),
+        )
         self.boost = nn.Parameter(torch.ones(()))
         return self
 
@@ -99,44 +116,92 @@ class ReconBoost(Method):
         losses: dict[str, Tensor | float] = {}
         for part in state.parts(batch):
             with state.autocast():
-                terms = self._alone(state, stage, part.batch) if first else self._together(state, part.batch)
+                terms = (
+                    self._alone(state, stage, part.batch)
+                    if first
+                    else self._together(state, part.batch)
+                )
             state.backward(torch.stack(tuple(terms.values())).sum() * part.share)
             for name, term in terms.items():
-                losses[f"loss/{name}"] = losses.get(f"loss/{name}", 0.0) + term.detach() * part.share
+                losses[f"loss/{name}"] = (
+                    losses.get(f"loss/{name}", 0.0) + term.detach() * part.share
+                )
         state.update()
         learning = {m: float(not first or m == self._turn(stage)) for m in self.modalities}
-        return state.recorded(losses | {f"kappa/{m}": value for m, value in learning.items()} | {"stage": float(stage)})
+        return state.recorded(
+            losses
+            | {f"kappa/{m}": value for m, value in learning.items()}
+            | {"stage": float(stage)}
+        )
 
-    def predict(self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None) -> Output:
-        features = {m: encoded.pooled for m, encoded in model.encode(inputs, present=present).items()}
+    def predict(
+        self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None
+    ) -> Output:
+        features = {
+            m: encoded.pooled for m, encoded in model.encode(inputs, present=present).items()
+        }
         z = self._logits(features, present)
-        return self.calibrated(model, Output(features, self.boost * torch.stack(tuple(z.values())).sum(0), z))
+        return self.calibrated(
+            model, Output(features, self.boost * torch.stack(tuple(z.values())).sum(0), z)
+        )
 
     def _turn(self, stage: int) -> str:
         return self.turns[stage % len(self.turns)]
 
-    def _logits(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+    def _logits(
+        self, features: Mapping[str, Tensor], present: Mapping[str, Tensor] | None
+    ) -> dict[str, Tensor]:
         """z^m per modality; zero in rows that lack it."""
         z = {m: self.head(self.align(m, f)) for m, f in features.items()}
-        return {m: v if present is None or m not in present else torch.where(present[m][:, None], v, 0.0) for m, v in z.items()}
+        return {
+            m: v
+            if present is None or m not in present
+            else torch.where(present[m][:, None], v, 0.0)
+            for m, v in z.items()
+        }
 
     def _alone(self, state: TrainState, stage: int, batch: Batch) -> dict[str, Tensor]:
         """The first phase: encoder m and the head; the others only say what they know."""
         m, previous = self._turn(stage), self._turn(stage - 1)
         others = [other for other in self.modalities if other != m]
         with torch.no_grad(), evaluating(state.model):
-            known = self._logits({o: e.pooled for o, e in state.model.encode(batch.inputs, present=batch.present, only=others).items()}, batch.present)
-        z = self._logits({m: state.model.encode(batch.inputs, present=batch.present, only=(m,))[m].pooled}, batch.present)[m]
+            known = self._logits(
+                {
+                    o: e.pooled
+                    for o, e in state.model.encode(
+                        batch.inputs, present=batch.present, only=others
+                    ).items()
+                },
+                batch.present,
+            )
+        z = self._logits(
+            {m: state.model.encode(batch.inputs, present=batch.present, only=(m,))[m].pooled},
+            batch.present,
+        )[m]
         learnt = bool(known) and (stage > 0 or self.pretrained)
         solved = self.boost.detach() * torch.stack(tuple(known.values())).sum(0) if learnt else None
         there = batch.has(m)
-        terms = {f"residual/{m}": (residual_loss(z, batch.target, solved, weights=self.weights, class_mean=self.class_mean) * there).mean()}
+        terms = {
+            f"residual/{m}": (
+                residual_loss(
+                    z, batch.target, solved, weights=self.weights, class_mean=self.class_mean
+                )
+                * there
+            ).mean()
+        }
         if stage > 0 and previous in known and self.alpha != 0:
-            terms[f"consolidation/{m}"] = self.alpha * (consolidation(z, known[previous]) * there).mean()
+            terms[f"consolidation/{m}"] = (
+                self.alpha * (consolidation(z, known[previous]) * there).mean()
+            )
         return terms
 
     def _together(self, state: TrainState, batch: Batch) -> dict[str, Tensor]:
         """The second phase: everything, and the boost rate."""
-        features = {m: encoded.pooled for m, encoded in state.model.encode(batch.inputs, present=batch.present).items()}
-        logits = self.boost * torch.stack(tuple(self._logits(features, batch.present).values())).sum(0)
+        features = {
+            m: encoded.pooled
+            for m, encoded in state.model.encode(batch.inputs, present=batch.present).items()
+        }
+        logits = self.boost * torch.stack(
+            tuple(self._logits(features, batch.present).values())
+        ).sum(0)
         return {"task": self.task.loss(logits, batch.target)}

@@ -30,12 +30,25 @@ class UMT(SinglePass):
     needs_teachers = True
 
     def __init__(
-        self, *, teachers: Teachers, weight: float | Mapping[str, float] = 1.0, reduction: Reduction = "mean", modulation: Modulation | None = None
+        self,
+        *,
+        teachers: Teachers,
+        weight: float | Mapping[str, float] = 1.0,
+        reduction: Reduction = "mean",
+        modulation: Modulation | None = None,
     ) -> None:
         super().__init__(modulation=modulation, teachers=teachers)
         self.weight, self.reduction = weight, reduction
 
-    def objective(self, output: Output, batch: Batch, teacher: TeacherOutput | None) -> dict[str, Tensor]:
+    def objective(
+        self, output: Output, batch: Batch, teacher: TeacherOutput | None
+    ) -> dict[str, Tensor]:
         assert teacher is not None
-        features = feature_terms(output.features, teacher.features, self.weight, reduction=self.reduction, present=batch.present)
+        features = feature_terms(
+            output.features,
+            teacher.features,
+            self.weight,
+            reduction=self.reduction,
+            present=batch.present,
+        )
         return {"task": self.task.loss(output.logits, batch.target)} | features

@@ -17,7 +17,14 @@ from g2d.errors import G2DError
 REQUIRED = object()
 """The default of an option that has none."""
 
-_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", NoneType: "null", Any: "any value"}
+_WORDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+    NoneType: "null",
+    Any: "any value",
+}
 _PLURALS = {"a whole number": "whole numbers", "a number": "numbers", "a text": "texts"}
 
 
@@ -45,8 +52,14 @@ def arguments(function: Callable[..., Any], leave_out: Collection[str] = ()) -> 
     hints = get_type_hints(function.__init__ if inspect.isclass(function) else function)
     options = {}
     for name, parameter in inspect.signature(function).parameters.items():
-        if name not in leave_out and parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-            options[name] = Option(hints.get(name, Any), REQUIRED if parameter.default is parameter.empty else parameter.default)
+        if name not in leave_out and parameter.kind in (
+            parameter.KEYWORD_ONLY,
+            parameter.POSITIONAL_OR_KEYWORD,
+        ):
+            options[name] = Option(
+                hints.get(name, Any),
+                REQUIRED if parameter.default is parameter.empty else parameter.default,
+            )
     return options
 
 
@@ -60,7 +73,11 @@ class Faults(list[str]):
         prefix = path.removesuffix(name)
         close = nearest(name, valid)
         owner = f" of {whose}" if whose else ""
-        hint = f"Did you mean {prefix + close!r}?" if close else f"Valid: {', '.join(sorted(valid)) or 'none'}."
+        hint = (
+            f"Did you mean {prefix + close!r}?"
+            if close
+            else f"Valid: {', '.join(sorted(valid)) or 'none'}."
+        )
         self.append(f"{path} must be a known {kind}{owner}, found no such {kind}. {hint}")
 
     def wrong(self, path: str, rule: str, value: Any) -> None:
@@ -73,10 +90,14 @@ class Faults(list[str]):
             return True
         close = nearest(str(value), valid)
         hint = f" Did you mean {close!r}?" if close else ""
-        self.append(f"{path} must name {_article(kind)} ({', '.join(valid)}), found {value!r}.{hint}")
+        self.append(
+            f"{path} must name {_article(kind)} ({', '.join(valid)}), found {value!r}.{hint}"
+        )
         return False
 
-    def options(self, path: str, given: Mapping[str, Any], allowed: Mapping[str, Option], *, whose: str = "") -> dict[str, Any]:
+    def options(
+        self, path: str, given: Mapping[str, Any], allowed: Mapping[str, Option], *, whose: str = ""
+    ) -> dict[str, Any]:
         """The given values that are right, converted to their annotation; everything else becomes a fault."""
         right = {}
         for key, value in given.items():
@@ -95,7 +116,9 @@ class Faults(list[str]):
         )
         return right
 
-    def model(self, path: str, given: Mapping[str, Any], model: type[BaseModel], *, whose: str = "") -> BaseModel | None:
+    def model(
+        self, path: str, given: Mapping[str, Any], model: type[BaseModel], *, whose: str = ""
+    ) -> BaseModel | None:
         """The pydantic model of the given values, or None and one fault per value that is wrong."""
         known = {key: value for key, value in given.items() if key in model.model_fields}
         for key in given.keys() - known.keys():
@@ -124,10 +147,15 @@ class Faults(list[str]):
     def _explain(self, path: str, place: str, fault: Any, model: type[BaseModel]) -> None:
         at = join(path, place) if place else path
         if fault["type"] == "missing":
-            self.append(f"{at} must be given, found nothing: {describe(model.model_fields[place].annotation)}.")
+            self.append(
+                f"{at} must be given, found nothing: {describe(model.model_fields[place].annotation)}."
+            )
         elif fault["type"] in ("value_error", "assertion_error"):
             self.append(f"{at}: {fault['msg'].partition(', ')[2] or fault['msg']}")
-        elif fault["type"].endswith(("_type", "_parsing", "literal_error", "_float")) and place in model.model_fields:
+        elif (
+            fault["type"].endswith(("_type", "_parsing", "literal_error", "_float"))
+            and place in model.model_fields
+        ):
             self.wrong(at, describe(model.model_fields[place].annotation), fault["input"])
         else:
             self.wrong(at, fault["msg"].removeprefix("Input should be "), fault["input"])

@@ -23,14 +23,22 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             name = self.construct_object(key, deep=True)
             if name in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key {name!r} is given twice", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {name!r} is given twice", problem_mark=key.start_mark
+                )
             seen.add(name)
         return super().construct_mapping(node, deep)
 
 
-_FLOAT = re.compile(r"[-+]?(?:\d[\d_]*\.[\d_]*|\.\d[\d_]*|\d[\d_]*(?=[eE]))(?:[eE][-+]?\d+)?$|[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$")
+_FLOAT = re.compile(
+    r"[-+]?(?:\d[\d_]*\.[\d_]*|\.\d[\d_]*|\d[\d_]*(?=[eE]))(?:[eE][-+]?\d+)?$|[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$"
+)
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")]
+    first: [
+        (tag, pattern)
+        for tag, pattern in resolvers
+        if tag not in ("tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")
+    ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
@@ -55,7 +63,12 @@ def parse(text: str, source: str) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
-        raise RecipeError([f"the text must be plain YAML, found: {getattr(error, 'problem', None) or error}{where}."], source) from None
+        raise RecipeError(
+            [
+                f"the text must be plain YAML, found: {getattr(error, 'problem', None) or error}{where}."
+            ],
+            source,
+        ) from None
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
@@ -68,14 +81,21 @@ def read_recipe(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise RecipeError([f"the recipe must be a readable YAML file, found {str(path)!r}: {reason}."], str(path)) from None
+        raise RecipeError(
+            [f"the recipe must be a readable YAML file, found {str(path)!r}: {reason}."], str(path)
+        ) from None
     content = parse(text, str(path))
     if not isinstance(content, dict):
-        raise RecipeError([f"the recipe must be a mapping of keys to values, found {type(content).__name__}."], str(path))
+        raise RecipeError(
+            [f"the recipe must be a mapping of keys to values, found {type(content).__name__}."],
+            str(path),
+        )
     return content
 
 
-def override(content: dict[str, Any], assignments: Iterable[str], faults: list[str]) -> dict[str, Any]:
+def override(
+    content: dict[str, Any], assignments: Iterable[str], faults: list[str]
+) -> dict[str, Any]:
     """The mapping with dotted ``key=value`` overrides laid over it; the values are YAML. What cannot be laid is a fault.
 
     Example:
@@ -108,7 +128,9 @@ def _lay(content: dict[str, Any], keys: list[str], value: Any, faults: list[str]
     for depth, key in enumerate(parents):
         held = named(inner.get(key, {})) if _takes_name(parents, depth) else inner.get(key, {})
         if not isinstance(held, dict):
-            faults.append(f"{'.'.join(keys)} must lie in a section, found the value {held!r} at {'.'.join(parents[: depth + 1])}.")
+            faults.append(
+                f"{'.'.join(keys)} must lie in a section, found the value {held!r} at {'.'.join(parents[: depth + 1])}."
+            )
             return
         inner[key] = held
         inner = held
@@ -120,4 +142,6 @@ def _takes_name(parents: list[str], depth: int) -> bool:
 
 
 def _copied(value: Any) -> Any:
-    return {key: _copied(inner) for key, inner in value.items()} if isinstance(value, dict) else value
+    return (
+        {key: _copied(inner) for key, inner in value.items()} if isinstance(value, dict) else value
+    )

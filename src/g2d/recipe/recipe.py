@@ -74,7 +74,9 @@ class Recipe:
         return cls.from_mapping(content, str(path), faults=faults)
 
     @classmethod
-    def from_mapping(cls, content: Mapping[str, Any], source: str = "recipe", *, faults: Iterable[str] = ()) -> Self:
+    def from_mapping(
+        cls, content: Mapping[str, Any], source: str = "recipe", *, faults: Iterable[str] = ()
+    ) -> Self:
         """Validate a mapping as it stands in a recipe file.
 
         Raises:
@@ -132,7 +134,12 @@ class Recipe:
     @property
     def needs_teachers(self) -> bool:
         """Whether the student cannot be trained without teachers."""
-        return METHODS[self.method.name].needs_teachers or self.modulation is not None or self.warm_start or self.stack > 0
+        return (
+            METHODS[self.method.name].needs_teachers
+            or self.modulation is not None
+            or self.warm_start
+            or self.stack > 0
+        )
 
     def build_source(self) -> Source:
         """Open the data.
@@ -143,7 +150,12 @@ class Recipe:
         dataset = DATASETS[self.data.name]
         source = dataset.open(dataset.options(**self.data.options))
         if set(source.modalities) != set(self.encoders):
-            raise RecipeError([f"encoders must be one per modality of the data ({', '.join(source.modalities)}), found {', '.join(self.encoders)}."], self.name)
+            raise RecipeError(
+                [
+                    f"encoders must be one per modality of the data ({', '.join(source.modalities)}), found {', '.join(self.encoders)}."
+                ],
+                self.name,
+            )
         return source
 
     def store_hash(self) -> dict[str, str]:
@@ -156,14 +168,19 @@ class Recipe:
     def build_encoder(self, source: Source, modality: str) -> nn.Module:
         """An untrained encoder, its weights drawn from torch's generator as it stands."""
         encoder = self.encoders[modality]
-        return build_encoder(encoder.name, self._example(source).inputs[modality], **encoder.options)
+        return build_encoder(
+            encoder.name, self._example(source).inputs[modality], **encoder.options
+        )
 
     def build_model(self, source: Source) -> MultimodalModel:
         """The untrained student. Its weights depend on the seed and the recipe alone."""
         seed_everything(self.train.seed)
         encoders = {m: self.build_encoder(source, m) for m in source.modalities}
         features = example_features(encoders, self._example(source).inputs)
-        return MultimodalModel(encoders, build_fusion(self.fusion.name, features, source.task.outputs, **self.fusion.options))
+        return MultimodalModel(
+            encoders,
+            build_fusion(self.fusion.name, features, source.task.outputs, **self.fusion.options),
+        )
 
     def build_method(self, teachers: Teachers | None = None) -> Method:
         """The method with its hyperparameters; not yet bound to a model."""
@@ -182,10 +199,19 @@ class Recipe:
         """Teachers that know nothing."""
         alone = {m: {m: self.build_encoder(source, m)} for m in source.modalities}
         inputs = self._example(source).inputs
-        return Teachers({m: MultimodalModel(encoder, Late(feature_dims(encoder, inputs), source.task.outputs)) for m, encoder in alone.items()})
+        return Teachers(
+            {
+                m: MultimodalModel(
+                    encoder, Late(feature_dims(encoder, inputs), source.task.outputs)
+                )
+                for m, encoder in alone.items()
+            }
+        )
 
     def _example(self, source: Source) -> Batch:
-        return source.view(source.gather(source.rows("train")[:2]), seed=self.train.seed, epoch=1, train=False)
+        return source.view(
+            source.gather(source.rows("train")[:2]), seed=self.train.seed, epoch=1, train=False
+        )
 
 
 def _rooted(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -202,7 +228,12 @@ def _strays(content: Mapping[str, Any], folder: Path) -> Iterator[str]:
     if not isinstance(data, Mapping) or not (folder / DATASET).is_file():
         return
     root, store = str(data.get("root") or ""), str(data.get("store") or "")
-    if root and store and Path(os.path.realpath(root)) == folder.parent and Path(os.path.realpath(Path(root) / store)) != folder:
+    if (
+        root
+        and store
+        and Path(os.path.realpath(root)) == folder.parent
+        and Path(os.path.realpath(Path(root) / store)) != folder
+    ):
         yield f"data.store must be the store that the recipe lies in, found {store!r} in {folder.name}. Write store: {folder.name}."
 
 

@@ -47,13 +47,22 @@ def validate(content: Mapping[str, Any], source: str, faults: Iterable[str] = ()
     check = Faults(faults)
     for key in content.keys() - TOP.keys() - set(SECTIONS):
         check.unknown(str(key), "key", [*TOP, *SECTIONS], whose="a recipe")
-    top = {key: option.default for key, option in TOP.items()} | check.options("", {k: v for k, v in content.items() if k in TOP}, TOP)
+    top = {key: option.default for key, option in TOP.items()} | check.options(
+        "", {k: v for k, v in content.items() if k in TOP}, TOP
+    )
     if top["stack"] < 0:
         check.append(f"stack must be a number of teacher sets, 0 or more, found {top['stack']}.")
     data = _data(check, content.get("data"), content.get("encoders"))
     encoders = _encoders(check, content.get("encoders"), data)
     modalities = tuple(encoders)
-    fusion = _registered(check, "fusion", content.get("fusion", "late"), FUSIONS, "fusion", lambda name: arguments(FUSIONS[name], READ_FROM_DATA))
+    fusion = _registered(
+        check,
+        "fusion",
+        content.get("fusion", "late"),
+        FUSIONS,
+        "fusion",
+        lambda name: arguments(FUSIONS[name], READ_FROM_DATA),
+    )
     method, modulation = _method(check, content.get("method"), modalities)
     train = _train(check, content, top, method, modulation, modalities)
     plan = _teachers(check, content.get("teachers"), train, modalities)
@@ -84,33 +93,55 @@ def _section(check: Faults, path: str, value: Any) -> dict[str, Any] | None:
     elif not isinstance(value, dict):
         check.wrong(path, "a name, or a mapping with a name", value)
     elif "name" not in value:
-        check.append(f"{path}.name must be given, found only {', '.join(map(str, value)) or 'nothing'}.")
+        check.append(
+            f"{path}.name must be given, found only {', '.join(map(str, value)) or 'nothing'}."
+        )
     else:
         return value
     return None
 
 
 def _registered(
-    check: Faults, path: str, value: Any, registry: Mapping[str, Any], kind: str, options: Callable[[str], dict[str, Option]], leave_out: tuple[str, ...] = ()
+    check: Faults,
+    path: str,
+    value: Any,
+    registry: Mapping[str, Any],
+    kind: str,
+    options: Callable[[str], dict[str, Option]],
+    leave_out: tuple[str, ...] = (),
 ) -> Named | None:
     """A section whose name is registered and whose options fit the signature of what it names."""
     section = _section(check, path, value)
-    if section is None or not check.choose(join(path, "name") if isinstance(value, dict) else path, section["name"], registry, kind):
+    if section is None or not check.choose(
+        join(path, "name") if isinstance(value, dict) else path, section["name"], registry, kind
+    ):
         return None
     allowed = options(section["name"])
     given = {key: inner for key, inner in section.items() if key not in ("name", *leave_out)}
     right = check.options(path, given, allowed, whose=section["name"])
-    defaults = {key: list(option.default) if isinstance(option.default, tuple) else option.default for key, option in allowed.items()}
-    return Named(section["name"], {key: default for key, default in defaults.items() if default is not REQUIRED} | right)
+    defaults = {
+        key: list(option.default) if isinstance(option.default, tuple) else option.default
+        for key, option in allowed.items()
+    }
+    return Named(
+        section["name"],
+        {key: default for key, default in defaults.items() if default is not REQUIRED} | right,
+    )
 
 
 def _data(check: Faults, value: Any, encoders: Any) -> Named | None:
     section = _section(check, "data", value)
-    if section is None or not check.choose("data.name" if isinstance(value, dict) else "data", section["name"], DATASETS, "data set"):
+    if section is None or not check.choose(
+        "data.name" if isinstance(value, dict) else "data", section["name"], DATASETS, "data set"
+    ):
         return None
     given = {key: inner for key, inner in section.items() if key != "name"}
     model = DATASETS[section["name"]].options
-    if "modalities" in model.model_fields and given.get("modalities") is None and isinstance(encoders, dict):
+    if (
+        "modalities" in model.model_fields
+        and given.get("modalities") is None
+        and isinstance(encoders, dict)
+    ):
         given["modalities"] = list(encoders)  # what is encoded is what is wanted
     options = check.model("data", given, model, whose=section["name"])
     return None if options is None else Named(section["name"], options.model_dump(mode="json"))
@@ -123,10 +154,21 @@ def _encoders(check: Faults, value: Any, data: Named | None) -> dict[str, Named]
     expected = None if data is None else data.options.get("modalities")
     if expected:
         for m in value.keys() - set(expected):
-            check.unknown(f"encoders.{m}", "key", expected, whose=f"data.modalities {list(expected)}")
-        check.extend(f"encoders.{m} must be given, found none for this modality of the data." for m in expected if m not in value)
+            check.unknown(
+                f"encoders.{m}", "key", expected, whose=f"data.modalities {list(expected)}"
+            )
+        check.extend(
+            f"encoders.{m} must be given, found none for this modality of the data."
+            for m in expected
+            if m not in value
+        )
     order = [m for m in expected or value if m in value]
-    built = {m: _registered(check, f"encoders.{m}", value[m], _EncoderNames(ENCODERS), "encoder", _encoder_arguments) for m in order}
+    built = {
+        m: _registered(
+            check, f"encoders.{m}", value[m], _EncoderNames(ENCODERS), "encoder", _encoder_arguments
+        )
+        for m in order
+    }
     return {m: encoder or Named("") for m, encoder in built.items()}
 
 
@@ -134,26 +176,50 @@ class _EncoderNames(dict[str, Any]):
     """The encoders that exist by name, and those of the Hugging Face library: ``hf:<name or folder>``."""
 
     def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or (isinstance(name, str) and name.startswith(HUGGING_FACE) and name != HUGGING_FACE)
+        return super().__contains__(name) or (
+            isinstance(name, str) and name.startswith(HUGGING_FACE) and name != HUGGING_FACE
+        )
 
 
 def _encoder_arguments(name: str) -> dict[str, Option]:
-    return {key: Option(p.annotation, REQUIRED if p.default is p.empty else p.default) for key, p in encoder_options(name).items()}
+    return {
+        key: Option(p.annotation, REQUIRED if p.default is p.empty else p.default)
+        for key, p in encoder_options(name).items()
+    }
 
 
-def _method(check: Faults, value: Any, modalities: tuple[str, ...]) -> tuple[Named | None, Named | None]:
+def _method(
+    check: Faults, value: Any, modalities: tuple[str, ...]
+) -> tuple[Named | None, Named | None]:
     method = _registered(
-        check, "method", value, METHODS, "method", lambda name: arguments(METHODS[name], ("teachers", "modulation")), leave_out=("modulation",)
+        check,
+        "method",
+        value,
+        METHODS,
+        "method",
+        lambda name: arguments(METHODS[name], ("teachers", "modulation")),
+        leave_out=("modulation",),
     )
     modulation, given = None, value.get("modulation") if isinstance(value, dict) else None
     if given is not None and method is not None:
         if "modulation" not in arguments(METHODS[method.name]):
-            check.append(f"method.modulation must be left out for {method.name}, which takes none, found {given!r}.")
+            check.append(
+                f"method.modulation must be left out for {method.name}, which takes none, found {given!r}."
+            )
         else:
-            modulation = _registered(check, "method.modulation", given, MODULATIONS, "modulation", lambda name: arguments(MODULATIONS[name]))
+            modulation = _registered(
+                check,
+                "method.modulation",
+                given,
+                MODULATIONS,
+                "modulation",
+                lambda name: arguments(MODULATIONS[name]),
+            )
     for path, part in (("method", method), ("method.modulation", modulation)):
         _check_by_modality(check, path, part, modalities)
-    if not check and method is not None:  # the constructors' own rules; without teachers, which do not exist yet
+    if (
+        not check and method is not None
+    ):  # the constructors' own rules; without teachers, which do not exist yet
         check.construct("method", lambda: make_method(method, modulation, Teachers({})))
     return method, modulation
 
@@ -161,24 +227,36 @@ def _method(check: Faults, value: Any, modalities: tuple[str, ...]) -> tuple[Nam
 def make_method(method: Named, modulation: Named | None, teachers: Teachers | None) -> Method:
     """The method's object."""
     cls = METHODS[method.name]
-    extra: dict[str, Any] = {} if modulation is None else {"modulation": MODULATIONS[modulation.name](**modulation.options)}
+    extra: dict[str, Any] = (
+        {}
+        if modulation is None
+        else {"modulation": MODULATIONS[modulation.name](**modulation.options)}
+    )
     if cls.needs_teachers or modulation is not None:
         extra["teachers"] = teachers
     made: Method = cls(**method.options, **extra)
     return made
 
 
-def _check_by_modality(check: Faults, path: str, part: Named | None, modalities: tuple[str, ...]) -> None:
+def _check_by_modality(
+    check: Faults, path: str, part: Named | None, modalities: tuple[str, ...]
+) -> None:
     """tau has one length per modality, and a mapping one value for each."""
     if part is None or not modalities:
         return
     for key, value in part.options.items():
         if key == "tau" and value is not None and len(value) != len(modalities):
-            check.append(f"{path}.tau must hold one length per modality ({len(modalities)}: {', '.join(modalities)}), found {list(value)}.")
+            check.append(
+                f"{path}.tau must hold one length per modality ({len(modalities)}: {', '.join(modalities)}), found {list(value)}."
+            )
         elif isinstance(value, Mapping):
             for name in value.keys() - set(modalities):
                 check.unknown(f"{path}.{key}.{name}", "key", modalities, whose="the modalities")
-            check.extend(f"{path}.{key}.{m} must be given, found none for this modality." for m in modalities if m not in value)
+            check.extend(
+                f"{path}.{key}.{m} must be given, found none for this modality."
+                for m in modalities
+                if m not in value
+            )
 
 
 def _train_options() -> dict[str, Option]:
@@ -191,46 +269,78 @@ def _train_options() -> dict[str, Option]:
 
 
 def _train(
-    check: Faults, content: Mapping[str, Any], top: dict[str, Any], method: Named | None, modulation: Named | None, modalities: tuple[str, ...]
+    check: Faults,
+    content: Mapping[str, Any],
+    top: dict[str, Any],
+    method: Named | None,
+    modulation: Named | None,
+    modalities: tuple[str, ...],
 ) -> TrainOptions | None:
     right = _train_section(check, "train", content.get("train"), modalities)
     unreadable = content.get("epochs") is not None and top["epochs"] is None
-    epochs = None if unreadable or method is None else _epochs(check, top["epochs"], method, modulation)
+    epochs = (
+        None if unreadable or method is None else _epochs(check, top["epochs"], method, modulation)
+    )
     if epochs is None or right is None:
         return None
-    options: TrainOptions | None = check.construct("train", lambda: TrainOptions(epochs=epochs, seed=top["seed"], **right))
+    options: TrainOptions | None = check.construct(
+        "train", lambda: TrainOptions(epochs=epochs, seed=top["seed"], **right)
+    )
     return options
 
 
-def _train_section(check: Faults, path: str, value: Any, modalities: tuple[str, ...]) -> dict[str, Any] | None:
+def _train_section(
+    check: Faults, path: str, value: Any, modalities: tuple[str, ...]
+) -> dict[str, Any] | None:
     if value is None:
         return {}
     if not isinstance(value, dict):
         check.wrong(path, "a mapping of keys to values", value)
         return None
-    check.extend(f"{path}.{key} must stand outside the section {path!r}, found it inside: write {key}." for key in ("epochs", "seed") if key in value)
-    right = check.options(path, {key: inner for key, inner in value.items() if key not in ("epochs", "seed")}, TRAIN, whose="train")
+    check.extend(
+        f"{path}.{key} must stand outside the section {path!r}, found it inside: write {key}."
+        for key in ("epochs", "seed")
+        if key in value
+    )
+    right = check.options(
+        path,
+        {key: inner for key, inner in value.items() if key not in ("epochs", "seed")},
+        TRAIN,
+        whose="train",
+    )
     groups = (*modalities, "fusion", "method")
     for name in right.get("group_lr", {}).keys() - set(groups):
         check.unknown(f"{path}.group_lr.{name}", "key", groups, whose="the parameter groups")
     return {key: tuple(inner) if isinstance(inner, list) else inner for key, inner in right.items()}
 
 
-def _epochs(check: Faults, given: int | None, method: Named, modulation: Named | None) -> int | None:
+def _epochs(
+    check: Faults, given: int | None, method: Named, modulation: Named | None
+) -> int | None:
     """The number of epochs: as given, or the sum of tau, or none where there is nothing to train."""
     if not METHODS[method.name].trains:
         if given:
-            check.append(f"epochs of {method.name} must be 0 or left out, found {given}: its teachers are all the training there is (teachers.epochs).")
+            check.append(
+                f"epochs of {method.name} must be 0 or left out, found {given}: its teachers are all the training there is (teachers.epochs)."
+            )
         return 0
     path, tau = next(
-        ((f"{path}.tau", part.options["tau"]) for path, part in (("method", method), ("method.modulation", modulation)) if part and part.options.get("tau")),
+        (
+            (f"{path}.tau", part.options["tau"])
+            for path, part in (("method", method), ("method.modulation", modulation))
+            if part and part.options.get("tau")
+        ),
         (None, None),
     )
     if tau is not None and given not in (None, sum(tau)):
-        check.append(f"epochs must be the sum of tau or left out, found epochs={given} and {path}={list(tau)}, whose sum is {sum(tau)}.")
+        check.append(
+            f"epochs must be the sum of tau or left out, found epochs={given} and {path}={list(tau)}, whose sum is {sum(tau)}."
+        )
         return None
     if tau is None and given is None:
-        check.append(f"epochs must be given, found nothing: {method.name} has no tau whose sum could stand in.")
+        check.append(
+            f"epochs must be given, found nothing: {method.name} has no tau whose sum could stand in."
+        )
         return None
     epochs = given if given is not None else sum(tau or ())
     if epochs < 1:
@@ -239,7 +349,9 @@ def _epochs(check: Faults, given: int | None, method: Named, modulation: Named |
     return epochs
 
 
-def _teachers(check: Faults, value: Any, train: TrainOptions | None, modalities: tuple[str, ...]) -> TeacherPlan | None:
+def _teachers(
+    check: Faults, value: Any, train: TrainOptions | None, modalities: tuple[str, ...]
+) -> TeacherPlan | None:
     if value is not None and not isinstance(value, dict):
         check.wrong("teachers", "a mapping of keys to values", value)
         return None
@@ -252,13 +364,23 @@ def _teachers(check: Faults, value: Any, train: TrainOptions | None, modalities:
         return None
     epochs = train.epochs if plan["epochs"] is None else plan["epochs"]
     if epochs < 1:
-        check.append(f"teachers.epochs must be 1 or more, found {epochs}" + (", the student's. Give teachers.epochs." if plan["epochs"] is None else "."))
+        check.append(
+            f"teachers.epochs must be 1 or more, found {epochs}"
+            + (", the student's. Give teachers.epochs." if plan["epochs"] is None else ".")
+        )
         return None
     seed = train.seed if plan["seed"] is None else plan["seed"]
     # Calibration weighs heads against each other; a teacher has one.
-    options = check.construct("teachers.train", lambda: replace(train, **{"calibrate": False, **own, "epochs": epochs, "seed": seed}))
+    options = check.construct(
+        "teachers.train",
+        lambda: replace(train, **{"calibrate": False, **own, "epochs": epochs, "seed": seed}),
+    )
     folder = None if plan["folder"] is None else Path(plan["folder"])
-    return None if options is None else TeacherPlan(options, plan["distil_checkpoint"], plan["ranking_checkpoint"], folder)
+    return (
+        None
+        if options is None
+        else TeacherPlan(options, plan["distil_checkpoint"], plan["ranking_checkpoint"], folder)
+    )
 
 
 TRAIN = _train_options()

@@ -23,7 +23,9 @@ Runs = Mapping[str, Sequence[Path]]
 """Run folders, one per seed, under the name of what they have in common."""
 
 
-def unimodal_curves(runs: Runs, out: Path, teachers: Mapping[str, float] | None = None) -> list[Path]:
+def unimodal_curves(
+    runs: Runs, out: Path, teachers: Mapping[str, float] | None = None
+) -> list[Path]:
     """What each modality's own logits get right on validation, epoch by epoch, one panel per group of runs (as the paper's Fig. 1).
 
     Args:
@@ -37,19 +39,40 @@ def unimodal_curves(runs: Runs, out: Path, teachers: Mapping[str, float] | None 
 
     headline = _headline(runs)
     percent = 100 if headline == "accuracy" else 1
-    label = "validation accuracy of a modality alone (%)" if headline == "accuracy" else f"validation {headline} of a modality alone"
+    label = (
+        "validation accuracy of a modality alone (%)"
+        if headline == "accuracy"
+        else f"validation {headline} of a modality alone"
+    )
     note = "dotted: the modality's teacher" if teachers else ""
-    return _panels(runs, out, lambda record, m: percent * record["valid"]["unimodal"].get(m, {}).get(headline, np.nan), label, level, note)
+    return _panels(
+        runs,
+        out,
+        lambda record, m: percent * record["valid"]["unimodal"].get(m, {}).get(headline, np.nan),
+        label,
+        level,
+        note,
+    )
 
 
 def confidence_curves(runs: Runs, out: Path) -> list[Path]:
     """The teachers' confidence in the truth on the training batches, by which they are ranked  (Eq. 5, the paper's Fig. 3)."""
-    return _panels(runs, out, lambda record, m: record["train"].get(f"confidence/{m}", np.nan), "teachers' confidence (mean probability of the truth)")
+    return _panels(
+        runs,
+        out,
+        lambda record, m: record["train"].get(f"confidence/{m}", np.nan),
+        "teachers' confidence (mean probability of the truth)",
+    )
 
 
 def prioritized_modality(runs: Runs, out: Path) -> list[Path]:
     """The coefficient of each modality's encoder, mean over an epoch's updates: the share of updates in which it learnt  (Eq. 7)."""
-    return _panels(runs, out, lambda record, m: record["train"].get(f"kappa/{m}", np.nan), "share of updates in which the encoder learns")
+    return _panels(
+        runs,
+        out,
+        lambda record, m: record["train"].get(f"kappa/{m}", np.nan),
+        "share of updates in which the encoder learns",
+    )
 
 
 def write_figures(folder: Path) -> list[Path]:
@@ -74,17 +97,36 @@ def _headline(runs: Runs) -> str:
 
 
 def _panels(
-    runs: Runs, out: Path, value: Callable[[Record, str], float], label: str, decorate: Callable[[Axes], None] | None = None, note: str = ""
+    runs: Runs,
+    out: Path,
+    value: Callable[[Record, str], float],
+    label: str,
+    decorate: Callable[[Axes], None] | None = None,
+    note: str = "",
 ) -> list[Path]:
     """One panel per group of runs, with shared axes, and the name of every line beside its end."""
-    with mpl.rc_context({"svg.hashsalt": "g2d", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+    with mpl.rc_context(
+        {
+            "svg.hashsalt": "g2d",
+            "font.size": 9,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+        }
+    ):
         figure = Figure(figsize=(3.6 * len(runs) + 0.8, 3.5), layout="constrained")
         FigureCanvasAgg(figure)
         panels = figure.subplots(1, len(runs), sharey=True, squeeze=False)[0]
         for axes, (name, folders) in zip(panels, runs.items(), strict=True):
             kept = [records for records in map(read_epochs, folders) if records]
             modalities = list(kept[0][0]["valid"]["unimodal"]) if kept else []
-            ends = [_curve(axes, [[value(record, m) for record in records] for records in kept], COLORS[i % 6]) for i, m in enumerate(modalities)]
+            ends = [
+                _curve(
+                    axes,
+                    [[value(record, m) for record in records] for records in kept],
+                    COLORS[i % 6],
+                )
+                for i, m in enumerate(modalities)
+            ]
             if decorate is not None:
                 decorate(axes)
             axes.set_title(name)
@@ -115,7 +157,14 @@ def _name_lines(axes: Axes, names: Sequence[str], ends: Sequence[float]) -> None
     gap, last = 0.07 * (high - low), -np.inf
     for i in sorted((i for i in range(len(names)) if np.isfinite(ends[i])), key=lambda i: ends[i]):
         last = max(ends[i], last + gap)
-        axes.annotate(names[i], (1.01, last), xycoords=("axes fraction", "data"), color=COLORS[i % 6], va="center", annotation_clip=False)
+        axes.annotate(
+            names[i],
+            (1.01, last),
+            xycoords=("axes fraction", "data"),
+            color=COLORS[i % 6],
+            va="center",
+            annotation_clip=False,
+        )
 
 
 def _write(figure: Figure, out: Path) -> list[Path]:

@@ -71,7 +71,11 @@ def spread(values: Sequence[float | None], metric: str = "accuracy") -> str:
         return ABSENT
     scale = scale_of(metric)
     mean = f"{scale.factor * statistics.fmean(known):.{scale.digits}f}"
-    return mean if len(known) == 1 else f"{mean} ± {scale.factor * statistics.stdev(known):.{scale.digits}f}"
+    return (
+        mean
+        if len(known) == 1
+        else f"{mean} ± {scale.factor * statistics.stdev(known):.{scale.digits}f}"
+    )
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -87,7 +91,20 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(3, *map(len, column)) for column in zip(header, *rows, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(zip(cells, widths, strict=True))) + " |"
+        return (
+            "| "
+            + " | ".join(
+                cell.rjust(width) if i else cell.ljust(width)
+                for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+            )
+            + " |"
+        )
 
-    rule = "| " + " | ".join("-" * width if not i else "-" * (width - 1) + ":" for i, width in enumerate(widths)) + " |"
+    rule = (
+        "| "
+        + " | ".join(
+            "-" * width if not i else "-" * (width - 1) + ":" for i, width in enumerate(widths)
+        )
+        + " |"
+    )
     return "\n".join([line(header), rule, *(line(row) for row in rows)])

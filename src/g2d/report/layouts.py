@@ -20,7 +20,11 @@ Values = dict[int, float | None]
 """One value per seed."""
 BASELINES = ("joint",)
 """Methods that others are compared with where no baseline is named: plain joint training."""
-CONTROLS = {"best_teacher": "best teacher", "ensemble": "teacher ensemble", "ensemble_calibrated": "teacher ensemble, calibrated"}
+CONTROLS = {
+    "best_teacher": "best teacher",
+    "ensemble": "teacher ensemble",
+    "ensemble_calibrated": "teacher ensemble, calibrated",
+}
 """What a result holds under ``controls``, and what its rows are called."""
 TEACHERS = "teachers alone"
 
@@ -62,9 +66,26 @@ def lines(runs: Sequence[RunRecord], metric: str) -> list[Line]:
     controlled = _one_per_teacher_seed(runs, "controls")
     found = []
     if taught:
-        alone = {m: {seed: number_or_none(result["teachers"][m]["test"].get(metric)) for seed, result in taught.items()} for m in modalities}
-        seconds: Values = {seed: number_or_none(result["cost"].get("teacher_seconds")) for seed, result in taught.items()}
-        found.append(Line(TEACHERS, "teacher", unimodal=alone, ratio={m: {0: 1.0} for m in modalities}, cost={"teacher_seconds": seconds}))
+        alone = {
+            m: {
+                seed: number_or_none(result["teachers"][m]["test"].get(metric))
+                for seed, result in taught.items()
+            }
+            for m in modalities
+        }
+        seconds: Values = {
+            seed: number_or_none(result["cost"].get("teacher_seconds"))
+            for seed, result in taught.items()
+        }
+        found.append(
+            Line(
+                TEACHERS,
+                "teacher",
+                unimodal=alone,
+                ratio={m: {0: 1.0} for m in modalities},
+                cost={"teacher_seconds": seconds},
+            )
+        )
     for name, same in by_recipe(runs).items():
         found.append(
             Line(
@@ -80,8 +101,14 @@ def lines(runs: Sequence[RunRecord], metric: str) -> list[Line]:
         )
     for key, name in CONTROLS.items():
         if controlled:
-            values = {seed: number_or_none(result["controls"].get(key, {}).get("test", {}).get(metric)) for seed, result in controlled.items()}
-            cost: Values = {seed: number_or_none(result["cost"].get("teacher_seconds")) for seed, result in controlled.items()}
+            values = {
+                seed: number_or_none(result["controls"].get(key, {}).get("test", {}).get(metric))
+                for seed, result in controlled.items()
+            }
+            cost: Values = {
+                seed: number_or_none(result["cost"].get("teacher_seconds"))
+                for seed, result in controlled.items()
+            }
             found.append(Line(name, "control", values, cost={"teacher_seconds": cost}))
     return found
 
@@ -99,47 +126,107 @@ def comparison_table(runs: Sequence[RunRecord], baseline: str | None = None) -> 
     differences = _differences(shown, base)
     columns: list[tuple[Column, list[Cell]]] = []
     fused = Column("fused", scale.unit, scale.digits, group="fused")
-    columns.append((fused, [cell(line.fused, scale, difference=differences.get(line.name)) for line in shown]))
+    columns.append(
+        (fused, [cell(line.fused, scale, difference=differences.get(line.name)) for line in shown])
+    )
     if base is not None:
-        columns += _difference_columns(f"difference to {base}", scale, [differences.get(line.name) for line in shown])
+        columns += _difference_columns(
+            f"difference to {base}", scale, [differences.get(line.name) for line in shown]
+        )
     columns += _published_column(shown, metric)
     if metric != "accuracy":
         others = [name for name in ("mape", "mae") if name in runs[0].result["test"]["fused"]]
         for other in others:
             by_name = {line.name: line for line in lines(runs, other)}
-            columns.append((Column(other, scale_of(other).unit, group="fused"), [cell(by_name[line.name].fused, scale_of(other)) for line in shown]))
-    columns += [(Column(m, scale.unit, scale.digits, group="unimodal"), [cell(line.unimodal.get(m, {}), scale) for line in shown]) for m in modalities]
+            columns.append(
+                (
+                    Column(other, scale_of(other).unit, group="fused"),
+                    [cell(by_name[line.name].fused, scale_of(other)) for line in shown],
+                )
+            )
+    columns += [
+        (
+            Column(m, scale.unit, scale.digits, group="unimodal"),
+            [cell(line.unimodal.get(m, {}), scale) for line in shown],
+        )
+        for m in modalities
+    ]
     ratio = Scale()
-    columns += [(Column(f"confidence ratio {m}", digits=2, group="ratio"), [cell(line.ratio.get(m, {}), ratio) for line in shown]) for m in modalities]
+    columns += [
+        (
+            Column(f"confidence ratio {m}", digits=2, group="ratio"),
+            [cell(line.ratio.get(m, {}), ratio) for line in shown],
+        )
+        for m in modalities
+    ]
     for key, (column, factor) in COSTS.items():
-        columns.append((column, [cell(line.cost.get(key, {}), Scale(factor), spread=False) for line in shown]))
-    kept = [(column, cells) for column, cells in columns if any(found.value is not None for found in cells)]
-    rows = tuple(Row(line.name, tuple(cells[i] for _, cells in kept), line.marks, line.kind) for i, line in enumerate(shown))
-    return Table(title_of(runs, metric), tuple(column for column, _ in kept), rows, notes_of(runs, differences, base))
+        columns.append(
+            (column, [cell(line.cost.get(key, {}), Scale(factor), spread=False) for line in shown])
+        )
+    kept = [
+        (column, cells)
+        for column, cells in columns
+        if any(found.value is not None for found in cells)
+    ]
+    rows = tuple(
+        Row(line.name, tuple(cells[i] for _, cells in kept), line.marks, line.kind)
+        for i, line in enumerate(shown)
+    )
+    return Table(
+        title_of(runs, metric),
+        tuple(column for column, _ in kept),
+        rows,
+        notes_of(runs, differences, base),
+    )
 
 
 def title_of(runs: Sequence[RunRecord], metric: str) -> str:
     """What is measured, on which data, over which seeds."""
     data, seeds = runs[0].result["data"], sorted({run.seed for run in runs})
-    over = f"mean ± standard deviation over seeds {listed(seeds)}" if len(seeds) > 1 else f"seed {seeds[0]}"
+    over = (
+        f"mean ± standard deviation over seeds {listed(seeds)}"
+        if len(seeds) > 1
+        else f"seed {seeds[0]}"
+    )
     return f"{data['name']}, {data['protocol']}: test {metric}{' in %' if scale_of(metric).unit else ''}, {over}"
 
 
 def cautions(data: Mapping[str, Any]) -> list[str]:
     """What must stand beside every figure that was measured on the data: how much of them there is, and what their makers did."""
-    partial = [f"Partial data: {data['kept']:,} of {data['expected']:,} samples. Only results of the same data hash compare."] if data.get("partial") else []
-    return [*partial, *(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in data.get("cautions", ()))]
+    partial = (
+        [
+            f"Partial data: {data['kept']:,} of {data['expected']:,} samples. Only results of the same data hash compare."
+        ]
+        if data.get("partial")
+        else []
+    )
+    return [
+        *partial,
+        *(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in data.get("cautions", ())),
+    ]
 
 
-def notes_of(runs: Sequence[RunRecord], differences: dict[str, Difference | None] | None = None, baseline: str | None = None) -> tuple[str, ...]:
+def notes_of(
+    runs: Sequence[RunRecord],
+    differences: dict[str, Difference | None] | None = None,
+    baseline: str | None = None,
+) -> tuple[str, ...]:
     """Protocol, selection rule, and what the marks mean."""
     data, on_test = runs[0].result["data"], [run for run in runs if selected_on_test(run)]
     chosen = f"the epoch is selected by {runs[0].result['selection_metric']} on validation, the later one of equals, and the test split is opened once"
-    notes = [f"Protocol {data['protocol']} (data {data['content_hash'][:12]}, split {data['protocol_hash'][:12]}): {chosen}."]
+    notes = [
+        f"Protocol {data['protocol']} (data {data['content_hash'][:12]}, split {data['protocol_hash'][:12]}): {chosen}."
+    ]
     notes += cautions(data)
     if on_test:
-        notes.append("(*) selected on the test split: its value is too good to be compared with others.")
-    found = {name: difference for name, difference in (differences or {}).items() if difference is not None}
+        notes.append(
+            "(*) selected on the test split: its value is too good to be compared with others."
+        )
+    found = {
+        name: difference
+        for name, difference in (differences or {}).items()
+        if difference is not None
+    }
     if baseline is not None and found:
         tested = [difference for difference in found.values() if difference.p is not None]
         if tested:
@@ -149,8 +236,12 @@ def notes_of(runs: Sequence[RunRecord], differences: dict[str, Difference | None
                 "↑ better, ↓ worse: corrected p < 0.05. Nothing else is bold."
             )
         if any(difference.n < MINIMUM_SEEDS for difference in found.values()):
-            notes.append(f"Fewer than {MINIMUM_SEEDS} seeds in common with the baseline: no interval, no p, no claim.")
-    if any(published(protocol_of(run), run.result["method"], run.headline) is not None for run in runs):
+            notes.append(
+                f"Fewer than {MINIMUM_SEEDS} seeds in common with the baseline: no interval, no p, no claim."
+            )
+    if any(
+        published(protocol_of(run), run.result["method"], run.headline) is not None for run in runs
+    ):
         notes.append(NOTE)
     return tuple(notes)
 
@@ -159,13 +250,17 @@ def baseline_of(shown: Sequence[Line], name: str | None) -> str | None:
     """The row that others are compared with: the one named, where it is among them, else plain joint training; None where neither is."""
     if any(line.name == name and line.fused for line in shown):
         return name
-    plain = [line.name for line in shown if line.runs and all(is_plain_joint(run) for run in line.runs)]
+    plain = [
+        line.name for line in shown if line.runs and all(is_plain_joint(run) for run in line.runs)
+    ]
     return plain[0] if plain else None
 
 
 def is_plain_joint(run: RunRecord) -> bool:
     """Joint training from scratch, of which nothing is held back."""
-    return run.result["method"] in BASELINES and not (run.recipe.get("warm_start") or run.recipe.get("stack") or modulation_of(run))
+    return run.result["method"] in BASELINES and not (
+        run.recipe.get("warm_start") or run.recipe.get("stack") or modulation_of(run)
+    )
 
 
 def selected_on_test(run: RunRecord) -> bool:
@@ -176,7 +271,9 @@ def protocol_of(run: RunRecord) -> str:
     return str(run.result["data"]["protocol"])
 
 
-def cell(values: Values, scale: Scale, *, difference: Difference | None = None, spread: bool = True) -> Cell:
+def cell(
+    values: Values, scale: Scale, *, difference: Difference | None = None, spread: bool = True
+) -> Cell:
     """Mean and standard deviation over seeds, in the unit shown, marked where it differs from the baseline."""
     found = summarize(list(values.values()))
     if found.mean is None:
@@ -189,9 +286,25 @@ def difference_cells(difference: Difference | None, scale: Scale) -> tuple[Cell,
     """The difference with its interval, and its corrected p-value."""
     if difference is None:
         return Cell(), Cell()
-    low, high = (None if end is None else scale.factor * end for end in (difference.low, difference.high))
-    shown = Cell(scale.factor * difference.mean, None, difference.n, low, high, difference.corrected, _marks(difference))
-    return shown, Cell(None if difference.corrected is None else f"{difference.corrected:.3f}" if difference.corrected >= 0.001 else "<0.001")
+    low, high = (
+        None if end is None else scale.factor * end for end in (difference.low, difference.high)
+    )
+    shown = Cell(
+        scale.factor * difference.mean,
+        None,
+        difference.n,
+        low,
+        high,
+        difference.corrected,
+        _marks(difference),
+    )
+    return shown, Cell(
+        None
+        if difference.corrected is None
+        else f"{difference.corrected:.3f}"
+        if difference.corrected >= 0.001
+        else "<0.001"
+    )
 
 
 def listed(seeds: Sequence[int]) -> str:
@@ -210,18 +323,39 @@ def counted(count: int, noun: str) -> str:
 
 
 def _differences(shown: Sequence[Line], base: str | None) -> dict[str, Difference | None]:
-    return {} if base is None else compare_all({line.name: line.fused for line in shown if line.fused}, base)
+    return (
+        {}
+        if base is None
+        else compare_all({line.name: line.fused for line in shown if line.fused}, base)
+    )
 
 
-def _difference_columns(name: str, scale: Scale, found: Sequence[Difference | None]) -> list[tuple[Column, list[Cell]]]:
+def _difference_columns(
+    name: str, scale: Scale, found: Sequence[Difference | None]
+) -> list[tuple[Column, list[Cell]]]:
     pairs = [difference_cells(difference, scale) for difference in found]
-    column = Column(name, "points" if scale.unit else "", scale.digits, signed=True, group="difference")
-    return [(column, [pair[0] for pair in pairs]), (Column("p", group="difference"), [pair[1] for pair in pairs])]
+    column = Column(
+        name, "points" if scale.unit else "", scale.digits, signed=True, group="difference"
+    )
+    return [
+        (column, [pair[0] for pair in pairs]),
+        (Column("p", group="difference"), [pair[1] for pair in pairs]),
+    ]
 
 
 def _published_column(shown: Sequence[Line], metric: str) -> list[tuple[Column, list[Cell]]]:
-    known = [published(protocol_of(line.runs[0]), line.runs[0].result["method"], metric) if line.runs else None for line in shown]
-    return [(Column("published", scale_of(metric).unit, 2, group="fused"), [Cell(value) for value in known])]
+    known = [
+        published(protocol_of(line.runs[0]), line.runs[0].result["method"], metric)
+        if line.runs
+        else None
+        for line in shown
+    ]
+    return [
+        (
+            Column("published", scale_of(metric).unit, 2, group="fused"),
+            [Cell(value) for value in known],
+        )
+    ]
 
 
 def _marks(difference: Difference | None) -> tuple[str, ...]:
@@ -245,7 +379,11 @@ def _ratio(run: RunRecord, taught: dict[int, Record], modality: str) -> float | 
     """The student's mean confidence from a modality over that of its teacher; teachers of the same seed lend theirs to runs without any."""
     own = run.result if run.result["teachers"] else taught.get(run.result["teacher_seed"])
     confidence = run.unimodal(modality, "confidence")
-    return None if own is None or confidence is None else confidence / float(own["teachers"][modality]["confidence"]["test"])
+    return (
+        None
+        if own is None or confidence is None
+        else confidence / float(own["teachers"][modality]["confidence"]["test"])
+    )
 
 
 def _one_per_teacher_seed(runs: Sequence[RunRecord], key: str) -> dict[int, Record]:

@@ -12,7 +12,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from g2d.report.curves import Figure, analysis_figures, drawn, epoch_figures, fused_figure, unimodal_figures
+from g2d.report.curves import (
+    Figure,
+    analysis_figures,
+    drawn,
+    epoch_figures,
+    fused_figure,
+    unimodal_figures,
+)
 from g2d.report.figures import write_figures
 from g2d.report.formatting import ABSENT, COUNTS, PERCENT, number, scale_of
 from g2d.report.layouts import baseline_of, cautions, lines
@@ -70,7 +77,14 @@ class Problem:
     anchor: str = field(default="")
 
 
-def render_page(runs: Sequence[RunRecord], *, title: str = "", baseline: str | None = None, layout: str = "compare", unfinished: Sequence[Path] = ()) -> str:
+def render_page(
+    runs: Sequence[RunRecord],
+    *,
+    title: str = "",
+    baseline: str | None = None,
+    layout: str = "compare",
+    unfinished: Sequence[Path] = (),
+) -> str:
     """The page of one run, or of a comparison of several.
 
     Args:
@@ -80,11 +94,19 @@ def render_page(runs: Sequence[RunRecord], *, title: str = "", baseline: str | N
     """
     single = len(runs) == 1
     found = [_run_problem(runs[0])] if single else _comparison(runs, baseline, layout)
-    environment = Environment(loader=PackageLoader("g2d.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=PackageLoader("g2d.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {"svg": Markup, "numeric": _is_numeric}
     return environment.get_template("page.html").render(
         title=title or (runs[0].name if single else "Comparison"),
-        subtitle=f"{runs[0].result['method']} on {runs[0].result['data']['name']}, seed {runs[0].seed}" if single else seeds_words(runs),
+        subtitle=f"{runs[0].result['method']} on {runs[0].result['data']['name']}, seed {runs[0].seed}"
+        if single
+        else seeds_words(runs),
         problems=found,
         single=single,
         opened=sum(len(problem.sections) for problem in found) <= OPEN_RECIPES,
@@ -111,7 +133,9 @@ def write_page(path: Path, runs: Sequence[RunRecord], **options: Any) -> Path:
 
 def _run_problem(run: RunRecord) -> Problem:
     table = run_table(run)
-    section = Section(run.name, epoch_figures([run]), run.recipe_text, run.result["notices"], _analyses(run))
+    section = Section(
+        run.name, epoch_figures([run]), run.recipe_text, run.result["notices"], _analyses(run)
+    )
     return Problem(run.name, run_words(run), [table], [], [section], facts(run))
 
 
@@ -125,37 +149,102 @@ def _comparison(runs: Sequence[RunRecord], baseline: str | None, layout: str) ->
         shown = lines(group, metric)
         sections = []
         for name, same in by_recipe(group).items():
-            notices = list(dict.fromkeys(f"seed {run.seed}: {notice}" for run in same for notice in run.result["notices"]))
-            analyses = [analysis for run in same for analysis in _analyses(run, f", seed {run.seed}")]
-            sections.append(Section(name, epoch_figures(same, points), same[0].recipe_text, notices, analyses))
-        figures = [fused_figure(shown, metric, baseline_of(shown, baseline)), *unimodal_figures(shown, group[0].modalities, metric)]
+            notices = list(
+                dict.fromkeys(
+                    f"seed {run.seed}: {notice}" for run in same for notice in run.result["notices"]
+                )
+            )
+            analyses = [
+                analysis for run in same for analysis in _analyses(run, f", seed {run.seed}")
+            ]
+            sections.append(
+                Section(name, epoch_figures(same, points), same[0].recipe_text, notices, analyses)
+            )
+        figures = [
+            fused_figure(shown, metric, baseline_of(shown, baseline)),
+            *unimodal_figures(shown, group[0].modalities, metric),
+        ]
         title = f"{result['data']['name']}: {protocols[i]}"
-        if protocols.count(protocols[i]) > 1:  # the same protocol with another task or other modalities
+        if (
+            protocols.count(protocols[i]) > 1
+        ):  # the same protocol with another task or other modalities
             title += f", {result['task']['kind']} from {', '.join(group[0].modalities)}"
         tables = [compared] if i or layout == COMPARE else [*asked, compared]
-        found.append(Problem(title, comparison_words(group, baseline), tables, figures, sections, facts(group[0]), runs_table(group), f"problem-{i}"))
+        found.append(
+            Problem(
+                title,
+                comparison_words(group, baseline),
+                tables,
+                figures,
+                sections,
+                facts(group[0]),
+                runs_table(group),
+                f"problem-{i}",
+            )
+        )
     return found
 
 
 def run_table(run: RunRecord) -> Table:
     """A run's test metrics: fused, every modality, and every modality's teacher."""
     test, modalities, teachers = run.result["test"], run.modalities, run.result["teachers"]
-    metrics = [run.headline, *(name for name in test["fused"] if name not in (run.headline, "loss") and (name not in COUNTS or test["fused"][name])), "loss"]
-    columns = [Column("fused"), *(Column(m) for m in modalities), *(Column(f"teacher {m}") for m in modalities if m in teachers)]
+    metrics = [
+        run.headline,
+        *(
+            name
+            for name in test["fused"]
+            if name not in (run.headline, "loss") and (name not in COUNTS or test["fused"][name])
+        ),
+        "loss",
+    ]
+    columns = [
+        Column("fused"),
+        *(Column(m) for m in modalities),
+        *(Column(f"teacher {m}") for m in modalities if m in teachers),
+    ]
     rows = []
     for name in [name for name in metrics if name in test["fused"]]:
         scale = scale_of(name)
-        sources = [test["fused"], *(test["unimodal"].get(m, {}) for m in modalities), *(teachers[m]["test"] for m in modalities if m in teachers)]
+        sources = [
+            test["fused"],
+            *(test["unimodal"].get(m, {}) for m in modalities),
+            *(teachers[m]["test"] for m in modalities if m in teachers),
+        ]
         values = [source.get(name) for source in sources]
-        shown = [number(None if value is None else scale.factor * value, scale.digits) for value in values]
-        rows.append(Row(f"{name.replace('_', ' ')} (%)" if name in PERCENT or scale.unit else name.replace("_", " "), tuple(Cell(text) for text in shown)))
+        shown = [
+            number(None if value is None else scale.factor * value, scale.digits)
+            for value in values
+        ]
+        rows.append(
+            Row(
+                f"{name.replace('_', ' ')} (%)"
+                if name in PERCENT or scale.unit
+                else name.replace("_", " "),
+                tuple(Cell(text) for text in shown),
+            )
+        )
     ratios = {m: teachers[m].get("confidence_ratio") for m in modalities if m in teachers}
     if ratios:
-        cells = [Cell(ABSENT), *(Cell(number(ratios.get(m), 2)) for m in modalities), *(Cell(number(1.0, 2)) for _ in ratios)]
+        cells = [
+            Cell(ABSENT),
+            *(Cell(number(ratios.get(m), 2)) for m in modalities),
+            *(Cell(number(1.0, 2)) for _ in ratios),
+        ]
         rows.append(Row("confidence ratio", tuple(cells)))
-    chosen = "(*) selected on the test split" if run.result["select_on"] == "test" else "selected on validation; the test split was opened once"
-    size = f"{test['rows']} test rows in {test['groups']} independent groups" if "rows" in test else "test rows"
-    notes = f"{size}. Epoch {run.result['selected_epoch']} of {run.result['epochs']}, {chosen}.", *cautions(run.result["data"])
+    chosen = (
+        "(*) selected on the test split"
+        if run.result["select_on"] == "test"
+        else "selected on validation; the test split was opened once"
+    )
+    size = (
+        f"{test['rows']} test rows in {test['groups']} independent groups"
+        if "rows" in test
+        else "test rows"
+    )
+    notes = (
+        f"{size}. Epoch {run.result['selected_epoch']} of {run.result['epochs']}, {chosen}.",
+        *cautions(run.result["data"]),
+    )
     return Table("Test metrics", tuple(columns), tuple(rows), notes, "metric")
 
 
@@ -192,12 +281,15 @@ def facts(run: RunRecord) -> dict[str, str]:
         "Data": f"{data['name']}, content {data['content_hash'][:16]}",
         "Protocol": f"{data['protocol']}, split {data['protocol_hash'][:16]}",
         "Rows": ", ".join(f"{split} {count:,}" for split, count in rows.items()),
-        "Samples": f"{data['kept']:,} of {data['expected']:,} prepared{' (partial)' if data.get('partial') else ''}" if "kept" in data else "",
+        "Samples": f"{data['kept']:,} of {data['expected']:,} prepared{' (partial)' if data.get('partial') else ''}"
+        if "kept" in data
+        else "",
         "Modalities": ", ".join(run.modalities),
         "Task": ", ".join(f"{key} {_listed(value)}" for key, value in result["task"].items()),
         "Note on the data": " ".join([str(data.get("note", "")), *cautions(data)]).strip(),
         "Method, fusion": f"{result['method']}, {result['fusion']}",
-        "Selection": f"by {result['selection_metric']} on {result['select_on']}" + (", heads calibrated on validation" if result.get("calibrated") else ""),
+        "Selection": f"by {result['selection_metric']} on {result['select_on']}"
+        + (", heads calibrated on validation" if result.get("calibrated") else ""),
         "Seeds": f"run {result['seed']}, teachers {result['teacher_seed']}",
         "Versions": ", ".join(f"{name} {version}" for name, version in result["versions"].items()),
         "Machine": f"{result['device']}, {result['threads']} thread{'' if result['threads'] == 1 else 's'}",
@@ -212,8 +304,13 @@ def _cost_words(cost: Mapping[str, Any]) -> str:
     if cost.get("teacher_seconds"):
         said.append(f"{number(cost['teacher_seconds'], 1)} s for its teachers")
     said += [f"{cost['updates']:,} updates"] if cost.get("updates") else []
-    said += [f"{cost['flops_per_step'] / 1e9:.3g} GFLOP per step"] if cost.get("flops_per_step") else []
-    said += [f"{name.replace('_', ' ')} passes {_listed(count)}" for name, count in (cost.get("passes") or {}).items()]
+    said += (
+        [f"{cost['flops_per_step'] / 1e9:.3g} GFLOP per step"] if cost.get("flops_per_step") else []
+    )
+    said += [
+        f"{name.replace('_', ' ')} passes {_listed(count)}"
+        for name, count in (cost.get("passes") or {}).items()
+    ]
     return ", ".join(said)
 
 
@@ -224,7 +321,9 @@ def _analyses(run: RunRecord, suffix: str = "") -> list[Analysis]:
         title = f"{name.replace('_', ' ').capitalize()}{suffix}"
         if isinstance(content, str | int | float | bool) or content is None:
             found.append(Analysis(title, words=[str(content)]))
-        elif isinstance(content, list) and content and all(isinstance(item, str) for item in content):
+        elif (
+            isinstance(content, list) and content and all(isinstance(item, str) for item in content)
+        ):
             found.append(Analysis(title, words=content))
         elif figure := drawn(title, content):
             found.append(Analysis(title, figures=[figure]))
@@ -239,18 +338,35 @@ def _analyses(run: RunRecord, suffix: str = "") -> list[Analysis]:
 
 def _records_table(title: str, content: Any) -> Table | None:
     """Named records, or a list of them, as a table; a mapping of plain values as one of two columns."""
-    if isinstance(content, Mapping) and content and all(_is_plain(value) for value in content.values()):
-        return Table("", (Column("value", digits=3),), tuple(Row(str(key).replace("_", " "), (_plain_cell(value),)) for key, value in content.items()))
+    if (
+        isinstance(content, Mapping)
+        and content
+        and all(_is_plain(value) for value in content.values())
+    ):
+        return Table(
+            "",
+            (Column("value", digits=3),),
+            tuple(
+                Row(str(key).replace("_", " "), (_plain_cell(value),))
+                for key, value in content.items()
+            ),
+        )
     if isinstance(content, list):
         content = {str(i + 1): item for i, item in enumerate(content)}
     if (
         not isinstance(content, Mapping)
         or not content
-        or not all(isinstance(item, Mapping) and all(map(_is_plain, item.values())) for item in content.values())
+        or not all(
+            isinstance(item, Mapping) and all(map(_is_plain, item.values()))
+            for item in content.values()
+        )
     ):
         return None
     names = list(dict.fromkeys(str(key) for item in content.values() for key in item))
-    rows = tuple(Row(str(key), tuple(_plain_cell(item.get(name)) for name in names)) for key, item in content.items())
+    rows = tuple(
+        Row(str(key), tuple(_plain_cell(item.get(name)) for name in names))
+        for key, item in content.items()
+    )
     return Table("", tuple(Column(name.replace("_", " "), digits=3) for name in names), rows)
 
 
@@ -258,7 +374,11 @@ def _is_plain(value: Any) -> bool:
     return (
         value is None
         or isinstance(value, str | int | float | bool)
-        or (isinstance(value, list) and len(value) <= 3 and all(isinstance(v, int | float) for v in value))
+        or (
+            isinstance(value, list)
+            and len(value) <= 3
+            and all(isinstance(v, int | float) for v in value)
+        )
     )
 
 
@@ -276,7 +396,10 @@ def _listed(value: Any) -> str:
     if isinstance(value, list):
         return f"{len(value)}: {', '.join(map(str, value[:12]))}{', …' if len(value) > 12 else ''}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {count:,}" if isinstance(count, int) else f"{key} {count}" for key, count in value.items())
+        return ", ".join(
+            f"{key} {count:,}" if isinstance(count, int) else f"{key} {count}"
+            for key, count in value.items()
+        )
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

@@ -40,7 +40,9 @@ COMPARE = "compare"
 NO_SUPPRESSION, PARTIAL_SUPPRESSION, COMPLETE_SUPPRESSION = "none", "partial", "complete"
 
 
-def build(runs: Sequence[RunRecord], layout: str = COMPARE, baseline: str | None = None) -> list[Table]:
+def build(
+    runs: Sequence[RunRecord], layout: str = COMPARE, baseline: str | None = None
+) -> list[Table]:
     """The tables of a layout.
 
     Args:
@@ -53,13 +55,21 @@ def build(runs: Sequence[RunRecord], layout: str = COMPARE, baseline: str | None
     if layout not in LAYOUTS:
         raise ArgumentError(f"--table must be one of {', '.join(LAYOUTS)}, found {layout!r}.")
     groups = problems(runs)
-    names = list(dict.fromkeys(line.name for group in groups for line in lines(group, group[0].headline) if line.fused))
+    names = list(
+        dict.fromkeys(
+            line.name for group in groups for line in lines(group, group[0].headline) if line.fused
+        )
+    )
     if baseline is not None and baseline not in names:
-        raise ArgumentError(f"--baseline must be a row of the table ({', '.join(names)}), found {baseline!r}.")
+        raise ArgumentError(
+            f"--baseline must be a row of the table ({', '.join(names)}), found {baseline!r}."
+        )
     rule, make = LAYOUTS[layout]
     tables = make(groups, baseline)
     if not tables:
-        raise ArgumentError(f"--table {layout} must be given {rule}, found none. Use --table compare for everything.")
+        raise ArgumentError(
+            f"--table {layout} must be given {rule}, found none. Use --table compare for everything."
+        )
     return tables
 
 
@@ -74,13 +84,24 @@ def method_table(groups: Problems, baseline: str | None, metrics: Sequence[str])
         for metric in metrics:
             shown = _by_method(group, metric)
             kinds |= {line.name: line.kind for line in shown if line.name not in kinds}
-            columns += _method_columns(shown, group, metric, baseline, f"{before}{{}}" if len(metrics) == 1 else f"{before}{{}} {metric}")
+            columns += _method_columns(
+                shown,
+                group,
+                metric,
+                baseline,
+                f"{before}{{}}" if len(metrics) == 1 else f"{before}{{}} {metric}",
+            )
     order = sorted(kinds, key=lambda name: ("teacher", "run", "control").index(kinds[name]))
-    rows = tuple(Row(name, tuple(cells.get(name, Cell()) for _, cells in columns), kind=kinds[name]) for name in order)
+    rows = tuple(
+        Row(name, tuple(cells.get(name, Cell()) for _, cells in columns), kind=kinds[name])
+        for name in order
+    )
     title = f"Test {', '.join(metrics)} per modality and fused, mean ± standard deviation over seeds {listed(sorted({run.seed for g in groups for run in g}))}"
     notes = list(dict.fromkeys(note for group in groups for note in notes_of(group)))
     if any(found.marks for row in rows for found in row.cells):
-        notes.append("↑ and ↓: fused differs from joint training (or the baseline named), paired by seed, Holm-corrected p < 0.05 per data set.")
+        notes.append(
+            "↑ and ↓: fused differs from joint training (or the baseline named), paired by seed, Holm-corrected p < 0.05 per data set."
+        )
     return [Table(title, tuple(column for column, _ in columns), rows, tuple(notes), "method")]
 
 
@@ -90,21 +111,45 @@ def _by_method(group: Sequence[RunRecord], metric: str) -> list[Line]:
     return [replace(line, name=labels.get(line.name, line.name)) for line in lines(group, metric)]
 
 
-def _method_columns(shown: Sequence[Line], group: Sequence[RunRecord], metric: str, baseline: str | None, name: str) -> list[tuple[Column, dict[str, Cell]]]:
+def _method_columns(
+    shown: Sequence[Line], group: Sequence[RunRecord], metric: str, baseline: str | None, name: str
+) -> list[tuple[Column, dict[str, Cell]]]:
     """Columns of one problem and metric, with their cells by row; the fused ones are marked under the metric that selects."""
     scale, modalities = scale_of(metric), group[0].modalities
     labels = {run.name: label for label, runs in _by_label(group).items() for run in runs}
-    base = baseline_of(shown, labels.get(baseline or "", baseline)) if metric == group[0].headline else None
-    found = {} if base is None else compare_all({line.name: line.fused for line in shown if line.fused}, base)
+    base = (
+        baseline_of(shown, labels.get(baseline or "", baseline))
+        if metric == group[0].headline
+        else None
+    )
+    found = (
+        {}
+        if base is None
+        else compare_all({line.name: line.fused for line in shown if line.fused}, base)
+    )
 
     def column(what: str, digits: int = scale.digits) -> Column:
         return Column(name.format(what), scale.unit, digits, group=name)
 
-    columns = [(column(m), {line.name: cell(line.unimodal.get(m, {}), scale) for line in shown}) for m in modalities]
-    columns.append((column("fused"), {line.name: cell(line.fused, scale, difference=found.get(line.name)) for line in shown}))
-    reported = {line.name: published(protocol_of(group[0]), line.runs[0].result["method"], metric) for line in shown if line.runs}
+    columns = [
+        (column(m), {line.name: cell(line.unimodal.get(m, {}), scale) for line in shown})
+        for m in modalities
+    ]
+    columns.append(
+        (
+            column("fused"),
+            {line.name: cell(line.fused, scale, difference=found.get(line.name)) for line in shown},
+        )
+    )
+    reported = {
+        line.name: published(protocol_of(group[0]), line.runs[0].result["method"], metric)
+        for line in shown
+        if line.runs
+    }
     if any(value is not None for value in reported.values()):
-        columns.append((column("published", 2), {row: Cell(value) for row, value in reported.items()}))
+        columns.append(
+            (column("published", 2), {row: Cell(value) for row, value in reported.items()})
+        )
     return columns
 
 
@@ -136,19 +181,46 @@ def crossed_table(
                 f"a table must have one recipe per cell, found {there[0].name!r} and {name!r} at ({row}, {column}). Give the folders of one of them."
             )
         there += same
-    headings = sorted({column for row in grid.values() for column in row}, key=lambda name: name != base)
+    headings = sorted(
+        {column for row in grid.values() for column in row}, key=lambda name: name != base
+    )
     if len(headings) < 2:
         return None
     metric = next(iter(next(iter(grid.values())).values()))[0].headline
     scale = scale_of(metric)
-    values: dict[tuple[str, str], Values] = {(row, c): {run.seed: run.fused(metric) for run in found} for row, cs in grid.items() for c, found in cs.items()}
+    values: dict[tuple[str, str], Values] = {
+        (row, c): {run.seed: run.fused(metric) for run in found}
+        for row, cs in grid.items()
+        for c, found in cs.items()
+    }
     pairs = [(row, column) for row in grid for column in headings if column != base]
-    family = dict(zip(pairs, correct([paired_difference(values.get(pair, {}), values.get((pair[0], base), {})) for pair in pairs]), strict=True))
+    family = dict(
+        zip(
+            pairs,
+            correct(
+                [
+                    paired_difference(values.get(pair, {}), values.get((pair[0], base), {}))
+                    for pair in pairs
+                ]
+            ),
+            strict=True,
+        )
+    )
     columns = [Column(column, scale.unit, scale.digits, group="fused") for column in headings]
-    columns += [c for column in headings[1:] for c in (Column(f"{column} - {base}", "points" if scale.unit else "", scale.digits, True), Column("p"))]
+    columns += [
+        c
+        for column in headings[1:]
+        for c in (
+            Column(f"{column} - {base}", "points" if scale.unit else "", scale.digits, True),
+            Column("p"),
+        )
+    ]
     rows = []
     for row, across in grid.items():
-        cells = [cell(values.get((row, column), {}), scale, difference=family.get((row, column))) for column in headings]
+        cells = [
+            cell(values.get((row, column), {}), scale, difference=family.get((row, column)))
+            for column in headings
+        ]
         for column in headings[1:]:
             cells += difference_cells(family[row, column], scale)
         rows.append((row, cells, {column: reported(found[0]) for column, found in across.items()}))
@@ -158,7 +230,9 @@ def crossed_table(
             for _, cells, known in rows:
                 cells.append(Cell(known.get(column)))
     shown = [run for there in grid.values() for found in there.values() for run in found]
-    tested = sum(difference is not None and difference.p is not None for difference in family.values())
+    tested = sum(
+        difference is not None and difference.p is not None for difference in family.values()
+    )
     notes = [note for group in problems(shown) for note in notes_of(group) if note != NOTE]
     notes.append(
         f"Differences are paired by seed, with a 95 % interval of Student's t; p is corrected for "
@@ -166,7 +240,13 @@ def crossed_table(
     )
     notes += [NOTE] if any("published" in column.name for column in columns) else []
     caption = f"{title}: test {metric}, mean ± standard deviation over seeds {listed(sorted({run.seed for run in shown}))}"
-    return Table(caption, tuple(columns), tuple(Row(name, tuple(cells)) for name, cells, _ in rows), tuple(dict.fromkeys(notes)), corner)
+    return Table(
+        caption,
+        tuple(columns),
+        tuple(Row(name, tuple(cells)) for name, cells, _ in rows),
+        tuple(dict.fromkeys(notes)),
+        corner,
+    )
 
 
 def schedule_table(runs: Sequence[RunRecord]) -> Table | None:
@@ -178,20 +258,53 @@ def schedule_table(runs: Sequence[RunRecord]) -> Table | None:
     if len(by_tau) < 2:
         return None
     order = sorted(by_tau, key=lambda tau: (sum(tau[:-1]), tau))
-    renamed = [RunRecord(run.folder, {**run.result, "name": f"({', '.join(map(str, tau))})"}) for tau in order for run in by_tau[tau]]
+    renamed = [
+        RunRecord(run.folder, {**run.result, "name": f"({', '.join(map(str, tau))})"})
+        for tau in order
+        for run in by_tau[tau]
+    ]
     table = comparison_table(renamed, renamed[0].name)
     epochs = Column("epochs", digits=0, group="fused")
     totals = {f"({', '.join(map(str, tau))})": sum(tau) for tau in order}
-    rows = [replace(row, cells=(Cell(float(totals[row.name])) if row.name in totals else Cell(), *row.cells)) for row in table.rows]
-    known = {f"({', '.join(map(str, tau))})": published_schedule(protocol_of(runs[0]), tau) for tau in order}
+    rows = [
+        replace(
+            row, cells=(Cell(float(totals[row.name])) if row.name in totals else Cell(), *row.cells)
+        )
+        for row in table.rows
+    ]
+    known = {
+        f"({', '.join(map(str, tau))})": published_schedule(protocol_of(runs[0]), tau)
+        for tau in order
+    }
     columns = [epochs, *table.columns]
     if any(value is not None for value in known.values()):
         columns = [column for column in columns if column.name != "published"]
-        gone = [i for i, column in enumerate([epochs, *table.columns]) if column.name == "published"]
-        rows = [replace(row, cells=(*(c for i, c in enumerate(row.cells) if i not in gone), Cell(known.get(row.name)))) for row in rows]
+        gone = [
+            i for i, column in enumerate([epochs, *table.columns]) if column.name == "published"
+        ]
+        rows = [
+            replace(
+                row,
+                cells=(
+                    *(c for i, c in enumerate(row.cells) if i not in gone),
+                    Cell(known.get(row.name)),
+                ),
+            )
+            for row in rows
+        ]
         columns.append(Column("published", "%", 2))
-    budget = ("Schedules of different length also differ in their number of epochs.",) if len({sum(tau) for tau in order}) > 1 else ()
-    return Table(f"Prioritization epochs tau. {title_of(renamed, renamed[0].headline)}", tuple(columns), tuple(rows), (*table.notes, *budget), "tau")
+    budget = (
+        ("Schedules of different length also differ in their number of epochs.",)
+        if len({sum(tau) for tau in order}) > 1
+        else ()
+    )
+    return Table(
+        f"Prioritization epochs tau. {title_of(renamed, renamed[0].headline)}",
+        tuple(columns),
+        tuple(rows),
+        (*table.notes, *budget),
+        "tau",
+    )
 
 
 def tau_of(run: RunRecord) -> tuple[int, ...]:
@@ -213,14 +326,21 @@ def _objective(run: RunRecord) -> str:
 def _label(run: RunRecord) -> str:
     """What a run does, without the name of its recipe."""
     modulation = modulation_of(run).get("name")
-    return _objective(run) + (f" + {modulation}" if modulation else "") + (", from teachers" if run.recipe.get("warm_start") else "")
+    return (
+        _objective(run)
+        + (f" + {modulation}" if modulation else "")
+        + (", from teachers" if run.recipe.get("warm_start") else "")
+    )
 
 
 def _by_label(group: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
     """Recipes by what they do; by their name where two of a problem do the same."""
     recipes = by_recipe(group)
     labels = [_label(runs[0]) for runs in recipes.values()]
-    return {label if labels.count(label) == 1 else name: runs for (name, runs), label in zip(recipes.items(), labels, strict=True)}
+    return {
+        label if labels.count(label) == 1 else name: runs
+        for (name, runs), label in zip(recipes.items(), labels, strict=True)
+    }
 
 
 def _tables(found: Sequence[Table | None]) -> list[Table]:
@@ -255,37 +375,104 @@ def _fusions(groups: Problems, baseline: str | None) -> list[Table]:
 
     found = []
     for group in groups:
-        base = next((_label(run) for run in group if (run.name == baseline if baseline else is_plain_joint(run))), _label(group[0]))
-        found.append(crossed_table(group, fusion, _label, base, title=f"Fusions. {protocol_of(group[0])}", corner="fusion"))
+        base = next(
+            (
+                _label(run)
+                for run in group
+                if (run.name == baseline if baseline else is_plain_joint(run))
+            ),
+            _label(group[0]),
+        )
+        found.append(
+            crossed_table(
+                group,
+                fusion,
+                _label,
+                base,
+                title=f"Fusions. {protocol_of(group[0])}",
+                corner="fusion",
+            )
+        )
     return _tables(found)
 
 
 def _suppression(groups: Problems, baseline: str | None) -> list[Table]:
     def problem(run: RunRecord) -> str | None:
-        return f"{run.result['data']['name']}, {_objective(run)}" if (run.result["data"]["protocol_hash"], _objective(run)) in partly else None
+        return (
+            f"{run.result['data']['name']}, {_objective(run)}"
+            if (run.result["data"]["protocol_hash"], _objective(run)) in partly
+            else None
+        )
 
     def reported(run: RunRecord) -> float | None:
         complete = suppression_of(run) == COMPLETE_SUPPRESSION
-        return published(protocol_of(run), _objective(run), run.headline) if complete else PARTIAL.get(protocol_of(run))
+        return (
+            published(protocol_of(run), _objective(run), run.headline)
+            if complete
+            else PARTIAL.get(protocol_of(run))
+        )
 
     every = [run for group in groups for run in group if suppression_of(run) != NO_SUPPRESSION]
-    partly = {(run.result["data"]["protocol_hash"], _objective(run)) for run in every if suppression_of(run) == PARTIAL_SUPPRESSION}
+    partly = {
+        (run.result["data"]["protocol_hash"], _objective(run))
+        for run in every
+        if suppression_of(run) == PARTIAL_SUPPRESSION
+    }
     title = "Partial and complete suppression"
-    return _tables([crossed_table(every, problem, suppression_of, PARTIAL_SUPPRESSION, title=title, corner="data", reported=reported)]) if every else []
+    return (
+        _tables(
+            [
+                crossed_table(
+                    every,
+                    problem,
+                    suppression_of,
+                    PARTIAL_SUPPRESSION,
+                    title=title,
+                    corner="data",
+                    reported=reported,
+                )
+            ]
+        )
+        if every
+        else []
+    )
 
 
 def _of_width(groups: Problems, accept: Callable[[int], bool]) -> Problems:
-    return [group for group in groups if _classification(group) and accept(len(group[0].modalities))]
+    return [
+        group for group in groups if _classification(group) and accept(len(group[0].modalities))
+    ]
 
 
 LAYOUTS: dict[str, tuple[str, Callable[[Problems, str | None], list[Table]]]] = {
-    COMPARE: ("finished runs", lambda groups, baseline: [comparison_table(group, baseline) for group in groups]),
-    "1": ("classification with two modalities", lambda groups, baseline: method_table(_of_width(groups, lambda k: k <= 2), baseline, ["accuracy"])),
-    "2": ("classification with three modalities or more", lambda groups, baseline: method_table(_of_width(groups, lambda k: k > 2), baseline, ["accuracy"])),
-    "3": ("regression runs", lambda groups, baseline: method_table([group for group in groups if not _classification(group)], baseline, ["mape", "r2"])),
+    COMPARE: (
+        "finished runs",
+        lambda groups, baseline: [comparison_table(group, baseline) for group in groups],
+    ),
+    "1": (
+        "classification with two modalities",
+        lambda groups, baseline: method_table(
+            _of_width(groups, lambda k: k <= 2), baseline, ["accuracy"]
+        ),
+    ),
+    "2": (
+        "classification with three modalities or more",
+        lambda groups, baseline: method_table(
+            _of_width(groups, lambda k: k > 2), baseline, ["accuracy"]
+        ),
+    ),
+    "3": (
+        "regression runs",
+        lambda groups, baseline: method_table(
+            [group for group in groups if not _classification(group)], baseline, ["mape", "r2"]
+        ),
+    ),
     "4": ("objectives with and without SMP", _smp),
     "5": ("two methods or more under a fusion", _fusions),
     "6": ("runs with partial and with complete suppression", _suppression),
-    "7": ("two schedules tau or more", lambda groups, baseline: _tables([schedule_table(group) for group in groups])),
+    "7": (
+        "two schedules tau or more",
+        lambda groups, baseline: _tables([schedule_table(group) for group in groups]),
+    ),
 }
 """Per layout, what it shows, and how it is made."""

@@ -17,7 +17,12 @@ RESULTS: dict[str, dict[str, dict[str, float]]] = {
     "mis_me/legacy": {"g2d": {"mape": 7.01, "r2": 0.82}},
 }
 """Tables 1-3: fused metrics by protocol and method, in the unit they are shown in."""
-PARTIAL: dict[str, float] = {"crema_d/legacy": 81.99, "av_mnist/legacy": 72.83, "vggsound/legacy": 51.16, "ur_funny/legacy-994": 63.68}
+PARTIAL: dict[str, float] = {
+    "crema_d/legacy": 81.99,
+    "av_mnist/legacy": 72.83,
+    "vggsound/legacy": 51.16,
+    "ur_funny/legacy-994": 63.68,
+}
 """Table 6: fused accuracy under partial suppression."""
 SCHEDULES: dict[str, dict[tuple[int, ...], float]] = {
     "crema_d/legacy": {(0, 150): 78.63, (50, 150): 82.80, (100, 150): 83.74, (150, 150): 85.89},

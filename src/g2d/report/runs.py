@@ -33,13 +33,19 @@ def read_result(folder: Path) -> Record | None:
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise RunError(f"{path} must be readable JSON, found damage: {error}. Delete it and train again with the same --out to rebuild it.") from None
+        raise RunError(
+            f"{path} must be readable JSON, found damage: {error}. Delete it and train again with the same --out to rebuild it."
+        ) from None
     version = result.get("schema") if isinstance(result, dict) else None
     if version != SCHEMA:
         if isinstance(version, int) and version > SCHEMA:
-            raise RunError(f"{path} must be of schema {SCHEMA}, found {version}. A later g2d wrote it: read it with that one.")
+            raise RunError(
+                f"{path} must be of schema {SCHEMA}, found {version}. A later g2d wrote it: read it with that one."
+            )
         shown = "none" if version is None else repr(version)
-        raise RunError(f"{path} must be of schema {SCHEMA}, found {shown}. An earlier g2d wrote it: train again, in a new folder.")
+        raise RunError(
+            f"{path} must be of schema {SCHEMA}, found {shown}. An earlier g2d wrote it: train again, in a new folder."
+        )
     return result if result.get("complete") else None
 
 
@@ -56,7 +62,9 @@ def read_epochs(folder: Path) -> list[Record]:
     try:
         return [json.loads(line) for line in lines]
     except ValueError as error:
-        raise RunError(f"{path} must hold one JSON object per line, found damage: {error}. Train again with the same --out to rebuild it.") from None
+        raise RunError(
+            f"{path} must hold one JSON object per line, found damage: {error}. Train again with the same --out to rebuild it."
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,9 @@ class RunRecord:
         try:
             content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         except ValueError as error:
-            raise RunError(f"{path} must be readable JSON, found damage: {error}. Run g2d diagnose again to rebuild it.") from None
+            raise RunError(
+                f"{path} must be readable JSON, found damage: {error}. Run g2d diagnose again to rebuild it."
+            ) from None
         return content if isinstance(content, dict) else {"analysis": content}
 
     def fused(self, metric: str) -> float | None:
@@ -135,7 +145,9 @@ def read_run(folder: Path) -> RunRecord:
     """
     result = read_result(folder)
     if result is None:
-        raise RunError(f"{folder} must be a finished run, found no complete {RESULT}. Train it to its end first.")
+        raise RunError(
+            f"{folder} must be a finished run, found no complete {RESULT}. Train it to its end first."
+        )
     return RunRecord(folder, result)
 
 
@@ -160,7 +172,9 @@ def find_runs(folders: Iterable[Path]) -> tuple[list[RunRecord], list[Path]]:
             else:
                 found.setdefault(folder.resolve(), RunRecord(folder, result))
     if not found:
-        raise RunError(f"{', '.join(map(str, folders))} must hold at least one finished run, found none ({len(unfinished)} unfinished).")
+        raise RunError(
+            f"{', '.join(map(str, folders))} must hold at least one finished run, found none ({len(unfinished)} unfinished)."
+        )
     return list(found.values()), unfinished
 
 
@@ -185,7 +199,16 @@ def problems(runs: Sequence[RunRecord]) -> list[list[RunRecord]]:
     found: dict[str, list[RunRecord]] = {}
     for run in runs:
         data = run.result["data"]
-        key = json.dumps([data["name"], data["content_hash"], data["protocol_hash"], run.modalities, run.result["task"]], sort_keys=True)
+        key = json.dumps(
+            [
+                data["name"],
+                data["content_hash"],
+                data["protocol_hash"],
+                run.modalities,
+                run.result["task"],
+            ],
+            sort_keys=True,
+        )
         found.setdefault(key, []).append(run)
     return list(found.values())
 
@@ -202,7 +225,9 @@ def by_recipe(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
     """
     names: dict[str, dict[str, list[RunRecord]]] = {}
     for run in runs:
-        names.setdefault(run.name, {}).setdefault(json.dumps(_essence(run), sort_keys=True), []).append(run)
+        names.setdefault(run.name, {}).setdefault(
+            json.dumps(_essence(run), sort_keys=True), []
+        ).append(run)
     found: dict[str, list[RunRecord]] = {}
     for name, recipes in names.items():
         for essence, same in recipes.items():
@@ -216,7 +241,11 @@ def by_recipe(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
 
 def _essence(run: RunRecord) -> Record:
     """A recipe in dotted keys, without those that may differ between seeds."""
-    return {key: value for key, value in _dotted(run.recipe) if key not in INCIDENTAL and not key.endswith(tuple(f"train.{name}" for name in MACHINE))}
+    return {
+        key: value
+        for key, value in _dotted(run.recipe)
+        if key not in INCIDENTAL and not key.endswith(tuple(f"train.{name}" for name in MACHINE))
+    }
 
 
 def _dotted(content: Any, path: str = "") -> Iterable[tuple[str, Any]]:
@@ -228,6 +257,13 @@ def _dotted(content: Any, path: str = "") -> Iterable[tuple[str, Any]]:
 
 
 def _differing(essence: str, all_of_them: Sequence[str]) -> str:
-    here, others = json.loads(essence), [json.loads(other) for other in all_of_them if other != essence]
-    keys = [key for key in dict.fromkeys(key for recipe in [here, *others] for key in recipe) if any(recipe.get(key) != here.get(key) for recipe in others)]
+    here, others = (
+        json.loads(essence),
+        [json.loads(other) for other in all_of_them if other != essence],
+    )
+    keys = [
+        key
+        for key in dict.fromkeys(key for recipe in [here, *others] for key in recipe)
+        if any(recipe.get(key) != here.get(key) for recipe in others)
+    ]
     return ", ".join(f"{key}={json.dumps(here.get(key))}" for key in keys[:3]) or "recipe"

@@ -72,10 +72,16 @@ def summarize(values: Sequence[float | None]) -> Summary:
         Summary(mean=2.0, sd=1.4142135623730951, n=2)
     """
     known = [value for value in values if value is not None and not math.isnan(value)]
-    return Summary(statistics.fmean(known) if known else None, statistics.stdev(known) if len(known) > 1 else None, len(known))
+    return Summary(
+        statistics.fmean(known) if known else None,
+        statistics.stdev(known) if len(known) > 1 else None,
+        len(known),
+    )
 
 
-def paired_difference(values: Mapping[int, float | None], baseline: Mapping[int, float | None]) -> Difference | None:
+def paired_difference(
+    values: Mapping[int, float | None], baseline: Mapping[int, float | None]
+) -> Difference | None:
     """The difference of values to a baseline, paired by seed; None where they have no seed in common.
 
     The interval is mean ± t(0.975, n - 1) sd / sqrt(n) of the seeds' differences.
@@ -88,7 +94,11 @@ def paired_difference(values: Mapping[int, float | None], baseline: Mapping[int,
         >>> found.mean, found.n, round(found.low, 3), round(found.high, 3), round(found.p, 4)
         (3.0, 3, 0.516, 5.484, 0.0351)
     """
-    differences = [value - other for seed, value in values.items() if value is not None and (other := baseline.get(seed)) is not None]
+    differences = [
+        value - other
+        for seed, value in values.items()
+        if value is not None and (other := baseline.get(seed)) is not None
+    ]
     differences = [difference for difference in differences if not math.isnan(difference)]
     if not differences:
         return None
@@ -96,10 +106,14 @@ def paired_difference(values: Mapping[int, float | None], baseline: Mapping[int,
     if n < MINIMUM_SEEDS:
         return Difference(mean, n)
     error = statistics.stdev(differences) / math.sqrt(n)
-    if error <= 1e-12 * max(1.0, abs(mean)):  # a difference that never varies has no t; one that is always 0 needs none
+    if error <= 1e-12 * max(
+        1.0, abs(mean)
+    ):  # a difference that never varies has no t; one that is always 0 needs none
         return Difference(mean, n, mean, mean, 1.0) if mean == 0 else Difference(mean, n)
     half = float(stdtrit(n - 1, 1 - LEVEL / 2)) * error
-    return Difference(mean, n, mean - half, mean + half, 2 * float(stdtr(n - 1, -abs(mean) / error)))
+    return Difference(
+        mean, n, mean - half, mean + half, 2 * float(stdtr(n - 1, -abs(mean) / error))
+    )
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -111,7 +125,9 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         >>> holm([0.01, 0.04, None, 0.03])
         [0.03, 0.06, None, 0.06]
     """
-    order = sorted((i for i, p in enumerate(p_values) if p is not None), key=lambda i: p_values[i] or 0.0)
+    order = sorted(
+        (i for i, p in enumerate(p_values) if p is not None), key=lambda i: p_values[i] or 0.0
+    )
     corrected: list[float | None] = [None] * len(p_values)
     largest = 0.0
     for place, i in enumerate(order):
@@ -123,10 +139,15 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 def correct(family: Sequence[Difference | None]) -> list[Difference | None]:
     """A family of differences with their corrected p-values."""
     corrected = holm([None if difference is None else difference.p for difference in family])
-    return [None if difference is None else replace(difference, corrected=p) for difference, p in zip(family, corrected, strict=True)]
+    return [
+        None if difference is None else replace(difference, corrected=p)
+        for difference, p in zip(family, corrected, strict=True)
+    ]
 
 
-def compare_all(values: Mapping[str, Mapping[int, float | None]], baseline: str) -> dict[str, Difference | None]:
+def compare_all(
+    values: Mapping[str, Mapping[int, float | None]], baseline: str
+) -> dict[str, Difference | None]:
     """Every row against the baseline's, corrected as one family.
 
     Args:

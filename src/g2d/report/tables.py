@@ -120,40 +120,108 @@ class Table:
     def text(self, width: int | None = None) -> str:
         """Aligned columns. A table wider than ``width`` characters is broken between groups of columns, with the names repeated."""
         blocks = [self._block(columns) for columns in self._broken(width)]
-        return "\n".join([self.title, "", "\n\n".join(blocks), *(("", *self.notes) if self.notes else ())])
+        return "\n".join(
+            [self.title, "", "\n\n".join(blocks), *(("", *self.notes) if self.notes else ())]
+        )
 
     def markdown(self) -> str:
         """A Markdown table; bold is what differs from the baseline for the better."""
         cells = [
-            [_escaped_bars(row.label), *(_bold_if_better(_escaped_bars, cell, column, "**{}**") for cell, column in self._pairs(row))] for row in self.rows
+            [
+                _escaped_bars(row.label),
+                *(
+                    _bold_if_better(_escaped_bars, cell, column, "**{}**")
+                    for cell, column in self._pairs(row)
+                ),
+            ]
+            for row in self.rows
         ]
-        grid = aligned([self.corner, *(_escaped_bars(column.heading) for column in self.columns)], cells)
-        return "\n".join([f"**{self.title}**", "", grid, *(("", *(f"- {note}" for note in self.notes)) if self.notes else ())])
+        grid = aligned(
+            [self.corner, *(_escaped_bars(column.heading) for column in self.columns)], cells
+        )
+        return "\n".join(
+            [
+                f"**{self.title}**",
+                "",
+                grid,
+                *(("", *(f"- {note}" for note in self.notes)) if self.notes else ()),
+            ]
+        )
 
     def csv(self) -> str:
         """Full precision: a column per number; deviation, count, interval and p-value in columns of their own where there are any."""
-        parts = [[part for part in PARTS if any(_has(row.cells[i], part) for row in self.rows)] for i in range(len(self.columns))]
+        parts = [
+            [part for part in PARTS if any(_has(row.cells[i], part) for row in self.rows)]
+            for i in range(len(self.columns))
+        ]
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        headings = [name for c, found in zip(self.columns, parts, strict=True) for name in (c.heading, *(f"{c.name} {part}" for part in found))]
+        headings = [
+            name
+            for c, found in zip(self.columns, parts, strict=True)
+            for name in (c.heading, *(f"{c.name} {part}" for part in found))
+        ]
         writer.writerow([self.corner or "name", *headings, "marks"])
         for row in self.rows:
             values: list[Any] = [row.name]
             for cell, found in zip(row.cells, parts, strict=True):
-                values += [_plain(cell.value), *(_plain(getattr(cell, part)) if cell.value is not None else "" for part in found)]
-            writer.writerow([*values, " ".join(dict.fromkeys([*row.marks, *(mark for cell in row.cells for mark in cell.marks)]))])
+                values += [
+                    _plain(cell.value),
+                    *(
+                        _plain(getattr(cell, part)) if cell.value is not None else ""
+                        for part in found
+                    ),
+                ]
+            writer.writerow(
+                [
+                    *values,
+                    " ".join(
+                        dict.fromkeys(
+                            [*row.marks, *(mark for cell in row.cells for mark in cell.marks)]
+                        )
+                    ),
+                ]
+            )
         return out.getvalue()
 
     def latex(self) -> str:
         """A ``tabular`` in the manner of booktabs, in a ``table`` with the title and notes as its caption."""
-        heading = " & ".join(_tex(text) for text in (self.corner, *(column.heading for column in self.columns)))
+        heading = " & ".join(
+            _tex(text) for text in (self.corner, *(column.heading for column in self.columns))
+        )
         lines = [
-            " & ".join([_tex(row.label), *(_bold_if_better(_tex, cell, column, r"\textbf{{{}}}") for cell, column in self._pairs(row))]) + r" \\"
+            " & ".join(
+                [
+                    _tex(row.label),
+                    *(
+                        _bold_if_better(_tex, cell, column, r"\textbf{{{}}}")
+                        for cell, column in self._pairs(row)
+                    ),
+                ]
+            )
+            + r" \\"
             for row in self.rows
         ]
-        body = [rf"\begin{{tabular}}{{l{'r' * len(self.columns)}}}", r"\toprule", heading + r" \\", r"\midrule", *lines, r"\bottomrule", r"\end{tabular}"]
+        body = [
+            rf"\begin{{tabular}}{{l{'r' * len(self.columns)}}}",
+            r"\toprule",
+            heading + r" \\",
+            r"\midrule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
         caption = " ".join([self.title + ".", *self.notes])
-        return "\n".join([r"% \usepackage{booktabs}", r"\begin{table}", r"\centering", *body, rf"\caption{{{_tex(caption)}}}", r"\end{table}"])
+        return "\n".join(
+            [
+                r"% \usepackage{booktabs}",
+                r"\begin{table}",
+                r"\centering",
+                *body,
+                rf"\caption{{{_tex(caption)}}}",
+                r"\end{table}",
+            ]
+        )
 
     def plain(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -163,7 +231,10 @@ class Table:
                 "name": row.name,
                 "kind": row.kind,
                 "marks": list(row.marks),
-                "cells": [{key: value for key, value in asdict(cell).items() if value not in (None, ())} for cell in row.cells],
+                "cells": [
+                    {key: value for key, value in asdict(cell).items() if value not in (None, ())}
+                    for cell in row.cells
+                ],
             }
             for row in self.rows
         ]
@@ -174,7 +245,13 @@ class Table:
 
     def _block(self, columns: Sequence[int]) -> str:
         header = [self.corner, *(self.columns[i].heading for i in columns)]
-        return aligned(header, [[row.label, *(row.cells[i].text(self.columns[i]) for i in columns)] for row in self.rows])
+        return aligned(
+            header,
+            [
+                [row.label, *(row.cells[i].text(self.columns[i]) for i in columns)]
+                for row in self.rows
+            ],
+        )
 
     def _broken(self, width: int | None) -> list[list[int]]:
         """Indices of columns, block by block."""
@@ -184,7 +261,11 @@ class Table:
             groups.setdefault(column.group or f"#{i}", []).append(i)
         for group in groups.values():
             longer = [*blocks[-1], *group]
-            if width is not None and blocks[-1] and len(self._block(longer).partition("\n")[0]) > width:
+            if (
+                width is not None
+                and blocks[-1]
+                and len(self._block(longer).partition("\n")[0]) > width
+            ):
                 blocks.append(group)
             else:
                 blocks[-1] = longer
@@ -195,11 +276,20 @@ PARTS = ("sd", "n", "low", "high", "p")
 
 
 def as_csv(tables: Sequence[Table]) -> str:
-    return "\n".join(f"# {table.title}\n{table.csv()}" if len(tables) > 1 else table.csv() for table in tables)
+    return "\n".join(
+        f"# {table.title}\n{table.csv()}" if len(tables) > 1 else table.csv() for table in tables
+    )
 
 
 def as_json(tables: Sequence[Table]) -> str:
-    return json.dumps({"schema": 1, "tables": [table.plain() for table in tables]}, indent=1, ensure_ascii=False) + "\n"
+    return (
+        json.dumps(
+            {"schema": 1, "tables": [table.plain() for table in tables]},
+            indent=1,
+            ensure_ascii=False,
+        )
+        + "\n"
+    )
 
 
 FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
@@ -213,7 +303,9 @@ FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
 
 
 def _has(cell: Cell, part: str) -> bool:
-    return cell.value is not None and getattr(cell, part) not in ((None, 1) if part == "n" else (None,))
+    return cell.value is not None and getattr(cell, part) not in (
+        (None, 1) if part == "n" else (None,)
+    )
 
 
 def _plain(value: Any) -> Any:

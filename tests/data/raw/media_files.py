@@ -11,12 +11,19 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-CODECS = {".flv": ("flv1", "mp3"), ".mp4": ("libx264", "aac"), ".mpg": ("mpeg1video", "mp2"), ".avi": ("mpeg4", "mp2")}
+CODECS = {
+    ".flv": ("flv1", "mp3"),
+    ".mp4": ("libx264", "aac"),
+    ".mpg": ("mpeg1video", "mp2"),
+    ".avi": ("mpeg4", "mp2"),
+}
 
 
 def tone(seconds: float, rate: int, frequency: float = 440.0) -> NDArray[np.int16]:
     """A sine at half of full scale."""
-    return np.rint(16384 * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)).astype(np.int16)
+    return np.rint(
+        16384 * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)
+    ).astype(np.int16)
 
 
 def write_wav(path: Path, samples: NDArray[np.int16], rate: int) -> None:
@@ -32,7 +39,12 @@ def write_wav(path: Path, samples: NDArray[np.int16], rate: int) -> None:
 def write_riff(path: Path, data: bytes, *, tag: int = 1, rate: int = 8_000, bits: int = 16) -> None:
     """A mono wav file with any header; tag 3 is floating point."""
     width = bits // 8
-    head = b"WAVEfmt " + struct.pack("<IHHIIHH", 16, tag, 1, rate, min(rate * width, 2**32 - 1), width, bits) + b"data" + struct.pack("<I", len(data))
+    head = (
+        b"WAVEfmt "
+        + struct.pack("<IHHIIHH", 16, tag, 1, rate, min(rate * width, 2**32 - 1), width, bits)
+        + b"data"
+        + struct.pack("<I", len(data))
+    )
     path.write_bytes(b"RIFF" + struct.pack("<I", len(head) + len(data)) + head + data)
 
 
@@ -47,14 +59,24 @@ def moving(frames: int, size: tuple[int, int], seed: int) -> NDArray[np.uint8]:
     return pictures
 
 
-def write_video(path: Path, pictures: NDArray[np.uint8], rate: Fraction | int, sound: NDArray[np.int16] | None = None, sound_rate: int = 22_050) -> None:
+def write_video(
+    path: Path,
+    pictures: NDArray[np.uint8],
+    rate: Fraction | int,
+    sound: NDArray[np.int16] | None = None,
+    sound_rate: int = 22_050,
+) -> None:
     """Frames and mono sound in the codecs of the file's kind."""
     path.parent.mkdir(parents=True, exist_ok=True)
     video_codec, audio_codec = CODECS[path.suffix]
     with av.open(str(path), "w") as container:
         video = container.add_stream(video_codec, rate=Fraction(rate))
         video.height, video.width, video.pix_fmt = pictures.shape[1], pictures.shape[2], "yuv420p"
-        audio = None if sound is None else container.add_stream(audio_codec, rate=sound_rate, layout="mono")
+        audio = (
+            None
+            if sound is None
+            else container.add_stream(audio_codec, rate=sound_rate, layout="mono")
+        )
         for picture in pictures:
             for packet in video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
                 container.mux(packet)
@@ -63,7 +85,12 @@ def write_video(path: Path, pictures: NDArray[np.uint8], rate: Fraction | int, s
         if audio is not None and sound is not None:
             frame = av.AudioFrame.from_ndarray(sound[None], format="s16", layout="mono")
             frame.sample_rate = sound_rate
-            resampler = av.AudioResampler(format=audio.format, layout="mono", rate=sound_rate, frame_size=audio.frame_size or 1152)
+            resampler = av.AudioResampler(
+                format=audio.format,
+                layout="mono",
+                rate=sound_rate,
+                frame_size=audio.frame_size or 1152,
+            )
             for part in [*resampler.resample(frame), *resampler.resample(None)]:
                 for packet in audio.encode(part):
                     container.mux(packet)

@@ -10,7 +10,14 @@ from media_files import tone, write_video, write_wav
 CODES = ("neu", "ang", "sad", "hap", "exc", "neu", "ang", "sad", "xxx", "fru")
 SIZE = (96, 144)
 SECONDS = 1.0
-DIALOGUES = ("Ses01F_impro01", "Ses01M_script01_1b", "Ses02F_impro02", "Ses03M_impro05a", "Ses04F_script02_2", "Ses05M_impro03")
+DIALOGUES = (
+    "Ses01F_impro01",
+    "Ses01M_script01_1b",
+    "Ses02F_impro02",
+    "Ses03M_impro05a",
+    "Ses04F_script02_2",
+    "Ses05M_impro03",
+)
 PLANTED = {
     "Ses01F_impro01_F000": "undecodable",
     "Ses01F_impro01_M001": "missing-file",
@@ -31,9 +38,16 @@ def write_iemocap(folder: Path) -> None:
             start, end = i * SECONDS, (i + 1) * SECONDS
             if PLANTED.get(turn) == "zero-length":
                 end = start
-            lines += [f"[{start:.4f} - {end:.4f}]\t{turn}\t{code}\t[2.5000, 3.0000, 3.5000]", "C-E1:\tAnger;\t()", "A-E1:\tval 3; act 3;\t()", ""]
+            lines += [
+                f"[{start:.4f} - {end:.4f}]\t{turn}\t{code}\t[2.5000, 3.0000, 3.5000]",
+                "C-E1:\tAnger;\t()",
+                "A-E1:\tval 3; act 3;\t()",
+                "",
+            ]
             if i != 3:
-                said.append(f"{turn} [{start:.4f}-{end:.4f}]: Well: I said number {i}, [LAUGHTER] didn't I?")
+                said.append(
+                    f"{turn} [{start:.4f}-{end:.4f}]: Well: I said number {i}, [LAUGHTER] didn't I?"
+                )
             wav = base / "sentences" / "wav" / dialogue / f"{turn}.wav"
             if turn == "Ses02F_impro02_F000":
                 write_wav(wav, np.zeros(8000, np.int16), 16_000)
@@ -44,8 +58,13 @@ def write_iemocap(folder: Path) -> None:
         _write(base / "dialog" / "EmoEvaluation" / f"{dialogue}.txt", lines)
         _write(base / "dialog" / "EmoEvaluation" / f"._{dialogue}.txt", lines)
         _write(base / "dialog" / "EmoEvaluation" / "Categorical" / f"{dialogue}_e1_cat.txt", lines)
-        _write(base / "dialog" / "transcriptions" / f"{dialogue}.txt", [*said, f"{dialogue}_MXX0 [0.0-1.0]: not a turn", "F: nor this", *said[:1]])
-        write_video(base / "dialog" / "avi" / "DivX" / f"{dialogue}.avi", both_actors(speakers, number), 15)
+        _write(
+            base / "dialog" / "transcriptions" / f"{dialogue}.txt",
+            [*said, f"{dialogue}_MXX0 [0.0-1.0]: not a turn", "F: nor this", *said[:1]],
+        )
+        write_video(
+            base / "dialog" / "avi" / "DivX" / f"{dialogue}.avi", both_actors(speakers, number), 15
+        )
 
 
 def both_actors(speakers: list[str], seed: int) -> np.ndarray:

@@ -30,7 +30,11 @@ def write_mis_me(folder: Path) -> dict[str, str]:
             Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(images / name)
             rows.append([name, round(wet, 2), *np.round(rng.normal(10, 3, 8), 2).tolist()])
     order = rng.permutation(len(rows))
-    parts = {"train": [rows[i] for i in order[:36]], "val": [rows[i] for i in order[36:48]], "test": [rows[i] for i in order[48:]]}
+    parts = {
+        "train": [rows[i] for i in order[:36]],
+        "val": [rows[i] for i in order[36:48]],
+        "test": [rows[i] for i in order[48:]],
+    }
     planted = dict(zip((str(parts["train"][i][0]) for i in range(4)), PLANTED, strict=True))
     (images / str(parts["train"][0][0])).unlink()
     broken = images / str(parts["train"][1][0])
@@ -42,7 +46,10 @@ def write_mis_me(folder: Path) -> dict[str, str]:
     Image.new("RGB", (40, 50)).save(images / "OK001_20210901_1200_99.jpg")
     for name, part in parts.items():
         _write(folder / f"combined_only_{name}_set.xlsx", part)
-    _write(folder / "OK003_only_test_set.xlsx", [row for row in parts["test"] if str(row[0]).startswith("OK003")])
+    _write(
+        folder / "OK003_only_test_set.xlsx",
+        [row for row in parts["test"] if str(row[0]).startswith("OK003")],
+    )
     return planted
 
 

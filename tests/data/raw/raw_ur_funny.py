@@ -54,15 +54,21 @@ def first_version(content: dict[str, Any]) -> dict[str, Any]:
     language, face = content["language_sdk.pkl"], content["openface_features_sdk.pkl"]
     indexes = {
         i: {
-            "punchline_embedding_indexes": [[word] for word in entry["punchline_embedding_indexes"]],
-            "context_embedding_indexes": [[[word] for word in sentence] for sentence in entry["context_embedding_indexes"]],
+            "punchline_embedding_indexes": [
+                [word] for word in entry["punchline_embedding_indexes"]
+            ],
+            "context_embedding_indexes": [
+                [[word] for word in sentence] for sentence in entry["context_embedding_indexes"]
+            ],
         }
         for i, entry in language.items()
     }
     short = {
         i: {
             "punchline_features": [row[:75] for row in entry["punchline_features"]],
-            "context_features": [[row[:75] for row in sentence] for sentence in entry["context_features"]],
+            "context_features": [
+                [row[:75] for row in sentence] for sentence in entry["context_features"]
+            ],
         }
         for i, entry in face.items()
     }
@@ -77,6 +83,11 @@ def write_ur_funny(folder: Path, protocol: int = 4, content: dict[str, Any] | No
         (folder / name).write_bytes(pickle.dumps(value, protocol))
 
 
-def _features(rng: np.random.Generator, words: int, width: int, sentences: int, shift: float) -> dict[str, Any]:
+def _features(
+    rng: np.random.Generator, words: int, width: int, sentences: int, shift: float
+) -> dict[str, Any]:
     rows = rng.normal(shift, 1, (words, width)).astype(np.float32)
-    return {"punchline_features": [row.tolist() for row in rows], "context_features": [rng.normal(size=(4, width)).tolist() for _ in range(sentences)]}
+    return {
+        "punchline_features": [row.tolist() for row in rows],
+        "context_features": [rng.normal(size=(4, width)).tolist() for _ in range(sentences)],
+    }

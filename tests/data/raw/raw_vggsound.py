@@ -20,7 +20,9 @@ def write_vggsound(folder: Path) -> dict[str, str]:
     rows += [(rows[0][0], 90, rows[0][2], "train"), (rows[1][0], 90, rows[1][2], "train")]
     for i, (video, start, label, _) in enumerate(rows):
         path = folder / "video" / label.replace(",", "") / f"{video}_{start:06d}.mp4"
-        write_video(path, moving(20, (48, 64), i), 10, tone(1.2, 16_000, 300 + 100 * (i % 3)), 16_000)
+        write_video(
+            path, moving(20, (48, 64), i), 10, tone(1.2, 16_000, 300 + 100 * (i % 3)), 16_000
+        )
         if i in (2, 3, 4, 6):
             name = path.stem
             if i == 2:
@@ -35,9 +37,14 @@ def write_vggsound(folder: Path) -> dict[str, str]:
             else:
                 write_video(path, moving(3, (48, 64), i), 10, tone(0.5, 16_000), 16_000)
                 planted[name] = "too-few-frames"
-    quoted = [f'{video},{start},"{label}",{split}' if "," in label else f"{video},{start},{label},{split}" for video, start, label, split in rows]
+    quoted = [
+        f'{video},{start},"{label}",{split}' if "," in label else f"{video},{start},{label},{split}"
+        for video, start, label, split in rows
+    ]
     (folder / "vggsound.csv").write_text("\n".join(quoted) + "\n", encoding="utf-8")
-    (folder / "stat.csv").write_text("".join(f'"{label}",10,nature\n' for label in reversed(LABELS)), encoding="utf-8")
+    (folder / "stat.csv").write_text(
+        "".join(f'"{label}",10,nature\n' for label in reversed(LABELS)), encoding="utf-8"
+    )
     return planted
 
 

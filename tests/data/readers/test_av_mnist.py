@@ -63,7 +63,9 @@ def test_takes_may_have_any_number_and_two_spellings_of_one_are_told(tmp_path: P
         write_wav(source / "recordings" / name, tone(0.1, 8000), 8000)
     parts, _, told = read_parts(source, "take")
     assert (
-        len(np.unique(parts.speaker_take(np.arange(len(parts.take))))) == len({(int(s), int(t)) for s, t in zip(parts.speaker, parts.take, strict=True)}) == 7
+        len(np.unique(parts.speaker_take(np.arange(len(parts.take)))))
+        == len({(int(s), int(t)) for s, t in zip(parts.speaker, parts.take, strict=True)})
+        == 7
     )
     (chosen,) = np.flatnonzero((parts.speech_digit == 3) & (parts.speaker == 1) & (parts.take == 5))
     assert parts.offset[chosen + 1] - parts.offset[chosen] == 800
@@ -86,12 +88,17 @@ def test_sound_that_is_silent_cut_off_or_in_capitals_is_told_or_found(tmp_path: 
     assert report["recordings"] == {"train": 30, "valid": 30, "test": 29}
     assert report["noise_files"] == ["clip0.WAV", "clip2.wav", "clip4.wav", "clip5.wav"]
     assert told[0].startswith("fewer than five noise files")
-    assert told[1:3] == ["1_ann_0.wav: left out: it is silent", "clip1.wav: left out: it is shorter than a millisecond"]
+    assert told[1:3] == [
+        "1_ann_0.wav: left out: it is silent",
+        "clip1.wav: left out: it is shorter than a millisecond",
+    ]
     assert told[3].startswith("clip2.wav: its sound is cut off: 0.18 of")
     assert told[4].startswith("clip3.wav: left out: undecodable")
 
 
-def test_mnist_as_archives_unpack_it_is_found_and_a_label_that_is_no_digit_refused(tmp_path: Path) -> None:
+def test_mnist_as_archives_unpack_it_is_found_and_a_label_that_is_no_digit_refused(
+    tmp_path: Path,
+) -> None:
     source = write_few_parts(tmp_path / "parts")
     for images, labels, _ in IDX.values():
         for name in (images, labels):
@@ -108,7 +115,14 @@ def test_mnist_as_archives_unpack_it_is_found_and_a_label_that_is_no_digit_refus
 
 def test_the_pack_names_its_noise_or_numbers_it(tmp_path: Path) -> None:
     folder = write_few_arrays(tmp_path / "pack")
-    assert read_parts(folder, "take")[1]["noise_files"] == ["bike", "dish", "meow", "pink", "tap", "white"]
+    assert read_parts(folder, "take")[1]["noise_files"] == [
+        "bike",
+        "dish",
+        "meow",
+        "pink",
+        "tap",
+        "white",
+    ]
     with np.load(folder / "noise_speech_commands_8khz.npz") as file:
         kept = {name: file[name] for name in ("waveform", "offset")}
     np.savez(folder / "noise_speech_commands_8khz.npz", **kept)
@@ -139,7 +153,10 @@ DAMAGE: dict[str, Callable[[Path], Any]] = {
 def test_a_damaged_pack_is_refused(tmp_path: Path, how: str) -> None:
     folder = write_few_arrays(tmp_path / "pack")
     DAMAGE[how](folder / "noise_speech_commands_8khz.npz")
-    with pytest.raises(DataError, match=r"noise_speech_commands_8khz.npz must hold the arrays waveform, offset, found .*Fetch it again"):
+    with pytest.raises(
+        DataError,
+        match=r"noise_speech_commands_8khz.npz must hold the arrays waveform, offset, found .*Fetch it again",
+    ):
         read_pack(folder)
     if how != "renamed":
         with pytest.raises(DataError, match="must be a file of plain arrays, found damage"):
@@ -163,7 +180,9 @@ def several(path: Path) -> None:
         ("train_labels.npy", np.zeros(0, np.uint8), "train arrays must be 0 x 784"),
     ],
 )
-def test_circulating_arrays_that_are_none_are_refused(tmp_path: Path, file: str, content: Any, said: str) -> None:
+def test_circulating_arrays_that_are_none_are_refused(
+    tmp_path: Path, file: str, content: Any, said: str
+) -> None:
     write_circulating(tmp_path)
     path = tmp_path / "avmnist" / file
     if isinstance(content, np.ndarray):
@@ -176,13 +195,19 @@ def test_circulating_arrays_that_are_none_are_refused(tmp_path: Path, file: str,
         plan_circulating(tmp_path, AVMNISTOptions())
 
 
-def test_circulating_arrays_without_rows_or_without_numbers_do_not_end_in_a_traceback(tmp_path: Path) -> None:
+def test_circulating_arrays_without_rows_or_without_numbers_do_not_end_in_a_traceback(
+    tmp_path: Path,
+) -> None:
     write_circulating(tmp_path)
     base = tmp_path / "avmnist"
     np.save(base / "image" / "test_data.npy", np.full((20, 784), np.nan))
     assert plan_circulating(tmp_path, AVMNISTOptions()).report["test"] == {}
     av_mnist._mapped.cache_clear()
-    for file, shape in (("test_labels", ()), ("image/test_data", (784,)), ("audio/test_data", (112, 112))):
+    for file, shape in (
+        ("test_labels", ()),
+        ("image/test_data", (784,)),
+        ("audio/test_data", (112, 112)),
+    ):
         np.save(base / f"{file}.npy", np.zeros((0, *shape), np.uint8))
     with pytest.raises(DataError, match="found no rows"):
         plan_circulating(tmp_path, AVMNISTOptions())

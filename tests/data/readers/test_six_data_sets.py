@@ -34,7 +34,14 @@ class Case:
     told: str = ""
 
 
-SMALL = {"video": [{"name": "pixels"}, {"name": "frames", "count": 1}, {"name": "crop", "size": 32}, {"name": "flip"}]}
+SMALL = {
+    "video": [
+        {"name": "pixels"},
+        {"name": "frames", "count": 1},
+        {"name": "crop", "size": 32},
+        {"name": "flip"},
+    ]
+}
 CASES = {
     "crema_d": Case(
         raw_crema_d.write_crema_d,
@@ -44,16 +51,36 @@ CASES = {
         views=SMALL,
         told="1005_IEO_ANG_XX: its sound is cut off: 0.75 of 1.50 s",
     ),
-    "vggsound": Case(write_vggsound, None, {"audio": "cnn", "video": "cnn"}, (15, 6, 6), views=SMALL),
-    "av_mnist": Case(write_circulating, {"train_00002": "non-finite"}, {"audio": "cnn", "image": "cnn"}, (54, 5, 20)),
+    "vggsound": Case(
+        write_vggsound, None, {"audio": "cnn", "video": "cnn"}, (15, 6, 6), views=SMALL
+    ),
+    "av_mnist": Case(
+        write_circulating,
+        {"train_00002": "non-finite"},
+        {"audio": "cnn", "image": "cnn"},
+        (54, 5, 20),
+    ),
     "ur_funny": Case(
-        raw_ur_funny.write_ur_funny, raw_ur_funny.PLANTED, {"audio": "transformer", "visual": "transformer", "text": "transformer"}, (21, 6, 6), ("words=10",)
+        raw_ur_funny.write_ur_funny,
+        raw_ur_funny.PLANTED,
+        {"audio": "transformer", "visual": "transformer", "text": "transformer"},
+        (21, 6, 6),
+        ("words=10",),
     ),
     "iemocap": Case(
-        raw_iemocap.write_iemocap, raw_iemocap.PLANTED, {"audio": "cnn", "video": "cnn", "text": "transformer"}, (28, 8, 8), ("frames=2", "side=32")
+        raw_iemocap.write_iemocap,
+        raw_iemocap.PLANTED,
+        {"audio": "cnn", "video": "cnn", "text": "transformer"},
+        (28, 8, 8),
+        ("frames=2", "side=32"),
     ),
     "mis_me": Case(
-        write_mis_me, None, {"image": "cnn", "table": "mlp"}, (29, 8, 20), ("side=64",), {"image": [{"name": "pixels"}, {"name": "resize", "size": 32}]}
+        write_mis_me,
+        None,
+        {"image": "cnn", "table": "mlp"},
+        (29, 8, 20),
+        ("side=64",),
+        {"image": [{"name": "pixels"}, {"name": "resize", "size": 32}]},
     ),
 }
 WINDOWED = {"vggsound"}
@@ -70,7 +97,19 @@ def g2d(*arguments: str, code: int = 0) -> str:
 def test_raw_files_become_a_store_that_trains(name: str, tmp_path: Path) -> None:
     case, raw, store = CASES[name], tmp_path / "raw", tmp_path / "store"
     planted = case.write(raw) or case.planted or {}
-    prepare = ("data", "prepare", name, *case.settings, "--source", str(raw), "--out", str(store), "--workers", "1", "--quiet")
+    prepare = (
+        "data",
+        "prepare",
+        name,
+        *case.settings,
+        "--source",
+        str(raw),
+        "--out",
+        str(store),
+        "--workers",
+        "1",
+        "--quiet",
+    )
     assert "Give" not in g2d(*prepare, code=2)
     told = g2d(*prepare, "--allow-partial")
     facts = json.loads((store / "dataset.json").read_text())
@@ -84,7 +123,12 @@ def test_raw_files_become_a_store_that_trains(name: str, tmp_path: Path) -> None
     assert "0 errors" in g2d("data", "check", str(store))
     recipe = {
         "name": name,
-        "data": {"name": name, "store": "store", "root": str(tmp_path), **({"views": case.views} if case.views else {})},
+        "data": {
+            "name": name,
+            "store": "store",
+            "root": str(tmp_path),
+            **({"views": case.views} if case.views else {}),
+        },
         "encoders": {m: {"name": encoder} for m, encoder in case.encoders.items()},
         "fusion": "late",
         "method": "joint",
@@ -94,7 +138,9 @@ def test_raw_files_become_a_store_that_trains(name: str, tmp_path: Path) -> None
     (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
     g2d("train", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "run"), "--quiet")
     assert "fused" in g2d("evaluate", str(tmp_path / "run"), "--split", "valid")
-    several = g2d("evaluate", str(tmp_path / "run"), "--windows", "3", code=0 if name in WINDOWED else 2)
+    several = g2d(
+        "evaluate", str(tmp_path / "run"), "--windows", "3", code=0 if name in WINDOWED else 2
+    )
     assert "3 windows" in several
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["data"]["partial"]

@@ -39,7 +39,9 @@ def planned(folder: Path, content: dict[str, Any], protocol: int = 4, **options:
 
 
 def decoded(plan: Plan, folder: Path, number: int) -> Decoded:
-    return plan.decode(folder, next(sample for sample in plan.samples if sample.facts["number"] == number))
+    return plan.decode(
+        folder, next(sample for sample in plan.samples if sample.facts["number"] == number)
+    )
 
 
 def vectors(content: dict[str, Any], indexes: list[int]) -> Any:
@@ -51,10 +53,17 @@ def test_punchlines_are_what_the_files_say(tmp_path: Path, protocol: int) -> Non
     content = ur_funny_content()
     plan = planned(tmp_path, content, protocol, words=4)
     found = decoded(plan, tmp_path, 10)
-    assert {m: v.shape for m, v in found.values.items() if v is not None} == {m: (4, width) for m, width in WIDTHS.items()}
+    assert {m: v.shape for m, v in found.values.items() if v is not None} == {
+        m: (4, width) for m, width in WIDTHS.items()
+    }
     for m, name in (("audio", "covarep_features_sdk.pkl"), ("visual", "openface_features_sdk.pkl")):
-        assert np.array_equal(found.values[m], np.array(content[name][10]["punchline_features"], np.float32)[:4])
-    assert np.array_equal(found.values["text"], vectors(content, content["language_sdk.pkl"][10]["punchline_embedding_indexes"])[:4])
+        assert np.array_equal(
+            found.values[m], np.array(content[name][10]["punchline_features"], np.float32)[:4]
+        )
+    assert np.array_equal(
+        found.values["text"],
+        vectors(content, content["language_sdk.pkl"][10]["punchline_embedding_indexes"])[:4],
+    )
     odd = decoded(plan, tmp_path, 7).values["audio"]
     assert odd is not None
     assert np.isnan(odd[0, 2])
@@ -69,9 +78,14 @@ def test_punchlines_are_what_the_files_say(tmp_path: Path, protocol: int) -> Non
 def sentences_of(content: dict[str, Any], number: int, lengths: dict[str, list[int]]) -> None:
     """Give a sample a context of so many words per sentence; the numbers say sentence and word."""
     for m, name in (("audio", "covarep_features_sdk.pkl"), ("visual", "openface_features_sdk.pkl")):
-        rows = [[[100.0 * j + w] * WIDTHS[m] for w in range(length)] for j, length in enumerate(lengths[m])]
+        rows = [
+            [[100.0 * j + w] * WIDTHS[m] for w in range(length)]
+            for j, length in enumerate(lengths[m])
+        ]
         content[name][number]["context_features"] = rows
-    content["language_sdk.pkl"][number]["context_embedding_indexes"] = [[1 + j] * length for j, length in enumerate(lengths["text"])]
+    content["language_sdk.pkl"][number]["context_embedding_indexes"] = [
+        [1 + j] * length for j, length in enumerate(lengths["text"])
+    ]
 
 
 def test_the_context_is_five_sentences_of_twenty_words(tmp_path: Path) -> None:
@@ -89,11 +103,17 @@ def test_the_context_is_five_sentences_of_twenty_words(tmp_path: Path) -> None:
             assert values is not None
             assert values.shape == (100, width)
             values, mask = values.reshape(5, 20, width), mask.reshape(5, 20)
-            assert mask.sum(1).tolist() == [0] * (5 - len(last)) + [min(20, length) for _, length in last], "the nearest sentence has the last place"
+            assert mask.sum(1).tolist() == [0] * (5 - len(last)) + [
+                min(20, length) for _, length in last
+            ], "the nearest sentence has the last place"
             assert (values[~mask] == 0).all()
             for place, (j, length) in enumerate(last, 5 - len(last)):
                 kept = min(20, length)
-                expected = vectors(content, [1 + j] * kept) if m == "text" else np.repeat(100.0 * j + np.arange(kept), width).reshape(kept, width)
+                expected = (
+                    vectors(content, [1 + j] * kept)
+                    if m == "text"
+                    else np.repeat(100.0 * j + np.arange(kept), width).reshape(kept, width)
+                )
                 assert np.array_equal(values[place, :kept], expected)
         assert found.warnings == ()
 
@@ -106,12 +126,16 @@ def test_a_context_that_differs_between_modalities_is_cut_and_counted(tmp_path: 
     assert plan.report["context_cut_to_shortest"] == 2
     for number, expected in ((10, [0, 0, 0, 3, 2]), (11, [0, 0, 0, 0, 2])):
         found = decoded(plan, tmp_path, number)
-        assert found.warnings == ("the sentences before it differ between its modalities: cut to the shortest",)
+        assert found.warnings == (
+            "the sentences before it differ between its modalities: cut to the shortest",
+        )
         for m in WIDTHS:
             assert found.masks[f"{m}_context"].reshape(5, 20).sum(1).tolist() == expected
 
 
-@pytest.mark.parametrize(("where", "wrong"), [("punchline", 20), ("punchline", -1), ("context", 9999), ("context", -1)])
+@pytest.mark.parametrize(
+    ("where", "wrong"), [("punchline", 20), ("punchline", -1), ("context", 9999), ("context", -1)]
+)
 def test_a_word_without_a_vector_is_refused(tmp_path: Path, where: str, wrong: int) -> None:
     content = ur_funny_content()
     indexes = content["language_sdk.pkl"][10][f"{where}_embedding_indexes"]
@@ -127,7 +151,11 @@ def test_ids_in_no_fold_are_told(tmp_path: Path) -> None:
     plan = planned(tmp_path, content)
     assert plan.report["without_fold"] == 3
     assert "3 ids have features but stand in no fold, and are left out" in plan.warnings
-    assert not [sentence for sentence in planned(tmp_path, ur_funny_content()).warnings if "fold," in sentence]
+    assert not [
+        sentence
+        for sentence in planned(tmp_path, ur_funny_content()).warnings
+        if "fold," in sentence
+    ]
 
 
 def test_what_is_strange_in_the_text_is_counted_too(tmp_path: Path) -> None:
@@ -141,8 +169,20 @@ def test_what_is_strange_in_the_text_is_counted_too(tmp_path: Path) -> None:
         if i != 26
     }
     plan = planned(tmp_path, content)
-    assert plan.report["strange_numbers"]["text"]["dev"] == {"nan": 1, "+inf": 1, "-inf": 1, "zero_words": 1, "columns": [3]}
-    assert plan.report["strange_numbers"]["text"]["test"] == {"nan": 0, "+inf": 0, "-inf": 0, "zero_words": 0, "columns": []}
+    assert plan.report["strange_numbers"]["text"]["dev"] == {
+        "nan": 1,
+        "+inf": 1,
+        "-inf": 1,
+        "zero_words": 1,
+        "columns": [3],
+    }
+    assert plan.report["strange_numbers"]["text"]["test"] == {
+        "nan": 0,
+        "+inf": 0,
+        "-inf": 0,
+        "zero_words": 0,
+        "columns": [],
+    }
     stored = decoded(plan, tmp_path, 26).values["text"]
     assert stored is not None
     assert np.isnan(stored[:3, 3]).all(), "what half precision cannot hold counts as missing"
@@ -160,7 +200,10 @@ def test_version_1_has_protocols_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="text must be vectors for version 1 of UR-FUNNY"):
         planned(tmp_path, content, text="tokens")
     write_ur_funny(tmp_path, content={"language_sdk.pkl": ur_funny_content()["language_sdk.pkl"]})
-    with pytest.raises(DataError, match=r"one version of UR-FUNNY, found language_sdk\.pkl and word_embedding_indexes_sdk\.pkl"):
+    with pytest.raises(
+        DataError,
+        match=r"one version of UR-FUNNY, found language_sdk\.pkl and word_embedding_indexes_sdk\.pkl",
+    ):
         plan_ur_funny(tmp_path, URFunnyOptions())
 
 
@@ -172,7 +215,11 @@ def test_files_of_the_other_version_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="must hold 371 numbers per word of id 1, found 75"):
         planned(tmp_path / "second", second | {face: first[face]})
     with pytest.raises(DataError, match="must hold 300 numbers per word, found 50"):
-        planned(tmp_path / "narrow", second | {"word_embedding_list.pkl": [row[:50] for row in second["word_embedding_list.pkl"]]})
+        planned(
+            tmp_path / "narrow",
+            second
+            | {"word_embedding_list.pkl": [row[:50] for row in second["word_embedding_list.pkl"]]},
+        )
 
 
 def test_a_damaged_conversion_is_made_again(tmp_path: Path) -> None:

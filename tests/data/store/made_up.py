@@ -37,7 +37,10 @@ def decode(source: Path, sample: Sample) -> Decoded:
         case "broken":
             raise UnreadableError("undecodable", "as it was told")
         case "infinite":
-            return Decoded({"wave": np.zeros(40, np.int16), "steps": np.full((5, 3), np.inf, np.float32)}, {"steps": np.ones(5, bool)})
+            return Decoded(
+                {"wave": np.zeros(40, np.int16), "steps": np.full((5, 3), np.inf, np.float32)},
+                {"steps": np.ones(5, bool)},
+            )
         case "absent":
             return Decoded({"wave": np.ones(40, np.int16), "steps": None})
         case "warned":
@@ -47,7 +50,11 @@ def decode(source: Path, sample: Sample) -> Decoded:
     rng = np.random.default_rng(int(sample.id))
     length = 1 + int(sample.id) % 5
     steps = np.where(np.arange(5)[:, None] < length, rng.normal(size=(5, 3)), 0).astype(np.float32)
-    return Decoded({"wave": rng.integers(-900, 900, 40).astype(np.int16), "steps": steps}, {"steps": np.arange(5) < length}, warnings)
+    return Decoded(
+        {"wave": rng.integers(-900, 900, 40).astype(np.int16), "steps": steps},
+        {"steps": np.arange(5) < length},
+        warnings,
+    )
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,10 @@ class Padded:
     steps: int
 
     def __call__(self, source: Path, sample: Sample) -> Decoded:
-        return Decoded({"wave": np.zeros(40, np.int16), "steps": np.zeros((5, 3), np.float32)}, {"steps": np.arange(5) < self.steps})
+        return Decoded(
+            {"wave": np.zeros(40, np.int16), "steps": np.zeros((5, 3), np.float32)},
+            {"steps": np.arange(5) < self.steps},
+        )
 
 
 def write(folder: Path, count: int = 40, **told: str) -> None:
@@ -72,7 +82,16 @@ def write(folder: Path, count: int = 40, **told: str) -> None:
 def plan(folder: Path, *, sleep: float = 0.0, chunk: int = 4, **changed: Any) -> Plan:
     """All of them; those of one tenth are a group."""
     names = sorted(path.stem for path in folder.glob("*.txt"))
-    samples = [Sample(name, int(name) % 2, f"g{int(name) // 4}", (f"{name}.txt",), {"sleep": sleep} if sleep else {}) for name in names]
+    samples = [
+        Sample(
+            name,
+            int(name) % 2,
+            f"g{int(name) // 4}",
+            (f"{name}.txt",),
+            {"sleep": sleep} if sleep else {},
+        )
+        for name in names
+    ]
     place = np.array([{0: 2, 1: 1}.get(int(name) // 4 % 5, 0) for name in names], np.int8)
     leaky = np.array([int(name) % 3 for name in names], np.int8)
     fields: dict[str, Any] = {

@@ -23,8 +23,16 @@ from g2d.types import Sequence
 def test_a_store_opens_as_what_was_prepared(tmp_path: Path) -> None:
     made(tmp_path, s5="broken", s6="absent")
     source = open_store(StoreOptions(store="store", root=str(tmp_path)))
-    assert (source.name, source.protocol, source.modalities, source.size) == ("made_up", "made_up/by-group-v1", ("wave", "steps"), 39)
-    ids = [json.loads(line)["id"] for line in (tmp_path / "store" / "samples.jsonl").read_text().splitlines()]
+    assert (source.name, source.protocol, source.modalities, source.size) == (
+        "made_up",
+        "made_up/by-group-v1",
+        ("wave", "steps"),
+        39,
+    )
+    ids = [
+        json.loads(line)["id"]
+        for line in (tmp_path / "store" / "samples.jsonl").read_text().splitlines()
+    ]
     batch = source.gather(np.array([ids.index("0006"), ids.index("0004")]))
     steps = batch.inputs["steps"]
     assert isinstance(steps, Sequence)
@@ -54,7 +62,14 @@ def test_statistics_are_those_of_the_protocols_training_rows(tmp_path: Path) -> 
         values, mask = source.arrays["steps"][rows], source.masks["steps"][rows]
         config = source.views["steps"].config()["steps"][0]
         assert config["mean"] == pytest.approx(values[mask].astype(np.float64).mean(0))
-        again = open_store(StoreOptions(store="store", root=str(tmp_path), protocol=protocol, views={"steps": ({"name": "standardize"},)}))
+        again = open_store(
+            StoreOptions(
+                store="store",
+                root=str(tmp_path),
+                protocol=protocol,
+                views={"steps": ({"name": "standardize"},)},
+            )
+        )
         assert again.views["steps"].config()["steps"][0]["mean"] == pytest.approx(config["mean"])
 
 
@@ -73,14 +88,21 @@ def test_a_sound_store_has_no_errors_and_a_leak_is_told(tmp_path: Path) -> None:
     made(tmp_path, s6="absent")
     found = check_store(tmp_path / "store")
     assert found.errors == []
-    assert any("made_up/leaky" in text and "groups stand in more than one split" in text for text in found.warnings)
+    assert any(
+        "made_up/leaky" in text and "groups stand in more than one split" in text
+        for text in found.warnings
+    )
     assert any("steps is missing on 1 rows" in text for text in found.warnings)
 
 
 def test_a_leak_of_the_default_protocol_is_an_error(tmp_path: Path) -> None:
     made_up.write(tmp_path / "raw")
     plan = made_up.plan(tmp_path / "raw")
-    prepare(made_up.plan(tmp_path / "raw", protocols=dict(reversed(plan.protocols.items()))), tmp_path / "raw", tmp_path / "store")
+    prepare(
+        made_up.plan(tmp_path / "raw", protocols=dict(reversed(plan.protocols.items()))),
+        tmp_path / "raw",
+        tmp_path / "store",
+    )
     assert any("groups" in text for text in check_store(tmp_path / "store").errors)
 
 
@@ -104,7 +126,13 @@ def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps({**facts, "schema": 99}))
     with pytest.raises(DataError, match="schema"):
         check_store(tmp_path / "store")
-    for changed in ({"rows": 39}, {"partial": True}, {"files": {}}, {"protocols": []}, {"name": None}):
+    for changed in (
+        {"rows": 39},
+        {"partial": True},
+        {"files": {}},
+        {"protocols": []},
+        {"name": None},
+    ):
         path.write_text(json.dumps({**facts, **changed}))
         with pytest.raises(DataError, match="changed since"):
             open_store(StoreOptions(store="store", root=str(tmp_path)))
@@ -133,7 +161,9 @@ def rewritten(folder: Path, name: str, values: np.ndarray) -> None:
         ("steps.npy", lambda steps: np.where(steps > 1, np.inf, steps), "infinite"),
     ],
 )
-def test_a_store_that_contradicts_itself_has_errors(tmp_path: Path, name: str, change: Any, said: str) -> None:
+def test_a_store_that_contradicts_itself_has_errors(
+    tmp_path: Path, name: str, change: Any, said: str
+) -> None:
     made(tmp_path)
     rewritten(tmp_path / "store", name, change(np.load(tmp_path / "store" / name)))
     assert any(said in text for text in check_store(tmp_path / "store").errors)
@@ -144,10 +174,20 @@ def test_a_feature_that_no_row_has_is_told(tmp_path: Path) -> None:
     steps = np.load(tmp_path / "store" / "steps.npy")
     steps[..., 1] = np.nan
     rewritten(tmp_path / "store", "steps.npy", steps)
-    assert any("steps has no number at all in 1" in text for text in check_store(tmp_path / "store").warnings)
+    assert any(
+        "steps has no number at all in 1" in text
+        for text in check_store(tmp_path / "store").warnings
+    )
 
 
-@pytest.mark.parametrize(("name", "said"), [("wave.npy", "must be int16"), ("steps.mask.npy", "must be bool"), ("target.npy", "must have 40 rows")])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("wave.npy", "must be int16"),
+        ("steps.mask.npy", "must be bool"),
+        ("target.npy", "must have 40 rows"),
+    ],
+)
 def test_arrays_of_another_shape_are_not_opened(tmp_path: Path, name: str, said: str) -> None:
     made(tmp_path)
     values = np.load(tmp_path / "store" / name)
@@ -159,7 +199,10 @@ def test_arrays_of_another_shape_are_not_opened(tmp_path: Path, name: str, said:
 def test_what_is_no_array_is_refused_without_advice_to_unpickle_it(tmp_path: Path) -> None:
     made(tmp_path)
     (tmp_path / "store" / "group.npy").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
-    with pytest.raises(DataError, match=r"group.npy must be an array as a store holds it, found something else\. Prepare"):
+    with pytest.raises(
+        DataError,
+        match=r"group.npy must be an array as a store holds it, found something else\. Prepare",
+    ):
         open_store(StoreOptions(store="store", root=str(tmp_path)))
 
 

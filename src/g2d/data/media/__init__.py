@@ -6,9 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from g2d.data.media.files import CALLED, opened
-from g2d.data.media.frames import at_least, count_frames, decode_span, legacy_frames, read_frames, released_frames, spread
+from g2d.data.media.frames import (
+    at_least,
+    count_frames,
+    decode_span,
+    legacy_frames,
+    read_frames,
+    released_frames,
+    spread,
+)
 from g2d.data.media.pictures import read_image
-from g2d.data.media.sound import RESAMPLER, decode_audio, fit_length, is_silent, read_audio, resample, to_int16
+from g2d.data.media.sound import (
+    RESAMPLER,
+    decode_audio,
+    fit_length,
+    is_silent,
+    read_audio,
+    resample,
+    to_int16,
+)
 
 
 def media_facts(path: Path) -> dict[str, Any]:

@@ -42,7 +42,9 @@ def opened(path: Path) -> Iterator[Any]:
     look(path)
     logging.set_level(logging.PANIC)
     try:
-        with av.open(f"file:{path}") as container:  # a name may look like another protocol of FFmpeg's
+        with av.open(
+            f"file:{path}"
+        ) as container:  # a name may look like another protocol of FFmpeg's
             yield container
     except (av.FFmpegError, EOFError, ValueError) as error:
         raise UnreadableError("undecodable", short(error)) from error
@@ -59,12 +61,16 @@ def decoded(container: Any, stream: Any, reach: Reach) -> Iterator[Any]:
     """All frames of a stream; ``reach`` is moved on by the packets of every stream."""
     for packet in container.demux():
         if packet.pts is not None:
-            reach.end = max(reach.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            reach.end = max(
+                reach.end, float((packet.pts + (packet.duration or 0)) * packet.time_base)
+            )
         if packet.stream.index == stream.index:
             yield from stream.decode(packet)
 
 
-def tell_cut(container: Any, stream: Any, path: Path, decoded: float, reach: Reach, told: list[str] | None) -> None:
+def tell_cut(
+    container: Any, stream: Any, path: Path, decoded: float, reach: Reach, told: list[str] | None
+) -> None:
     """A stream is held against its own length; one that has none (FLV) against the container's, which its longest stream sets and must reach."""
     if stream.duration:
         promised = float(stream.duration * stream.time_base) * _missing_share(path)

@@ -56,7 +56,10 @@ def legacy_frames(per_second: int) -> Pick:
         whole = int(rate)
         step = whole // per_second
         if not step > 0 or whole >= 1000:
-            raise UnreadableError("undecodable", f"its frame rate reads {rate:g}, so that frames per second have no meaning")
+            raise UnreadableError(
+                "undecodable",
+                f"its frame rate reads {rate:g}, so that frames per second have no meaning",
+            )
         return [c for c in range(frames) if c % whole < step * per_second and c % whole % step == 0]
 
     return pick
@@ -111,7 +114,11 @@ def read_frames(
     with opened(path) as container:
         rate = _rate(container)
         for frame in _within(container, path, span, reach):
-            frames, room, end = frames + 1, room - 2 * frame.width * frame.height, max(end, _end(frame, rate))
+            frames, room, end = (
+                frames + 1,
+                room - 2 * frame.width * frame.height,
+                max(end, _end(frame, rate)),
+            )
             if room > 0:
                 held.append(frame)
         if span is None:
@@ -121,7 +128,11 @@ def read_frames(
     wanted = list(pick(frames, rate))
     if not wanted:
         raise UnreadableError("too-few-frames", f"{frames} frames at {rate:g} per second")
-    pictures = {number: resized(held[number].to_image(), size, gray, box) for number in set(wanted) if number < len(held)}
+    pictures = {
+        number: resized(held[number].to_image(), size, gray, box)
+        for number in set(wanted)
+        if number < len(held)
+    }
     if len(pictures) < len(set(wanted)):
         with opened(path) as container:
             for number, frame in enumerate(_within(container, path, span)):
@@ -156,13 +167,17 @@ def _rate(container: Any) -> float:
     return float(stream.average_rate or stream.base_rate or Fraction(0))
 
 
-def _within(container: Any, path: Path, span: Span | None, reach: Reach | None = None) -> Iterator[Any]:
+def _within(
+    container: Any, path: Path, span: Span | None, reach: Reach | None = None
+) -> Iterator[Any]:
     _rate(container)  # says so where there are no pictures
     stream = container.streams.video[0]
     if span is None:
         yield from decoded(container, stream, reach or Reach())
         return
-    start = float((stream.start_time or 0) * stream.time_base)  # clocks of some containers (MPEG) do not begin at zero
+    start = float(
+        (stream.start_time or 0) * stream.time_base
+    )  # clocks of some containers (MPEG) do not begin at zero
     begin, end = start + span[0], start + span[1]
     if begin <= start:
         yield from _between(container.decode(stream), begin, end)
@@ -173,7 +188,9 @@ def _within(container: Any, path: Path, span: Span | None, reach: Reach | None =
     if first is not None and first.time is not None and first.time <= begin:
         yield from _between(chain([first], frames), begin, end)
         return
-    with opened(path) as anew:  # a container without an index (MPEG) lands too late: then all of it, from its start
+    with opened(
+        path
+    ) as anew:  # a container without an index (MPEG) lands too late: then all of it, from its start
         yield from _between(anew.decode(anew.streams.video[0]), begin, end)
 
 

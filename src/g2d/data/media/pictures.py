@@ -17,7 +17,15 @@ Box = tuple[int, int, int, int]
 SIXTEEN_BITS = frozenset({"PNG", "PPM"})
 """Kinds of pictures whose integers have at most 16 bits, though Pillow hands them over as 32."""
 ORIENTATION = 274
-TURNED = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}
+TURNED = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
 """What EXIF calls the way a camera was held, and what makes its picture upright."""
 
 
@@ -34,7 +42,10 @@ def read_image(path: Path | BinaryIO, size: tuple[int, int]) -> NDArray[np.uint8
     if isinstance(path, Path):
         look(path)
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:  # remarks on what is written beside the picture
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(path) as picture,
+        ):  # remarks on what is written beside the picture
             return resized(_colors(picture), size, gray=False)
     except UnidentifiedImageError as error:
         raise UnreadableError("undecodable", "it is no picture of a known kind") from error
@@ -53,16 +64,21 @@ def _colors(picture: Any) -> Any:
         return Image.fromarray(np.rint(np.asarray(upright) / 257).astype(np.uint8)).convert("RGB")
     if upright.mode in ("I", "F"):
         raise UnreadableError(
-            "undecodable", f"it holds {'32-bit' if upright.mode == 'I' else 'floating point'} numbers of unknown range; save it with 8 or 16 bits"
+            "undecodable",
+            f"it holds {'32-bit' if upright.mode == 'I' else 'floating point'} numbers of unknown range; save it with 8 or 16 bits",
         )
     return upright.convert("RGB")
 
 
-def resized(picture: Any, size: tuple[int, int], gray: bool, box: Box | None = None) -> NDArray[np.uint8]:
+def resized(
+    picture: Any, size: tuple[int, int], gray: bool, box: Box | None = None
+) -> NDArray[np.uint8]:
     """A Pillow picture, or a part of it, as an array of the size (H, W)."""
     from PIL import Image
 
     mode = picture.convert("L") if gray else picture
     height, width = size
-    values: NDArray[np.uint8] = np.asarray(mode.resize((width, height), Image.Resampling.BILINEAR, box=box), dtype=np.uint8)
+    values: NDArray[np.uint8] = np.asarray(
+        mode.resize((width, height), Image.Resampling.BILINEAR, box=box), dtype=np.uint8
+    )
     return values

@@ -70,7 +70,9 @@ def resample(samples: NDArray[np.float32], native: int, rate: int) -> NDArray[np
     from scipy.signal import resample_poly
 
     common = gcd(native, rate)
-    changed: NDArray[np.float32] = resample_poly(samples, rate // common, native // common).astype(np.float32)
+    changed: NDArray[np.float32] = resample_poly(samples, rate // common, native // common).astype(
+        np.float32
+    )
     return changed
 
 
@@ -84,7 +86,9 @@ def is_silent(samples: NDArray[np.int16]) -> bool:
     return not samples.size or int(np.abs(samples.astype(np.int32)).max()) < SILENCE * 32768
 
 
-def fit_length(samples: NDArray[np.int16], length: int, *, repeat: bool = False) -> NDArray[np.int16]:
+def fit_length(
+    samples: NDArray[np.int16], length: int, *, repeat: bool = False
+) -> NDArray[np.int16]:
     """Exactly ``length`` samples: the end is cut off; what is short is repeated, or followed by silence.
 
     Example:
@@ -108,6 +112,8 @@ def _mono(frame: Any) -> NDArray[np.float32]:
     elif values.dtype.kind == "i":
         scaled = values.astype(np.float32) / -float(np.iinfo(values.dtype).min)
     else:
-        scaled = values.clip(-2 * LOUDEST, 2 * LOUDEST).astype(np.float32)  # infinity stays too loud, and 64-bit numbers fit
+        scaled = values.clip(-2 * LOUDEST, 2 * LOUDEST).astype(
+            np.float32
+        )  # infinity stays too loud, and 64-bit numbers fit
     mono: NDArray[np.float32] = scaled.mean(0, dtype=np.float32)
     return mono

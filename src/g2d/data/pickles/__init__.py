@@ -28,7 +28,9 @@ SHOWN = 400
 """Characters of the child's sentence that are shown; it quotes what a stranger wrote."""
 
 
-def convert(path: Path, kind: str, *, memory: int | None = None, seconds: float | None = None) -> tuple[Path, str]:
+def convert(
+    path: Path, kind: str, *, memory: int | None = None, seconds: float | None = None
+) -> tuple[Path, str]:
     """A pickle as a folder of plain files, made once: the folder's name holds the kind and the pickle's hash.
 
     Args:
@@ -45,18 +47,27 @@ def convert(path: Path, kind: str, *, memory: int | None = None, seconds: float 
     try:
         size, digest = path.stat().st_size, sha256(path)
     except OSError as error:
-        raise DataError(f"{path} must be a file that can be read, found: {error.strerror}.") from error
+        raise DataError(
+            f"{path} must be a file that can be read, found: {error.strerror}."
+        ) from error
     folder = _shelf(path.parent) / f"{path.stem}-{kind}-{digest[:16]}"
     if _whole(folder, kind, digest):
         return folder, digest
     fresh = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
     try:
         fresh.mkdir()
-        _read(path, (kind, str(path), digest, str(fresh)), memory or 4 * GIB + 16 * size, seconds or 60 + 5 * size / 2**20)
+        _read(
+            path,
+            (kind, str(path), digest, str(fresh)),
+            memory or 4 * GIB + 16 * size,
+            seconds or 60 + 5 * size / 2**20,
+        )
         (fresh / DONE).write_text(json.dumps(_record(fresh, kind, digest)), encoding="utf-8")
         _put(fresh, folder, kind, digest)
     except OSError as error:
-        raise DataError(f"{folder} must be a new folder with room for what {path.name} holds, found: {error.strerror}. Delete it or make room.") from error
+        raise DataError(
+            f"{folder} must be a new folder with room for what {path.name} holds, found: {error.strerror}. Delete it or make room."
+        ) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return folder, digest
@@ -66,27 +77,45 @@ def _read(path: Path, told: tuple[str, ...], memory: int, seconds: float) -> Non
     """The child at work, for as long as it may."""
     command = [sys.executable, "-I", str(CHILD), *told, str(memory), str(int(seconds) + 1)]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL, env=_environment())
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            timeout=seconds,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env=_environment(),
+        )
     except subprocess.TimeoutExpired:
-        raise DataError(f"{path} must be read within {seconds:.0f} s, found that it takes longer. Nothing in it was executed.") from None
+        raise DataError(
+            f"{path} must be read within {seconds:.0f} s, found that it takes longer. Nothing in it was executed."
+        ) from None
     said = done.stderr.decode(errors="replace").strip()
     if done.returncode == REFUSED:
         raise DataError(f"{path} must hold {_clean(said)}. Nothing in it was executed.")
     if done.returncode:
         ending = _clean(_ending(done.returncode, said))
-        raise DataError(f"{path} must be a sound pickle, found that its reader ended with {ending}. Nothing in it was executed.")
+        raise DataError(
+            f"{path} must be a sound pickle, found that its reader ended with {ending}. Nothing in it was executed."
+        )
 
 
 def _record(folder: Path, kind: str, digest: str) -> dict[str, Any]:
     """What a folder was made from, by what, and every file in it."""
     files = sorted(path for path in folder.iterdir() if path.name != DONE)
-    return {"kind": kind, "version": VERSION, "sha256": digest, "files": {path.name: [path.stat().st_size, sha256(path)] for path in files}}
+    return {
+        "kind": kind,
+        "version": VERSION,
+        "sha256": digest,
+        "files": {path.name: [path.stat().st_size, sha256(path)] for path in files},
+    }
 
 
 def _whole(folder: Path, kind: str, digest: str) -> bool:
     """Whether a folder holds, byte for byte, what its record says; a damaged one is made again."""
     try:
-        return bool(json.loads((folder / DONE).read_text(encoding="utf-8")) == _record(folder, kind, digest))
+        return bool(
+            json.loads((folder / DONE).read_text(encoding="utf-8")) == _record(folder, kind, digest)
+        )
     except (OSError, ValueError):
         return False
 
@@ -117,7 +146,9 @@ def _shelf(folder: Path) -> Path:
         own.mkdir(mode=0o700, parents=True, exist_ok=True)
         own.chmod(0o700)  # refused by the system where it belongs to someone else
     except OSError as error:
-        raise DataError(f"{own} must be a folder of yours, for {folder} cannot be written, found: {error.strerror}. Set XDG_CACHE_HOME to another.") from error
+        raise DataError(
+            f"{own} must be a folder of yours, for {folder} cannot be written, found: {error.strerror}. Set XDG_CACHE_HOME to another."
+        ) from error
     return own
 
 

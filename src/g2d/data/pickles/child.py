@@ -77,9 +77,16 @@ class DType:
         self.code, self.order = code, ""
 
     def __setstate__(self, state: Any) -> None:
-        plain = type(state) is tuple and len(state) == 8 and all(type(part) is int for part in (state[0], *state[5:])) and state[2:5] == (None,) * 3
+        plain = (
+            type(state) is tuple
+            and len(state) == 8
+            and all(type(part) is int for part in (state[0], *state[5:]))
+            and state[2:5] == (None,) * 3
+        )
         if not plain or state[1] not in ("<", ">", "|", "="):
-            raise RefusedError("arrays of plain numbers or text, found a type with something else in it")
+            raise RefusedError(
+                "arrays of plain numbers or text, found a type with something else in it"
+            )
         self.order = state[1]
 
     @property
@@ -108,7 +115,13 @@ class Array:
     def made(self) -> Any:
         """The array; nested lists where it is one of objects."""
         state = self.state
-        if type(state) is not tuple or len(state) != 5 or state[0] != 1 or type(state[2]) is not DType or state[3] not in (0, 1):
+        if (
+            type(state) is not tuple
+            or len(state) != 5
+            or state[0] != 1
+            or type(state[2]) is not DType
+            or state[3] not in (0, 1)
+        ):
             raise RefusedError(f"{PLAIN}, found an array without a shape, a type and a content")
         _, shape, dtype, fortran, data = state
         if type(shape) is not tuple or not all(type(size) is int and size >= 0 for size in shape):
@@ -116,9 +129,14 @@ class Array:
         if type(data) is str:
             data = data.encode("latin1")  # bytes, as Python 2 wrote them
         unit = 1 if dtype.objects else dtype.numpy().itemsize
-        fits = type(data) is (list if dtype.objects else bytes) and len(data) == math.prod(shape) * unit
+        fits = (
+            type(data) is (list if dtype.objects else bytes)
+            and len(data) == math.prod(shape) * unit
+        )
         if not fits:
-            raise RefusedError(f"{PLAIN}, found an array whose content does not fit its shape and type")
+            raise RefusedError(
+                f"{PLAIN}, found an array whose content does not fit its shape and type"
+            )
         order: Any = "F" if fortran else "C"
         if dtype.objects:
             return np.fromiter(data, object, len(data)).reshape(shape, order=order).tolist()
@@ -199,7 +217,9 @@ def read(file: BufferedReader) -> Any:
         if opcode.name not in OPCODES:
             raise RefusedError(f"{PLAIN}, found the opcode {opcode.name}")
         if opcode.name == "GLOBAL" and tuple(str(argument).split(" ", 1)) not in NAMES:
-            raise RefusedError(f"{PLAIN}, found the name {shown(str(argument).replace(' ', '.', 1))}")
+            raise RefusedError(
+                f"{PLAIN}, found the name {shown(str(argument).replace(' ', '.', 1))}"
+            )
     if file.read(1):
         raise RefusedError(f"one pickle, found more bytes after its end at byte {file.tell() - 1}")
     file.seek(0)
@@ -260,7 +280,9 @@ def folds(value: Any, folder: Path) -> None:
     for ids in value.values():
         if type(ids) not in (list, tuple, set, np.ndarray):
             raise RefusedError(f"a list of ids for each fold, found {shown(ids)}")
-    (folder / "folds.json").write_text(json.dumps({name: [_id(i) for i in ids] for name, ids in value.items()}))
+    (folder / "folds.json").write_text(
+        json.dumps({name: [_id(i) for i in ids] for name, ids in value.items()})
+    )
 
 
 def labels(value: Any, folder: Path) -> None:
@@ -277,7 +299,10 @@ def labels(value: Any, folder: Path) -> None:
 
 def embedding(value: Any, folder: Path) -> None:
     """A row of 300 numbers per word index."""
-    np.save(folder / "embedding.npy", _rows(_numbers(value, f"rows of {GLOVE} numbers"), GLOVE, "word").astype(np.float32))
+    np.save(
+        folder / "embedding.npy",
+        _rows(_numbers(value, f"rows of {GLOVE} numbers"), GLOVE, "word").astype(np.float32),
+    )
 
 
 INDEXES = {"punchline_embedding_indexes", "context_embedding_indexes"}
@@ -293,7 +318,10 @@ def words(value: Any, folder: Path, needed: set[str]) -> None:
         _keys(entry, needed, INDEXES | SENTENCES | INTERVALS)
         punch[i] = _indexes(entry["punchline_embedding_indexes"], i)
         context[i] = [_indexes(sentence, i) for sentence in entry["context_embedding_indexes"]]
-        said[i] = [_text(entry.get("punchline_sentence", ""), i), [_text(text, i) for text in entry.get("context_sentences", [])]]
+        said[i] = [
+            _text(entry.get("punchline_sentence", ""), i),
+            [_text(text, i) for text in entry.get("context_sentences", [])],
+        ]
     _ragged(folder, punch, context, np.zeros((0, 1), np.int64))
     (folder / "sentences.json").write_text(json.dumps(said))
 
@@ -305,15 +333,22 @@ def features(value: Any, folder: Path, width: int) -> None:
         i = _id(key)
         _keys(entry, {"punchline_features"}, {"punchline_features", "context_features"})
         punch[i] = _features(entry["punchline_features"], width, i)
-        context[i] = [_features(sentence, width, i) for sentence in entry.get("context_features", [])]
+        context[i] = [
+            _features(sentence, width, i) for sentence in entry.get("context_features", [])
+        ]
     _ragged(folder, punch, context, np.zeros((0, width), np.float32))
 
 
-def _ragged(folder: Path, punch: dict[int, Any], context: dict[int, list[Any]], none: NDArray[Any]) -> None:
+def _ragged(
+    folder: Path, punch: dict[int, Any], context: dict[int, list[Any]], none: NDArray[Any]
+) -> None:
     """All rows of all ids, one after the other, and where each begins; ``none`` is an array of no row."""
     ids = sorted(punch)
     np.save(folder / "ids.npy", np.array(ids, np.int64))
-    for name, parts in (("punch", [punch[i] for i in ids]), ("context", [part for i in ids for part in context[i]])):
+    for name, parts in (
+        ("punch", [punch[i] for i in ids]),
+        ("context", [part for i in ids for part in context[i]]),
+    ):
         np.save(folder / f"{name}.npy", np.concatenate([none, *parts]))
         np.save(folder / f"{name}_offset.npy", np.cumsum([0, *(len(part) for part in parts)]))
     np.save(folder / "sentence_offset.npy", np.cumsum([0, *(len(context[i]) for i in ids)]))
@@ -326,7 +361,9 @@ def _numbers(value: Any, what: str) -> NDArray[Any]:
     except ValueError:
         raise RefusedError(f"{what}, found rows of different lengths") from None
     if numbers.size and numbers.dtype.kind not in "biuf":
-        raise RefusedError(f"{what}, found {shown(next((part for part in _leaves(value) if type(part) not in (bool, int, float)), value))}")
+        raise RefusedError(
+            f"{what}, found {shown(next((part for part in _leaves(value) if type(part) not in (bool, int, float)), value))}"
+        )
     return numbers
 
 
@@ -340,14 +377,18 @@ def _rows(numbers: NDArray[Any], width: int, what: str) -> NDArray[Any]:
     if numbers.ndim and not len(numbers):
         return np.zeros((0, width), numbers.dtype)
     if numbers.ndim != 2 or numbers.shape[1] != width:
-        raise RefusedError(f"{width} numbers per {what}, found {numbers.shape[1] if numbers.ndim == 2 else f'the shape {numbers.shape}'}")
+        raise RefusedError(
+            f"{width} numbers per {what}, found {numbers.shape[1] if numbers.ndim == 2 else f'the shape {numbers.shape}'}"
+        )
     return numbers
 
 
 def _features(value: Any, width: int, i: int) -> NDArray[Any]:
     where = f"word of id {i}"
     with np.errstate(over="ignore"):  # beyond float32 is infinite, which is counted later
-        return _rows(_numbers(value, f"{width} numbers per {where}"), width, where).astype(np.float32)
+        return _rows(_numbers(value, f"{width} numbers per {where}"), width, where).astype(
+            np.float32
+        )
 
 
 def _whole(value: Any, what: str) -> NDArray[np.int64]:
@@ -389,7 +430,9 @@ def _table(value: Any) -> dict[Any, Any]:
 def _keys(value: Any, needed: set[str], known: set[str]) -> None:
     there = set(_table(value))
     if there - known:
-        raise RefusedError(f"the keys {', '.join(sorted(known))}, found {shown(min(there - known, key=repr))}")
+        raise RefusedError(
+            f"the keys {', '.join(sorted(known))}, found {shown(min(there - known, key=repr))}"
+        )
     if needed - there:
         raise RefusedError(f"the keys {', '.join(sorted(needed))}, found no {min(needed - there)}")
 
@@ -412,16 +455,24 @@ def limit(memory: int, seconds: int) -> None:
         import resource
     except ImportError:  # not on Windows; the parent still stops it in time
         return
-    for what, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, seconds), (resource.RLIMIT_FSIZE, memory)):
+    for what, most in (
+        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_CPU, seconds),
+        (resource.RLIMIT_FSIZE, memory),
+    ):
         _, hard = resource.getrlimit(what)
-        resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+        resource.setrlimit(
+            what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard)
+        )
 
 
 def _still(file: BufferedReader, digest: str) -> None:
     """Refuse a file that is not the one whose hash names its conversion."""
     file.seek(0)
     if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-        raise RefusedError("the same bytes from start to end, found that it changed while it was read")
+        raise RefusedError(
+            "the same bytes from start to end, found that it changed while it was read"
+        )
     file.seek(0)
 
 
@@ -441,7 +492,9 @@ def main(kind: str, path: str, digest: str, folder: str, memory: str, seconds: s
     except OSError as error:
         sys.stderr.write(f"what can be read and written again, found: {error.strerror}")
     except Exception as error:
-        sys.stderr.write(f"{PLAIN}, found damage or something else ({type(error).__name__}: {shown(str(error), 200)})")
+        sys.stderr.write(
+            f"{PLAIN}, found damage or something else ({type(error).__name__}: {shown(str(error), 200)})"
+        )
     else:
         return 0
     return 3

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from g2d.data.readers import av_mnist, crema_d, grid_av, houses, iemocap, manifest, mis_me, mosi, sequences, ur_funny, vggsound
+from g2d.data.readers import (
+    av_mnist,
+    crema_d,
+    grid_av,
+    houses,
+    iemocap,
+    manifest,
+    mis_me,
+    mosi,
+    sequences,
+    ur_funny,
+    vggsound,
+)
 from g2d.data.readers.base import Reader
 from g2d.errors import DataError
 
@@ -34,7 +46,10 @@ def find_reader(name: str) -> Reader:
     """
     if name not in READERS:
         near = get_close_matches(name, READERS, n=1)
-        raise DataError(f"a data set must be one of {', '.join(READERS)}, found {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+        raise DataError(
+            f"a data set must be one of {', '.join(READERS)}, found {name!r}."
+            + (f" Did you mean {near[0]!r}?" if near else "")
+        )
     return READERS[name]
 
 

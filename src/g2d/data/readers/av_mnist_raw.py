@@ -12,7 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2d.data.media import read_audio
-from g2d.data.parts import RATE, Parts, noise_pools, picture_pools, pools_by_speaker, pools_by_take, read_pack
+from g2d.data.parts import (
+    RATE,
+    Parts,
+    noise_pools,
+    picture_pools,
+    pools_by_speaker,
+    pools_by_take,
+    read_pack,
+)
 from g2d.data.readers.base import find_file, find_files, shown
 from g2d.data.store.plan import UnreadableError
 from g2d.errors import DataError
@@ -23,7 +31,10 @@ SHORTEST = 8
 SPLITS = ("train", "valid", "test")
 IMAGES, LABELS = 2051, 2049
 """Magic numbers of idx files: unsigned bytes in three axes, in one."""
-IDX = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", 60_000), "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", 10_000)}
+IDX = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", 60_000),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", 10_000),
+}
 
 
 def read_parts(source: Path, pool: str) -> tuple[Parts, dict[str, Any], list[str]]:
@@ -41,12 +52,16 @@ def read_parts(source: Path, pool: str) -> tuple[Parts, dict[str, Any], list[str
         parts.speech_pool = BY[pool](parts)
     _whole(parts)
     report = {
-        "recordings": {split: int((parts.speech_pool == p).sum()) for p, split in enumerate(SPLITS)},
+        "recordings": {
+            split: int((parts.speech_pool == p).sum()) for p, split in enumerate(SPLITS)
+        },
         "noise": {split: len(parts.noise[p]) for p, split in enumerate(SPLITS)},
         "noise_files": list(parts.noise_name),
     }
     if len(parts.noise_name) < 5:
-        told.insert(0, "fewer than five noise files: each is cut in time, 60 % train, 20 % valid, 20 % test")
+        told.insert(
+            0, "fewer than five noise files: each is cut in time, 60 % train, 20 % valid, 20 % test"
+        )
     return parts, report, told
 
 
@@ -60,7 +75,10 @@ BY = {"speaker": _by_speaker}
 
 def _whole(parts: Parts) -> None:
     """Every picture must find a recording of its digit."""
-    for what, digits in (("MNIST's labels", parts.picture_digit), ("recordings", parts.speech_digit)):
+    for what, digits in (
+        ("MNIST's labels", parts.picture_digit),
+        ("recordings", parts.speech_digit),
+    ):
         if digits.max(initial=0) > 9:
             raise DataError(f"{what} must be digits from 0 to 9, found {digits.max()}.")
     for pool, split in enumerate(SPLITS):
@@ -72,8 +90,14 @@ def _whole(parts: Parts) -> None:
 
 
 def _raw(source: Path, told: list[str]) -> Parts:
-    pictures = {split: read_idx(_idx_file(source, images), IMAGES, (count, 28, 28)) for split, (images, _, count) in IDX.items()}
-    digits = {split: read_idx(_idx_file(source, labels), LABELS, (count,)) for split, (_, labels, count) in IDX.items()}
+    pictures = {
+        split: read_idx(_idx_file(source, images), IMAGES, (count, 28, 28))
+        for split, (images, _, count) in IDX.items()
+    }
+    digits = {
+        split: read_idx(_idx_file(source, labels), LABELS, (count,))
+        for split, (_, labels, count) in IDX.items()
+    }
     spoken, noise = _recordings(source / "recordings", told), _noise(source / "noise", told)
     keys = sorted(spoken, key=lambda key: (key[1], key[0], key[2]))
     speakers = sorted({speaker for _, speaker, _ in spoken})
@@ -95,11 +119,18 @@ def _raw(source: Path, told: list[str]) -> Parts:
 
 
 def _idx_file(source: Path, name: str) -> Path:
-    for candidate in (f"{name}.gz", name, name.replace("-idx", ".idx"), f"{name.replace('-idx', '.idx')}.gz"):
+    for candidate in (
+        f"{name}.gz",
+        name,
+        name.replace("-idx", ".idx"),
+        f"{name.replace('-idx', '.idx')}.gz",
+    ):
         path = find_file(source, candidate)
         if path is not None:
             return path
-    raise DataError(f"{source} must hold MNIST's {name} (or {name}.gz), found none; nor avmnist/train_labels.npy of the circulating copy.")
+    raise DataError(
+        f"{source} must hold MNIST's {name} (or {name}.gz), found none; nor avmnist/train_labels.npy of the circulating copy."
+    )
 
 
 def read_idx(path: Path, magic: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -111,7 +142,9 @@ def read_idx(path: Path, magic: int, shape: tuple[int, ...]) -> NDArray[np.uint8
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} must be a gzipped idx file, found damage: {error}. Fetch it again.") from error
+        raise DataError(
+            f"{path} must be a gzipped idx file, found damage: {error}. Fetch it again."
+        ) from error
     header = 4 * (1 + len(shape))
     expected = header + int(np.prod(shape))
     numbers = np.frombuffer(raw[:header], ">u4").tolist() if len(raw) >= header else []
@@ -131,22 +164,33 @@ def _recordings(folder: Path, told: list[str]) -> dict[tuple[int, str, int], NDA
         if name is None:
             strange.append(shown(path.name))
         elif (key := (int(name[1]), name[2], int(name[3]))) in found:
-            told.append(f"{path.name} is left out: another file is the same take, and the first in bytewise order counts")
+            told.append(
+                f"{path.name} is left out: another file is the same take, and the first in bytewise order counts"
+            )
         elif (sound := _heard(path, told)) is not None:
             found[key] = sound
     if strange:
-        told.append(f"{len(strange)} files such as {strange[0]} are left alone: recordings are called DIGIT_SPEAKER_TAKE.wav")
+        told.append(
+            f"{len(strange)} files such as {strange[0]} are left alone: recordings are called DIGIT_SPEAKER_TAKE.wav"
+        )
     if not found:
-        raise DataError(f"{folder} must hold recordings DIGIT_SPEAKER_TAKE.wav of the Free Spoken Digit Dataset, found none.")
+        raise DataError(
+            f"{folder} must hold recordings DIGIT_SPEAKER_TAKE.wav of the Free Spoken Digit Dataset, found none."
+        )
     return found
 
 
 def _noise(folder: Path, told: list[str]) -> dict[str, NDArray[np.int16]]:
     """By name, in order of names."""
-    found = {shown(path.relative_to(folder).as_posix()): _heard(path, told) for path in find_files(folder, ".wav")}
+    found = {
+        shown(path.relative_to(folder).as_posix()): _heard(path, told)
+        for path in find_files(folder, ".wav")
+    }
     sounding = {name: sound for name, sound in found.items() if sound is not None}
     if not sounding:
-        raise DataError(f"{folder} must hold wav files of noise, five or more, found none that sounds.")
+        raise DataError(
+            f"{folder} must hold wav files of noise, five or more, found none that sounds."
+        )
     return sounding
 
 
@@ -157,7 +201,9 @@ def _heard(path: Path, told: list[str]) -> NDArray[np.int16] | None:
     try:
         sound = read_audio(path, RATE, said)
         if len(sound) < SHORTEST or not sound.any():
-            said.append(f"left out: {'it is silent' if len(sound) >= SHORTEST else 'it is shorter than a millisecond'}")
+            said.append(
+                f"left out: {'it is silent' if len(sound) >= SHORTEST else 'it is shorter than a millisecond'}"
+            )
             sound = None
     except UnreadableError as error:
         said.append(f"left out: {error.reason} {error.detail}")

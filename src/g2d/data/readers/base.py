@@ -61,33 +61,56 @@ def open_pack(path: Path) -> dict[str, NDArray[Any]]:
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise DataError(f"{path.name} must lie in {path.parent}, found no such file.") from None
-    except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:  # a single array is no context: TypeError
-        raise DataError(f"{path} must be a file of plain arrays, found damage: {error}. Fetch it again.") from error
+    except (
+        OSError,
+        EOFError,
+        TypeError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:  # a single array is no context: TypeError
+        raise DataError(
+            f"{path} must be a file of plain arrays, found damage: {error}. Fetch it again."
+        ) from error
 
 
-def check_arrays(table: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]], where: object) -> None:
+def check_arrays(
+    table: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]], where: object
+) -> None:
     """Refuse a table of arrays that lacks one, holds rows of another shape, or more rows of one than of another."""
     rows = set()
     for name, shape in shapes.items():
         if name not in table:
-            raise DataError(f"{where} must hold {', '.join(shapes)}, found no {name}. Fetch it again.")
+            raise DataError(
+                f"{where} must hold {', '.join(shapes)}, found no {name}. Fetch it again."
+            )
         found = table[name].shape
         if not found or found[1:] != shape:
-            raise DataError(f"{name} of {where} must have rows of shape {shape}, found an array of {found}. Is it another data set's?")
+            raise DataError(
+                f"{name} of {where} must have rows of shape {shape}, found an array of {found}. Is it another data set's?"
+            )
         rows.add(found[0])
     if len(rows) > 1:
         counts = ", ".join(f"{len(table[name])} of {name}" for name in shapes)
-        raise DataError(f"{where} must hold as many rows of everything, found {counts}. Fetch it again.")
+        raise DataError(
+            f"{where} must hold as many rows of everything, found {counts}. Fetch it again."
+        )
 
 
 def find_file(source: Path, name: str) -> Path | None:
     """The first file of that name under a folder, bytewise by path. Folders of that name, as some archives unpack to, are none."""
-    return min((path for path in _walk(source) if path.name == name and path.is_file()), key=os.fsencode, default=None)
+    return min(
+        (path for path in _walk(source) if path.name == name and path.is_file()),
+        key=os.fsencode,
+        default=None,
+    )
 
 
 def find_files(folder: Path, suffix: str) -> list[Path]:
     """The files under a folder that end in a suffix, be it written in capitals, bytewise by path."""
-    return sorted((path for path in _walk(folder) if path.suffix.lower() == suffix), key=os.fsencode)
+    return sorted(
+        (path for path in _walk(folder) if path.suffix.lower() == suffix), key=os.fsencode
+    )
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -114,7 +137,9 @@ def by_stem(source: Path, paths: Iterable[Path]) -> tuple[dict[str, str], list[s
     if not again:
         return found, []
     one, first = map(shown, again[0])
-    return found, [f"{len(again)} files bear the name of another one and are left alone, such as {one} beside {first}: the first in bytewise order counts"]
+    return found, [
+        f"{len(again)} files bear the name of another one and are left alone, such as {one} beside {first}: the first in bytewise order counts"
+    ]
 
 
 def shown(name: str) -> str:
@@ -137,4 +162,6 @@ def read_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
                     yield line, stripped
                 line = rows.line_num + 1
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} must be a CSV file in UTF-8, found: {getattr(error, 'strerror', None) or error}. Mend it, or save it anew.") from error
+        raise DataError(
+            f"{path} must be a CSV file in UTF-8, found: {getattr(error, 'strerror', None) or error}. Mend it, or save it anew."
+        ) from error

@@ -15,10 +15,32 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from g2d.data.media import CALLED, RESAMPLER, fit_length, is_silent, read_audio, read_frames, released_frames, spread
+from g2d.data.media import (
+    CALLED,
+    RESAMPLER,
+    fit_length,
+    is_silent,
+    read_audio,
+    read_frames,
+    released_frames,
+    spread,
+)
 from g2d.data.readers.base import Reader, ReaderOptions, by_stem, find_files, read_csv, shown
 from g2d.data.steps.pictures import IMAGENET_MEAN, IMAGENET_STD
-from g2d.data.store.plan import TEST, TRAIN, UNUSED, VALID, Decoded, Plan, Sample, Signal, Skip, UnreadableError, name_hash, places
+from g2d.data.store.plan import (
+    TEST,
+    TRAIN,
+    UNUSED,
+    VALID,
+    Decoded,
+    Plan,
+    Sample,
+    Signal,
+    Skip,
+    UnreadableError,
+    name_hash,
+    places,
+)
 from g2d.errors import DataError
 
 EMOTIONS = {"NEU": 0, "HAP": 1, "SAD": 2, "FEA": 3, "DIS": 4, "ANG": 5}
@@ -71,10 +93,13 @@ class CremaOptions(ReaderOptions):
     """What ``g2d data prepare crema_d`` can be told."""
 
     frames: Annotated[int, Field(ge=1)] | Literal["legacy"] = Field(
-        3, description="stored per clip, evenly spread; legacy: the one that the paper's released code sees"
+        3,
+        description="stored per clip, evenly spread; legacy: the one that the paper's released code sees",
     )
     rate: int = Field(RATE, ge=4000, description="samples per second of sound")
-    keep_known_bad: bool = Field(False, description="keep the four clips that the maintainers list as broken")
+    keep_known_bad: bool = Field(
+        False, description="keep the four clips that the maintainers list as broken"
+    )
 
 
 def plan_crema(source: Path, options: CremaOptions, grammar: Grammar | None = None) -> Plan:
@@ -93,9 +118,15 @@ def plan_crema(source: Path, options: CremaOptions, grammar: Grammar | None = No
             skipped.append(Skip(name, "missing-file", f"no {CALLED[lacking[0]]}"))
         else:
             actor, label, notes = parsed
-            samples.append(Sample(name, label, actor, tuple(files[name] for files in found.values()), notes=notes))
+            samples.append(
+                Sample(
+                    name, label, actor, tuple(files[name] for files in found.values()), notes=notes
+                )
+            )
     if strange:
-        warnings.append(f"{len(strange)} files whose names are not those of clips are left alone, such as {shown(strange[0])}")
+        warnings.append(
+            f"{len(strange)} files whose names are not those of clips are left alone, such as {shown(strange[0])}"
+        )
     protocols, told = _protocols(source, samples, {skip.id for skip in skipped}, grammar)
     frames = 1 if isinstance(options.frames, str) else options.frames
     return Plan(
@@ -120,16 +151,33 @@ def _files(source: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
     sound, twice = by_stem(source, wav or mp3)
     pictures, also = by_stem(source, find_files(source / "VideoFlash", ".flv"))
     if not sound and not pictures:
-        raise DataError(f"{source} must hold AudioWAV/*.wav and VideoFlash/*.flv, found neither. Clone CheyneyComputerScience/CREMA-D with Git LFS.")
+        raise DataError(
+            f"{source} must hold AudioWAV/*.wav and VideoFlash/*.flv, found neither. Clone CheyneyComputerScience/CREMA-D with Git LFS."
+        )
     told = [] if wav or not mp3 else ["there is no AudioWAV/*.wav: sound comes from AudioMP3"]
-    return {m: files for m, files in (("audio", sound), ("video", pictures)) if files}, [*told, *twice, *also]
+    return {m: files for m, files in (("audio", sound), ("video", pictures)) if files}, [
+        *told,
+        *twice,
+        *also,
+    ]
 
 
 def signals(rate: int, frames: int) -> dict[str, Signal]:
     """257 x 188 log spectrograms at 22,050 Hz; one frame of those stored, cropped and flipped in training."""
-    picture = ({"name": "pixels", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}, {"name": "frames", "count": 1}, {"name": "crop", "size": 224}, {"name": "flip"})
+    picture = (
+        {"name": "pixels", "mean": IMAGENET_MEAN, "std": IMAGENET_STD},
+        {"name": "frames", "count": 1},
+        {"name": "crop", "size": 224},
+        {"name": "flip"},
+    )
     return {
-        "audio": Signal("audio", "int16", (3 * rate,), ({"name": "log_spectrogram", "n_fft": 512, "hop": 353},), {"rate": rate}),
+        "audio": Signal(
+            "audio",
+            "int16",
+            (3 * rate,),
+            ({"name": "log_spectrogram", "n_fft": 512, "hop": 353},),
+            {"rate": rate},
+        ),
         "video": Signal("video", "uint8", (frames, SIDE, SIDE, 3), picture),
     }
 
@@ -145,7 +193,10 @@ class CremaDecode:
     def __call__(self, source: Path, sample: Sample) -> Decoded:
         told: list[str] = []
         read = {"audio": self._sound, "video": self._pictures}
-        values = {m: read[m](source / file, told) for m, file in zip(self.modalities, sample.files, strict=True)}
+        values = {
+            m: read[m](source / file, told)
+            for m, file in zip(self.modalities, sample.files, strict=True)
+        }
         return Decoded(values, warnings=tuple(told))
 
     def _sound(self, path: Path, told: list[str]) -> NDArray[Any]:
@@ -153,7 +204,9 @@ class CremaDecode:
         if is_silent(samples):
             raise UnreadableError("no-audio", "its peak is under a thousandth of full scale")
         if len(samples) > 3 * self.rate * 1.5:
-            told.append(f"{len(samples) / self.rate:.2f} s of sound, all after the third is left out")
+            told.append(
+                f"{len(samples) / self.rate:.2f} s of sound, all after the third is left out"
+            )
         return fit_length(samples, 3 * self.rate, repeat=True)
 
     def _pictures(self, path: Path, told: list[str]) -> NDArray[Any]:
@@ -161,26 +214,47 @@ class CremaDecode:
         return read_frames(path, pick, (SIDE, SIDE), told=told)
 
 
-def _protocols(source: Path, samples: list[Sample], skipped: Collection[str], grammar: Grammar) -> tuple[dict[str, NDArray[np.int8]], list[str]]:
+def _protocols(
+    source: Path, samples: list[Sample], skipped: Collection[str], grammar: Grammar
+) -> tuple[dict[str, NDArray[np.int8]], list[str]]:
     """Actors by the last digits of their numbers; the field's split where a user holds its lists."""
-    protocols = {"crema_d/actor-disjoint-v1": places(samples, lambda s: {0: TEST, 5: VALID}.get(_number(s.group) % 10, TRAIN))}
+    protocols = {
+        "crema_d/actor-disjoint-v1": places(
+            samples, lambda s: {0: TEST, 5: VALID}.get(_number(s.group) % 10, TRAIN)
+        )
+    }
     for fold in range(5):
         protocols[f"crema_d/actor-5fold-v1?fold={fold}"] = places(samples, partial(_in_fold, fold))
     lists = [source / f"{split}.csv" for split in ("train", "test")]
     if absent := [path.name for path in lists if not path.exists()]:
         lacks = "found none" if len(absent) == 2 else f"{absent[0]} is missing"
-        return protocols, [f"crema_d/legacy needs the field's lists train.csv and test.csv in the source folder, {lacks}: that protocol is left out"]
+        return protocols, [
+            f"crema_d/legacy needs the field's lists train.csv and test.csv in the source folder, {lacks}: that protocol is left out"
+        ]
     (train, told), (test, also) = (_list(path, grammar) for path in lists)
     if both := train & test:
-        raise DataError(f"train.csv and test.csv must not share names, found {len(both)}, such as {min(both)}.")
+        raise DataError(
+            f"train.csv and test.csv must not share names, found {len(both)}, such as {min(both)}."
+        )
     protocols["crema_d/legacy"] = places(
-        samples, lambda s: TEST if s.id in test else (VALID if name_hash(s.id) % 10 == 0 else TRAIN) if s.id in train else UNUSED
+        samples,
+        lambda s: (
+            TEST
+            if s.id in test
+            else (VALID if name_hash(s.id) % 10 == 0 else TRAIN)
+            if s.id in train
+            else UNUSED
+        ),
     )
     here, listed = {sample.id for sample in samples}, train | test
     if absent := sorted(listed - here - set(skipped)):
-        told.append(f"{len(absent)} clips of crema_d/legacy's lists are not there, such as {absent[0]}")
+        told.append(
+            f"{len(absent)} clips of crema_d/legacy's lists are not there, such as {absent[0]}"
+        )
     if beside := sorted(here - listed):
-        told.append(f"{len(beside)} clips stand in neither list of crema_d/legacy, which leaves them unused, such as {beside[0]}")
+        told.append(
+            f"{len(beside)} clips stand in neither list of crema_d/legacy, which leaves them unused, such as {beside[0]}"
+        )
     return protocols, [*told, *also]
 
 
@@ -200,10 +274,14 @@ def _list(path: Path, grammar: Grammar) -> tuple[set[str], list[str]]:
     for number, cells in read_csv(path):
         parsed = grammar.parse(cells[0])
         if len(cells) != 2 or parsed is None or grammar.numbers.get(cells[1]) != parsed[1]:
-            raise DataError(f"line {number} of {path} must be a clip's name and its own emotion, found {','.join(cells)[:100]!r}.")
+            raise DataError(
+                f"line {number} of {path} must be a clip's name and its own emotion, found {','.join(cells)[:100]!r}."
+            )
         names.append(cells[0])
     if not names:
-        raise DataError(f"{path} must list clips as NAME,EMOTION, found none. Fetch it again, or move it away to do without crema_d/legacy.")
+        raise DataError(
+            f"{path} must list clips as NAME,EMOTION, found none. Fetch it again, or move it away to do without crema_d/legacy."
+        )
     twice = len(names) - len(set(names))
     return set(names), [f"{twice} lines of {path.name} repeat a name"] if twice else []
 

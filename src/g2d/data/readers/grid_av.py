@@ -14,7 +14,18 @@ from pydantic import Field
 
 from g2d.data.media import fit_length, is_silent, opened
 from g2d.data.readers.base import Reader, ReaderOptions, check_arrays, find_files, open_pack, shown
-from g2d.data.store.plan import TEST, TRAIN, VALID, Decoded, Plan, Sample, Signal, Skip, UnreadableError, places
+from g2d.data.store.plan import (
+    TEST,
+    TRAIN,
+    VALID,
+    Decoded,
+    Plan,
+    Sample,
+    Signal,
+    Skip,
+    UnreadableError,
+    places,
+)
 from g2d.errors import DataError
 
 SENTENCES = 1000
@@ -33,22 +44,40 @@ WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 LETTERS = tuple("abcdefghijklmnopqrstuvxyz")
 """All but w."""
 COLORS = ("blue", "green", "red", "white")
-TARGETS: dict[str, tuple[int, tuple[str, ...]]] = {"digit": (4, WORDS), "letter": (3, LETTERS), "color": (1, COLORS)}
+TARGETS: dict[str, tuple[int, tuple[str, ...]]] = {
+    "digit": (4, WORDS),
+    "letter": (3, LETTERS),
+    "color": (1, COLORS),
+}
 """Place in the sentence (command, color, preposition, letter, digit, adverb), and the classes."""
 PACK = "grid_s1_digit_windows.npz"
-ARRAYS = {"name": (), "words": (6,), "first_frame": (), "mouth": (FRAMES, 40, 64), "waveform": (SAMPLES,)}
+ARRAYS = {
+    "name": (),
+    "words": (6,),
+    "first_frame": (),
+    "mouth": (FRAMES, 40, 64),
+    "waveform": (SAMPLES,),
+}
 MEL = {"name": "log_mel", "rate": RATE, "n_fft": 512, "hop": 160, "bands": 32}
 OVERALL = {"name": "standardize", "axes": "all"}
 SIGNALS = {
     "audio": Signal("audio", "int16", (SAMPLES,), (MEL, OVERALL), {"rate": RATE}),
-    "video": Signal("video", "uint8", (FRAMES, 40, 64), ({"name": "pixels", "frames": True}, OVERALL), {"rate": FRAME_RATE}),
+    "video": Signal(
+        "video",
+        "uint8",
+        (FRAMES, 40, 64),
+        ({"name": "pixels", "frames": True}, OVERALL),
+        {"rate": FRAME_RATE},
+    ),
 }
 
 
 class GridOptions(ReaderOptions):
     """What ``g2d data prepare grid_av`` can be told."""
 
-    target: Literal["digit", "letter", "color"] = Field("digit", description="which word is the target")
+    target: Literal["digit", "letter", "color"] = Field(
+        "digit", description="which word is the target"
+    )
 
 
 @dataclass(frozen=True)
@@ -93,16 +122,26 @@ def plan_grid(source: Path, options: GridOptions) -> Plan:
     ]
     warnings = []
     if found.strays:
-        warnings.append(f"{len(found.strays)} files that are called like no sentence of GRID are left alone, such as {found.strays[0]}")
+        warnings.append(
+            f"{len(found.strays)} files that are called like no sentence of GRID are left alone, such as {found.strays[0]}"
+        )
     return Plan(
         name="grid_av",
         task={"kind": "classification", "classes": list(classes)},
         signals=SIGNALS,
         samples=samples,
         decode=Packed() if packed else decode,
-        protocols={"grid_av/stratified-v1": stratified(samples, [*(s.name for s in found.sentences), *(skip.id for skip in found.skipped)])},
+        protocols={
+            "grid_av/stratified-v1": stratified(
+                samples, [*(s.name for s in found.sentences), *(skip.id for skip in found.skipped)]
+            )
+        },
         skipped=found.skipped,
-        parameters={"target": options.target, "windows": "16 frames around the digit", "resampler": "libswresample"},
+        parameters={
+            "target": options.target,
+            "windows": "16 frames around the digit",
+            "resampler": "libswresample",
+        },
         warnings=tuple(warnings),
         cautions=("all clips are of one speaker: figures do not speak of new faces or voices",),
         official=SENTENCES,
@@ -130,17 +169,31 @@ def decode(source: Path, sample: Sample) -> Decoded:
     first, told = sample.facts["first_frame"], []
     pictures, sound = _decoded(source / sample.files[0])
     if len(pictures) < first + FRAMES:
-        raise UnreadableError("too-few-frames", f"{len(pictures)}, and its digit needs {first + FRAMES}")
+        raise UnreadableError(
+            "too-few-frames", f"{len(pictures)}, and its digit needs {first + FRAMES}"
+        )
     if len(pictures) < WHOLE:
         told.append(f"its video is cut off: {len(pictures)} of {WHOLE} frames")
-    mouth = np.stack(pictures[first : first + FRAMES])[:, ROWS, COLUMNS].astype(np.float64).reshape(FRAMES, 40, 2, 64, 2).mean((2, 4))
+    mouth = (
+        np.stack(pictures[first : first + FRAMES])[:, ROWS, COLUMNS]
+        .astype(np.float64)
+        .reshape(FRAMES, 40, 2, 64, 2)
+        .mean((2, 4))
+    )
     start = round(first / FRAME_RATE * RATE)
     heard = sound[start : start + SAMPLES]
     if is_silent(heard):
         raise UnreadableError("no-audio", "there is no sound around its digit")
-    if SAMPLES - len(heard) > RATE // FRAME_RATE:  # the sound of a whole clip is a little shorter than its pictures
-        told.append(f"its sound ends {(SAMPLES - len(heard)) / RATE:.2f} s too early, and silence stands there")
-    return Decoded({"audio": fit_length(heard, SAMPLES), "video": np.rint(mouth).astype(np.uint8)}, warnings=tuple(told))
+    if (
+        SAMPLES - len(heard) > RATE // FRAME_RATE
+    ):  # the sound of a whole clip is a little shorter than its pictures
+        told.append(
+            f"its sound ends {(SAMPLES - len(heard)) / RATE:.2f} s too early, and silence stands there"
+        )
+    return Decoded(
+        {"audio": fit_length(heard, SAMPLES), "video": np.rint(mouth).astype(np.uint8)},
+        warnings=tuple(told),
+    )
 
 
 def _decoded(path: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int16]]:
@@ -160,11 +213,17 @@ def _decoded(path: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int16]]:
             raise UnreadableError("no-audio", "there is no stream of sound")
         for frame in container.decode(video=0, audio=0):
             if isinstance(frame, av.VideoFrame):
-                pictures.append(frame.to_ndarray(format="gray", width=WIDTH, height=HEIGHT).astype(np.uint8, copy=False))
+                pictures.append(
+                    frame.to_ndarray(format="gray", width=WIDTH, height=HEIGHT).astype(
+                        np.uint8, copy=False
+                    )
+                )
             elif isinstance(frame, av.AudioFrame):
                 parts += resampler.resample(frame)
         parts += resampler.resample(None)
-    return pictures, np.concatenate([np.zeros(0, np.int16), *(part.to_ndarray()[0] for part in parts)])
+    return pictures, np.concatenate(
+        [np.zeros(0, np.int16), *(part.to_ndarray()[0] for part in parts)]
+    )
 
 
 @dataclass(frozen=True)
@@ -194,17 +253,23 @@ def _raw(source: Path) -> Found:
     sentences, skipped = [], []
     for name in sorted(videos.keys() | alignments.keys()):
         if name not in videos or name not in alignments:
-            skipped.append(Skip(name, "missing-file", "no video" if name in alignments else "no alignment"))
+            skipped.append(
+                Skip(name, "missing-file", "no video" if name in alignments else "no alignment")
+            )
             continue
         try:
-            parsed = parse_alignment((source / alignments[name]).read_text(encoding="ascii", errors="replace"))
+            parsed = parse_alignment(
+                (source / alignments[name]).read_text(encoding="ascii", errors="replace")
+            )
         except OSError as error:  # a link to nowhere
             skipped.append(Skip(name, "missing-file", f"its alignment: {error.strerror}"))
             continue
         if parsed is None:
             skipped.append(Skip(name, "undecodable", "its alignment does not hold six known words"))
         elif called(parsed[0]) != name:
-            skipped.append(Skip(name, "no-agreed-label", f"its alignment says {' '.join(parsed[0])}"))
+            skipped.append(
+                Skip(name, "no-agreed-label", f"its alignment says {' '.join(parsed[0])}")
+            )
         else:
             sentences.append(Sentence(name, *parsed))
     return Found(sentences, skipped, videos, strays)
@@ -245,7 +310,11 @@ def parse_alignment(text: str) -> tuple[tuple[str, ...], int] | None:
         >>> parse_alignment("\\n".join("0 50 bin|90 120 blue|120 140 at|140 170 f|17000 23000 two|23000 300000 now".split("|")))
         (('bin', 'blue', 'at', 'f', 'two', 'now'), 12)
     """
-    spoken = [(int(a), int(b), word) for a, b, word in re.findall(r"^\s*(\d+)\s+(\d+)\s+(\w+)\s*$", text, re.MULTILINE) if word not in ("sil", "sp")]
+    spoken = [
+        (int(a), int(b), word)
+        for a, b, word in re.findall(r"^\s*(\d+)\s+(\d+)\s+(\w+)\s*$", text, re.MULTILINE)
+        if word not in ("sil", "sp")
+    ]
     words = tuple(word for _, _, word in spoken)
     if len(words) != 6 or any(words[place] not in classes for place, classes in TARGETS.values()):
         return None

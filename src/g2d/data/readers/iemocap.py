@@ -18,7 +18,20 @@ from g2d.data.readers.base import Reader, ReaderOptions, read_csv
 from g2d.data.readers.iemocap_sides import Side, contradictions, find_sides, read_side_map
 from g2d.data.readers.iemocap_turns import TURN, Evaluations, Turn, read_turns, read_words
 from g2d.data.readers.manifest_values import text_bytes
-from g2d.data.store.plan import TEST, TRAIN, UNLABELED, UNUSED, VALID, Decoded, Plan, Sample, Signal, Skip, UnreadableError, places
+from g2d.data.store.plan import (
+    TEST,
+    TRAIN,
+    UNLABELED,
+    UNUSED,
+    VALID,
+    Decoded,
+    Plan,
+    Sample,
+    Signal,
+    Skip,
+    UnreadableError,
+    places,
+)
 from g2d.errors import DataError
 
 RATE, SAMPLES, CHARACTERS = 16_000, 160_000, 600
@@ -44,11 +57,19 @@ LISTS = ("train.csv", "valid.csv", "test.csv")
 class IemocapOptions(ReaderOptions):
     """What ``g2d data prepare iemocap`` can be told."""
 
-    classes: Literal[4, 5, 6] = Field(4, description="4: neutral, angry, sad, happy (with excited); 5: without happy, with frustrated and excited; 6: both")
-    improvised_only: bool = Field(False, description="leave scripted dialogues out: their lines recur in all sessions")
+    classes: Literal[4, 5, 6] = Field(
+        4,
+        description="4: neutral, angry, sad, happy (with excited); 5: without happy, with frustrated and excited; 6: both",
+    )
+    improvised_only: bool = Field(
+        False, description="leave scripted dialogues out: their lines recur in all sessions"
+    )
     frames: int = Field(8, ge=1, description="of every turn")
     side: int = Field(112, ge=16, description="of the stored pictures")
-    side_map: str | None = Field(None, description="CSV file dialog,left (F or M), where the sides of the actors are not clear")
+    side_map: str | None = Field(
+        None,
+        description="CSV file dialog,left (F or M), where the sides of the actors are not clear",
+    )
 
     def take(self, turn: Turn) -> bool:
         """Whether a turn's dialogue belongs to the data set."""
@@ -57,15 +78,31 @@ class IemocapOptions(ReaderOptions):
 
 def plan_iemocap(source: Path, options: IemocapOptions, pattern: str = TURN) -> Plan:
     """Turns of EmoEvaluation with their sound, the speaker's half of the video, and their words."""
-    read, words, codes = read_turns(source, pattern), read_words(source, pattern), CODES[options.classes]
+    read, words, codes = (
+        read_turns(source, pattern),
+        read_words(source, pattern),
+        CODES[options.classes],
+    )
     if not read.turns:
-        raise DataError(f"{source} must hold Session1..5/dialog/EmoEvaluation/*.txt with turns, found none.")
+        raise DataError(
+            f"{source} must hold Session1..5/dialog/EmoEvaluation/*.txt with turns, found none."
+        )
     taken = [turn for turn in read.turns if options.take(turn)]
-    wanted = sorted((turn for turn in taken if turn.code in codes), key=lambda turn: turn.id.encode())
+    wanted = sorted(
+        (turn for turn in taken if turn.code in codes), key=lambda turn: turn.id.encode()
+    )
     sides = _sides(source, options, read.turns, wanted)
     samples: list[Sample] = []
-    skipped = [Skip(turn.id, UNLABELED, "no majority of raters") for turn in taken if turn.code == NONE_AGREED]
-    skipped += [Skip(t.id, "duplicate", f"again in {t.dialogue}.txt, as {t.code}") for t in read.repeated if options.take(t)]
+    skipped = [
+        Skip(turn.id, UNLABELED, "no majority of raters")
+        for turn in taken
+        if turn.code == NONE_AGREED
+    ]
+    skipped += [
+        Skip(t.id, "duplicate", f"again in {t.dialogue}.txt, as {t.code}")
+        for t in read.repeated
+        if options.take(t)
+    ]
     for turn in wanted:
         found = _sample(source, turn, codes, words, sides)
         if isinstance(found, Skip):
@@ -84,13 +121,22 @@ def plan_iemocap(source: Path, options: IemocapOptions, pattern: str = TURN) -> 
         skipped=sorted(skipped, key=lambda skip: skip.id.encode()),
         parameters=options.model_dump(exclude={"side_map"}) | {"resampler": RESAMPLER},
         report=_report(source, read, wanted, words, sides or {}),
-        warnings=(*_warnings(read, samples, protocols, options), *warnings, *contradictions(sides or {})),
-        missing=(*(("video",) if sides is None else ()), *(f"session {session}" for session in absent)),
+        warnings=(
+            *_warnings(read, samples, protocols, options),
+            *warnings,
+            *contradictions(sides or {}),
+        ),
+        missing=(
+            *(("video",) if sides is None else ()),
+            *(f"session {session}" for session in absent),
+        ),
         official=(IMPROVISED_SIZES if options.improvised_only else SIZES).get(options.classes, 0),
     )
 
 
-def _sides(source: Path, options: IemocapOptions, turns: Sequence[Turn], wanted: Sequence[Turn]) -> dict[str, Side] | None:
+def _sides(
+    source: Path, options: IemocapOptions, turns: Sequence[Turn], wanted: Sequence[Turn]
+) -> dict[str, Side] | None:
     """Who sits where in every dialogue that is needed; None where there is no video at all."""
     spoken = defaultdict(list)
     for turn in turns:
@@ -100,10 +146,17 @@ def _sides(source: Path, options: IemocapOptions, turns: Sequence[Turn], wanted:
     return find_sides(videos, spoken, said) if videos else None
 
 
-def _warnings(read: Evaluations, samples: list[Sample], protocols: dict[str, NDArray[np.int8]], options: IemocapOptions) -> list[str]:
+def _warnings(
+    read: Evaluations,
+    samples: list[Sample],
+    protocols: dict[str, NDArray[np.int8]],
+    options: IemocapOptions,
+) -> list[str]:
     default = next(iter(protocols))
     shared = f"{shared_words(samples, protocols[default]):.1%} of the test texts of {default} occur word for word in training"
-    warnings = [shared if options.improvised_only else f"{shared}: scripts recur (improvised_only=true)"]
+    warnings = [
+        shared if options.improvised_only else f"{shared}: scripts recur (improvised_only=true)"
+    ]
     if read.strange:
         warnings.append(
             f"{len(read.strange)} lines of EmoEvaluation begin with '[' but are not written as turns are, and left out, such as {read.strange[0]!r}"
@@ -111,7 +164,13 @@ def _warnings(read: Evaluations, samples: list[Sample], protocols: dict[str, NDA
     return warnings
 
 
-def _report(source: Path, read: Evaluations, wanted: Sequence[Turn], words: dict[str, str], sides: dict[str, Side]) -> dict[str, Any]:
+def _report(
+    source: Path,
+    read: Evaluations,
+    wanted: Sequence[Turn],
+    words: dict[str, str],
+    sides: dict[str, Side],
+) -> dict[str, Any]:
     return {
         "turns_by_session": dict(sorted(Counter(turn.session for turn in read.turns).items())),
         "codes": dict(Counter(turn.code for turn in read.turns).most_common()),
@@ -125,7 +184,10 @@ def _report(source: Path, read: Evaluations, wanted: Sequence[Turn], words: dict
         "end_before_start": sum(turn.end < turn.start for turn in wanted),
         "repeated": len(read.repeated),
         "strange_lines": len(read.strange),
-        "sides": {d: {"left": side.left, "margin": round(side.margin, 3)} for d, side in sorted(sides.items())},
+        "sides": {
+            d: {"left": side.left, "margin": round(side.margin, 3)}
+            for d, side in sorted(sides.items())
+        },
     }
 
 
@@ -137,7 +199,13 @@ def _video(source: Path, turn: Turn) -> Path:
     return source / f"Session{turn.session}/dialog/avi/DivX/{turn.dialogue}.avi"
 
 
-def _sample(source: Path, turn: Turn, codes: dict[str, int], words: dict[str, str], sides: dict[str, Side] | None) -> Sample | Skip:
+def _sample(
+    source: Path,
+    turn: Turn,
+    codes: dict[str, int],
+    words: dict[str, str],
+    sides: dict[str, Side] | None,
+) -> Sample | Skip:
     if turn.end <= turn.start:
         return Skip(turn.id, "zero-length", f"it ends at {turn.end} s and begins at {turn.start} s")
     sound, video = _sound(turn), _video(source, turn)
@@ -164,7 +232,9 @@ def _signals(options: IemocapOptions, seen: bool) -> dict[str, Signal]:
     signals = {"audio": Signal("audio", "int16", (SAMPLES,), (mel, overall), {"rate": RATE})}
     if seen:
         signals["video"] = Signal("video", "uint8", shape, ({"name": "pixels"}, overall))
-    return signals | {"text": Signal("text", "uint8", (CHARACTERS,), ({"name": "tokens", "length": 64},))}
+    return signals | {
+        "text": Signal("text", "uint8", (CHARACTERS,), ({"name": "tokens", "length": 64},))
+    }
 
 
 @dataclass(frozen=True)
@@ -190,21 +260,39 @@ class IemocapDecode:
             begin, end = sample.facts["span"]
             left, top, right, bottom = sample.facts["box"]
             size = (self.side, self.side)
-            values["video"] = read_frames(source / sample.files[1], spread(self.frames), size, span=(begin, end), box=(left, top, right, bottom))
+            values["video"] = read_frames(
+                source / sample.files[1],
+                spread(self.frames),
+                size,
+                span=(begin, end),
+                box=(left, top, right, bottom),
+            )
         return Decoded(values, warnings=tuple(told))
 
 
-def _protocols(source: Path, samples: list[Sample], left_out: Collection[str]) -> tuple[dict[str, NDArray[np.int8]], list[str]]:
+def _protocols(
+    source: Path, samples: list[Sample], left_out: Collection[str]
+) -> tuple[dict[str, NDArray[np.int8]], list[str]]:
     """By sessions; and the field's random one where a user holds its lists."""
-    protocols = {"iemocap/session-disjoint-v1": places(samples, lambda s: {4: VALID, 5: TEST}.get(s.notes["session"], TRAIN))}
+    protocols = {
+        "iemocap/session-disjoint-v1": places(
+            samples, lambda s: {4: VALID, 5: TEST}.get(s.notes["session"], TRAIN)
+        )
+    }
     for fold in SESSIONS:
-        protocols[f"iemocap/leave-session-v1?fold={fold}"] = places(samples, partial(_left_out, fold))
+        protocols[f"iemocap/leave-session-v1?fold={fold}"] = places(
+            samples, partial(_left_out, fold)
+        )
     if lacking := [name for name in LISTS if not (source / name).is_file()]:
-        return protocols, [f"iemocap/legacy-random needs lists of turns in the source folder, found no {' and no '.join(lacking)}: that protocol is left out"]
+        return protocols, [
+            f"iemocap/legacy-random needs lists of turns in the source folder, found no {' and no '.join(lacking)}: that protocol is left out"
+        ]
     place_of = _listed(source)
     protocols["iemocap/legacy-random"] = places(samples, lambda s: place_of.get(s.id, UNUSED))
     unknown = sorted(place_of.keys() - {sample.id for sample in samples} - set(left_out))
-    return protocols, [f"{len(unknown)} names in {', '.join(LISTS)} are no turns with these classes, such as {unknown[0]!r}"] if unknown else []
+    return protocols, [
+        f"{len(unknown)} names in {', '.join(LISTS)} are no turns with these classes, such as {unknown[0]!r}"
+    ] if unknown else []
 
 
 def _left_out(fold: int, sample: Sample) -> int:
@@ -218,13 +306,22 @@ def _listed(source: Path) -> dict[str, int]:
     for place, name in enumerate(LISTS):
         for _, (turn, *_) in read_csv(source / name):
             if (other := place_of.setdefault(turn, place)) != place:
-                raise DataError(f"the lists of iemocap/legacy-random must not share turns, found {turn} in {LISTS[other]} and {name}.")
+                raise DataError(
+                    f"the lists of iemocap/legacy-random must not share turns, found {turn} in {LISTS[other]} and {name}."
+                )
     return place_of
 
 
 def shared_words(samples: list[Sample], place: NDArray[np.int8]) -> float:
     """Share of the test texts that occur verbatim in training."""
-    said = {split: [s.facts["words"] for s, p in zip(samples, place.tolist(), strict=True) if p == split and s.facts["words"]] for split in (TRAIN, TEST)}
+    said = {
+        split: [
+            s.facts["words"]
+            for s, p in zip(samples, place.tolist(), strict=True)
+            if p == split and s.facts["words"]
+        ]
+        for split in (TRAIN, TEST)
+    }
     known = set(said[TRAIN])
     return sum(text in known for text in said[TEST]) / max(1, len(said[TEST]))
 

@@ -43,10 +43,18 @@ class Side:
     def box(self, speaker: str) -> tuple[int, int, int, int]:
         """The speaker's half: left, top, right, bottom."""
         half = self.width // 2
-        return (0, self.rows[0], half, self.rows[1]) if speaker == self.left else (half, self.rows[0], self.width, self.rows[1])
+        return (
+            (0, self.rows[0], half, self.rows[1])
+            if speaker == self.left
+            else (half, self.rows[0], self.width, self.rows[1])
+        )
 
 
-def find_sides(videos: Mapping[str, Path], turns: Mapping[str, Sequence[tuple[str, float, float]]], said: Mapping[str, str]) -> dict[str, Side]:
+def find_sides(
+    videos: Mapping[str, Path],
+    turns: Mapping[str, Sequence[tuple[str, float, float]]],
+    said: Mapping[str, str],
+) -> dict[str, Side]:
     """The sides of every dialogue whose video can be read.
 
     Args:
@@ -56,8 +64,12 @@ def find_sides(videos: Mapping[str, Path], turns: Mapping[str, Sequence[tuple[st
         DataError: fewer than 60 % of a dialogue's turns agree.
     """
     with ThreadPoolExecutor() as threads:  # decoding leaves Python's lock
-        found = threads.map(lambda dialogue: _look(videos[dialogue], turns[dialogue], said.get(dialogue)), videos)
-        sides = {dialogue: side for dialogue, side in zip(videos, found, strict=True) if side is not None}
+        found = threads.map(
+            lambda dialogue: _look(videos[dialogue], turns[dialogue], said.get(dialogue)), videos
+        )
+        sides = {
+            dialogue: side for dialogue, side in zip(videos, found, strict=True) if side is not None
+        }
     if unsure := {d: side.margin for d, side in sides.items() if side.margin < LEAST}:
         named = ", ".join(f"{d} ({margin:.0%})" for d, margin in sorted(unsure.items())[:10])
         raise DataError(
@@ -76,7 +88,10 @@ def contradictions(sides: Mapping[str, Side]) -> list[str]:
     for session, by_marker in sorted(seats.items()):
         places = set().union(*by_marker.values())
         if len(by_marker) > 1 and len(places) > 1:
-            seen = ", ".join(f"markers {m}: left {' and '.join(sorted(left))}" for m, left in sorted(by_marker.items()))
+            seen = ", ".join(
+                f"markers {m}: left {' and '.join(sorted(left))}"
+                for m, left in sorted(by_marker.items())
+            )
             said.append(f"{session}: actors change sides between dialogues ({seen})")
     return said
 
@@ -99,9 +114,13 @@ def read_side_map(path: Path, dialogues: Collection[str]) -> dict[str, str]:
             raise DataError(f"{path} must say dialog,left with F or M, found {','.join(row)!r}.")
         dialogue, actor = row
         if dialogue not in dialogues:
-            raise DataError(f"{path} must name dialogues that have turns, found {dialogue!r}, which has none.")
+            raise DataError(
+                f"{path} must name dialogues that have turns, found {dialogue!r}, which has none."
+            )
         if left.setdefault(dialogue, actor) != actor:
-            raise DataError(f"{path} must seat the actors of a dialogue one way, found {dialogue!r} with F and with M.")
+            raise DataError(
+                f"{path} must seat the actors of a dialogue one way, found {dialogue!r} with F and with M."
+            )
     return left
 
 
@@ -112,9 +131,16 @@ def _look(path: Path, turns: Sequence[tuple[str, float, float]], said: str | Non
     try:
         for speaker in (FEMALE, MALE):
             own = [turn for turn in turns if turn[0] == speaker]
-            chosen = [own[i] for i in np.unique(np.linspace(0, len(own) - 1, TURNS).round().astype(int))] if own else []
+            chosen = (
+                [own[i] for i in np.unique(np.linspace(0, len(own) - 1, TURNS).round().astype(int))]
+                if own
+                else []
+            )
             for _, start, end in chosen:
-                frames = [frame.astype(np.int16) for frame in _first(decode_span(path, (start, end)), FRAMES)]
+                frames = [
+                    frame.astype(np.int16)
+                    for frame in _first(decode_span(path, (start, end)), FRAMES)
+                ]
                 if len(frames) < 2:
                     continue
                 width = frames[0].shape[1]

@@ -56,7 +56,19 @@ def parse_turn(line: str, pattern: str = TURN) -> Turn | None:
     if found is None or name is None:
         return None
     valence, activation, dominance = (float(found[i]) for i in (5, 6, 7))
-    return Turn(found[3], int(name[1]), name[2], name[7], name[3] == "impro", float(found[1]), float(found[2]), found[4], valence, activation, dominance)
+    return Turn(
+        found[3],
+        int(name[1]),
+        name[2],
+        name[7],
+        name[3] == "impro",
+        float(found[1]),
+        float(found[2]),
+        found[4],
+        valence,
+        activation,
+        dominance,
+    )
 
 
 @dataclass(frozen=True)
@@ -110,7 +122,11 @@ def read_words(source: Path, pattern: str = TURN) -> dict[str, str]:
 
 def _lines(source: Path, folder: str) -> Iterator[tuple[str, str]]:
     """Every line of a dialogue's text files with the name of its file; copies of other systems (._*) are not looked at."""
-    for path in sorted(source.glob(f"Session[1-5]/dialog/{folder}/*.txt"), key=lambda path: path.name.encode()):
+    for path in sorted(
+        source.glob(f"Session[1-5]/dialog/{folder}/*.txt"), key=lambda path: path.name.encode()
+    ):
         if not path.name.startswith("._"):
-            for line in path.read_text(encoding="latin1").split("\n"):  # splitlines() would also break at Latin-1's byte 0x85
+            for line in path.read_text(encoding="latin1").split(
+                "\n"
+            ):  # splitlines() would also break at Latin-1's byte 0x85
                 yield path.name, line

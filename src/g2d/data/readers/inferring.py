@@ -31,7 +31,16 @@ TARGETS = ("target", "label", "class", "y")
 ROLES = ("id", "split", "group")
 UNSAID = UNUSED - 1
 """Place of a row whose split is empty."""
-PLACES = {"train": TRAIN, "training": TRAIN, "valid": VALID, "val": VALID, "validation": VALID, "dev": VALID, "test": TEST, "unused": UNUSED}
+PLACES = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "valid": VALID,
+    "val": VALID,
+    "validation": VALID,
+    "dev": VALID,
+    "test": TEST,
+    "unused": UNUSED,
+}
 FAR = 1000
 """Numbers so many times larger than their range keep less than four of single precision's seven digits."""
 
@@ -89,7 +98,11 @@ class Column:
     @property
     def origin(self) -> float:
         """What its numbers are stored relative to: their least, where single precision would not hold them apart (a time, a long number), else 0."""
-        return self.low if 0 < FAR * (self.high - self.low) < max(abs(self.low), abs(self.high)) else 0.0
+        return (
+            self.low
+            if 0 < FAR * (self.high - self.low) < max(abs(self.low), abs(self.high))
+            else 0.0
+        )
 
     @property
     def width(self) -> int:
@@ -126,12 +139,18 @@ def classes_of(column: Column, name: str, wanted: str | None) -> dict[str, str] 
     numeric = column.numbers == column.cells
     labels = {} if column.values is None else _labels(column.values, numeric)
     count = len(set(labels.values()))
-    if wanted == "regression" or (wanted is None and numeric and not (column.whole and count in range(2, CLASSES_AT_MOST + 1))):
+    if wanted == "regression" or (
+        wanted is None and numeric and not (column.whole and count in range(2, CLASSES_AT_MOST + 1))
+    ):
         if not numeric:
-            raise DataError(f"the target {name!r} must hold numbers for a regression, found others.")
+            raise DataError(
+                f"the target {name!r} must hold numbers for a regression, found others."
+            )
         return None
     if column.values is None:
-        raise DataError(f"the target {name!r} must have at most {LABELS_AT_MOST} classes, found more.")
+        raise DataError(
+            f"the target {name!r} must have at most {LABELS_AT_MOST} classes, found more."
+        )
     if count < 2:
         raise DataError(f"the target {name!r} must have two classes or more, found {count}.")
     return labels
@@ -148,7 +167,10 @@ def _labels(values: set[str], numeric: bool) -> dict[str, str]:
         return {label: label for label in sorted(values, key=str.encode)}
     names: dict[float, str] = {}
     finite = (label for label in values if isfinite(float(label)))
-    return {label: names.setdefault(float(label), label) for label in sorted(finite, key=lambda label: (float(label), len(label), label))}
+    return {
+        label: names.setdefault(float(label), label)
+        for label in sorted(finite, key=lambda label: (float(label), len(label), label))
+    }
 
 
 @dataclass(frozen=True)
@@ -197,7 +219,9 @@ class Roles:
         try:
             return PLACES[str(given).strip().lower()]
         except KeyError:
-            raise DataError(f"the column {self.split!r} must say train, valid or test, found {given!r} on the row {self.name(cells, row)}.") from None
+            raise DataError(
+                f"the column {self.split!r} must say train, valid or test, found {given!r} on the row {self.name(cells, row)}."
+            ) from None
 
 
 def roles_of(columns: Mapping[str, Column], options: Any) -> Roles:
@@ -214,24 +238,42 @@ def roles_of(columns: Mapping[str, Column], options: Any) -> Roles:
         *(("ignore", name) for name in options.ignore),
         *(("kinds", name) for name in options.kinds),
     ]
-    if faults := [f"{key} {name!r}{_near(name, columns)}" for key, name in named if name not in columns]:
-        raise DataError(f"options must name columns of the table ({', '.join(columns)}), found {', '.join(faults)}.")
+    if faults := [
+        f"{key} {name!r}{_near(name, columns)}" for key, name in named if name not in columns
+    ]:
+        raise DataError(
+            f"options must name columns of the table ({', '.join(columns)}), found {', '.join(faults)}."
+        )
     once = [name for key, name in named if key in ("target", "split", "group")]
     if repeated := [name for name in once if once.count(name) > 1]:
-        raise DataError(f"target, split and group must each be a column of its own, found {repeated[0]!r} more than once.")
+        raise DataError(
+            f"target, split and group must each be a column of its own, found {repeated[0]!r} more than once."
+        )
     free = [name for name in columns if name not in {*target, *given.values(), *options.ignore}]
     spelt = {name.lower(): name for name in reversed(free)} | {name: name for name in free}
     found = target or tuple(spelt[name] for name in TARGETS if name in spelt)[:1]
     if not found:
-        raise DataError(f"a manifest must have a column for its target, found none of {', '.join(TARGETS)} among {', '.join(columns)}. Name it: target=COLUMN")
+        raise DataError(
+            f"a manifest must have a column for its target, found none of {', '.join(TARGETS)} among {', '.join(columns)}. Name it: target=COLUMN"
+        )
     _check_targets(found, columns, options)
     name, split, group = (given.get(role) or spelt.get(role) for role in ROLES)
-    return Roles(found, name, split, group, classes_of(columns[found[0]], found[0], options.task) if len(found) == 1 else None)
+    return Roles(
+        found,
+        name,
+        split,
+        group,
+        classes_of(columns[found[0]], found[0], options.task) if len(found) == 1 else None,
+    )
 
 
 def _near(name: str, columns: Collection[str]) -> str:
     near = get_close_matches(name.lower(), {column.lower(): column for column in columns}, n=1)
-    return "" if not near else f" (did you mean {next(column for column in columns if column.lower() == near[0])!r}?)"
+    return (
+        ""
+        if not near
+        else f" (did you mean {next(column for column in columns if column.lower() == near[0])!r}?)"
+    )
 
 
 def _check_targets(names: Sequence[str], columns: Mapping[str, Column], options: Any) -> None:
@@ -241,6 +283,8 @@ def _check_targets(names: Sequence[str], columns: Mapping[str, Column], options:
         if not columns[name].cells:
             raise DataError(f"the target {name!r} must hold something, found an empty column.")
         if columns[name].lists:
-            raise DataError(f"the target {name!r} must be one value a row, found lists in {columns[name].lists}. Give each a column: target=[A, B]")
+            raise DataError(
+                f"the target {name!r} must be one value a row, found lists in {columns[name].lists}. Give each a column: target=[A, B]"
+            )
         if len(names) > 1 and columns[name].numbers < columns[name].cells:
             raise DataError(f"several targets must all be numbers, found others in {name!r}.")

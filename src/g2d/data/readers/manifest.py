@@ -28,15 +28,31 @@ LIGHT = frozenset({"table", "text"})
 class ManifestOptions(ReaderOptions):
     """What ``g2d data prepare manifest`` can be told; everything else is inferred, and said."""
 
-    target: str | tuple[str, ...] | None = Field(None, description="column of the target, or several for a regression; by default target, label, class or y")
-    task: Literal["classification", "regression"] | None = Field(None, description="what the target is, where it is not seen")
+    target: str | tuple[str, ...] | None = Field(
+        None,
+        description="column of the target, or several for a regression; by default target, label, class or y",
+    )
+    task: Literal["classification", "regression"] | None = Field(
+        None, description="what the target is, where it is not seen"
+    )
     id: str = Field("id", description="column of the names of rows")
     split: str = Field("split", description="column of the split: train, valid or test")
-    group: str = Field("group", description="column of what must not stand on two sides of a split: a person, a place")
+    group: str = Field(
+        "group",
+        description="column of what must not stand on two sides of a split: a person, a place",
+    )
     ignore: tuple[str, ...] = Field((), description="columns to leave out")
-    kinds: dict[str, str] = Field(default_factory=dict, description=f"kinds of columns that are not inferred as you want: {', '.join(KINDS)}")
+    kinds: dict[str, str] = Field(
+        default_factory=dict,
+        description=f"kinds of columns that are not inferred as you want: {', '.join(KINDS)}",
+    )
     rate: int = Field(16_000, ge=1000, description="samples per second of sound")
-    seconds: float | None = Field(None, gt=0, le=600, description="of sound kept; by default the longest of the first files, at most 10")
+    seconds: float | None = Field(
+        None,
+        gt=0,
+        le=600,
+        description="of sound kept; by default the longest of the first files, at most 10",
+    )
     size: int = Field(128, ge=8, le=1024, description="side of stored pictures")
     frames: int = Field(8, ge=1, description="of every video")
     steps: int = Field(128, ge=1, description="kept of a sequence, at most")
@@ -48,10 +64,24 @@ def plan_manifest(source: Path, options: ManifestOptions) -> Plan:
     table = Table(source)
     columns = look(table)
     roles = roles_of(columns, options)
-    layout = layout_of(columns, options, [c for c in columns if c not in {*roles.target, roles.id, roles.split, roles.group, *options.ignore}], table)
+    layout = layout_of(
+        columns,
+        options,
+        [
+            c
+            for c in columns
+            if c not in {*roles.target, roles.id, roles.split, roles.group, *options.ignore}
+        ],
+        table,
+    )
     index = _Index(table, roles, layout)
     protocol, place, how = _split(source.stem, index, roles)
-    task: dict[str, Any] = {"kind": "regression", "outputs": len(roles.target), "scale": "train", "output": "identity"}
+    task: dict[str, Any] = {
+        "kind": "regression",
+        "outputs": len(roles.target),
+        "scale": "train",
+        "output": "identity",
+    }
     if roles.labels is not None:
         task = {"kind": "classification", "classes": list(dict.fromkeys(roles.labels.values()))}
     return Plan(
@@ -63,10 +93,18 @@ def plan_manifest(source: Path, options: ManifestOptions) -> Plan:
         protocols={protocol: place},
         skipped=index.skipped,
         parameters=layout.parameters
-        | {"columns": {m: list(names) for m, names in layout.columns.items()}, "kinds": dict(layout.kinds)}
+        | {
+            "columns": {m: list(names) for m, names in layout.columns.items()},
+            "kinds": dict(layout.kinds),
+        }
         | {"target": list(roles.target), "id": roles.id or options.id},
         warnings=tuple(_doubts(protocol, place, index, roles, layout)),
-        told=(*_told(layout, columns, options), f"target {', '.join(roles.target)}: {_said(task)}", *_named(roles), how),
+        told=(
+            *_told(layout, columns, options),
+            f"target {', '.join(roles.target)}: {_said(task)}",
+            *_named(roles),
+            how,
+        ),
         chunk=1024 if all(signal.kind in LIGHT for signal in layout.signals.values()) else 16,
     )
 
@@ -102,8 +140,20 @@ class ManifestRows(Sequence[Sample]):
 
     def _sample(self, row: int, cells: dict[str, Any]) -> Sample:
         name, values = self.roles.name(cells, row), tuple(self.roles.values(cells))
-        target = values if len(values) > 1 else values[0] if self.roles.labels is None else int(values[0])
-        return Sample(name, target, self.roles.together(cells, name), self.layout.files(cells), self.layout.facts(cells))
+        target = (
+            values
+            if len(values) > 1
+            else values[0]
+            if self.roles.labels is None
+            else int(values[0])
+        )
+        return Sample(
+            name,
+            target,
+            self.roles.together(cells, name),
+            self.layout.files(cells),
+            self.layout.facts(cells),
+        )
 
 
 class _Index:
@@ -119,11 +169,19 @@ class _Index:
         count = len(table)
         names, group = np.zeros(count, np.uint64), np.zeros(count, np.uint64)
         key, place = np.zeros(count, np.uint32), np.zeros(count, np.int8)
-        target, present = np.zeros((count, len(roles.target))), np.zeros((count, len(layout.signals)), np.bool_)
+        target, present = (
+            np.zeros((count, len(roles.target))),
+            np.zeros((count, len(layout.signals)), np.bool_),
+        )
         for row, cells in enumerate(table):
             name, values = roles.name(cells, row), roles.values(cells)
             together = roles.together(cells, name)
-            names[row], group[row], key[row], place[row] = _digest(name), _digest(together), name_hash(together), roles.place(cells, row)
+            names[row], group[row], key[row], place[row] = (
+                _digest(name),
+                _digest(together),
+                name_hash(together),
+                roles.place(cells, row),
+            )
             target[row], present[row] = values, layout.present(cells)
             if any(map(math.isnan, values)):
                 self.skipped.append(Skip(name, "no-agreed-label", "its target is empty"))
@@ -131,7 +189,9 @@ class _Index:
                 self.skipped.append(Skip(name, "non-finite", "its target"))
         good, first = np.isfinite(target).all(1), unique_rows(names)
         for row in np.flatnonzero(good & ~first).tolist():
-            self.skipped.append(Skip(roles.name(table[row], row), "duplicate", "an id that occurs before"))
+            self.skipped.append(
+                Skip(roles.name(table[row], row), "duplicate", "an id that occurs before")
+            )
         self.rows = np.flatnonzero(good & first)
         self.group, self.key, self.place = group[self.rows], key[self.rows], place[self.rows]
         self.target, self.present = target[self.rows], present[self.rows]
@@ -147,16 +207,28 @@ def _split(name: str, index: _Index, roles: Roles) -> tuple[str, NDArray[np.int8
     if unsaid.all():
         slot, rule = _slots(index.key)
         place = np.select([slot == 0, slot == 1], [TEST, VALID], TRAIN).astype(np.int8)
-        counts = " / ".join(f"{(place == number).sum()} {split}" for number, split in enumerate(SPLITS))
-        return f"{name}/{rule}", place, f"split: none is given; drawn by {roles.group or roles.id or 'row'}: {counts}"
+        counts = " / ".join(
+            f"{(place == number).sum()} {split}" for number, split in enumerate(SPLITS)
+        )
+        return (
+            f"{name}/{rule}",
+            place,
+            f"split: none is given; drawn by {roles.group or roles.id or 'row'}: {counts}",
+        )
     place = np.where(unsaid, UNUSED, index.place).astype(np.int8)
-    how = f"split: from the column {roles.split!r}" + (f"; {unsaid.sum()} rows where it is empty are unused" if unsaid.any() else "")
+    how = f"split: from the column {roles.split!r}" + (
+        f"; {unsaid.sum()} rows where it is empty are unused" if unsaid.any() else ""
+    )
     if (place == VALID).any():
         return f"{name}/given", place, how
     train = np.flatnonzero(place == TRAIN)
     slot, rule = _slots(index.key[train])
     place[train[slot == 1]] = VALID
-    return f"{name}/given-valid-by-{rule}", place, f"{how}; {(slot == 1).sum()} of its train rows, by hash, are validation"
+    return (
+        f"{name}/given-valid-by-{rule}",
+        place,
+        f"{how}; {(slot == 1).sum()} of its train rows, by hash, are validation",
+    )
 
 
 def _slots(key: NDArray[np.uint32]) -> tuple[NDArray[np.int64], str]:
@@ -172,12 +244,18 @@ def _slots(key: NDArray[np.uint32]) -> tuple[NDArray[np.int64], str]:
     return np.maximum(rank * parts // len(different), rank + 3 - len(different)), "shares-v1"
 
 
-def _doubts(protocol: str, place: NDArray[np.int8], index: _Index, roles: Roles, layout: Layout) -> Iterator[str]:
+def _doubts(
+    protocol: str, place: NDArray[np.int8], index: _Index, roles: Roles, layout: Layout
+) -> Iterator[str]:
     """What would only be seen in training, or never."""
     groups = [np.unique(index.group[place == number]) for number in (TRAIN, VALID, TEST)]
     times = np.unique(np.concatenate(groups), return_counts=True)[1]
     if none := [split for split, there in zip(SPLITS, groups, strict=True) if not len(there)]:
-        few = "" if len(times) >= len(SPLITS) else f"; three splits need three groups, found {len(times)}"
+        few = (
+            ""
+            if len(times) >= len(SPLITS)
+            else f"; three splits need three groups, found {len(times)}"
+        )
         yield f"{protocol}: no rows for {', '.join(none)}, so that nothing can be trained on it{few}"
     if shared := int((times > 1).sum()):
         yield f"{protocol}: {shared} groups ({roles.group or roles.id}) stand in more than one split, so that its figures do not speak of new groups"
@@ -210,7 +288,9 @@ def _told(layout: Layout, columns: Mapping[str, Column], options: ManifestOption
 def _named(roles: Roles) -> Iterator[str]:
     said = {"names": roles.id, "groups": roles.group}
     if any(said.values()):
-        yield "rows: " + ", ".join(f"{what} from the column {column!r}" for what, column in said.items() if column)
+        yield "rows: " + ", ".join(
+            f"{what} from the column {column!r}" for what, column in said.items() if column
+        )
 
 
 def _said(task: Mapping[str, Any]) -> str:

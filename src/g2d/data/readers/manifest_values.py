@@ -14,7 +14,15 @@ import numpy as np
 from numpy.lib.format import read_array
 from numpy.typing import NDArray
 
-from g2d.data.media import decode_audio, fit_length, is_silent, read_audio, read_frames, read_image, spread
+from g2d.data.media import (
+    decode_audio,
+    fit_length,
+    is_silent,
+    read_audio,
+    read_frames,
+    read_image,
+    spread,
+)
 from g2d.data.readers.inferring import KINDS, Column, look
 from g2d.data.readers.table import Table, empty, number, text
 from g2d.data.store.plan import Decoded, Sample, Signal, UnreadableError
@@ -46,7 +54,13 @@ class Layout:
 
     def files(self, cells: Mapping[str, Any]) -> tuple[str, ...]:
         """Paths that a row names."""
-        return tuple(str(cells[c]).strip() for m, names in self.columns.items() if self.kinds[m] in FILES for c in names if not empty(cells.get(c)))
+        return tuple(
+            str(cells[c]).strip()
+            for m, names in self.columns.items()
+            if self.kinds[m] in FILES
+            for c in names
+            if not empty(cells.get(c))
+        )
 
     def present(self, cells: Mapping[str, Any]) -> list[bool]:
         """Which modalities a row has."""
@@ -56,7 +70,15 @@ class Layout:
         """What else a row says: its text and numbers, and which of its files belongs to which modality."""
         place = count()
         return {
-            m: [None if empty(cells.get(c)) else next(place) if self.kinds[m] in FILES else cells.get(c) for c in names] for m, names in self.columns.items()
+            m: [
+                None
+                if empty(cells.get(c))
+                else next(place)
+                if self.kinds[m] in FILES
+                else cells.get(c)
+                for c in names
+            ]
+            for m, names in self.columns.items()
         }
 
 
@@ -68,7 +90,11 @@ class ManifestDecode:
 
     def _cells(self, sample: Sample, m: str) -> list[Any]:
         said = sample.facts[m]
-        return [None if place is None else sample.files[place] for place in said] if self.layout.kinds[m] in FILES else said
+        return (
+            [None if place is None else sample.files[place] for place in said]
+            if self.layout.kinds[m] in FILES
+            else said
+        )
 
     def __call__(self, source: Path, sample: Sample) -> Decoded:
         values: dict[str, NDArray[Any] | None] = {}
@@ -80,7 +106,9 @@ class ManifestDecode:
                 values[m] = None
                 continue
             try:
-                values[m], mask = READ[self.layout.kinds[m]](source, cells, signal, Known(self.layout.parameters, told))
+                values[m], mask = READ[self.layout.kinds[m]](
+                    source, cells, signal, Known(self.layout.parameters, told)
+                )
             except UnreadableError as error:
                 raise UnreadableError(error.reason, f"{m}: {error.detail}") from error
             if mask is not None:
@@ -106,14 +134,22 @@ def _image(source: Path, cells: Sequence[Any], signal: Signal, known: Known) -> 
 
 
 def _audio(source: Path, cells: Sequence[Any], signal: Signal, known: Known) -> Read:
-    kept = fit_length(read_audio(source / str(cells[0]).strip(), known.parameters["rate"], known.told), signal.shape[0])
+    kept = fit_length(
+        read_audio(source / str(cells[0]).strip(), known.parameters["rate"], known.told),
+        signal.shape[0],
+    )
     if is_silent(kept):
         raise UnreadableError("no-audio", "its peak is under a thousandth of full scale")
     return kept, None
 
 
 def _video(source: Path, cells: Sequence[Any], signal: Signal, known: Known) -> Read:
-    return read_frames(source / str(cells[0]).strip(), spread(signal.shape[0]), (signal.shape[1], signal.shape[2]), told=known.told), None
+    return read_frames(
+        source / str(cells[0]).strip(),
+        spread(signal.shape[0]),
+        (signal.shape[1], signal.shape[2]),
+        told=known.told,
+    ), None
 
 
 def _array(source: Path, cells: Sequence[Any], signal: Signal, known: Known) -> Read:
@@ -142,7 +178,9 @@ def _number(source: Path, cells: Sequence[Any], signal: Signal, known: Known) ->
         given = cell if isinstance(cell, list) else [cell]
         where, usual = (f" of {name}" if len(cells) > 1 else ""), signal.shape[0] // len(cells)
         if len(given) != usual:
-            raise UnreadableError("undecodable", f"{len(given)} numbers{where} where others have {usual}")
+            raise UnreadableError(
+                "undecodable", f"{len(given)} numbers{where} where others have {usual}"
+            )
         for value in given:
             read = number(value)
             if read is None:
@@ -156,7 +194,9 @@ def _single(values: NDArray[Any]) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):
         stored = values.astype(np.float32)
     if np.isinf(stored).any():
-        raise UnreadableError("non-finite", f"{values[np.isinf(stored)][0]:g} is more than single precision holds")
+        raise UnreadableError(
+            "non-finite", f"{values[np.isinf(stored)][0]:g} is more than single precision holds"
+        )
     return stored
 
 
@@ -185,7 +225,9 @@ def load_values(path: Path) -> NDArray[Any]:
             values: NDArray[Any] = read_array(file, allow_pickle=False)
     except FileNotFoundError:
         raise UnreadableError("missing-file", path.name) from None
-    except Exception as error:  # its header is parsed as Python: a damaged one ends in any of a dozen ways
+    except (
+        Exception
+    ) as error:  # its header is parsed as Python: a damaged one ends in any of a dozen ways
         raise UnreadableError("undecodable", "it is no whole .npy file of plain numbers") from error
     if values.dtype.kind not in "fiub" or values.ndim not in (1, 2) or not values.size:
         raise UnreadableError("undecodable", "it must hold numbers in one or two axes")
@@ -194,7 +236,9 @@ def load_values(path: Path) -> NDArray[Any]:
 
 def read_new_rows(
     layout: Layout, id_column: str, path: Path
-) -> tuple[list[str], dict[str, NDArray[Any]], dict[str, NDArray[np.bool_]], dict[str, NDArray[np.bool_]]]:
+) -> tuple[
+    list[str], dict[str, NDArray[Any]], dict[str, NDArray[np.bool_]], dict[str, NDArray[np.bool_]]
+]:
     """Rows of another table with the same columns: names, values, masks, and which rows have which modality.
 
     Texts are as long as they are here, not as those that were prepared.
@@ -204,10 +248,18 @@ def read_new_rows(
     """
     table = Table(path)
     columns = look(table)
-    if absent := [c for names in layout.columns.values() for c in names if c not in columns and not table.json]:
-        raise DataError(f"{path} must have the columns that the data were prepared from, found no {', '.join(absent)}.")
+    if absent := [
+        c for names in layout.columns.values() for c in names if c not in columns and not table.json
+    ]:
+        raise DataError(
+            f"{path} must have the columns that the data were prepared from, found no {', '.join(absent)}."
+        )
     characters = layout.parameters["characters"]
-    texts = {m: _text_signal(columns.get(names[0], Column()), characters) for m, names in layout.columns.items() if layout.kinds[m] in WORDS}
+    texts = {
+        m: _text_signal(columns.get(names[0], Column()), characters)
+        for m, names in layout.columns.items()
+        if layout.kinds[m] in WORDS
+    }
     layout = replace(layout, signals={**layout.signals, **texts})
     decode = ManifestDecode(layout)
     ids: list[str] = []
@@ -215,30 +267,46 @@ def read_new_rows(
     for number_of_row, cells in enumerate(table, start=1):
         name = str(number_of_row if empty(cells.get(id_column)) else cells[id_column])
         try:
-            rows.append(decode(path.parent, Sample(name, 0, name, layout.files(cells), layout.facts(cells))))
+            rows.append(
+                decode(path.parent, Sample(name, 0, name, layout.files(cells), layout.facts(cells)))
+            )
         except UnreadableError as error:
-            raise DataError(f"row {name} of {path} must be readable, found {error.reason}: {error.detail}.") from error
+            raise DataError(
+                f"row {name} of {path} must be readable, found {error.reason}: {error.detail}."
+            ) from error
         ids.append(name)
     values, masks, present = {}, {}, {}
     for m, signal in layout.signals.items():
         empty_row = np.zeros(signal.shape, signal.dtype)
-        values[m] = np.stack([empty_row if (value := row.values[m]) is None else value for row in rows])
+        values[m] = np.stack(
+            [empty_row if (value := row.values[m]) is None else value for row in rows]
+        )
         present[m] = np.array([row.values[m] is not None for row in rows])
         if signal.masked:
-            masks[m] = np.stack([row.masks.get(m, np.zeros(signal.shape[0], np.bool_)) for row in rows])
+            masks[m] = np.stack(
+                [row.masks.get(m, np.zeros(signal.shape[0], np.bool_)) for row in rows]
+            )
     return ids, values, masks, present
 
 
-def layout_of(columns: Mapping[str, Column], options: Any, names: Sequence[str], table: Table) -> Layout:
+def layout_of(
+    columns: Mapping[str, Column], options: Any, names: Sequence[str], table: Table
+) -> Layout:
     """Modalities from columns: every column of files, text or lists is one, all columns of single numbers together are another.
 
     Raises:
         DataError: there is nothing to learn from, or an option names no kind.
     """
     if wrong := [f"{name}: {kind}" for name, kind in options.kinds.items() if kind not in KINDS]:
-        raise DataError(f"kinds must give columns a kind ({', '.join(KINDS)}), found {', '.join(wrong)}.")
-    kinds = {name: options.kinds.get(name, columns[name].kind) for name in names if columns[name].cells}
-    single = tuple(name for name, kind in kinds.items() if kind == "number" and columns[name].width == 1)
+        raise DataError(
+            f"kinds must give columns a kind ({', '.join(KINDS)}), found {', '.join(wrong)}."
+        )
+    kinds = {
+        name: options.kinds.get(name, columns[name].kind) for name in names if columns[name].cells
+    }
+    single = tuple(
+        name for name, kind in kinds.items() if kind == "number" and columns[name].width == 1
+    )
     made: dict[str, tuple[str, ...]] = {}
     for name in kinds:
         if name not in single:
@@ -246,7 +314,9 @@ def layout_of(columns: Mapping[str, Column], options: Any, names: Sequence[str],
         elif single not in made.values():
             made[_modality(TABLE, made)] = single
     if not made:
-        raise DataError("a manifest must have a column to learn from beside its target, found none.")
+        raise DataError(
+            "a manifest must have a column to learn from beside its target, found none."
+        )
     kind_of = {m: kinds[columns_of[0]] for m, columns_of in made.items()}
     signals = {}
     for m, columns_of in made.items():
@@ -255,10 +325,19 @@ def layout_of(columns: Mapping[str, Column], options: Any, names: Sequence[str],
             signals[m] = _text_signal(first, options.characters)
         elif kind_of[m] in FILES:
             cells = [row.get(columns_of[0]) for row in table.rows(0, min(PROBED, len(table)))]
-            signals[m] = SIGNAL[kind_of[m]]([table.path.parent / str(cell).strip() for cell in cells if not empty(cell)], options)
+            signals[m] = SIGNAL[kind_of[m]](
+                [table.path.parent / str(cell).strip() for cell in cells if not empty(cell)],
+                options,
+            )
         else:
-            signals[m] = _table_signal(first.width if len(columns_of) == 1 else len(columns_of), {name: columns[name].origin for name in columns_of})
-    said = {key: getattr(options, key) for key in ("rate", "seconds", "size", "frames", "steps", "characters")}
+            signals[m] = _table_signal(
+                first.width if len(columns_of) == 1 else len(columns_of),
+                {name: columns[name].origin for name in columns_of},
+            )
+    said = {
+        key: getattr(options, key)
+        for key in ("rate", "seconds", "size", "frames", "steps", "characters")
+    }
     return Layout(signals, made, kind_of, said)
 
 
@@ -276,28 +355,50 @@ def _modality(column: str, taken: Collection[str]) -> str:
 
 
 def _table_signal(width: int, origins: Mapping[str, float]) -> Signal:
-    facts = {"columns": list(origins)} | ({"origin": list(origins.values())} if any(origins.values()) else {})
+    facts = {"columns": list(origins)} | (
+        {"origin": list(origins.values())} if any(origins.values()) else {}
+    )
     return Signal("table", "float32", (width,), ({"name": "standardize"},), facts)
 
 
 def _text_signal(column: Column, characters: int) -> Signal:
-    return Signal("text", "uint8", (max(1, min(column.longest, characters)),), ({"name": "tokens"},))
+    return Signal(
+        "text", "uint8", (max(1, min(column.longest, characters)),), ({"name": "tokens"},)
+    )
 
 
 def _image_signal(paths: Sequence[Path], options: Any) -> Signal:
     shape = (options.size, options.size, 3)
-    return Signal("image", "uint8", shape, ({"name": "pixels"}, {"name": "standardize", "axes": "all"}))
+    return Signal(
+        "image", "uint8", shape, ({"name": "pixels"}, {"name": "standardize", "axes": "all"})
+    )
 
 
 def _video_signal(paths: Sequence[Path], options: Any) -> Signal:
     shape = (options.frames, options.size, options.size, 3)
-    return Signal("video", "uint8", shape, ({"name": "pixels"}, {"name": "standardize", "axes": "all"}))
+    return Signal(
+        "video", "uint8", shape, ({"name": "pixels"}, {"name": "standardize", "axes": "all"})
+    )
 
 
 def _audio_signal(paths: Sequence[Path], options: Any) -> Signal:
-    seconds = options.seconds or min(max((_seconds(path) for path in paths), default=0.0) or MOST_SECONDS, MOST_SECONDS)
-    mel = {"name": "log_mel", "rate": options.rate, "n_fft": 2 ** round(np.log2(0.04 * options.rate)), "hop": options.rate // 100, "bands": 40}
-    return Signal("audio", "int16", (int(np.ceil(seconds * options.rate)),), (mel, {"name": "standardize", "axes": "all"}), {"rate": options.rate})
+    seconds = options.seconds or min(
+        max((_seconds(path) for path in paths), default=0.0) or MOST_SECONDS, MOST_SECONDS
+    )
+    mel = {
+        "name": "log_mel",
+        "rate": options.rate,
+        "n_fft": 2 ** round(np.log2(0.04 * options.rate)),
+        "hop": options.rate // 100,
+        "bands": 40,
+    }
+    return Signal(
+        "audio",
+        "int16",
+        (int(np.ceil(seconds * options.rate)),),
+        (mel, {"name": "standardize", "axes": "all"}),
+        {"rate": options.rate},
+    )
 
 
 def _seconds(path: Path) -> float:
@@ -316,7 +417,9 @@ def _array_signal(paths: Sequence[Path], options: Any) -> Signal:
         except UnreadableError:
             continue
     if not shapes:
-        raise DataError(f"arrays that a manifest names must be .npy files of numbers in one or two axes, found none among the first {len(paths)}.")
+        raise DataError(
+            f"arrays that a manifest names must be .npy files of numbers in one or two axes, found none among the first {len(paths)}."
+        )
     # What is usual decides, so that a file that is not costs only its own row.
     axes = Counter(map(len, shapes)).most_common(1)[0][0]
     usual = [shape for shape in shapes if len(shape) == axes]
@@ -324,10 +427,21 @@ def _array_signal(paths: Sequence[Path], options: Any) -> Signal:
     if axes == 1:
         return Signal("table", "float32", (width,), ({"name": "standardize"},))
     longest = max(shape[0] for shape in usual)
-    return Signal("sequence", "float32", (min(longest, options.steps), width), ({"name": "standardize", "clip": 5.0},), masked=True)
+    return Signal(
+        "sequence",
+        "float32",
+        (min(longest, options.steps), width),
+        ({"name": "standardize", "clip": 5.0},),
+        masked=True,
+    )
 
 
-SIGNAL: dict[str, Callable[[Sequence[Path], Any], Signal]] = {"image": _image_signal, "audio": _audio_signal, "video": _video_signal, "array": _array_signal}
+SIGNAL: dict[str, Callable[[Sequence[Path], Any], Signal]] = {
+    "image": _image_signal,
+    "audio": _audio_signal,
+    "video": _video_signal,
+    "array": _array_signal,
+}
 """How files of each kind are stored."""
 FILES = frozenset(SIGNAL)
 WORDS = frozenset({"text"})

@@ -19,7 +19,20 @@ from g2d.data.readers.base import Reader, ReaderOptions, find_files
 from g2d.data.readers.mis_me_tables import COLUMNS, Row, read_tables
 from g2d.data.readers.table import number
 from g2d.data.source import SPLITS
-from g2d.data.store.plan import TEST, TRAIN, UNLABELED, UNUSED, VALID, Decoded, Plan, Sample, Signal, Skip, UnreadableError, places
+from g2d.data.store.plan import (
+    TEST,
+    TRAIN,
+    UNLABELED,
+    UNUSED,
+    VALID,
+    Decoded,
+    Plan,
+    Sample,
+    Signal,
+    Skip,
+    UnreadableError,
+    places,
+)
 from g2d.errors import DataError
 
 ROWS, SIDE = 4501, 256
@@ -53,21 +66,43 @@ def plan_mis_me(source: Path, options: MisMeOptions) -> Plan:
     for row in rows:
         _add(source, row, images, found)
     if not found.samples:
-        why = "".join(f", such as {skip.id}: {skip.reason} ({skip.detail})" for skip in found.skipped[:1])
-        raise DataError(f"{source} must hold tables with water contents and the photographs that they name, found no such row among {len(rows)}{why}.")
+        why = "".join(
+            f", such as {skip.id}: {skip.reason} ({skip.detail})" for skip in found.skipped[:1]
+        )
+        raise DataError(
+            f"{source} must hold tables with water contents and the photographs that they name, found no such row among {len(rows)}{why}."
+        )
     samples = sorted(found.samples, key=lambda sample: sample.id.encode())
     unit, scale = water_unit([float(sample.notes["vwc"]) for sample in samples])
-    warnings += [f"{len(named)} cells of {c} are no numbers and taken as missing, such as in the row of {named[0]}" for c, named in found.strange.items()]
+    warnings += [
+        f"{len(named)} cells of {c} are no numbers and taken as missing, such as in the row of {named[0]}"
+        for c, named in found.strange.items()
+    ]
     protocols, left_out = _protocols(samples)
     hashes = _hashes(source, samples)
     similar = {name: similar_across(hashes, place) for name, place in protocols.items()}
-    warnings += left_out + [f"{n} photographs look like one of another split of {name} (equal 64-bit hash)" for name, n in similar.items() if n]
+    warnings += left_out + [
+        f"{n} photographs look like one of another split of {name} (equal 64-bit hash)"
+        for name, n in similar.items()
+        if n
+    ]
     return Plan(
         name="mis_me",
         task={"kind": "regression", "outputs": 1, "scale": scale, "output": "sigmoid"},
         signals={
-            "image": Signal("image", "uint8", (options.side, options.side, 3), (PIXELS, {"name": "resize", "size": 224})),
-            "table": Signal("table", "float32", (len(COLUMNS),), ({"name": "standardize"},), {"columns": list(COLUMNS)}),
+            "image": Signal(
+                "image",
+                "uint8",
+                (options.side, options.side, 3),
+                (PIXELS, {"name": "resize", "size": 224}),
+            ),
+            "table": Signal(
+                "table",
+                "float32",
+                (len(COLUMNS),),
+                ({"name": "standardize"},),
+                {"columns": list(COLUMNS)},
+            ),
         },
         samples=samples,
         decode=MisMeDecode(options.side),
@@ -97,21 +132,40 @@ def _photographs(source: Path) -> dict[str, list[str]]:
 def _add(source: Path, row: Row, images: Mapping[str, Sequence[str]], found: Found) -> None:
     paths, water = images.get(row.image, ()), number(row.cells["vwc"])
     if not row.image:
-        found.skipped.append(Skip(f"{row.table}, row {row.line}", "missing-file", "it names no photograph"))
+        found.skipped.append(
+            Skip(f"{row.table}, row {row.line}", "missing-file", "it names no photograph")
+        )
     elif row.repeated:
         found.skipped.append(Skip(row.image, "duplicate", f"again in {row.table}"))
     elif water is None or not np.isfinite(water):
-        found.skipped.append(Skip(row.image, UNLABELED, f"its water content reads {row.cells['vwc']!r}"))
+        found.skipped.append(
+            Skip(row.image, UNLABELED, f"its water content reads {row.cells['vwc']!r}")
+        )
     elif not paths:
         found.skipped.append(Skip(row.image, "missing-file", "no such photograph"))
-    elif other := next((path for path in paths[1:] if not filecmp.cmp(source / paths[0], source / path, shallow=False)), None):
-        found.skipped.append(Skip(row.image, "duplicate", f"{paths[0]} and {other} are different photographs"))
+    elif other := next(
+        (
+            path
+            for path in paths[1:]
+            if not filecmp.cmp(source / paths[0], source / path, shallow=False)
+        ),
+        None,
+    ):
+        found.skipped.append(
+            Skip(row.image, "duplicate", f"{paths[0]} and {other} are different photographs")
+        )
     else:
         numbers = {column: number(row.cells[column]) for column in COLUMNS}
         for column in (column for column, value in numbers.items() if value is None):
             found.strange[column].append(row.image)
         table = [float("nan") if value is None else value for value in numbers.values()]
-        notes = {"vwc": water, "station": row.station, "day": row.day, "official": row.place, "table": row.table}
+        notes = {
+            "vwc": water,
+            "station": row.station,
+            "day": row.day,
+            "official": row.place,
+            "table": row.table,
+        }
         group = f"{row.station}-{row.day}" if row.day else row.station or row.image
         found.samples.append(Sample(row.image, water, group, (paths[0],), {"table": table}, notes))
 
@@ -137,13 +191,18 @@ def water_unit(water: list[float]) -> tuple[str, list[float]]:
         (('percent', [0.0, 100.0]), ('fraction', [0.0, 1.0]))
     """
     if min(water) < 0 or max(water) > 100:
-        raise DataError(f"water content must be a fraction up to 1 or a percentage up to 100, found {min(water):g} to {max(water):g}.")
+        raise DataError(
+            f"water content must be a fraction up to 1 or a percentage up to 100, found {min(water):g} to {max(water):g}."
+        )
     return ("fraction", [0.0, 1.0]) if max(water) <= 1 else ("percent", [0.0, 100.0])
 
 
 def _protocols(samples: list[Sample]) -> tuple[dict[str, NDArray[np.int8]], list[str]]:
     """Leak-free ones where stations and days are known, and the authors' own; and why some are left out."""
-    no_station, no_day = _lacking(samples, "station", "such as OK001"), _lacking(samples, "day", "written year, month, day")
+    no_station, no_day = (
+        _lacking(samples, "station", "such as OK001"),
+        _lacking(samples, "day", "written year, month, day"),
+    )
     rules: tuple[tuple[str, Callable[[list[Sample]], NDArray[np.int8]], str], ...] = (
         ("mis_me/station-disjoint-v1", station_disjoint, no_station or no_day),
         ("mis_me/day-blocks-v1", day_blocks, no_day),
@@ -158,13 +217,20 @@ def _protocols(samples: list[Sample]) -> tuple[dict[str, NDArray[np.int8]], list
         else:
             protocols[name] = place
     if not protocols:
-        raise DataError("MIS-ME's tables must be called train, val and test, or photographs must tell station and day, found neither.\n" + "\n".join(left_out))
+        raise DataError(
+            "MIS-ME's tables must be called train, val and test, or photographs must tell station and day, found neither.\n"
+            + "\n".join(left_out)
+        )
     return protocols, left_out
 
 
 def _lacking(samples: list[Sample], what: str, written: str) -> str:
     lacking = [sample for sample in samples if sample.notes[what] is None]
-    return f"{len(lacking)} rows tell no {what} ({written}), such as that of {lacking[0].id} in {lacking[0].notes['table']}" if lacking else ""
+    return (
+        f"{len(lacking)} rows tell no {what} ({written}), such as that of {lacking[0].id} in {lacking[0].notes['table']}"
+        if lacking
+        else ""
+    )
 
 
 def _without_rows(samples: list[Sample], place: NDArray[np.int8]) -> str:
@@ -172,13 +238,17 @@ def _without_rows(samples: list[Sample], place: NDArray[np.int8]) -> str:
     if not (empty := [split for number, split in enumerate(SPLITS) if not (place == number).any()]):
         return ""
     unused = [samples[row] for row in np.flatnonzero(place == UNUSED)]
-    example = f", and that of {unused[0].id} in {unused[0].notes['table']} is in none" if unused else ""
+    example = (
+        f", and that of {unused[0].id} in {unused[0].notes['table']} is in none" if unused else ""
+    )
     return f"no row would be in {' or '.join(empty)}{example}"
 
 
 def as_given(samples: list[Sample]) -> NDArray[np.int8]:
     """The authors' tables."""
-    return places(samples, lambda s: UNUSED if s.notes["official"] is None else int(s.notes["official"]))
+    return places(
+        samples, lambda s: UNUSED if s.notes["official"] is None else int(s.notes["official"])
+    )
 
 
 def station_disjoint(samples: list[Sample]) -> NDArray[np.int8]:
@@ -186,26 +256,46 @@ def station_disjoint(samples: list[Sample]) -> NDArray[np.int8]:
     days = defaultdict(set)
     for sample in samples:
         days[sample.notes["station"]].add(sample.notes["day"])
-    late = {station: sorted(known)[-max(1, round(len(known) / 5)) :] for station, known in days.items()}
+    late = {
+        station: sorted(known)[-max(1, round(len(known) / 5)) :] for station, known in days.items()
+    }
 
     def place(sample: Sample) -> int:
         station = sample.notes["station"]
-        return TEST if station == TEST_STATION else VALID if sample.notes["day"] in late[station] else TRAIN
+        return (
+            TEST
+            if station == TEST_STATION
+            else VALID
+            if sample.notes["day"] in late[station]
+            else TRAIN
+        )
 
     return places(samples, place)
 
 
 def day_blocks(samples: list[Sample]) -> NDArray[np.int8]:
     """Blocks of five of the sorted (station, day); of every five blocks the last tests and the one before validates."""
-    order = {pair: i for i, pair in enumerate(sorted({(str(s.notes["station"]), s.notes["day"]) for s in samples}))}
+    order = {
+        pair: i
+        for i, pair in enumerate(
+            sorted({(str(s.notes["station"]), s.notes["day"]) for s in samples})
+        )
+    }
     block = {pair: (i // BLOCK) % 5 for pair, i in order.items()}
-    return places(samples, lambda s: {4: TEST, 3: VALID}.get(block[str(s.notes["station"]), s.notes["day"]], TRAIN))
+    return places(
+        samples,
+        lambda s: {4: TEST, 3: VALID}.get(block[str(s.notes["station"]), s.notes["day"]], TRAIN),
+    )
 
 
 def similar_across(hashes: Sequence[bytes | None], place: NDArray[np.int8]) -> int:
     """Photographs whose hash occurs in another split; rows that stand in none leak nothing."""
     seen: dict[bytes, set[int]] = defaultdict(set)
-    used = [(h, split) for h, split in zip(hashes, place.tolist(), strict=True) if h is not None and split != UNUSED]
+    used = [
+        (h, split)
+        for h, split in zip(hashes, place.tolist(), strict=True)
+        if h is not None and split != UNUSED
+    ]
     for h, split in used:
         seen[h].add(split)
     return sum(len(seen[h]) > 1 for h, _ in used)
@@ -233,7 +323,10 @@ class MisMeDecode:
 
     def __call__(self, source: Path, sample: Sample) -> Decoded:
         picture = read_image(source / sample.files[0], (self.side, self.side))
-        values: dict[str, NDArray[Any]] = {"image": picture, "table": np.array(sample.facts["table"], np.float32)}
+        values: dict[str, NDArray[Any]] = {
+            "image": picture,
+            "table": np.array(sample.facts["table"], np.float32),
+        }
         return Decoded(values)
 
 

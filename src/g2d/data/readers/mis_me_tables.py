@@ -23,7 +23,14 @@ COLUMNS = (
     "wind_speed", "barometric_pressure", "tilt_north_south", "tilt_west_east",
 )  # fmt: skip
 NEEDED = ("image", "vwc", *COLUMNS)
-ROLES = {"train": TRAIN, "training": TRAIN, "val": VALID, "valid": VALID, "validation": VALID, "test": TEST}
+ROLES = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "val": VALID,
+    "valid": VALID,
+    "validation": VALID,
+    "test": TEST,
+}
 STATION = r"OK\d{3}(?!\d)"
 DAY = r"(?<!\d)(20\d{2})([-_/]?)(\d{2})\2(\d{2})(?:\d{4}|\d{6})?(?!\d)"
 """Year, month and day, a time of day behind them or none; the order of the others cannot be told from the digits."""
@@ -76,10 +83,19 @@ def read_tables(source: Path) -> tuple[list[Row], list[str], list[str]]:
     Tables of the split come first, those of single stations last; one that only repeats photographs of those before it adds nothing.
     """
     files = (path for suffix in (CSV, EXCEL) for path in find_files(source, suffix))
-    sheets = sorted((sheet for path in files for sheet in _read(path, source)), key=lambda sheet: (sheet.station is not None, sheet.place is None))
+    sheets = sorted(
+        (sheet for path in files for sheet in _read(path, source)),
+        key=lambda sheet: (sheet.station is not None, sheet.place is None),
+    )
     if not sheets:
-        raise DataError(f"{source} must hold a table (xlsx or csv) with the columns {', '.join(NEEDED)}, found none.")
-    warnings = ["there are only tables of single stations"] if all(sheet.station for sheet in sheets) else []
+        raise DataError(
+            f"{source} must hold a table (xlsx or csv) with the columns {', '.join(NEEDED)}, found none."
+        )
+    warnings = (
+        ["there are only tables of single stations"]
+        if all(sheet.station for sheet in sheets)
+        else []
+    )
     stations = {image: sheet.station for sheet in sheets if sheet.station for image in sheet.images}
     seen: set[str] = set()
     rows: list[Row] = []
@@ -89,16 +105,44 @@ def read_tables(source: Path) -> tuple[list[Row], list[str], list[str]]:
             copies.append(sheet.name)
             continue
         if sheet.place is None:
-            warnings.append(f"{sheet.name} is called none of train, val and test: its {len(sheet.lines)} rows belong to no split of the authors'")
+            warnings.append(
+                f"{sheet.name} is called none of train, val and test: its {len(sheet.lines)} rows belong to no split of the authors'"
+            )
         for line, cells in sheet.lines:
             image = image_name(cells["image"])
-            said = " ".join([image, *(str(value) for column, value in cells.items() if column not in NEEDED)])
+            said = " ".join(
+                [image, *(str(value) for column, value in cells.items() if column not in NEEDED)]
+            )
             station = re.search(STATION, said)
-            rows.append(Row(image, cells, sheet.name, line, sheet.place, station[0] if station else stations.get(image), day_in(said), image in seen))
+            rows.append(
+                Row(
+                    image,
+                    cells,
+                    sheet.name,
+                    line,
+                    sheet.place,
+                    station[0] if station else stations.get(image),
+                    day_in(said),
+                    image in seen,
+                )
+            )
             seen.add(image)
     if copies:
-        warnings.append(f"tables that only repeat photographs of others are left alone: {', '.join(copies)}")
-    return rows, sorted({column for sheet in sheets for column in sheet.columns if column and column not in NEEDED}), warnings
+        warnings.append(
+            f"tables that only repeat photographs of others are left alone: {', '.join(copies)}"
+        )
+    return (
+        rows,
+        sorted(
+            {
+                column
+                for sheet in sheets
+                for column in sheet.columns
+                if column and column not in NEEDED
+            }
+        ),
+        warnings,
+    )
 
 
 def image_name(cell: Any) -> str:
@@ -131,7 +175,10 @@ def role(*names: str) -> int | None:
         >>> role("values_test_set"), role("train_evaluation"), role("train and test"), role("Sheet1", "val")
         (2, 0, None, 1)
     """
-    told = ({ROLES[word] for word in re.findall("[a-z]+", name.lower()) if word in ROLES} for name in names)
+    told = (
+        {ROLES[word] for word in re.findall("[a-z]+", name.lower()) if word in ROLES}
+        for name in names
+    )
     return next((found.pop() for found in told if len(found) == 1), None)
 
 
@@ -145,16 +192,26 @@ def _read(path: Path, source: Path) -> Iterator[Sheet]:
         if not set(NEEDED) <= set(header):
             continue
         if twice := [column for column in NEEDED if header.count(column) > 1]:
-            raise DataError(f"columns of {name} must have different names, found {twice[0]!r} twice.")
-        if rows := [(number, _by_column(header, line, name, number)) for number, line in numbered if not _empty(line)]:
+            raise DataError(
+                f"columns of {name} must have different names, found {twice[0]!r} twice."
+            )
+        if rows := [
+            (number, _by_column(header, line, name, number))
+            for number, line in numbered
+            if not _empty(line)
+        ]:
             station = re.search(STATION, f"{title} {path.name}")
             yield Sheet(name, header, rows, role(title, path.stem), station[0] if station else None)
 
 
-def _by_column(header: Sequence[str], line: Sequence[Any], name: str, number: int) -> dict[str, Any]:
+def _by_column(
+    header: Sequence[str], line: Sequence[Any], name: str, number: int
+) -> dict[str, Any]:
     """Cells that a short line lacks are missing."""
     if not _empty(line[len(header) :]):
-        raise DataError(f"rows of {name} must have at most {len(header)} cells as the header has, found {len(line)} in row {number}.")
+        raise DataError(
+            f"rows of {name} must have at most {len(header)} cells as the header has, found {len(line)} in row {number}."
+        )
     return {column: cell for column, cell in zip_longest(header, line[: len(header)]) if column}
 
 
@@ -178,10 +235,26 @@ def _excel(path: Path) -> Iterator[tuple[str, list[Sequence[Any]]]]:
     try:
         from openpyxl import load_workbook
     except ImportError:
-        raise MissingDependencyError("xlsx files need the optional library openpyxl: pip install 'g2d[excel]', or save the tables as csv.") from None
+        raise MissingDependencyError(
+            "xlsx files need the optional library openpyxl: pip install 'g2d[excel]', or save the tables as csv."
+        ) from None
     try:
         with closing(load_workbook(path, read_only=True, data_only=True)) as book:
-            sheets = [(sheet.title if len(book.worksheets) > 1 else "", list(sheet.iter_rows(values_only=True))) for sheet in book.worksheets]
-    except (zipfile.BadZipFile, zlib.error, SyntaxError, KeyError, ValueError, EOFError, OSError) as error:  # XML that is cut off is a SyntaxError
+            sheets = [
+                (
+                    sheet.title if len(book.worksheets) > 1 else "",
+                    list(sheet.iter_rows(values_only=True)),
+                )
+                for sheet in book.worksheets
+            ]
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        SyntaxError,
+        KeyError,
+        ValueError,
+        EOFError,
+        OSError,
+    ) as error:  # XML that is cut off is a SyntaxError
         raise DataError(f"{path} must be an xlsx file, found damage: {error}.") from error
     yield from sheets

@@ -20,7 +20,9 @@ CLASSES = ("negative", "positive")
 PACK = "mosi_utterances.npz"
 WIDTHS = {"audio": 73, "video": 100, "text": 100}
 ROWS = {"train": 1447, "test": 752}
-ARRAYS = {m: (width,) for m, width in WIDTHS.items()} | dict.fromkeys(("sentiment", "split", "video_id", "utterance", "transcript"), ())
+ARRAYS = {m: (width,) for m, width in WIDTHS.items()} | dict.fromkeys(
+    ("sentiment", "split", "video_id", "utterance", "transcript"), ()
+)
 CHARACTERS = 600
 """The longest transcript has 581."""
 STANDARD = ({"name": "standardize", "clip": 5.0},)
@@ -30,7 +32,8 @@ class MosiOptions(ReaderOptions):
     """What ``g2d data prepare mosi`` can be told."""
 
     text: Literal["tokens", "vectors"] = Field(
-        "tokens", description="the transcript for a tokenizer, or 100 numbers of a network that was trained on the training rows"
+        "tokens",
+        description="the transcript for a tokenizer, or 100 numbers of a network that was trained on the training rows",
     )
 
 
@@ -50,11 +53,15 @@ def plan_mosi(source: Path, options: MosiOptions) -> Plan:
         for row in rows
     ]
     texts = {
-        "tokens": Signal("text", "uint8", (CHARACTERS,), ({"name": "tokens", "length": 32, "least": 2},)),
+        "tokens": Signal(
+            "text", "uint8", (CHARACTERS,), ({"name": "tokens", "length": 32, "least": 2},)
+        ),
         "vectors": Signal("table", "float32", (WIDTHS["text"],), STANDARD),
     }
     trained = "video features" if options.text in _AS_BYTES else "video features and text vectors"
-    signals = {m: Signal("table", "float32", (WIDTHS[m],), STANDARD) for m in ("audio", "video")} | {"text": texts[options.text]}
+    signals = {
+        m: Signal("table", "float32", (WIDTHS[m],), STANDARD) for m in ("audio", "video")
+    } | {"text": texts[options.text]}
     return Plan(
         name="mosi",
         task={"kind": "classification", "classes": list(CLASSES)},
@@ -63,7 +70,9 @@ def plan_mosi(source: Path, options: MosiOptions) -> Plan:
         decode=MosiDecode(options.text in _AS_BYTES),
         protocols={"mosi/official-valid-by-video-v1": places(samples, _place)},
         parameters=options.model_dump(),
-        cautions=(f"{trained} come from networks that were trained on the training rows, which look easier than they are",),
+        cautions=(
+            f"{trained} come from networks that were trained on the training rows, which look easier than they are",
+        ),
         official=sum(ROWS.values()),
         chunk=256,
     )
@@ -97,7 +106,9 @@ class MosiDecode:
             transcript = sample.facts["transcript"]
             values["text"] = text_bytes(transcript, CHARACTERS)
             if len(transcript.encode()) > CHARACTERS:
-                told = (f"its transcript is cut off: {CHARACTERS} of {len(transcript.encode())} bytes",)
+                told = (
+                    f"its transcript is cut off: {CHARACTERS} of {len(transcript.encode())} bytes",
+                )
         return Decoded(values, warnings=told)
 
 
@@ -114,25 +125,54 @@ def opened(source: Path) -> dict[str, NDArray[Any]]:
 def _from_csv(source: Path) -> dict[str, NDArray[Any]]:
     """``{audio,video,text}/NAME_{train,test}0.csv`` (last column the label); ``text_{train,test}.csv`` lead from rows to ``transcripts.csv``."""
     parts = {place: _part(source, part) for place, part in ((TRAIN, "train"), (TEST, "test"))}
-    whole = {name: np.concatenate([part[name] for part in parts.values()]) for name in (*WIDTHS, "sentiment", "line")}
-    split = np.repeat(np.array(list(parts), np.uint8), [len(part["line"]) for part in parts.values()])
-    return whole | {"split": split} | _transcripts(source / "transcripts.csv", whole.pop("line"), whole["sentiment"])
+    whole = {
+        name: np.concatenate([part[name] for part in parts.values()])
+        for name in (*WIDTHS, "sentiment", "line")
+    }
+    split = np.repeat(
+        np.array(list(parts), np.uint8), [len(part["line"]) for part in parts.values()]
+    )
+    return (
+        whole
+        | {"split": split}
+        | _transcripts(source / "transcripts.csv", whole.pop("line"), whole["sentiment"])
+    )
 
 
 def _part(source: Path, part: str) -> dict[str, NDArray[Any]]:
     """What the files of a split say: features, labels, and the line of the transcript."""
-    tables = {m: _numbers(source / m / f"{m}_{part}0.csv", width + 1) for m, width in WIDTHS.items()}
+    tables = {
+        m: _numbers(source / m / f"{m}_{part}0.csv", width + 1) for m, width in WIDTHS.items()
+    }
     line, label = _numbers(source / f"text_{part}.csv")[:, 0], tables["text"][:, -1]
     if not (line == np.rint(line)).all():
-        raise DataError(f"the first column of text_{part}.csv must be lines of transcripts.csv, found other numbers. Fetch it again.")
-    counts = {f"{m}_{part}0.csv": len(table) for m, table in tables.items()} | {f"text_{part}.csv": len(line)}
+        raise DataError(
+            f"the first column of text_{part}.csv must be lines of transcripts.csv, found other numbers. Fetch it again."
+        )
+    counts = {f"{m}_{part}0.csv": len(table) for m, table in tables.items()} | {
+        f"text_{part}.csv": len(line)
+    }
     if len(set(counts.values())) > 1:
-        raise DataError(f"CSV files of {part} must have the same rows, found " + ", ".join(f"{rows} in {name}" for name, rows in counts.items()) + ".")
-    wrong = np.flatnonzero(~np.isin(label, (0, 1)) | np.any([table[:, -1] != label for table in tables.values()], axis=0))
+        raise DataError(
+            f"CSV files of {part} must have the same rows, found "
+            + ", ".join(f"{rows} in {name}" for name, rows in counts.items())
+            + "."
+        )
+    wrong = np.flatnonzero(
+        ~np.isin(label, (0, 1))
+        | np.any([table[:, -1] != label for table in tables.values()], axis=0)
+    )
     if wrong.size:
-        found = ", ".join(f"{table[wrong[0], -1]:g} in {m}_{part}0.csv" for m, table in tables.items())
-        raise DataError(f"labels, the last column, must be 0 or 1 and agree in the files of audio, video and text, found in row {wrong[0] + 1}: {found}.")
-    return {m: table[:, :-1].astype(np.float32) for m, table in tables.items()} | {"sentiment": label.astype(np.uint8), "line": line.astype(np.int64)}
+        found = ", ".join(
+            f"{table[wrong[0], -1]:g} in {m}_{part}0.csv" for m, table in tables.items()
+        )
+        raise DataError(
+            f"labels, the last column, must be 0 or 1 and agree in the files of audio, video and text, found in row {wrong[0] + 1}: {found}."
+        )
+    return {m: table[:, :-1].astype(np.float32) for m, table in tables.items()} | {
+        "sentiment": label.astype(np.uint8),
+        "line": line.astype(np.int64),
+    }
 
 
 def _numbers(path: Path, width: int | None = None) -> NDArray[np.float64]:
@@ -141,28 +181,46 @@ def _numbers(path: Path, width: int | None = None) -> NDArray[np.float64]:
     for number, cells in read_csv(path):
         width = width or len(cells)
         if len(cells) != width:
-            raise DataError(f"line {number} of {path} must hold {width} numbers, found {len(cells)}. Fetch it again.")
+            raise DataError(
+                f"line {number} of {path} must hold {width} numbers, found {len(cells)}. Fetch it again."
+            )
         try:
             rows.append([float(cell) for cell in cells])
         except ValueError as error:
-            raise DataError(f"line {number} of {path} must hold numbers, found: {error}. Fetch it again.") from error
+            raise DataError(
+                f"line {number} of {path} must hold numbers, found: {error}. Fetch it again."
+            ) from error
     if not rows:
         raise DataError(f"{path} must hold one row or more, found none. Fetch it again.")
     return np.array(rows)
 
 
-def _transcripts(path: Path, line: NDArray[np.int64], sentiment: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+def _transcripts(
+    path: Path, line: NDArray[np.int64], sentiment: NDArray[np.uint8]
+) -> dict[str, NDArray[Any]]:
     """Videos, utterances and words of the rows. Whether lines count from 0 or 1 nobody wrote down: their labels tell."""
     rows, labels = list(read_csv(path)), [[str(label)] for label in sentiment]
     if len(np.unique(line)) < len(line):
-        raise DataError(f"text_train.csv and text_test.csv must name a line of {path.name} once in their first columns, found some twice.")
+        raise DataError(
+            f"text_train.csv and text_test.csv must name a line of {path.name} once in their first columns, found some twice."
+        )
     if line.max() > len(rows):
-        raise DataError(f"{path} must have the lines that text_train.csv and text_test.csv name, up to {line.max()}, found {len(rows)}. Fetch it again.")
+        raise DataError(
+            f"{path} must have the lines that text_train.csv and text_test.csv name, up to {line.max()}, found {len(rows)}. Fetch it again."
+        )
     for first in (0, 1):
         place = line - first
-        if place.min() >= 0 and place.max() < len(rows) and [rows[p][1][3:4] for p in place] == labels:
+        if (
+            place.min() >= 0
+            and place.max() < len(rows)
+            and [rows[p][1][3:4] for p in place] == labels
+        ):
             video, utterance, words = zip(*(_utterance(path, *rows[p]) for p in place), strict=True)
-            return {"video_id": np.array(video), "utterance": np.array(utterance, np.int16), "transcript": np.array(words)}
+            return {
+                "video_id": np.array(video),
+                "utterance": np.array(utterance, np.int16),
+                "transcript": np.array(words),
+            }
     number, cells = rows[0]
     raise DataError(
         f"{path} must have in its fourth column the label 0 or 1 that the features give to a row, found others, counting lines from 0 and from 1; "
@@ -174,7 +232,9 @@ def _utterance(path: Path, number: int, cells: list[str]) -> tuple[str, int, str
     """Video, number in it and words of a line such as ``"VIDEO_7","WORDS","93","1"``."""
     video, _, utterance = cells[0].rpartition("_")
     if not video or not utterance.isdecimal():
-        raise DataError(f"line {number} of {path} must begin with VIDEO_NUMBER, found {cells[0][:80]!r}. Fetch it again.")
+        raise DataError(
+            f"line {number} of {path} must begin with VIDEO_NUMBER, found {cells[0][:80]!r}. Fetch it again."
+        )
     return video, int(utterance), cells[1]
 
 

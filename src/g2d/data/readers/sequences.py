@@ -18,7 +18,12 @@ from g2d.errors import DataError, MissingDependencyError
 
 STEPS, FILLER = 20, -255.0
 SPLITS = ("train", "valid", "test")
-FILES = {"audio": "audio_{}.h5", "video": "video_{}.h5", "text": "text_{}_emb.h5", "target": "y_{}.h5"}
+FILES = {
+    "audio": "audio_{}.h5",
+    "video": "video_{}.h5",
+    "text": "text_{}_emb.h5",
+    "target": "y_{}.h5",
+}
 PARTLY = frozenset({"text"})
 """What is published for some rows only: an array ``has_M`` says for which."""
 
@@ -30,13 +35,17 @@ class POMOptions(ReaderOptions):
 class YouTubeOptions(ReaderOptions):
     """What ``g2d data prepare youtube`` can be told."""
 
-    text: bool = Field(False, description="add the word vectors, which only validation and test rows have")
+    text: bool = Field(
+        False, description="add the word vectors, which only validation and test rows have"
+    )
 
 
 class MMMOOptions(YouTubeOptions):
     """What ``g2d data prepare mmmo`` can be told."""
 
-    regression: bool = Field(False, description="the score 1..5 itself in place of positive (> 3.5) or not")
+    regression: bool = Field(
+        False, description="the score 1..5 itself in place of positive (> 3.5) or not"
+    )
 
 
 @dataclass(frozen=True)
@@ -61,8 +70,22 @@ class Reviews:
         return {m: (STEPS, width) for m, width in self.widths.items()} | {"target": self.target}
 
 
-MMMO = Reviews("mmmo", {"audio": 74, "video": 36, "text": 300}, (), (220, 40, 80), ("not positive", "positive"), MMMOOptions)
-YOUTUBE = Reviews("youtube", {"audio": 74, "video": 36, "text": 300}, (3,), (173, 36, 60), ("0", "1", "2"), YouTubeOptions)
+MMMO = Reviews(
+    "mmmo",
+    {"audio": 74, "video": 36, "text": 300},
+    (),
+    (220, 40, 80),
+    ("not positive", "positive"),
+    MMMOOptions,
+)
+YOUTUBE = Reviews(
+    "youtube",
+    {"audio": 74, "video": 36, "text": 300},
+    (3,),
+    (173, 36, 60),
+    ("0", "1", "2"),
+    YouTubeOptions,
+)
 POM = Reviews("pom", {"audio": 43, "video": 41}, (17,), (600, 100, 203), None, POMOptions)
 SETS = {reviews.name: reviews for reviews in (MMMO, YOUTUBE, POM)}
 
@@ -72,7 +95,9 @@ def plan_reviews(reviews: Reviews, source: Path, options: ReaderOptions) -> Plan
     table, chosen = opened(source, reviews.name), options.model_dump()
     wanted = ["audio", "video", *(["text"] if chosen.get("text") else [])]
     if absent := [m for m in wanted if m not in table]:
-        raise DataError(f"{reviews.name} must have sequences of {absent[0]} to be asked for them, found none.")
+        raise DataError(
+            f"{reviews.name} must have sequences of {absent[0]} to be asked for them, found none."
+        )
     score = reviews.classes is None or chosen.get("regression", False)
     samples, skipped = [], []
     for row, (value, place) in enumerate(zip(table["target"], table["split"], strict=True)):
@@ -81,14 +106,22 @@ def plan_reviews(reviews: Reviews, source: Path, options: ReaderOptions) -> Plan
             skipped.append(Skip(name, "no-agreed-label", f"its target is {value.tolist()}"))
         else:
             samples.append(Sample(name, target, name, (), {"row": row}, {"official": int(place)}))
-    task: dict[str, Any] = {"kind": "regression", "outputs": max(reviews.target, default=1), "scale": "train", "output": "identity"}
+    task: dict[str, Any] = {
+        "kind": "regression",
+        "outputs": max(reviews.target, default=1),
+        "scale": "train",
+        "output": "identity",
+    }
     if not score:
         task = {"kind": "classification", "classes": list(reviews.classes or ())}
     view = ({"name": "standardize", "clip": 5.0},)
     return Plan(
         name=reviews.name,
         task=task,
-        signals={m: Signal("sequence", "float16", (STEPS, reviews.widths[m]), view, masked=True) for m in wanted},
+        signals={
+            m: Signal("sequence", "float16", (STEPS, reviews.widths[m]), view, masked=True)
+            for m in wanted
+        },
         samples=samples,
         decode=ReviewDecode(reviews.name, tuple(wanted)),
         protocols={f"{reviews.name}/official": places(samples, lambda s: int(s.notes["official"]))},
@@ -103,9 +136,13 @@ def plan_reviews(reviews: Reviews, source: Path, options: ReaderOptions) -> Plan
 def _warnings(table: Mapping[str, NDArray[Any]], wanted: list[str]) -> list[str]:
     told = []
     if PARTLY.intersection(wanted):
-        told.append("the text files of the training rows were never published with the others: only validation and test have it")
+        told.append(
+            "the text files of the training rows were never published with the others: only validation and test have it"
+        )
     if empty := int((~np.any([_real(table[m]).any(1) for m in ("audio", "video")], axis=0)).sum()):
-        told.append(f"{empty} of {len(table['split'])} rows hold neither sound nor face: nothing can be told from them")
+        told.append(
+            f"{empty} of {len(table['split'])} rows hold neither sound nor face: nothing can be told from them"
+        )
     return told
 
 
@@ -175,8 +212,12 @@ def _from_hdf5(reviews: Reviews, folder: Path) -> dict[str, NDArray[Any]]:
         there = [part[m] for part in parts if m in part]
         if not there:
             continue
-        with np.errstate(over="ignore"):  # what does not fit is infinite, and its row is skipped for that
-            whole[m] = np.concatenate(there).astype(np.float16 if m in reviews.widths else np.float32)
+        with np.errstate(
+            over="ignore"
+        ):  # what does not fit is infinite, and its row is skipped for that
+            whole[m] = np.concatenate(there).astype(
+                np.float16 if m in reviews.widths else np.float32
+            )
         if len(there) < len(parts):
             whole[f"has_{m}"] = np.repeat([m in part for part in parts], counts)
     return whole
@@ -186,9 +227,17 @@ def _split(reviews: Reviews, folder: Path, split: str) -> dict[str, NDArray[Any]
     """All that is known of a split's rows: every file must have them, and only text may be absent."""
     found = {m: _d1(folder / FILES[m].format(split)) for m in reviews.shapes}
     there = {m: values for m, values in found.items() if values is not None}
-    if absent := [FILES[m].format(split) for m in reviews.shapes if m not in PARTLY and m not in there]:
-        raise DataError(f"{folder} must hold audio_, video_ and y_ files for train, valid and test (.h5), found no {' and no '.join(absent)}.")
-    check_arrays(there, {m: shape for m, shape in reviews.shapes.items() if m in there}, f"{split} files of {folder}")
+    if absent := [
+        FILES[m].format(split) for m in reviews.shapes if m not in PARTLY and m not in there
+    ]:
+        raise DataError(
+            f"{folder} must hold audio_, video_ and y_ files for train, valid and test (.h5), found no {' and no '.join(absent)}."
+        )
+    check_arrays(
+        there,
+        {m: shape for m, shape in reviews.shapes.items() if m in there},
+        f"{split} files of {folder}",
+    )
     return there
 
 
@@ -198,12 +247,16 @@ def _d1(path: Path) -> NDArray[Any] | None:
     try:
         import h5py
     except ImportError:
-        raise MissingDependencyError("HDF5 files need the optional library h5py: pip install 'g2d[hdf5]'.") from None
+        raise MissingDependencyError(
+            "HDF5 files need the optional library h5py: pip install 'g2d[hdf5]'."
+        ) from None
     try:
         with h5py.File(path, "r") as file:
             values: NDArray[Any] = file["d1"][:]
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} must be an HDF5 file with a data set d1, found: {error}. Fetch it again.") from error
+        raise DataError(
+            f"{path} must be an HDF5 file with a data set d1, found: {error}. Fetch it again."
+        ) from error
     if values.dtype.kind not in "fiu":
         raise DataError(f"{path} must hold numbers, found {values.dtype}. Fetch it again.")
     return values.squeeze(-1) if values.ndim == 2 and values.shape[1] == 1 else values
@@ -221,6 +274,13 @@ def _reader(reviews: Reviews, about: str) -> Reader:
     )
 
 
-MMMO_READER = _reader(MMMO, "ICT-MMMO: is a film review positive; word-level sequences of sound and face")
-YOUTUBE_READER = _reader(YOUTUBE, "YouTube opinions: one of three sentiments; word-level sequences of sound and face")
-POM_READER = _reader(POM, "POM: 17 traits and opinions of a film reviewer (regression); word-level sequences of sound and face")
+MMMO_READER = _reader(
+    MMMO, "ICT-MMMO: is a film review positive; word-level sequences of sound and face"
+)
+YOUTUBE_READER = _reader(
+    YOUTUBE, "YouTube opinions: one of three sentiments; word-level sequences of sound and face"
+)
+POM_READER = _reader(
+    POM,
+    "POM: 17 traits and opinions of a film reviewer (regression); word-level sequences of sound and face",
+)

@@ -42,7 +42,9 @@ class Table:
         except FileNotFoundError:
             raise DataError(f"the manifest must be a file, found no {path}.") from None
         except OSError as error:
-            raise DataError(f"{path} must be a CSV or JSONL file that can be read, found: {error.strerror or error}.") from error
+            raise DataError(
+                f"{path} must be a CSV or JSONL file that can be read, found: {error.strerror or error}."
+            ) from error
         if not len(self.offsets):
             raise DataError(f"{path} must hold one row or more under its header, found none.")
 
@@ -69,7 +71,9 @@ class Table:
     def _delimiter(self, file: Any) -> str:
         header = re.sub(r'"[^"]*("|$)', "", next(iter(_Lines(self.path, file)), ""))
         if not self.json and "\r" in header.rstrip("\r\n"):
-            raise DataError(f"lines of {self.path} must end with a line feed, found carriage returns alone. Save it with other line ends.")
+            raise DataError(
+                f"lines of {self.path} must end with a line feed, found carriage returns alone. Save it with other line ends."
+            )
         return max(",;\t", key=header.count)
 
     def _scan(self, file: Any) -> Iterator[int]:
@@ -85,11 +89,15 @@ class Table:
         rows = self._cells(lines)
         self.columns = [name.strip() for name in next(rows, (1, []))[1]]
         if repeated := {name for name in self.columns if self.columns.count(name) > 1}:
-            raise DataError(f"columns of {self.path} must have different names, found {sorted(repeated)[0]!r} twice.")
+            raise DataError(
+                f"columns of {self.path} must have different names, found {sorted(repeated)[0]!r} twice."
+            )
         begin = lines.end
         for number, cells in rows:
             if cells and len(cells) != len(self.columns):
-                raise DataError(f"line {number} of {self.path} must have {len(self.columns)} cells as the header has, found {len(cells)}.")
+                raise DataError(
+                    f"line {number} of {self.path} must have {len(self.columns)} cells as the header has, found {len(cells)}."
+                )
             if cells:
                 yield begin
             begin = lines.end
@@ -103,30 +111,49 @@ class Table:
             number = reader.line_num + 1
 
     def _next(self, reader: Any, number: int) -> list[str] | None:
-        usual = csv.field_size_limit(LONGEST)  # one for the whole process: it is lifted for this row alone
+        usual = csv.field_size_limit(
+            LONGEST
+        )  # one for the whole process: it is lifted for this row alone
         try:
             return next(reader, None)
         except csv.Error as error:
-            raise DataError(f"the row that begins in line {number} of {self.path} must be CSV, found: {error}.") from error
+            raise DataError(
+                f"the row that begins in line {number} of {self.path} must be CSV, found: {error}."
+            ) from error
         finally:
             csv.field_size_limit(usual)
 
     def _parsed(self, file: Any, first: int) -> Iterator[dict[str, Any]]:
         lines = _Lines(self.path, file)
         if self.json:
-            yield from (self._object(line, number) for number, line in enumerate((line for line in lines if line.strip()), start=first + 1))
+            yield from (
+                self._object(line, number)
+                for number, line in enumerate(
+                    (line for line in lines if line.strip()), start=first + 1
+                )
+            )
         else:
-            yield from (dict(zip(self.columns, cells, strict=True)) for _, cells in self._cells(lines) if cells)
+            yield from (
+                dict(zip(self.columns, cells, strict=True))
+                for _, cells in self._cells(lines)
+                if cells
+            )
 
     def _object(self, line: str, number: int) -> dict[str, Any]:
         try:
             row = json.loads(line)
             if "\\u" in line:
-                json.dumps(row, ensure_ascii=False).encode()  # half of a surrogate pair is no text: nothing could write it
+                json.dumps(
+                    row, ensure_ascii=False
+                ).encode()  # half of a surrogate pair is no text: nothing could write it
         except (ValueError, RecursionError) as error:
-            raise DataError(f"line {number} of {self.path} must be a JSON object, as JSONL has one per line, found: {error}.") from error
+            raise DataError(
+                f"line {number} of {self.path} must be a JSON object, as JSONL has one per line, found: {error}."
+            ) from error
         if not isinstance(row, dict):
-            raise DataError(f"line {number} of {self.path} must be a JSON object, as JSONL has one per line, found {type(row).__name__}.")
+            raise DataError(
+                f"line {number} of {self.path} must be a JSON object, as JSONL has one per line, found {type(row).__name__}."
+            )
         return row
 
 
@@ -143,7 +170,9 @@ class _Lines:
             try:
                 yield line.decode("utf-8-sig" if first else "utf-8")
             except UnicodeDecodeError as error:
-                raise DataError(f"line {number} of {self.path} must be CSV or JSONL in UTF-8, found: {error}. Save it so.") from error
+                raise DataError(
+                    f"line {number} of {self.path} must be CSV or JSONL in UTF-8, found: {error}. Save it so."
+                ) from error
 
 
 def number(cell: Any) -> float | None:
@@ -172,7 +201,9 @@ def text(cell: Any) -> str:
 
 def empty(cell: Any) -> bool:
     """Nothing stands there: an empty text, null, NaN, or a list of nothing."""
-    return cell is None or cell == [] or (isinstance(cell, str) and not cell.strip()) or cell != cell
+    return (
+        cell is None or cell == [] or (isinstance(cell, str) and not cell.strip()) or cell != cell
+    )
 
 
 def unique_rows(keys: NDArray[np.uint64]) -> NDArray[np.bool_]:

@@ -13,10 +13,40 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from g2d.data.media import RESAMPLER, at_least, fit_length, is_silent, read_audio, read_frames, released_frames, spread
-from g2d.data.readers.base import Reader, ReaderOptions, by_stem, find_file, find_files, read_csv, shown
+from g2d.data.media import (
+    RESAMPLER,
+    at_least,
+    fit_length,
+    is_silent,
+    read_audio,
+    read_frames,
+    released_frames,
+    spread,
+)
+from g2d.data.readers.base import (
+    Reader,
+    ReaderOptions,
+    by_stem,
+    find_file,
+    find_files,
+    read_csv,
+    shown,
+)
 from g2d.data.steps.pictures import IMAGENET_MEAN, IMAGENET_STD
-from g2d.data.store.plan import TEST, TRAIN, UNUSED, VALID, Decoded, Plan, Sample, Signal, Skip, UnreadableError, name_hash, places
+from g2d.data.store.plan import (
+    TEST,
+    TRAIN,
+    UNUSED,
+    VALID,
+    Decoded,
+    Plan,
+    Sample,
+    Signal,
+    Skip,
+    UnreadableError,
+    name_hash,
+    places,
+)
 from g2d.errors import DataError
 
 RATE, SAMPLES, WINDOW, SIDE = 16_000, 160_000, 80_000, 256
@@ -39,10 +69,15 @@ class VGGSoundOptions(ReaderOptions):
     """What ``g2d data prepare vggsound`` can be told."""
 
     frames: Annotated[int, Field(ge=1)] | Literal["legacy"] = Field(
-        3, description="stored per clip, evenly spread; legacy: the three that the paper's released code sees, of more than three at one per second"
+        3,
+        description="stored per clip, evenly spread; legacy: the three that the paper's released code sees, of more than three at one per second",
     )
-    classes: int | None = Field(None, ge=2, description="only the first so many classes in order of their names")
-    limit: int | None = Field(None, ge=1, description="only the first so many clips of every class and split, by name")
+    classes: int | None = Field(
+        None, ge=2, description="only the first so many classes in order of their names"
+    )
+    limit: int | None = Field(
+        None, ge=1, description="only the first so many clips of every class and split, by name"
+    )
     least_frames: int = Field(4, ge=1, description="clips with fewer decoded frames are left out")
 
 
@@ -51,7 +86,9 @@ def plan_vggsound(source: Path, options: VGGSoundOptions, clip: str = CLIP) -> P
     rows, warnings = read_rows(source, clip)
     listed, counts = {row.clip for row in rows}, read_counts(source)
     if counts is not None and sum(counts.values()) not in (0, len(listed)):
-        warnings.append(f"vggsound.csv lists {len(listed)} clips, stat.csv counts {sum(counts.values())}")
+        warnings.append(
+            f"vggsound.csv lists {len(listed)} clips, stat.csv counts {sum(counts.values())}"
+        )
     tested = {row.video for row in rows if row.split == TEST}
     known = {name: i for i, name in enumerate(class_names(rows, counts)[: options.classes])}
     rows = _limited([row for row in rows if row.label in known], options.limit)
@@ -59,8 +96,14 @@ def plan_vggsound(source: Path, options: VGGSoundOptions, clip: str = CLIP) -> P
     if not files:
         raise DataError(f"{source} must hold clips ID_SSSSSS.mp4, in any folders, found none.")
     if unlisted := sorted(files.keys() - listed):
-        warnings.append(f"{len(unlisted)} mp4 files stand in no line of vggsound.csv and are left alone, such as {shown(unlisted[0])}.mp4")
-    samples = [Sample(r.clip, known[r.label], r.video, (files[r.clip],), notes={"listed": r.split}) for r in rows if r.clip in files]
+        warnings.append(
+            f"{len(unlisted)} mp4 files stand in no line of vggsound.csv and are left alone, such as {shown(unlisted[0])}.mp4"
+        )
+    samples = [
+        Sample(r.clip, known[r.label], r.video, (files[r.clip],), notes={"listed": r.split})
+        for r in rows
+        if r.clip in files
+    ]
     skipped = [Skip(r.clip, "missing-file", r.label) for r in rows if r.clip not in files]
     lost = Counter((r.label, r.split) for r in rows if r.clip not in files)
     warnings.extend([*twice, *_lost(rows, lost)])
@@ -70,18 +113,36 @@ def plan_vggsound(source: Path, options: VGGSoundOptions, clip: str = CLIP) -> P
         signals=signals(3 if isinstance(options.frames, str) else options.frames),
         samples=samples,
         decode=VGGSoundDecode(options.frames, options.least_frames),
-        protocols={"vggsound/video-disjoint-v1": disjoint(samples, tested), "vggsound/legacy": places(samples, lambda s: int(s.notes["listed"]))},
+        protocols={
+            "vggsound/video-disjoint-v1": disjoint(samples, tested),
+            "vggsound/legacy": places(samples, lambda s: int(s.notes["listed"])),
+        },
         skipped=skipped,
         parameters=options.model_dump() | {"resampler": RESAMPLER, "side": SIDE},
-        report={"missing_by_class_and_split": {f"{label} / {_NAMES[split]}": n for (label, split), n in sorted(lost.items())}, "listed": len(listed)},
-        warnings=(*warnings, "vggsound/legacy has no validation: choose checkpoints on another protocol"),
+        report={
+            "missing_by_class_and_split": {
+                f"{label} / {_NAMES[split]}": n for (label, split), n in sorted(lost.items())
+            },
+            "listed": len(listed),
+        },
+        warnings=(
+            *warnings,
+            "vggsound/legacy has no validation: choose checkpoints on another protocol",
+        ),
     )
 
 
 def signals(frames: int) -> dict[str, Signal]:
     """129 x 626 log spectrograms of five seconds; random ones in training, the middle ones else."""
-    sound = ({"name": "window", "samples": WINDOW}, {"name": "log_spectrogram", "n_fft": 256, "hop": 128})
-    picture = ({"name": "pixels", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}, {"name": "crop", "size": 224}, {"name": "flip"})
+    sound = (
+        {"name": "window", "samples": WINDOW},
+        {"name": "log_spectrogram", "n_fft": 256, "hop": 128},
+    )
+    picture = (
+        {"name": "pixels", "mean": IMAGENET_MEAN, "std": IMAGENET_STD},
+        {"name": "crop", "size": 224},
+        {"name": "flip"},
+    )
     return {
         "audio": Signal("audio", "int16", (SAMPLES,), sound, {"rate": RATE}),
         "video": Signal("video", "uint8", (frames, SIDE, SIDE, 3), picture),
@@ -105,7 +166,10 @@ class VGGSoundDecode:
         pictures = read_frames(path, at_least(self.least, pick), (SIDE, SIDE), told=told)
         if len(pictures) > 1 and bool((pictures == pictures[:1]).all()):
             told.append("a still picture")
-        return Decoded({"audio": fit_length(samples, SAMPLES, repeat=True), "video": pictures}, warnings=tuple(told))
+        return Decoded(
+            {"audio": fit_length(samples, SAMPLES, repeat=True), "video": pictures},
+            warnings=tuple(told),
+        )
 
 
 def read_rows(source: Path, clip: str = CLIP) -> tuple[list[Row], list[str]]:
@@ -121,11 +185,15 @@ def read_rows(source: Path, clip: str = CLIP) -> tuple[list[Row], list[str]]:
         if not rows and cells[:2] == ["youtube_id", "time"]:
             continue
         if len(cells) != 4 or not cells[1].isdecimal() or cells[3] not in SPLITS:
-            raise DataError(f"line {number} of {path} must be YouTube id, start second, label, train or test, found {','.join(cells)[:100]!r}.")
+            raise DataError(
+                f"line {number} of {path} must be YouTube id, start second, label, train or test, found {','.join(cells)[:100]!r}."
+            )
         video, start, label, split = cells
         name = clip_name(video, int(start))
         if not re.fullmatch(clip, name):
-            raise DataError(f"line {number} of {path} must begin with an 11-letter YouTube id and a start of at most six digits, found {video!r}, {start}.")
+            raise DataError(
+                f"line {number} of {path} must begin with an 11-letter YouTube id and a start of at most six digits, found {video!r}, {start}."
+            )
         twice += name in rows
         rows.setdefault(name, Row(name, video, label, SPLITS[split]))
     warnings = [f"{twice} clips stand twice in {path.name}: the first line counts"] if twice else []
@@ -148,7 +216,9 @@ def class_names(rows: list[Row], counts: Mapping[str, int] | None) -> list[str]:
     if counts is None:
         return sorted(labels)
     if unknown := sorted(labels - counts.keys()):
-        raise DataError(f"labels of vggsound.csv must be among the {len(counts)} of stat.csv, found {unknown[0]!r}.")
+        raise DataError(
+            f"labels of vggsound.csv must be among the {len(counts)} of stat.csv, found {unknown[0]!r}."
+        )
     return sorted(counts)
 
 
@@ -171,7 +241,10 @@ def _lost(rows: list[Row], lost: Counter[tuple[str, int]]) -> Iterator[str]:
     for (label, _), count in lost.items():
         gone[label] += count
     tenth = Counter(min(10 * gone[label] // listed[label], 9) for label in listed)
-    by_split = ", ".join(f"{sum(n for (_, split), n in lost.items() if split == place)} of {name}" for name, place in SPLITS.items())
+    by_split = ", ".join(
+        f"{sum(n for (_, split), n in lost.items() if split == place)} of {name}"
+        for name, place in SPLITS.items()
+    )
     by_share = ", ".join(f"{10 * t}-{10 * t + 10} %: {tenth[t]}" for t in sorted(tenth))
     yield f"{lost.total()} of {len(rows)} clips are gone ({by_split}); classes by the share they lost: {by_share}"
 
@@ -186,7 +259,13 @@ def disjoint(samples: list[Sample], tested: Collection[str]) -> NDArray[np.int8]
     def place(sample: Sample) -> int:
         if sample.notes["listed"] == TEST:
             return TEST
-        return UNUSED if sample.group in tested else VALID if name_hash(sample.group) % 20 == 0 else TRAIN
+        return (
+            UNUSED
+            if sample.group in tested
+            else VALID
+            if name_hash(sample.group) % 20 == 0
+            else TRAIN
+        )
 
     return places(samples, place)
 

@@ -59,9 +59,15 @@ class Chain:
     def deterministic(self) -> bool:
         return all(step.deterministic for step in self.steps)
 
-    def __call__(self, values: Input, *, seed: int, epoch: int, index: Tensor, train: bool) -> Input:
+    def __call__(
+        self, values: Input, *, seed: int, epoch: int, index: Tensor, train: bool
+    ) -> Input:
         # Half precision and bytes are how values are stored, not how they are computed with.
-        values = values.float() if isinstance(values, Tensor) and values.dtype in (torch.float16, torch.float64) else values
+        values = (
+            values.float()
+            if isinstance(values, Tensor) and values.dtype in (torch.float16, torch.float64)
+            else values
+        )
         for place, step in enumerate(self.steps):
             step.check(values, self.modality)
             values = step(values, Draw(seed, epoch, index, train, stream(self.modality, place)))
@@ -79,7 +85,10 @@ class Chain:
         """
         done = Chain(self.modality, ())
         for step in self.steps:
-            done = Chain(self.modality, (*done.steps, step if step.fitted else step.fit(done._training(step, rows()))))
+            done = Chain(
+                self.modality,
+                (*done.steps, step if step.fitted else step.fit(done._training(step, rows()))),
+            )
         return done
 
     def check(self, example: Input) -> None:
@@ -98,7 +107,9 @@ class Chain:
         except G2DError:
             raise
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            raise ArgumentError(f"the view of {self.modality!r} must fit the stored values, found {described(example)}, for which it fails: {error}") from error
+            raise ArgumentError(
+                f"the view of {self.modality!r} must fit the stored values, found {described(example)}, for which it fails: {error}"
+            ) from error
 
     def _training(self, step: Step, blocks: Iterable[Input]) -> Iterator[Input]:
         """Blocks of stored values as the step after these will be given them."""
@@ -112,7 +123,13 @@ def looking(view: View, share: float) -> View:
     """The view with its time windows, if it has any, at another place: 0 as early, 1 as late as there is room."""
     if not isinstance(view, Chain):
         return view
-    return Chain(view.modality, tuple(step.model_copy(update={"share": share}) if isinstance(step, Window) else step for step in view.steps))
+    return Chain(
+        view.modality,
+        tuple(
+            step.model_copy(update={"share": share}) if isinstance(step, Window) else step
+            for step in view.steps
+        ),
+    )
 
 
 def stream(modality: str, place: int) -> int:
@@ -133,7 +150,9 @@ def read_chain(modality: str, steps: Iterable[Mapping[str, Any]]) -> Chain:
 def _read(modality: str, given: Mapping[str, Any]) -> Step:
     name = given.get("name")
     if not isinstance(name, str) or name not in STEPS:
-        raise ArgumentError(f"a step of the view of {modality!r} must have a name among {', '.join(STEPS)}, found {name!r}.")
+        raise ArgumentError(
+            f"a step of the view of {modality!r} must have a name among {', '.join(STEPS)}, found {name!r}."
+        )
     try:
         return STEPS[name].model_validate(dict(given))
     except ValidationError as error:

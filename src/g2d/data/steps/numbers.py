@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from g2d.data.steps.step import GRID, NUMBERS, Draw, Form, Step, column, on_values, plain, real_values, row_shape
+from g2d.data.steps.step import (
+    GRID,
+    NUMBERS,
+    Draw,
+    Form,
+    Step,
+    column,
+    on_values,
+    plain,
+    real_values,
+    row_shape,
+)
 from g2d.errors import DataError
 from g2d.types import Input
 
@@ -42,11 +53,19 @@ class Standardize(Step):
 
     @model_validator(mode="after")
     def _given_together(self) -> Self:
-        lengths = {name: len(given) for name, given in (("mean", self.mean), ("std", self.std), ("center", self.center)) if given is not None}
+        lengths = {
+            name: len(given)
+            for name, given in (("mean", self.mean), ("std", self.std), ("center", self.center))
+            if given is not None
+        }
         if lengths and not {"mean", "std"} <= set(lengths):
-            raise ValueError(f"mean and std must be given together, found only {', '.join(lengths)}")
+            raise ValueError(
+                f"mean and std must be given together, found only {', '.join(lengths)}"
+            )
         if len(set(lengths.values())) > 1 or (self.axes == "all" and set(lengths.values()) - {1}):
-            raise ValueError(f"mean and std must hold {'one number each for axes all' if self.axes == 'all' else 'equally many numbers'}, found {lengths}")
+            raise ValueError(
+                f"mean and std must hold {'one number each for axes all' if self.axes == 'all' else 'equally many numbers'}, found {lengths}"
+            )
         return self
 
     @property
@@ -65,12 +84,20 @@ class Standardize(Step):
         if center is not None:
             moments.merge(moments.rows - moments.count, center, np.zeros(1))
         mean, std = moments.mean, moments.std()
-        given = {"mean": tuple(mean.tolist()), "std": tuple(std.tolist()), "center": None if center is None else tuple(center.tolist())}
+        given = {
+            "mean": tuple(mean.tolist()),
+            "std": tuple(std.tolist()),
+            "center": None if center is None else tuple(center.tolist()),
+        }
         return self.model_copy(update=given)
 
     def wants(self, values: Input) -> str | None:
         given, features = len(self.mean or (0.0,)), row_shape(values)[-1]
-        return None if given in (1, features) else f"as many features as mean and std have numbers ({given})"
+        return (
+            None
+            if given in (1, features)
+            else f"as many features as mean and std have numbers ({given})"
+        )
 
     def _rows(self, block: Input) -> NDArray[np.float64]:
         values: NDArray[np.float64] = real_values(block).double().numpy()
@@ -104,10 +131,14 @@ class _Moments:
         self.rows += len(rows)
         self.merge(count, mean, np.square(np.where(known, rows - mean, 0)).sum(0))
 
-    def merge(self, count: NDArray[Any], mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> None:
+    def merge(
+        self, count: NDArray[Any], mean: NDArray[np.float64], deviation: NDArray[np.float64]
+    ) -> None:
         """Chan's merge of two groups: no loss of digits where the mean is large."""
         total = np.maximum(self.count + count, 1)
-        self.deviation = self.deviation + deviation + (mean - self.mean) ** 2 * self.count * count / total
+        self.deviation = (
+            self.deviation + deviation + (mean - self.mean) ** 2 * self.count * count / total
+        )
         self.mean = self.mean + (mean - self.mean) * count / total
         self.count = self.count + count
 
@@ -133,11 +164,17 @@ class _Some:
 
     def _keep(self, first: int) -> None:
         """Leave out the rows of the parts from one on whose luck does not reach."""
-        self.parts[first:] = [(rows[luck < self.share], luck[luck < self.share]) for rows, luck in self.parts[first:]]
+        self.parts[first:] = [
+            (rows[luck < self.share], luck[luck < self.share]) for rows, luck in self.parts[first:]
+        ]
 
     def median(self) -> NDArray[np.float64]:
         """Of the finite numbers of every column; 0 where there are none."""
-        together = np.concatenate([rows for rows, _ in self.parts]) if self.parts else np.zeros((0, 1), np.float32)
+        together = (
+            np.concatenate([rows for rows, _ in self.parts])
+            if self.parts
+            else np.zeros((0, 1), np.float32)
+        )
         columns = (column[np.isfinite(column)] for column in together.T)
         return np.array([float(np.median(known)) if len(known) else 0.0 for known in columns])
 
@@ -178,18 +215,33 @@ class PCA(Step):
             count, total, square = count + len(rows), total + rows.sum(0), square + rows.T @ rows
         mean = total / max(count, 1)
         if not np.isfinite(mean).all():
-            raise DataError("pca must learn from known numbers, found some that are missing. Put {name: standardize} before it, which fills them.")
+            raise DataError(
+                "pca must learn from known numbers, found some that are missing. Put {name: standardize} before it, which fills them."
+            )
         variance, vectors = np.linalg.eigh(square / max(count, 1) - np.outer(mean, mean))
         variance, vectors = variance[::-1].clip(0), vectors[:, ::-1]
         share = np.cumsum(variance) / max(variance.sum(), 1e-300)
         k = self.components or int(np.searchsorted(share, (self.energy or 1) - 1e-12) + 1)
-        return self.model_copy(update={"mean": tuple(mean.tolist()), "basis": tuple(tuple(row) for row in vectors[:, :k].T.tolist())})
+        return self.model_copy(
+            update={
+                "mean": tuple(mean.tolist()),
+                "basis": tuple(tuple(row) for row in vectors[:, :k].T.tolist()),
+            }
+        )
 
     def wants(self, values: Input) -> str | None:
         features = math.prod(row_shape(values))
         if self.basis is not None:
-            return None if len(self.basis[0]) == features else f"rows of {len(self.basis[0])} features, as it was fitted on"
-        return f"at least as many features as components ({self.components})" if (self.components or 1) > features else None
+            return (
+                None
+                if len(self.basis[0]) == features
+                else f"rows of {len(self.basis[0])} features, as it was fitted on"
+            )
+        return (
+            f"at least as many features as components ({self.components})"
+            if (self.components or 1) > features
+            else None
+        )
 
     def __call__(self, values: Input, draw: Draw) -> Tensor:
         assert self.mean is not None
@@ -210,7 +262,9 @@ class Clip(Step):
 
     @model_validator(mode="after")
     def _bounds(self) -> Self:
-        if (-math.inf if self.low is None else self.low) >= (math.inf if self.high is None else self.high):
+        if (-math.inf if self.low is None else self.low) >= (
+            math.inf if self.high is None else self.high
+        ):
             raise ValueError(f"low must be below high, found {self.low} and {self.high}")
         if self.low is None and self.high is None:
             raise ValueError("clip must be given low, high or both")
@@ -230,7 +284,9 @@ class Scale(Step):
     channel: bool = False
 
     def wants(self, values: Input) -> str | None:
-        return f"{GRID.words}, as channel is true" if self.channel and not GRID.fits(values) else None
+        return (
+            f"{GRID.words}, as channel is true" if self.channel and not GRID.fits(values) else None
+        )
 
     def __call__(self, values: Input, draw: Draw) -> Input:
         scaled = on_values(values, lambda x: (x.float() - self.mean) / self.std)

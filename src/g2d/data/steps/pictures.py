@@ -39,8 +39,14 @@ class Pixels(Step):
         if self.frames and len(row) != 3:
             return "grey video (rows, frames, height, width), as frames is true"
         channels = 1 if self._grey(row) else row[-1]
-        wrong = next((len(given) for given in (self.mean, self.std) if len(given) not in (1, channels)), None)
-        return None if wrong is None else f"pixels with as many channels as mean and std have numbers ({wrong})"
+        wrong = next(
+            (len(given) for given in (self.mean, self.std) if len(given) not in (1, channels)), None
+        )
+        return (
+            None
+            if wrong is None
+            else f"pixels with as many channels as mean and std have numbers ({wrong})"
+        )
 
     def _grey(self, row: tuple[int, ...]) -> bool:
         return len(row) == 2 or self.frames
@@ -49,7 +55,9 @@ class Pixels(Step):
         pixels = plain(values)
         first = pixels[:, None] if self._grey(row_shape(pixels)) else pixels.movedim(-1, 1)
         shape = (1, -1, *(1,) * (first.ndim - 2))
-        return (first.float() / 255 - column(self.mean, first).reshape(shape)) / column(self.std, first).reshape(shape)
+        return (first.float() / 255 - column(self.mean, first).reshape(shape)) / column(
+            self.std, first
+        ).reshape(shape)
 
 
 class Frames(Step):
@@ -77,8 +85,14 @@ class Frames(Step):
         if draw.train and self.random:
             chosen = draw.uniform(0, (steps,)).argsort(1)[:, : self.count].sort(1).values
         else:
-            chosen = ((torch.arange(self.count, device=video.device) + 0.5) * steps / self.count).long().expand(len(video), -1)
-        return video[torch.arange(len(video), device=video.device)[:, None], :, chosen].movedim(1, 2)
+            chosen = (
+                ((torch.arange(self.count, device=video.device) + 0.5) * steps / self.count)
+                .long()
+                .expand(len(video), -1)
+            )
+        return video[torch.arange(len(video), device=video.device)[:, None], :, chosen].movedim(
+            1, 2
+        )
 
 
 class Crop(Step):
@@ -101,9 +115,13 @@ class Crop(Step):
     @model_validator(mode="after")
     def _ranges(self) -> Self:
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
-            raise ValueError(f"scale must be the least and the greatest share of the area, between 0 and 1, found {list(self.scale)}")
+            raise ValueError(
+                f"scale must be the least and the greatest share of the area, between 0 and 1, found {list(self.scale)}"
+            )
         if not 0 < self.ratio[0] <= self.ratio[1]:
-            raise ValueError(f"ratio must be the least and the greatest width over height, above 0, found {list(self.ratio)}")
+            raise ValueError(
+                f"ratio must be the least and the greatest width over height, above 0, found {list(self.ratio)}"
+            )
         return self
 
     @property
@@ -120,15 +138,30 @@ class Crop(Step):
             return _cut(pictures, top[:, 0], left[:, 0], height[:, 0], width[:, 0], self.size)
         rows, channels, steps = pictures.shape[:3]
         flat = pictures.transpose(1, 2).flatten(0, 1)
-        top, left, height, width = (side.expand(rows, steps).flatten() for side in (top, left, height, width))
-        return _cut(flat, top, left, height, width, self.size).reshape(rows, steps, channels, self.size, self.size).transpose(1, 2)
+        top, left, height, width = (
+            side.expand(rows, steps).flatten() for side in (top, left, height, width)
+        )
+        return (
+            _cut(flat, top, left, height, width, self.size)
+            .reshape(rows, steps, channels, self.size, self.size)
+            .transpose(1, 2)
+        )
 
-    def boxes(self, draw: Draw, size: tuple[int, ...], frames: int = 1) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def boxes(
+        self, draw: Draw, size: tuple[int, ...], frames: int = 1
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Top, left, height and width in pixels, each ``(B, frames)``."""
         full_height, full_width = size
         tried = (frames, 10)
-        area = full_height * full_width * (self.scale[0] + (self.scale[1] - self.scale[0]) * draw.uniform(0, tried))
-        ratio = (math.log(self.ratio[0]) + math.log(self.ratio[1] / self.ratio[0]) * draw.uniform(1, tried)).exp()
+        area = (
+            full_height
+            * full_width
+            * (self.scale[0] + (self.scale[1] - self.scale[0]) * draw.uniform(0, tried))
+        )
+        ratio = (
+            math.log(self.ratio[0])
+            + math.log(self.ratio[1] / self.ratio[0]) * draw.uniform(1, tried)
+        ).exp()
         width, height = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
         fits = (width >= 1) & (height >= 1) & (width <= full_width) & (height <= full_height)
         first = fits.float().argmax(-1, keepdim=True)
@@ -138,8 +171,16 @@ class Crop(Step):
         width = torch.where(none, min(full_width, round(full_height * aspect)), width)
         height = torch.where(none, min(full_height, round(full_width / aspect)), height)
         place = draw.uniform(2, (frames, 2))
-        top = torch.where(none, ((full_height - height) / 2).floor(), (place[..., 0] * (full_height - height + 1)).floor())
-        left = torch.where(none, ((full_width - width) / 2).floor(), (place[..., 1] * (full_width - width + 1)).floor())
+        top = torch.where(
+            none,
+            ((full_height - height) / 2).floor(),
+            (place[..., 0] * (full_height - height + 1)).floor(),
+        )
+        left = torch.where(
+            none,
+            ((full_width - width) / 2).floor(),
+            (place[..., 1] * (full_width - width + 1)).floor(),
+        )
         return top, left, height, width
 
 
@@ -173,14 +214,20 @@ class Flip(Step):
         frames = pictures.shape[2] if pictures.ndim == 5 and self.per_frame else 1
         turn = draw.uniform(0, (frames,)) < self.p
         where = turn[:, 0] if pictures.ndim == 4 else turn[:, None, :]
-        return torch.where(where.reshape(*where.shape, *(1,) * (pictures.ndim - where.ndim)), pictures.flip(-1), pictures)
+        return torch.where(
+            where.reshape(*where.shape, *(1,) * (pictures.ndim - where.ndim)),
+            pictures.flip(-1),
+            pictures,
+        )
 
 
 def resized(pictures: Tensor, size: int) -> Tensor:
     """``(B, C, size, size)``, bilinear with antialias."""
     if pictures.shape[-2:] == (size, size):
         return pictures
-    return F.interpolate(pictures, (size, size), mode="bilinear", antialias=True, align_corners=False)
+    return F.interpolate(
+        pictures, (size, size), mode="bilinear", antialias=True, align_corners=False
+    )
 
 
 def _each_frame(pictures: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
@@ -191,9 +238,14 @@ def _each_frame(pictures: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
     return changed.reshape(rows, steps, channels, *changed.shape[-2:]).transpose(1, 2)
 
 
-def _cut(pictures: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor, size: int) -> Tensor:
+def _cut(
+    pictures: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor, size: int
+) -> Tensor:
     """A box of each picture, resampled to ``size`` x ``size`` as :func:`resized` would, all at once."""
-    rows, columns = (_triangles(*side, size) for side in ((top, height, pictures.shape[-2]), (left, width, pictures.shape[-1])))
+    rows, columns = (
+        _triangles(*side, size)
+        for side in ((top, height, pictures.shape[-2]), (left, width, pictures.shape[-1]))
+    )
     return rows[:, None] @ pictures @ columns[:, None].transpose(-1, -2)
 
 

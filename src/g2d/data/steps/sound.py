@@ -40,7 +40,11 @@ class Window(Step):
     def __call__(self, values: Input, draw: Draw) -> Tensor:
         signal = plain(values)
         room = signal.shape[1] - self.samples
-        start = draw.integers(room + 1, 0) if draw.train else torch.full_like(draw.index, int(self.share * room))
+        start = (
+            draw.integers(room + 1, 0)
+            if draw.train
+            else torch.full_like(draw.index, int(self.share * room))
+        )
         return signal.gather(1, start[:, None] + torch.arange(self.samples, device=signal.device))
 
 
@@ -67,14 +71,20 @@ class Noise(Step):
         if self.train_only and not draw.train:
             return signal
         power = signal.square().flatten(1).mean(1) / 10 ** (self.snr_db / 10)
-        fixed = draw if draw.train else Draw(0, 0, draw.index, False, draw.stream)  # evaluation does not depend on the run's seed
-        return signal + power.sqrt().reshape(-1, *(1,) * (signal.ndim - 1)) * fixed.normal(0, tuple(signal.shape[1:]))
+        fixed = (
+            draw if draw.train else Draw(0, 0, draw.index, False, draw.stream)
+        )  # evaluation does not depend on the run's seed
+        return signal + power.sqrt().reshape(-1, *(1,) * (signal.ndim - 1)) * fixed.normal(
+            0, tuple(signal.shape[1:])
+        )
 
 
 def magnitudes(signal: Tensor, n_fft: int, hop: int, pad_mode: str) -> Tensor:
     """|STFT| ``(B, 1 + n_fft / 2, 1 + floor(L / hop))``: periodic Hann window, centered frames, as librosa's stft computes it."""
     window = torch.hann_window(n_fft, periodic=True, device=signal.device)
-    return torch.stft(signal, n_fft, hop, window=window, center=True, pad_mode=pad_mode, return_complex=True).abs()
+    return torch.stft(
+        signal, n_fft, hop, window=window, center=True, pad_mode=pad_mode, return_complex=True
+    ).abs()
 
 
 class LogSpectrogram(Step):
@@ -100,12 +110,18 @@ class LogSpectrogram(Step):
     def _bins_that_exist(self) -> Self:
         last = self.n_fft // 2
         if not self.low <= (last if self.high is None else self.high) <= last:
-            raise ValueError(f"low and high must be bins in order, of 0 to {last} for n_fft {self.n_fft}, found {self.low} and {self.high}")
+            raise ValueError(
+                f"low and high must be bins in order, of 0 to {last} for n_fft {self.n_fft}, found {self.low} and {self.high}"
+            )
         return self
 
     def wants(self, values: Input) -> str | None:
         mirrored = self.n_fft // 2 if self.pad_mode == "reflect" else 0  # samples beyond each end
-        return f"more than {mirrored} samples (half of n_fft, as pad_mode is reflect)" if row_shape(values)[0] <= mirrored else None
+        return (
+            f"more than {mirrored} samples (half of n_fft, as pad_mode is reflect)"
+            if row_shape(values)[0] <= mirrored
+            else None
+        )
 
     def __call__(self, values: Input, draw: Draw) -> Tensor:
         grid = magnitudes(as_float(plain(values)).clamp(-1, 1), self.n_fft, self.hop, self.pad_mode)
@@ -131,7 +147,9 @@ class LogMel(Step):
 
     def __call__(self, values: Input, draw: Draw) -> Tensor:
         power = magnitudes(as_float(plain(values)), self.n_fft, self.hop, "constant").square()
-        return (mel_filters(self.rate, self.n_fft, self.bands).to(power.device) @ power + self.floor).log()[:, None]
+        return (
+            mel_filters(self.rate, self.n_fft, self.bands).to(power.device) @ power + self.floor
+        ).log()[:, None]
 
 
 def mel_filters(rate: int, n_fft: int, bands: int) -> Tensor:
@@ -140,4 +158,8 @@ def mel_filters(rate: int, n_fft: int, bands: int) -> Tensor:
     corners = 700 * (10 ** (torch.linspace(0, top, bands + 2, dtype=torch.float64) / 2595) - 1)
     low, peak, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
     frequency = torch.linspace(0, rate / 2, n_fft // 2 + 1, dtype=torch.float64)
-    return torch.minimum((frequency - low) / (peak - low), (high - frequency) / (high - peak)).clamp(min=0).float()
+    return (
+        torch.minimum((frequency - low) / (peak - low), (high - frequency) / (high - peak))
+        .clamp(min=0)
+        .float()
+    )

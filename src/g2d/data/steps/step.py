@@ -52,17 +52,32 @@ class Form:
     fits: Callable[[Input], bool]
 
 
-TEXT = Form("text as bytes (rows, characters)", lambda values: isinstance(values, Tensor) and values.ndim == 2 and values.dtype == torch.uint8)
-NUMBERS = Form("numbers, not text or token ids", lambda values: not TEXT.fits(values) if isinstance(values, Tensor) else values.symbols is None)
-GRID = Form("one grid or table per row, not a padded sequence", lambda values: isinstance(values, Tensor))
-SOUND = Form("sound (rows, samples)", lambda values: isinstance(values, Tensor) and values.ndim == 2 and values.dtype != torch.uint8)
+TEXT = Form(
+    "text as bytes (rows, characters)",
+    lambda values: isinstance(values, Tensor) and values.ndim == 2 and values.dtype == torch.uint8,
+)
+NUMBERS = Form(
+    "numbers, not text or token ids",
+    lambda values: not TEXT.fits(values) if isinstance(values, Tensor) else values.symbols is None,
+)
+GRID = Form(
+    "one grid or table per row, not a padded sequence", lambda values: isinstance(values, Tensor)
+)
+SOUND = Form(
+    "sound (rows, samples)",
+    lambda values: isinstance(values, Tensor) and values.ndim == 2 and values.dtype != torch.uint8,
+)
 PIXELS = Form(
     "pixels as bytes (rows, [frames,] height, width[, channels])",
-    lambda values: isinstance(values, Tensor) and 3 <= values.ndim <= 5 and values.dtype == torch.uint8,
+    lambda values: (
+        isinstance(values, Tensor) and 3 <= values.ndim <= 5 and values.dtype == torch.uint8
+    ),
 )
 PICTURES = Form(
     "pictures with channels first, as the step 'pixels' yields them (rows, channels, [frames,] height, width)",
-    lambda values: isinstance(values, Tensor) and values.ndim in (4, 5) and values.is_floating_point(),
+    lambda values: (
+        isinstance(values, Tensor) and values.ndim in (4, 5) and values.is_floating_point()
+    ),
 )
 VIDEO = Form(
     "video with channels first, as the step 'pixels' yields it (rows, channels, frames, height, width)",
@@ -107,7 +122,9 @@ class Step(BaseModel):
         """
         wanted = self.wants(values) if self.takes.fits(values) else self.takes.words
         if wanted is not None:
-            raise ArgumentError(f"the step {self.name!r} of the view of {modality!r} must be given {wanted}, found {described(values)}.")
+            raise ArgumentError(
+                f"the step {self.name!r} of the view of {modality!r} must be given {wanted}, found {described(values)}."
+            )
 
     @abstractmethod
     def __call__(self, values: Input, draw: Draw) -> Input: ...
@@ -129,7 +146,10 @@ def on_values(values: Input, change: Callable[[Tensor], Tensor]) -> Input:
     """Apply a function to a tensor, or to the values of a sequence, whose padding stays zero."""
     if isinstance(values, Sequence):
         changed = change(values.values)
-        return replace(values, values=changed * values.mask.reshape(*values.mask.shape, *(1,) * (changed.ndim - 2)))
+        return replace(
+            values,
+            values=changed * values.mask.reshape(*values.mask.shape, *(1,) * (changed.ndim - 2)),
+        )
     return change(values)
 
 

@@ -42,7 +42,9 @@ class Tokens(Step):
     @model_validator(mode="after")
     def _padding_and_unknown_first(self) -> Self:
         if self.vocabulary is not None and self.vocabulary[:2] != (PAD, UNKNOWN):
-            raise ValueError(f"vocabulary must begin with {PAD} and {UNKNOWN}, found {list(self.vocabulary[:2])}")
+            raise ValueError(
+                f"vocabulary must begin with {PAD} and {UNKNOWN}, found {list(self.vocabulary[:2])}"
+            )
         return self
 
     @property
@@ -55,15 +57,28 @@ class Tokens(Step):
         from tokenizers.trainers import WordLevelTrainer
 
         words = _splitter(WordLevel(unk_token=UNKNOWN))
-        trainer = WordLevelTrainer(vocab_size=self.size, min_frequency=self.least, special_tokens=[PAD, UNKNOWN], show_progress=False)
-        words.train_from_iterator((text for block in training for text in texts(plain(block))), trainer)
+        trainer = WordLevelTrainer(
+            vocab_size=self.size,
+            min_frequency=self.least,
+            special_tokens=[PAD, UNKNOWN],
+            show_progress=False,
+        )
+        words.train_from_iterator(
+            (text for block in training for text in texts(plain(block))), trainer
+        )
         known = words.get_vocab()
-        return self.model_copy(update={"vocabulary": tuple(sorted(known, key=lambda word: known[word]))})
+        return self.model_copy(
+            update={"vocabulary": tuple(sorted(known, key=lambda word: known[word]))}
+        )
 
     def __call__(self, values: Input, draw: Draw) -> Sequence:
         stored = plain(values)
         given = list(texts(stored))
-        rows, symbols, padding = self._from_vocabulary(given) if self.tokenizer is None else _from_hugging_face(self.tokenizer, given, self.length)
+        rows, symbols, padding = (
+            self._from_vocabulary(given)
+            if self.tokenizer is None
+            else _from_hugging_face(self.tokenizer, given, self.length)
+        )
         ids = torch.full((len(rows), self.length), padding, dtype=torch.int64)
         mask = torch.zeros(len(rows), self.length, dtype=torch.bool)
         for i, row in enumerate(rows):
@@ -74,7 +89,11 @@ class Tokens(Step):
     def _from_vocabulary(self, given: list[str]) -> tuple[list[list[int]], int, int]:
         assert self.vocabulary is not None
         words = _words(self.vocabulary)
-        return [encoding.ids[: self.length] or [1] for encoding in words.encode_batch(given)], len(self.vocabulary), 0
+        return (
+            [encoding.ids[: self.length] or [1] for encoding in words.encode_batch(given)],
+            len(self.vocabulary),
+            0,
+        )
 
 
 def texts(stored: Tensor) -> Iterator[str]:
@@ -99,7 +118,9 @@ def _words(vocabulary: tuple[str, ...]) -> Any:
     return _splitter(WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token=UNKNOWN))
 
 
-def _from_hugging_face(name: str, given: list[str], length: int) -> tuple[list[list[int]], int, int]:
+def _from_hugging_face(
+    name: str, given: list[str], length: int
+) -> tuple[list[list[int]], int, int]:
     tokenizer = _fetched(name)
     rows = tokenizer(given, truncation=True, max_length=length, padding=False)["input_ids"]
     padding = tokenizer.pad_token_id or 0

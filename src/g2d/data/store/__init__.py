@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from g2d.data.store.plan import Decoded, Plan, Sample, Signal, Skip, UnreadableError, name_hash, places
+from g2d.data.store.plan import (
+    Decoded,
+    Plan,
+    Sample,
+    Signal,
+    Skip,
+    UnreadableError,
+    name_hash,
+    places,
+)
 
 __all__ = ["Decoded", "Plan", "Sample", "Signal", "Skip", "UnreadableError", "name_hash", "places"]

@@ -30,11 +30,15 @@ class StoredArray:
         try:
             self._values: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
-            raise DataError(f"a store must hold {path.name}, found no such file in {path.parent}. Prepare it again.") from None
+            raise DataError(
+                f"a store must hold {path.name}, found no such file in {path.parent}. Prepare it again."
+            ) from None
         except (OSError, ValueError, EOFError, SyntaxError) as error:
             # NumPy takes what it does not know for a pickle, and advises to open it all the same.
             found = "something else" if "pickle" in str(error) else f"damage: {error}"
-            raise DataError(f"{path} must be an array as a store holds it, found {found}. Prepare it again.") from error
+            raise DataError(
+                f"{path} must be an array as a store holds it, found {found}. Prepare it again."
+            ) from error
 
     def __reduce__(self) -> tuple[Any, ...]:
         return StoredArray, (self.path,)
@@ -98,7 +102,10 @@ def shrink(path: Path, order: NDArray[np.int64]) -> None:
     values = open_for_writing(path)
     shape = (len(order), *values.shape[1:])
     if len(values) > len(order):
-        for block in blocks(np.flatnonzero(order != np.arange(len(order))), rows_at_once(values.dtype, values.shape[1:])):
+        for block in blocks(
+            np.flatnonzero(order != np.arange(len(order))),
+            rows_at_once(values.dtype, values.shape[1:]),
+        ):
             values[block] = values[order[block]]
         values.flush()
         _say_rows(path, values.dtype, shape)
@@ -111,7 +118,10 @@ def shrink(path: Path, order: NDArray[np.int64]) -> None:
 def _say_rows(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
     """Another number of rows in the header, whose length stays: NumPy leaves room for the digits."""
     header = BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape})
+    np.lib.format.write_array_header_1_0(
+        header,
+        {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape},
+    )
     assert len(header.getvalue()) == _header_bytes(path)
     with path.open("r+b") as file:
         file.write(header.getvalue())

@@ -36,7 +36,11 @@ class Findings:
     lines: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        told = [*self.lines, *(f"warning: {text}" for text in self.warnings), *(f"error: {text}" for text in self.errors)]
+        told = [
+            *self.lines,
+            *(f"warning: {text}" for text in self.warnings),
+            *(f"error: {text}" for text in self.errors),
+        ]
         return "\n".join([*told, f"{len(self.errors)} errors, {len(self.warnings)} warnings"])
 
 
@@ -48,9 +52,13 @@ def check_store(folder: Path) -> Findings:
     """
     facts, found = read_facts(folder), Findings()
     rows = facts["rows"]
-    found.lines.append(f"{facts['name']}: {rows} of {facts['expected']} samples, {len(facts['skipped'])} skipped, content hash {facts['content_hash']}")
+    found.lines.append(
+        f"{facts['name']}: {rows} of {facts['expected']} samples, {len(facts['skipped'])} skipped, content hash {facts['content_hash']}"
+    )
     if facts["partial"]:
-        found.warnings.append(f"partial: {rows} of {facts['expected']} samples; results on it compare with those of the same content hash only")
+        found.warnings.append(
+            f"partial: {rows} of {facts['expected']} samples; results on it compare with those of the same content hash only"
+        )
     if not _whole(folder, facts, found):
         return found
     target, group = load_array(folder, "target.npy"), load_array(folder, "group.npy")
@@ -68,15 +76,21 @@ def _whole(folder: Path, facts: dict[str, Any], found: Findings) -> bool:
     for name, digest in facts["files"].items():
         path = folder / name
         if not path.is_file():
-            found.errors.append(f"{name} must be there, found no such file; prepare the store again")
+            found.errors.append(
+                f"{name} must be there, found no such file; prepare the store again"
+            )
         elif sha256(path) != digest:
-            found.errors.append(f"{name} must have the SHA-256 {digest[:12]}..., found another: it was changed or damaged; prepare the store again")
+            found.errors.append(
+                f"{name} must have the SHA-256 {digest[:12]}..., found another: it was changed or damaged; prepare the store again"
+            )
     if not found.errors:
         found.lines.append(f"{len(facts['files'])} files have their hashes")
     return not found.errors
 
 
-def _check_samples(folder: Path, facts: dict[str, Any], target: NDArray[Any], found: Findings) -> None:
+def _check_samples(
+    folder: Path, facts: dict[str, Any], target: NDArray[Any], found: Findings
+) -> None:
     """Ids, and the content hash, which follows from them, the targets and what the rows are made of."""
     rows = facts["rows"]
     names, contents = np.zeros(rows, np.uint64), np.zeros(rows, np.uint64)
@@ -85,26 +99,37 @@ def _check_samples(folder: Path, facts: dict[str, Any], target: NDArray[Any], fo
         with (folder / SAMPLES).open(encoding="utf-8") as file:
             for row, line in zip(range(rows), file, strict=True):
                 sample = json.loads(line)
-                names[row], contents[row] = hash(sample["id"]) & (2**64 - 1), int(sample["sha256"][:16], 16)
+                names[row], contents[row] = (
+                    hash(sample["id"]) & (2**64 - 1),
+                    int(sample["sha256"][:16], 16),
+                )
                 yield sample["id"], bytes.fromhex(sample["sha256"])
 
     try:
         content = content_hash(facts, samples(), target)
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        found.errors.append(f"{SAMPLES} must have a line per row ({rows}) with an id and a hash, found: {error}")
+        found.errors.append(
+            f"{SAMPLES} must have a line per row ({rows}) with an id and a hash, found: {error}"
+        )
         return
     if content != facts["content_hash"]:
-        found.errors.append(f"the content hash must follow from {SAMPLES}, targets and parameters, found that it does not")
+        found.errors.append(
+            f"the content hash must follow from {SAMPLES}, targets and parameters, found that it does not"
+        )
     if repeated := rows - len(np.unique(names)):
         found.errors.append(f"ids must be unique, found {repeated} that occur again")
     if same := rows - len(np.unique(contents)):
         found.warnings.append(f"{same} samples are made of the same bytes as another one")
 
 
-def _check_values(folder: Path, m: str, signal: Signal, rows: int, facts: dict[str, Any], found: Findings) -> None:
+def _check_values(
+    folder: Path, m: str, signal: Signal, rows: int, facts: dict[str, Any], found: Findings
+) -> None:
     values = StoredArray(folder / f"{m}.npy")
     if values.shape != (rows, *signal.shape) or values.dtype != np.dtype(signal.dtype):
-        found.errors.append(f"{m} must be {signal.dtype} {(rows, *signal.shape)}, found {values.dtype} {values.shape}")
+        found.errors.append(
+            f"{m} must be {signal.dtype} {(rows, *signal.shape)}, found {values.dtype} {values.shape}"
+        )
         return
     mask = StoredArray(folder / f"{m}{MASK}.npy") if signal.masked else None
     low, high, missing, infinite, constant, empty = np.inf, -np.inf, 0, 0, 0, 0
@@ -114,26 +139,40 @@ def _check_values(folder: Path, m: str, signal: Signal, rows: int, facts: dict[s
         known = flat
         if flat.dtype.kind == "f":
             finite = np.isfinite(flat)
-            missing, infinite = missing + int(np.isnan(flat).sum()), infinite + int(np.isinf(flat).sum())
+            missing, infinite = (
+                missing + int(np.isnan(flat).sum()),
+                infinite + int(np.isinf(flat).sum()),
+            )
             never &= ~finite.reshape(-1, len(never)).any(0)
             known = flat[finite]
         if known.size:
             low, high = min(low, float(known.min())), max(high, float(known.max()))
         constant += int((flat == flat[:, :1]).all(1).sum()) if flat.shape[1] > 1 else 0
         empty += int((~mask[block].any(1)).sum()) if mask is not None else 0
-    found.lines.append(f"{m}: {signal.kind} {signal.dtype} {signal.shape}, values from {low:g} to {high:g}" + (f", {missing} missing" if missing else ""))
+    found.lines.append(
+        f"{m}: {signal.kind} {signal.dtype} {signal.shape}, values from {low:g} to {high:g}"
+        + (f", {missing} missing" if missing else "")
+    )
     if infinite:
         found.errors.append(f"{m} must hold no infinite values, found {infinite}")
     if missing and signal.kind not in _MAY_MISS:
         found.errors.append(f"{m} must hold no NaN, found {missing}")
     if signal.kind in _MAY_MISS and missing and never.any():
         columns = signal.facts.get("columns", range(len(never)))
-        found.warnings.append(f"{m} has no number at all in {', '.join(str(columns[i]) for i in np.flatnonzero(never)[:10].tolist())}")
-    lacking = rows - int(load_array(folder, "present.npy")[:, list(facts["modalities"]).index(m)].sum()) if "present.npy" in facts["files"] else 0
+        found.warnings.append(
+            f"{m} has no number at all in {', '.join(str(columns[i]) for i in np.flatnonzero(never)[:10].tolist())}"
+        )
+    lacking = (
+        rows - int(load_array(folder, "present.npy")[:, list(facts["modalities"]).index(m)].sum())
+        if "present.npy" in facts["files"]
+        else 0
+    )
     if lacking:
         found.warnings.append(f"{m} is missing on {lacking} rows")
     if constant > lacking:
-        found.warnings.append(f"{m} is the same number throughout on {constant - lacking} rows: silence, a blank picture, an empty text or sequence")
+        found.warnings.append(
+            f"{m} is the same number throughout on {constant - lacking} rows: silence, a blank picture, an empty text or sequence"
+        )
     if empty > lacking:
         found.warnings.append(f"{m} has no step on {empty - lacking} rows")
 
@@ -144,7 +183,9 @@ _MAY_MISS = frozenset({"table", "sequence"})
 def _check_target(task: dict[str, Any], target: NDArray[Any], found: Findings) -> None:
     if "classes" in task:
         if len(target) and (target.min() < 0 or target.max() >= len(task["classes"])):
-            found.errors.append(f"targets must be class numbers from 0 to {len(task['classes']) - 1}, found {target.min()} to {target.max()}")
+            found.errors.append(
+                f"targets must be class numbers from 0 to {len(task['classes']) - 1}, found {target.min()} to {target.max()}"
+            )
         return
     if not np.isfinite(target).all():
         found.errors.append("targets must be finite, found NaN or infinity")
@@ -152,24 +193,39 @@ def _check_target(task: dict[str, Any], target: NDArray[Any], found: Findings) -
 
 
 def _check_protocol(
-    folder: Path, name: str, protocol: dict[str, Any], task: dict[str, Any], target: NDArray[Any], group: NDArray[Any], default: bool, found: Findings
+    folder: Path,
+    name: str,
+    protocol: dict[str, Any],
+    task: dict[str, Any],
+    target: NDArray[Any],
+    group: NDArray[Any],
+    default: bool,
+    found: Findings,
 ) -> None:
     place = load_array(folder, protocol["file"])
     if len(place) != len(target) or (len(place) and not -1 <= place.min() <= place.max() <= 2):
-        found.errors.append(f"{name} must place every row at -1 (unused), 0 (train), 1 (valid) or 2 (test), found something else")
+        found.errors.append(
+            f"{name} must place every row at -1 (unused), 0 (train), 1 (valid) or 2 (test), found something else"
+        )
         return
     if protocol_hash(name, place) != protocol["hash"]:
         found.errors.append(f"the hash of {name} must follow from its rows, found that it does not")
     counts = {split: int((place == number).sum()) for number, split in enumerate(NAMES)}
-    found.lines.append(f"protocol {name}: " + " / ".join(f"{count} {split}" for split, count in counts.items()))
+    found.lines.append(
+        f"protocol {name}: " + " / ".join(f"{count} {split}" for split, count in counts.items())
+    )
     if empty := [split for split, count in counts.items() if not count]:
         found.warnings.append(f"{name}: no rows for {' and '.join(empty)}")
     shared = shared_groups(place, group)
     if shared:
         sentence = f"{name}: {shared} groups stand in more than one split"
-        (found.errors if default else found.warnings).append(sentence + ("" if default else ", so that its figures do not speak of new groups"))
+        (found.errors if default else found.warnings).append(
+            sentence + ("" if default else ", so that its figures do not speak of new groups")
+        )
     if "classes" in task:
-        found.warnings.extend(f"{name}: {text}" for text in _balance(task["classes"], target, place))
+        found.warnings.extend(
+            f"{name}: {text}" for text in _balance(task["classes"], target, place)
+        )
 
 
 def _balance(classes: list[str], target: NDArray[Any], place: NDArray[np.int8]) -> Iterator[str]:
@@ -181,6 +237,9 @@ def _balance(classes: list[str], target: NDArray[Any], place: NDArray[np.int8]) 
         counts = np.bincount(rows, minlength=len(classes))
         if none := [classes[c] for c in np.flatnonzero(counts == 0)]:
             yield f"{split} has no row of {len(none)} classes: {', '.join(none[:5])}{', ...' if len(none) > 5 else ''}"
-        few = [f"{classes[c]} {counts[c]}" for c in np.flatnonzero((counts > 0) & (counts < RARE * len(rows) / len(classes)))]
+        few = [
+            f"{classes[c]} {counts[c]}"
+            for c in np.flatnonzero((counts > 0) & (counts < RARE * len(rows) / len(classes)))
+        ]
         if few:
             yield f"{split} has few rows of {', '.join(few[:5])}{', ...' if len(few) > 5 else ''}"

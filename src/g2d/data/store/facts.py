@@ -42,13 +42,23 @@ def read_facts(folder: Path) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         schema = facts["schema"]
     except (FileNotFoundError, NotADirectoryError):
-        unfinished = ", found an unfinished one: give the same command again" if (folder / ".preparing").is_dir() else f", found none in {folder}"
+        unfinished = (
+            ", found an unfinished one: give the same command again"
+            if (folder / ".preparing").is_dir()
+            else f", found none in {folder}"
+        )
         raise DataError(f"a store must be a folder with {DATASET}{unfinished}.") from None
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise DataError(f"{path} must be what g2d data prepare wrote, found damage: {error}. Prepare it again.") from error
+        raise DataError(
+            f"{path} must be what g2d data prepare wrote, found damage: {error}. Prepare it again."
+        ) from error
     if schema != SCHEMA:
-        raise DataError(f"{path} must have schema {SCHEMA}, found {schema!r}. Prepare the store again: give another --out, or delete this one.")
-    if facts.get(SIGNATURE) != _signature({key: value for key, value in facts.items() if key != SIGNATURE}):
+        raise DataError(
+            f"{path} must have schema {SCHEMA}, found {schema!r}. Prepare the store again: give another --out, or delete this one."
+        )
+    if facts.get(SIGNATURE) != _signature(
+        {key: value for key, value in facts.items() if key != SIGNATURE}
+    ):
         raise DataError(
             f"{path} must be what g2d data prepare wrote, found that it was changed since. Prepare the store again: give another --out, or delete this one."
         )
@@ -59,7 +69,9 @@ def _signature(facts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def content_hash(facts: Mapping[str, Any], samples: Iterable[tuple[str, bytes]], target: NDArray[Any]) -> str:
+def content_hash(
+    facts: Mapping[str, Any], samples: Iterable[tuple[str, bytes]], target: NDArray[Any]
+) -> str:
     """Over the task, the parameters and, in an order that does not depend on where rows stand, every id, target and digest of the raw bytes.
 
     Args:
@@ -71,8 +83,13 @@ def content_hash(facts: Mapping[str, Any], samples: Iterable[tuple[str, bytes]],
         rows[row] = np.frombuffer(hashlib.sha256(said).digest(), np.uint8)
     order = np.argsort(rows.view(">u8")[:, 0], kind="stable")
     head = {key: facts[key] for key in ("name", "task", "parameters")}
-    stored = {m: [signal["dtype"], signal["shape"], signal["facts"]] for m, signal in facts["modalities"].items()}
-    whole = hashlib.sha256(json.dumps(head | {"signals": stored}, sort_keys=True, default=list).encode())
+    stored = {
+        m: [signal["dtype"], signal["shape"], signal["facts"]]
+        for m, signal in facts["modalities"].items()
+    }
+    whole = hashlib.sha256(
+        json.dumps(head | {"signals": stored}, sort_keys=True, default=list).encode()
+    )
     for block in blocks(order, 4096):
         whole.update(rows[block].data)
     return whole.hexdigest()
@@ -85,7 +102,10 @@ def protocol_hash(name: str, place: NDArray[np.int8]) -> str:
 
 def signals(facts: dict[str, Any]) -> dict[str, Signal]:
     """The modalities of a store, in its order."""
-    return {m: Signal(**{**fields, "shape": tuple(fields["shape"]), "view": tuple(fields["view"])}) for m, fields in facts["modalities"].items()}
+    return {
+        m: Signal(**{**fields, "shape": tuple(fields["shape"]), "view": tuple(fields["view"])})
+        for m, fields in facts["modalities"].items()
+    }
 
 
 def protocol_file(protocol: str) -> str:

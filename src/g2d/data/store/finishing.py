@@ -19,7 +19,15 @@ from g2d.data.source import MASK
 from g2d.data.source import SPLITS as NAMES
 from g2d.data.steps import Chain, read_chain
 from g2d.data.store.arrays import StoredArray, fill_holes, sha256, shrink
-from g2d.data.store.facts import SAMPLES, SCHEMA, SPLITS, content_hash, protocol_file, protocol_hash, write_facts
+from g2d.data.store.facts import (
+    SAMPLES,
+    SCHEMA,
+    SPLITS,
+    content_hash,
+    protocol_file,
+    protocol_hash,
+    write_facts,
+)
 from g2d.data.store.fitting import fit_chain
 from g2d.data.store.journal import Journal
 from g2d.data.store.plan import ABSENT, Plan, Skip, each
@@ -31,7 +39,9 @@ WARNINGS_KEPT = 100
 """Sentences about single samples that dataset.json holds; the number of all is there too."""
 
 
-def write_store(plan: Plan, journal: Journal, work: Path, out: Path, *, plan_hash: str, skipped: list[Skip]) -> dict[str, Any]:
+def write_store(
+    plan: Plan, journal: Journal, work: Path, out: Path, *, plan_hash: str, skipped: list[Skip]
+) -> dict[str, Any]:
     """Everything that a store holds, ``dataset.json`` last. Killed in between, it starts over from the decoded arrays, which stay.
 
     What is kept must not change from here on: arrays lose the rows of what was skipped.
@@ -58,17 +68,29 @@ def write_store(plan: Plan, journal: Journal, work: Path, out: Path, *, plan_has
         "report": dict(plan.report),
         "plan_hash": plan_hash,
     }
-    samples = ((sample.id, journal.digest[place].tobytes()) for place, sample in zip(kept.tolist(), each(plan.samples, kept), strict=True))
+    samples = (
+        (sample.id, journal.digest[place].tobytes())
+        for place, sample in zip(kept.tolist(), each(plan.samples, kept), strict=True)
+    )
     facts["content_hash"] = content_hash(facts, samples, target)
-    facts["protocols"] = {name: _protocol(name, place[kept], group, target, plan, out) for name, place in plan.protocols.items()}
+    facts["protocols"] = {
+        name: _protocol(name, place[kept], group, target, plan, out)
+        for name, place in plan.protocols.items()
+    }
     own = [file for p in facts["protocols"].values() for file in (p["file"], p["views"])]
-    facts["files"] = {name: sha256(out / name) for name in [*arrays, "target.npy", "group.npy", SAMPLES, *own]}
+    facts["files"] = {
+        name: sha256(out / name) for name in [*arrays, "target.npy", "group.npy", SAMPLES, *own]
+    }
     return write_facts(out, facts)
 
 
 def _place_arrays(plan: Plan, kept: NDArray[np.int64], work: Path, out: Path) -> list[str]:
     """The decoded arrays, cut down to the kept rows, under a second name; the first goes when the store is signed."""
-    names = [f"{m}.npy" for m in plan.signals] + [f"{m}{MASK}.npy" for m, signal in plan.signals.items() if signal.masked] + [f"{PRESENT}.npy"]
+    names = (
+        [f"{m}.npy" for m in plan.signals]
+        + [f"{m}{MASK}.npy" for m, signal in plan.signals.items() if signal.masked]
+        + [f"{PRESENT}.npy"]
+    )
     for name in names:
         shrink(work / name, kept)
     if StoredArray(work / f"{PRESENT}.npy")[:].all():
@@ -92,13 +114,17 @@ def _labels(plan: Plan, kept: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[
     """Targets as they are, ``(N,)`` int64 or ``(N, C)`` float64, and groups as numbers in order of their names."""
     classes = "classes" in plan.task
     outputs = plan.task.get("outputs", 1)
-    target = np.zeros(len(kept), np.int64) if classes else np.zeros((len(kept), outputs), np.float64)
+    target = (
+        np.zeros(len(kept), np.int64) if classes else np.zeros((len(kept), outputs), np.float64)
+    )
     numbers: dict[str, int] = {}
     group, key = np.zeros(len(kept), np.int64), np.zeros(len(kept), np.int64)
     for row, sample in enumerate(each(plan.samples, kept)):
         target[row] = sample.target
         # A row that is its own group needs no entry: a million of them would not be small.
-        group[row] = -1 if sample.group == sample.id else numbers.setdefault(sample.group, len(numbers))
+        group[row] = (
+            -1 if sample.group == sample.id else numbers.setdefault(sample.group, len(numbers))
+        )
         key[row] = hash(sample.id)
     # Unless its name is also that of a group that others belong to: the second view of a picture, called after the first.
     named = {hash(name): number for name, number in numbers.items()}
@@ -112,7 +138,9 @@ def _labels(plan: Plan, kept: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[
 
 
 def _write_samples(plan: Plan, kept: NDArray[np.int64], journal: Journal, path: Path) -> None:
-    with path.open("w", encoding="utf-8", errors="backslashreplace") as file:  # names of files need not be UTF-8; this is how JSON writes them
+    with path.open(
+        "w", encoding="utf-8", errors="backslashreplace"
+    ) as file:  # names of files need not be UTF-8; this is how JSON writes them
         for place, sample in zip(kept.tolist(), each(plan.samples, kept), strict=True):
             line = {
                 "id": sample.id,
@@ -126,18 +154,35 @@ def _write_samples(plan: Plan, kept: NDArray[np.int64], journal: Journal, path: 
 
 
 def _warnings(plan: Plan, journal: Journal) -> list[str]:
-    sentences = [f"{plan.samples[place].id}: {sentence}" for place in sorted(journal.warnings) for sentence in journal.warnings[place]]
-    more = [f"and {len(sentences) - WARNINGS_KEPT} more about single samples"] if len(sentences) > WARNINGS_KEPT else []
+    sentences = [
+        f"{plan.samples[place].id}: {sentence}"
+        for place in sorted(journal.warnings)
+        for sentence in journal.warnings[place]
+    ]
+    more = (
+        [f"and {len(sentences) - WARNINGS_KEPT} more about single samples"]
+        if len(sentences) > WARNINGS_KEPT
+        else []
+    )
     return sentences[:WARNINGS_KEPT] + more
 
 
-def _protocol(name: str, place: NDArray[np.int8], group: NDArray[np.int64], target: NDArray[Any], plan: Plan, out: Path) -> dict[str, Any]:
+def _protocol(
+    name: str,
+    place: NDArray[np.int8],
+    group: NDArray[np.int64],
+    target: NDArray[Any],
+    plan: Plan,
+    out: Path,
+) -> dict[str, Any]:
     """Write a split and what is learnt on its training rows; tell its numbers."""
     folder = out / SPLITS
     folder.mkdir(exist_ok=True)
     file = protocol_file(name)
     np.save(folder / f"{file}.npy", place)
-    fitted = {m: chain.config()["steps"] for m, chain in _views(plan, np.flatnonzero(place == 0), out)}
+    fitted = {
+        m: chain.config()["steps"] for m, chain in _views(plan, np.flatnonzero(place == 0), out)
+    }
     (folder / f"{file}.json").write_text(json.dumps(fitted), encoding="utf-8")
     return {
         "file": f"{SPLITS}/{file}.npy",
@@ -157,7 +202,9 @@ def _views(plan: Plan, train: NDArray[np.int64], out: Path) -> Iterator[tuple[st
         values = StoredArray(out / f"{m}.npy")
         mask = StoredArray(out / f"{m}{MASK}.npy") if signal.masked else None
 
-        def stored(rows: NDArray[np.int64], values: StoredArray = values, mask: StoredArray | None = mask) -> Input:
+        def stored(
+            rows: NDArray[np.int64], values: StoredArray = values, mask: StoredArray | None = mask
+        ) -> Input:
             tensor = torch.from_numpy(values[rows])
             return tensor if mask is None else Sequence(tensor, torch.from_numpy(mask[rows]))
 

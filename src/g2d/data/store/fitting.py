@@ -17,7 +17,13 @@ FITTED_ROWS = 2000
 _SAMPLED = frozenset({"audio", "image", "video"})
 
 
-def fit_chain(chain: Chain, signal: Signal, train: NDArray[np.int64], stored: Callable[[NDArray[np.int64]], Input], present: NDArray[np.bool_] | None) -> Chain:
+def fit_chain(
+    chain: Chain,
+    signal: Signal,
+    train: NDArray[np.int64],
+    stored: Callable[[NDArray[np.int64]], Input],
+    present: NDArray[np.bool_] | None,
+) -> Chain:
     """The chain with what it learns on the training rows that have the modality; where none has, it changes nothing.
 
     Args:

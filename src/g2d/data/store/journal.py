@@ -59,7 +59,10 @@ class Journal:
     def add(self, rows: Sequence[int], done: Done) -> None:
         """These rows are decoded and their values are written."""
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps([list(rows), done.digests, done.stamps, done.skipped, done.warnings]) + "\n")
+            file.write(
+                json.dumps([list(rows), done.digests, done.stamps, done.skipped, done.warnings])
+                + "\n"
+            )
         self._take(rows, done)
 
     def kept(self) -> NDArray[np.int64]:
@@ -68,7 +71,10 @@ class Journal:
 
     def skips(self, plan: Plan) -> list[Skip]:
         """Those that do not, by the plan or by decoding, in order of their ids."""
-        found = [Skip(plan.samples[int(i)].id, _reason(self.state[i]), self.details.get(int(i), "")) for i in np.flatnonzero(self.state != KEPT)]
+        found = [
+            Skip(plan.samples[int(i)].id, _reason(self.state[i]), self.details.get(int(i), ""))
+            for i in np.flatnonzero(self.state != KEPT)
+        ]
         return sorted([*plan.skipped, *found], key=lambda skip: skip.id.encode())
 
     def _take(self, rows: Sequence[int], done: Done) -> None:
@@ -89,7 +95,15 @@ class Journal:
                 if not line.endswith(b"\n"):
                     break
                 rows, digests, stamps, skipped, warnings = json.loads(line)
-                self._take(rows, Done(digests, stamps, {int(i): tuple(r) for i, r in skipped.items()}, {int(i): s for i, s in warnings.items()}))
+                self._take(
+                    rows,
+                    Done(
+                        digests,
+                        stamps,
+                        {int(i): tuple(r) for i, r in skipped.items()},
+                        {int(i): s for i, s in warnings.items()},
+                    ),
+                )
                 whole += len(line)
         with self.path.open("r+b") as file:
             file.truncate(whole)
@@ -102,7 +116,14 @@ def plan_hash(plan: Plan) -> str:
     def add(value: Any) -> None:
         digest.update(json.dumps(value, sort_keys=True, default=list).encode() + b"\n")
 
-    add([plan.name, plan.task, plan.parameters, {m: asdict(signal) for m, signal in plan.signals.items()}])
+    add(
+        [
+            plan.name,
+            plan.task,
+            plan.parameters,
+            {m: asdict(signal) for m, signal in plan.signals.items()},
+        ]
+    )
     for sample in plan.samples:
         add([sample.id, sample.target, sample.group, sample.files, sample.facts, sample.notes])
     for skip in plan.skipped:

@@ -66,30 +66,50 @@ def open_store(options: StoreOptions) -> Source:
     known = signals(facts)
     chosen = tuple(known) if options.modalities is None else options.modalities
     if wrong := [m for m in (*chosen, *options.views) if m not in known]:
-        raise DataError(f"modalities of {folder} must be among {', '.join(known)}, found {wrong[0]!r}.")
+        raise DataError(
+            f"modalities of {folder} must be among {', '.join(known)}, found {wrong[0]!r}."
+        )
     name = options.protocol or next(iter(facts["protocols"]))
     if name not in facts["protocols"]:
-        raise DataError(f"data.protocol must be one of {', '.join(facts['protocols'])}, found {name!r}.")
+        raise DataError(
+            f"data.protocol must be one of {', '.join(facts['protocols'])}, found {name!r}."
+        )
     protocol = facts["protocols"][name]
-    split, target, group = (_stored(folder, file, facts["rows"]) for file in (protocol["file"], "target.npy", "group.npy"))
+    split, target, group = (
+        _stored(folder, file, facts["rows"])
+        for file in (protocol["file"], "target.npy", "group.npy")
+    )
     if not (split == TRAIN).any():
-        raise DataError(f"{name} of {folder} must have training rows, found none among {len(split)}. Choose another data.protocol, or prepare more.")
+        raise DataError(
+            f"{name} of {folder} must have training rows, found none among {len(split)}. Choose another data.protocol, or prepare more."
+        )
     task, target = open_target(facts["task"], protocol["target"], target, options.output)
     source = Source(
         name=facts["name"],
         task=task,
-        arrays={m: _mapped(folder, f"{m}.npy", known[m].dtype, (facts["rows"], *known[m].shape)) for m in chosen},
+        arrays={
+            m: _mapped(folder, f"{m}.npy", known[m].dtype, (facts["rows"], *known[m].shape))
+            for m in chosen
+        },
         target=target,
         group=group,
         split=split,
         protocol=name,
         views={},
         facts=_said(facts, options),
-        masks={m: _mapped(folder, f"{m}{MASK}.npy", "bool", (facts["rows"], known[m].shape[0])) for m in chosen if known[m].masked},
+        masks={
+            m: _mapped(folder, f"{m}{MASK}.npy", "bool", (facts["rows"], known[m].shape[0]))
+            for m in chosen
+            if known[m].masked
+        },
         present=_present(folder, facts, chosen),
         content_hash=facts["content_hash"],
     )
-    source.origin = {m: np.array(known[m].facts["origin"], np.float64) for m in chosen if "origin" in known[m].facts}
+    source.origin = {
+        m: np.array(known[m].facts["origin"], np.float64)
+        for m in chosen
+        if "origin" in known[m].facts
+    }
     source.views = dict(_views(folder, source, known, options, name))
     return source
 
@@ -103,7 +123,9 @@ def _stored(folder: Path, name: str, rows: int) -> NDArray[Any]:
     """A small array with as many rows as the store has."""
     values = load_array(folder, name)
     if len(values) != rows:
-        raise DataError(f"{folder / name} must have {rows} rows, found {len(values)}. Prepare the store again.")
+        raise DataError(
+            f"{folder / name} must have {rows} rows, found {len(values)}. Prepare the store again."
+        )
     return values
 
 
@@ -111,18 +133,24 @@ def _mapped(folder: Path, name: str, dtype: str, shape: tuple[int, ...]) -> Stor
     """A large array, of the type and shape that the store says."""
     values = StoredArray(folder / name)
     if values.shape != shape or values.dtype != np.dtype(dtype):
-        raise DataError(f"{folder / name} must be {dtype} {shape}, found {values.dtype} {values.shape}. Prepare the store again.")
+        raise DataError(
+            f"{folder / name} must be {dtype} {shape}, found {values.dtype} {values.shape}. Prepare the store again."
+        )
     return values
 
 
-def _views(folder: Path, source: Source, known: Mapping[str, Signal], options: StoreOptions, protocol: str) -> Iterator[tuple[str, Chain]]:
+def _views(
+    folder: Path, source: Source, known: Mapping[str, Signal], options: StoreOptions, protocol: str
+) -> Iterator[tuple[str, Chain]]:
     """What was fitted when the store was written; what a recipe changes is fitted now."""
     path = folder / "splits" / f"{protocol_file(protocol)}.json"
     try:
         fitted: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         own = {m: read_chain(m, fitted[m]) for m in source.modalities}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} must hold the fitted views of the store, found damage: {error}. Prepare it again.") from error
+        raise DataError(
+            f"{path} must hold the fitted views of the store, found damage: {error}. Prepare it again."
+        ) from error
     for m in source.modalities:
         given = options.views.get(m)
         if given is None:
@@ -130,10 +158,15 @@ def _views(folder: Path, source: Source, known: Mapping[str, Signal], options: S
         else:
             chain, train = read_chain(m, given), source.rows("train")
             chain.check(source.stored(m, train[:2]))  # before anything is learnt on all rows
-            yield m, fit_chain(chain, known[m], train, partial(source.stored, m), source.present.get(m))
+            yield (
+                m,
+                fit_chain(chain, known[m], train, partial(source.stored, m), source.present.get(m)),
+            )
 
 
-def _present(folder: Path, facts: Mapping[str, Any], chosen: tuple[str, ...]) -> dict[str, NDArray[np.bool_]]:
+def _present(
+    folder: Path, facts: Mapping[str, Any], chosen: tuple[str, ...]
+) -> dict[str, NDArray[np.bool_]]:
     if f"{PRESENT}.npy" not in facts["files"]:
         return {}
     there = load_array(folder, f"{PRESENT}.npy")
@@ -144,5 +177,9 @@ def _present(folder: Path, facts: Mapping[str, Any], chosen: tuple[str, ...]) ->
 
 def _said(facts: Mapping[str, Any], options: StoreOptions) -> dict[str, Any]:
     """What every result says about the store."""
-    said = {key: facts[key] for key in ("parameters", "expected", "partial", "cautions")} | {"kept": facts["rows"]}
-    return said | ({"views": {m: list(steps) for m, steps in options.views.items()}} if options.views else {})
+    said = {key: facts[key] for key in ("parameters", "expected", "partial", "cautions")} | {
+        "kept": facts["rows"]
+    }
+    return said | (
+        {"views": {m: list(steps) for m, steps in options.views.items()}} if options.views else {}
+    )

@@ -20,7 +20,16 @@ from g2d.data.store.arrays import blocks
 
 Kind = Literal["audio", "image", "video", "sequence", "table", "text"]
 Reason = Literal[
-    "missing-file", "lfs-pointer", "undecodable", "no-audio", "zero-length", "too-few-frames", "non-finite", "duplicate", "no-agreed-label", "known-bad"
+    "missing-file",
+    "lfs-pointer",
+    "undecodable",
+    "no-audio",
+    "zero-length",
+    "too-few-frames",
+    "non-finite",
+    "duplicate",
+    "no-agreed-label",
+    "known-bad",
 ]
 REASONS: tuple[str, ...] = get_args(Reason)
 """Why a sample can be skipped. There are no others: silence is a defect."""
@@ -38,7 +47,9 @@ class UnreadableError(Exception):
     """
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
-        super().__init__(reason, detail)  # both, so that it survives the way back from a worker process
+        super().__init__(
+            reason, detail
+        )  # both, so that it survives the way back from a worker process
         self.reason, self.detail = reason, detail
 
 
@@ -158,7 +169,10 @@ class Plan:
 
         What has no agreed label never belonged to the problem.
         """
-        return max(self.official, len(self.samples) + sum(skip.reason != UNLABELED for skip in self.skipped))
+        return max(
+            self.official,
+            len(self.samples) + sum(skip.reason != UNLABELED for skip in self.skipped),
+        )
 
 
 def name_hash(text: str) -> int:
@@ -179,7 +193,11 @@ def places(samples: Sequence[Sample], rule: Callable[[Sample], int]) -> NDArray[
 def some(samples: Sequence[Sample], rows: Sequence[int]) -> Sequence[Sample]:
     """The samples at some places; neighbours are asked for at once, for a table reads them in one go."""
     near = range(rows[0], rows[0] + len(rows))
-    return samples[near.start : near.stop] if all(map(eq, rows, near)) else [samples[row] for row in rows]
+    return (
+        samples[near.start : near.stop]
+        if all(map(eq, rows, near))
+        else [samples[row] for row in rows]
+    )
 
 
 def each(samples: Sequence[Sample], rows: NDArray[np.int64]) -> Iterator[Sample]:

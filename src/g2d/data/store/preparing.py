@@ -61,7 +61,9 @@ class Summary:
         for sentence in (*facts["cautions"], *facts["warnings"]):
             yield f"warning: {sentence}"
         for name, protocol in facts["protocols"].items():
-            yield f"protocol {name}: " + " / ".join(f"{count} {split}" for split, count in protocol["rows"].items())
+            yield f"protocol {name}: " + " / ".join(
+                f"{count} {split}" for split, count in protocol["rows"].items()
+            )
         yield f"content hash {facts['content_hash']}"
 
 
@@ -71,12 +73,24 @@ def skip_lines(skipped: list[Skip], rest: str = "", shown: int = 10) -> Iterator
         return
     yield f"{len(skipped)} skipped:"
     for reason, count in sorted(Counter(skip.reason for skip in skipped).items()):
-        names = [f"{skip.id} ({skip.detail})" if skip.detail else skip.id for skip in skipped if skip.reason == reason]
+        names = [
+            f"{skip.id} ({skip.detail})" if skip.detail else skip.id
+            for skip in skipped
+            if skip.reason == reason
+        ]
         more = f", and {count - shown} more{rest}" if count > shown else ""
         yield f"  {reason} {count}: {', '.join(names[:shown])}{more}"
 
 
-def prepare(plan: Plan, source: Path, out: Path, *, workers: int = 1, allow_partial: bool = False, watch: Watch | None = None) -> Summary:
+def prepare(
+    plan: Plan,
+    source: Path,
+    out: Path,
+    *,
+    workers: int = 1,
+    allow_partial: bool = False,
+    watch: Watch | None = None,
+) -> Summary:
     """Write a store, or go on writing one where a killed process stopped.
 
     Args:
@@ -89,7 +103,10 @@ def prepare(plan: Plan, source: Path, out: Path, *, workers: int = 1, allow_part
             holds something else, or another process is at work there.
     """
     if not plan.samples:
-        raise DataError(f"{source} must hold samples of {plan.name}, found none." + "".join(f"\n{line}" for line in skip_lines(list(plan.skipped))))
+        raise DataError(
+            f"{source} must hold samples of {plan.name}, found none."
+            + "".join(f"\n{line}" for line in skip_lines(list(plan.skipped)))
+        )
     _refuse(plan, list(plan.skipped), allow_partial)
     digest = plan_hash(plan)
     if done := _finished(digest, out):
@@ -97,10 +114,20 @@ def prepare(plan: Plan, source: Path, out: Path, *, workers: int = 1, allow_part
     try:
         with _alone(out) as work:
             # Another process may have finished in between.
-            return _finished(digest, out) or _prepare(plan, digest, source, work, workers=workers, allow_partial=allow_partial, watch=watch)
+            return _finished(digest, out) or _prepare(
+                plan,
+                digest,
+                source,
+                work,
+                workers=workers,
+                allow_partial=allow_partial,
+                watch=watch,
+            )
     except OSError as error:
         if is_full(error):
-            raise DataError(f"{out} must have room for what is written, found a full disk. Make room and give the same command again.") from error
+            raise DataError(
+                f"{out} must have room for what is written, found a full disk. Make room and give the same command again."
+            ) from error
         raise
 
 
@@ -110,12 +137,23 @@ def _finished(digest: str, out: Path) -> Summary | None:
         return None
     facts = read_facts(out)
     if facts["plan_hash"] != digest:
-        raise DataError(f"{out} must be a new folder, found a store of {facts['name']} made from other files or with other options. Give another --out.")
+        raise DataError(
+            f"{out} must be a new folder, found a store of {facts['name']} made from other files or with other options. Give another --out."
+        )
     shutil.rmtree(out / WORK, ignore_errors=True)
     return Summary(out, facts, 0, whole=True)
 
 
-def _prepare(plan: Plan, digest: str, source: Path, work: Path, *, workers: int, allow_partial: bool, watch: Watch | None) -> Summary:
+def _prepare(
+    plan: Plan,
+    digest: str,
+    source: Path,
+    work: Path,
+    *,
+    workers: int,
+    allow_partial: bool,
+    watch: Watch | None,
+) -> Summary:
     _begin(plan, digest, work)
     frozen = work / FROZEN
     journal = Journal(work / JOURNAL, len(plan.samples), again=not frozen.exists())
@@ -144,7 +182,10 @@ def _begin(plan: Plan, digest: str, work: Path) -> None:
                 f"Go on with those, give another --out, or delete {work}."
             )
         return
-    for leftover in (*work.glob("*.npy"), work / JOURNAL):  # of a process that was killed while it laid them out
+    for leftover in (
+        *work.glob("*.npy"),
+        work / JOURNAL,
+    ):  # of a process that was killed while it laid them out
         leftover.unlink(missing_ok=True)
     _room(plan, work)
     rows = len(plan.samples)
@@ -160,13 +201,20 @@ def _begin(plan: Plan, digest: str, work: Path) -> None:
 
 def _room(plan: Plan, work: Path) -> None:
     """Refuse before the work what would end in a full disk."""
-    row = sum(row_bytes(np.dtype(s.dtype), s.shape) + (s.shape[0] if s.masked else 0) for s in plan.signals.values())
+    row = sum(
+        row_bytes(np.dtype(s.dtype), s.shape) + (s.shape[0] if s.masked else 0)
+        for s in plan.signals.values()
+    )
     needed, free = row * len(plan.samples), shutil.disk_usage(work).free
     if needed > free:
-        raise DataError(f"{work.parent} must have room for {needed / 2**30:.1f} GiB, found {free / 2**30:.1f} GiB free. Give another --out, or prepare less.")
+        raise DataError(
+            f"{work.parent} must have room for {needed / 2**30:.1f} GiB, found {free / 2**30:.1f} GiB free. Give another --out, or prepare less."
+        )
 
 
-def _decode(plan: Plan, source: Path, work: Path, journal: Journal, workers: int, watch: Watch | None) -> int:
+def _decode(
+    plan: Plan, source: Path, work: Path, journal: Journal, workers: int, watch: Watch | None
+) -> int:
     rows, total = journal.open(), len(plan.samples)
     done = total - len(rows)
 
@@ -179,7 +227,9 @@ def _decode(plan: Plan, source: Path, work: Path, journal: Journal, workers: int
         watch(done, total)
     # Two at least where there are several: a file that takes its decoder down must not take this process with it.
     useful = min(workers, max(2, -(-len(rows) // plan.chunk)))
-    for finished, what in decode_all(Job(source, work, plan.signals, plan.decode), chunks(), useful if len(rows) else 1):
+    for finished, what in decode_all(
+        Job(source, work, plan.signals, plan.decode), chunks(), useful if len(rows) else 1
+    ):
         journal.add(finished, what)
         done += len(finished)
         if watch:
@@ -191,7 +241,11 @@ def _refuse(plan: Plan, skips: list[Skip], allow_partial: bool) -> None:
     """Too little to be called the data set: said before the work where it is known, else after it."""
     kept = len(plan.samples) + len(plan.skipped) - len(skips)
     if not kept:
-        raise DataError("\n".join([f"{plan.name} must have samples that can be read, found none.", *skip_lines(skips)]))
+        raise DataError(
+            "\n".join(
+                [f"{plan.name} must have samples that can be read, found none.", *skip_lines(skips)]
+            )
+        )
     if allow_partial:
         return
     if plan.missing:
@@ -202,7 +256,13 @@ def _refuse(plan: Plan, skips: list[Skip], allow_partial: bool) -> None:
 
 def _partial(what: str, plan: Plan, skips: list[Skip]) -> str:
     rule = f"{plan.name} must be whole, or at least {LEAST:.0%} of it, found that {what}."
-    return "\n".join([rule, *skip_lines(skips), "Add the files, or give --allow-partial: it is recorded, and shown beside every result."])
+    return "\n".join(
+        [
+            rule,
+            *skip_lines(skips),
+            "Add the files, or give --allow-partial: it is recorded, and shown beside every result.",
+        ]
+    )
 
 
 def _absent(plan: Plan, work: Path, journal: Journal) -> list[str]:
@@ -216,11 +276,15 @@ def _alone(out: Path) -> Iterator[Path]:
     """The working folder, for this process alone: two must not write one store. The system drops the lock of a process that is killed."""
     work = out / WORK
     if out.is_dir() and not work.is_dir() and not (out / DATASET).is_file() and any(out.iterdir()):
-        raise DataError(f"{out} must be a new or empty folder, found other files in it. Give another --out.")
+        raise DataError(
+            f"{out} must be a new or empty folder, found other files in it. Give another --out."
+        )
     try:
         work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{out} must be a folder that can be written, found: {error.strerror}. Give another --out.") from error
+        raise DataError(
+            f"{out} must be a folder that can be written, found: {error.strerror}. Give another --out."
+        ) from error
     if sys.platform == "win32":
         yield work
         return
@@ -230,7 +294,9 @@ def _alone(out: Path) -> Iterator[Path]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise DataError(f"{out} must be prepared by one process, found another one at work there. Wait for it, or give another --out.") from None
+            raise DataError(
+                f"{out} must be prepared by one process, found another one at work there. Wait for it, or give another --out."
+            ) from None
         yield work
 
 

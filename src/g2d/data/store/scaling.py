@@ -19,16 +19,28 @@ def fit_target(plan: Mapping[str, Any], train: NDArray[Any]) -> dict[str, Any]:
         plan: the task of :class:`~g2d.data.store.plan.Plan`. train: targets of the training rows, in the original unit.
     """
     if "classes" in plan:
-        return {"counts": np.bincount(train.astype(np.int64), minlength=len(plan["classes"])).tolist()}
+        return {
+            "counts": np.bincount(train.astype(np.int64), minlength=len(plan["classes"])).tolist()
+        }
     if not len(train):
         return {}
     values = _logarithm(plan, train)
-    low, high = (values.min(0), values.max(0)) if plan.get("scale", "train") == "train" else np.array(plan["scale"], np.float64)
+    low, high = (
+        (values.min(0), values.max(0))
+        if plan.get("scale", "train") == "train"
+        else np.array(plan["scale"], np.float64)
+    )
     variance = _scaled(plan, values, low, high).var(0)
-    return {"low": _one_or_each(low), "high": _one_or_each(high), "variance": _one_or_each(variance)}
+    return {
+        "low": _one_or_each(low),
+        "high": _one_or_each(high),
+        "variance": _one_or_each(variance),
+    }
 
 
-def open_target(plan: Mapping[str, Any], fitted: Mapping[str, Any], target: NDArray[Any], output: str | None) -> tuple[Task, NDArray[Any]]:
+def open_target(
+    plan: Mapping[str, Any], fitted: Mapping[str, Any], target: NDArray[Any], output: str | None
+) -> tuple[Task, NDArray[Any]]:
     """The task, and targets as it takes them: class numbers, or values in the scaled unit ``(N, C)`` float32.
 
     Raises:
@@ -37,10 +49,14 @@ def open_target(plan: Mapping[str, Any], fitted: Mapping[str, Any], target: NDAr
     if "classes" in plan:
         return Classification(plan["classes"]), target.astype(np.int64)
     if not np.min(fitted.get("variance", 0)) > 0:
-        raise DataError("targets of the training rows must differ, found a single value, or no rows.")
+        raise DataError(
+            "targets of the training rows must differ, found a single value, or no rows."
+        )
     kind: Any = output or plan.get("output", "sigmoid")
     task = Regression(plan.get("outputs", 1), output=kind, log=plan.get("log", False), **fitted)
-    return task, _scaled(plan, _logarithm(plan, target), np.array(task.low), np.array(task.high)).astype(np.float32)
+    return task, _scaled(
+        plan, _logarithm(plan, target), np.array(task.low), np.array(task.high)
+    ).astype(np.float32)
 
 
 def _one_or_each(numbers: NDArray[np.float64]) -> float | list[float]:
@@ -51,10 +67,17 @@ def _logarithm(plan: Mapping[str, Any], values: NDArray[Any]) -> NDArray[np.floa
     if not plan.get("log", False):
         return values.astype(np.float64)
     if values.size and values.min() <= 0:
-        raise DataError(f"targets whose logarithm is learnt must be positive, found {values.min()}.")
+        raise DataError(
+            f"targets whose logarithm is learnt must be positive, found {values.min()}."
+        )
     return np.log(values.astype(np.float64))
 
 
-def _scaled(plan: Mapping[str, Any], values: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
+def _scaled(
+    plan: Mapping[str, Any],
+    values: NDArray[np.float64],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+) -> NDArray[np.float64]:
     scaled: NDArray[np.float64] = (values - low) / np.where(high > low, high - low, 1.0)
     return scaled.clip(*plan["clip"]) if plan.get("clip") else scaled

@@ -89,7 +89,11 @@ class Worker:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        names = [*job.signals, *(m + MASK for m, signal in job.signals.items() if signal.masked), PRESENT]
+        names = [
+            *job.signals,
+            *(m + MASK for m, signal in job.signals.items() if signal.masked),
+            PRESENT,
+        ]
         self.arrays = {name: open_for_writing(job.folder / f"{name}.npy") for name in names}
 
     def __call__(self, chunk: Chunk) -> Done:
@@ -118,7 +122,9 @@ class Worker:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise UnreadableError("missing-file", Path(error.filename or "").name) from error
         except Exception as error:
-            said = getattr(error, "strerror", None) or error  # without the path, which differs from machine to machine
+            said = (
+                getattr(error, "strerror", None) or error
+            )  # without the path, which differs from machine to machine
             raise UnreadableError("undecodable", f"{type(error).__name__}: {said}"[:200]) from error
         return decoded, digests, before
 
@@ -142,7 +148,9 @@ class Worker:
         return digest.hexdigest()
 
 
-def decode_all(job: Job, chunks: Iterable[Chunk], workers: int) -> Iterator[tuple[Sequence[int], Done]]:
+def decode_all(
+    job: Job, chunks: Iterable[Chunk], workers: int
+) -> Iterator[tuple[Sequence[int], Done]]:
     """Rows, as they are finished, and what became of them; one worker is this process itself."""
     if workers <= 1:
         worker = Worker(job)
@@ -220,7 +228,12 @@ _worker: Worker | None = None
 
 
 def _pool(job: Job, workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start, initargs=(job,))
+    return ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start,
+        initargs=(job,),
+    )
 
 
 def _submit(pool: ProcessPoolExecutor, chunk: Chunk) -> Future[Done]:
@@ -277,6 +290,8 @@ def _digest_of(path: Path, size: int, changed: int) -> str:
 def _check(m: str, signal: Signal, values: NDArray[Any]) -> None:
     """A reader that breaks its word is our fault; infinite values are the file's."""
     if values.shape != signal.shape or values.dtype != np.dtype(signal.dtype):
-        raise TypeError(f"values of {m!r} must be {signal.dtype} {signal.shape}, found {values.dtype} {values.shape}")
+        raise TypeError(
+            f"values of {m!r} must be {signal.dtype} {signal.shape}, found {values.dtype} {values.shape}"
+        )
     if values.dtype.kind == "f" and np.isinf(values).any():
         raise UnreadableError("non-finite", f"{int(np.isinf(values).sum())} infinite values of {m}")
