@@ -21,12 +21,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from g2d.data import Loader, Source
-from g2d.data.readers.av_mnist import AVMNISTOptions, plan_av_mnist
-from g2d.data.readers.crema_d import CremaOptions, Grammar, plan_crema
+from g2d.data.store.facts import Signal
 from g2d.data.store.opening import StoreOptions, open_store
-from g2d.data.store.plan import Decoded, Plan, Sample, Signal
-from g2d.data.store.preparing import prepare
+from g2d.datasets.av_mnist.reader import AVMNISTOptions, plan_av_mnist
+from g2d.datasets.crema_d.reader import CremaOptions, Grammar, plan_crema
 from g2d.encoders import build_encoder
+from g2d.prepare.plan import Decoded, Plan, Sample
+from g2d.prepare.preparing import prepare
 from g2d.types import Batch
 
 SHARED = Path(os.environ.get("G2D_DATA", Path(__file__).parents[2] / "shared" / "data"))

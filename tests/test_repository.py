@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import g2d
-from g2d.data import DATASETS
+from g2d.datasets import DATASETS
 from g2d.methods import METHODS
 from g2d.modulations import MODULATIONS
 from g2d.recipe import Recipe

@@ -7,6 +7,7 @@ The command line turns any :class:`G2DError` into exit code 2 without a tracebac
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 
 class G2DError(Exception):
@@ -52,3 +53,33 @@ class RecipeError(G2DError):
                 ]
             )
         )
+
+
+Reason = Literal[
+    "missing-file",
+    "lfs-pointer",
+    "undecodable",
+    "no-audio",
+    "zero-length",
+    "too-few-frames",
+    "non-finite",
+    "duplicate",
+    "no-agreed-label",
+    "known-bad",
+]
+REASONS: tuple[str, ...] = get_args(Reason)
+"""Why a sample can be skipped. There are no others: silence is a defect."""
+
+
+class UnreadableError(Exception):
+    """A sample cannot be used; it is skipped and reported.
+
+    Args:
+        reason: one of :data:`REASONS`. detail: what was found, for the summary.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(
+            reason, detail
+        )  # both, so that it survives the way back from a worker process
+        self.reason, self.detail = reason, detail

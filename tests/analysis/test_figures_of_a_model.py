@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from workbench import Bench
 
 from g2d import analysis
 from g2d.errors import ArgumentError
@@ -17,6 +16,7 @@ from g2d.fusion import CrossAttention
 from g2d.model import MultimodalModel
 from g2d.task import Classification
 from g2d.types import Batch, Output, Sequence
+from support.workbench import Bench
 
 
 def rows_of(bench: Bench, model: MultimodalModel) -> analysis.Rows:

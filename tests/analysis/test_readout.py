@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from workbench import Bench
 
 from g2d.analysis import readout_error
 from g2d.fusion import BiGated, CrossAttention, FiLM, Fusion, Late, Sum
 from g2d.model import MultimodalModel
+from support.workbench import Bench
 
 DIMS = {"sight": 6, "sound": 5, "word": 8}
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from workbench import CLASSES, EPOCHS, Bench, predicted, run, takes, weights
 
 from g2d.engine import checkpoint
 from g2d.errors import UnsupportedError
 from g2d.method import Method
 from g2d.methods import METHODS
 from g2d.model import MultimodalModel
+from support.workbench import CLASSES, EPOCHS, Bench, predicted, run, takes, weights
 
 TRAINED = [name for name, kind in METHODS.items() if kind.trains]
 DEFINED = {

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from workbench import EPOCHS, Bench, takes
 
 from g2d.engine.cost import StepCost, counting, step_cost
 from g2d.fusion import Late
@@ -16,6 +15,7 @@ from g2d.methods import METHODS
 from g2d.model import MultimodalModel, Teachers
 from g2d.task import Classification, Regression
 from g2d.types import Batch
+from support.workbench import EPOCHS, Bench, takes
 
 TRAINED = [name for name, kind in METHODS.items() if kind.trains]
 CARDS = Path(__file__).parents[2] / "docs" / "methods"

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from workbench import EPOCHS, Bench, run, takes, weights
 
 from g2d.method import processes
 from g2d.methods import METHODS
+from support.workbench import EPOCHS, Bench, run, takes, weights
 
 TRAINED = [name for name, kind in METHODS.items() if kind.trains]
 

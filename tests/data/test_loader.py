@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from g2d.data import DigitsOptions, Loader, open_digits
+from g2d.data import Loader
+from g2d.datasets.digits.problem import DigitsOptions, open_digits
 from g2d.errors import ArgumentError
 from g2d.types import Batch
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from g2d.data import DigitsOptions, Source, open_digits
-from g2d.data.steps import Chain
-from g2d.data.views import Scaled, Standardized
+from g2d.data import Source
+from g2d.data.views import Chain
+from g2d.data.views.plain import Scaled, Standardized
+from g2d.datasets.digits.problem import DigitsOptions, open_digits
 from g2d.errors import ArgumentError, DataError
 from g2d.task import Classification
 from g2d.types import Sequence

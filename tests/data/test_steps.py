@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from g2d.data.steps import STEPS, Chain, Draw, read_chain
-from g2d.data.steps.numbers import PCA, Clip, Standardize
-from g2d.data.steps.pictures import Crop, resized
-from g2d.data.steps.sound import mel_filters
+from g2d.data.views import STEPS, Chain, Draw, read_chain
+from g2d.data.views.numbers import PCA, Clip, Standardize
+from g2d.data.views.pictures import Crop, resized
+from g2d.data.views.sound import mel_filters
 from g2d.errors import ArgumentError, DataError
 from g2d.types import Input, Sequence
 
@@ -285,7 +285,7 @@ def test_a_median_of_more_rows_than_memory_has_room_for_is_one_of_many_of_them(
     assert exact.center == pytest.approx(
         rows.nanmedian(0).values.tolist(), abs=2e-3
     )  # torch takes the lower of two middle ones
-    monkeypatch.setattr("g2d.data.steps.numbers.MEDIAN_ROWS", 1000)
+    monkeypatch.setattr("g2d.data.views.numbers.MEDIAN_ROWS", 1000)
     some = Standardize(fill="median").fit(iter(rows.split(64)))
     assert some.center == Standardize(fill="median").fit(iter([rows])).center
     assert some.center != exact.center

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from g2d.data.views import Canvas, LogMel, LogSpectrogram, OneHot, Scaled, View
+from g2d.data.views.plain import Canvas, LogMel, LogSpectrogram, OneHot, Scaled, View
 from g2d.errors import DataError
 from g2d.types import Sequence
 

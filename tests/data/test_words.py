@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from g2d.data.readers.manifest_values import text_bytes
-from g2d.data.steps import Chain, read_chain
-from g2d.data.steps.words import PAD, UNKNOWN, Tokens
+from g2d.data.views import Chain, read_chain
+from g2d.data.views.words import PAD, UNKNOWN, Tokens
+from g2d.datasets.table.values import text_bytes
 from g2d.encoders import build_encoder
 from g2d.errors import DataError
 from g2d.types import Sequence

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from g2d.data import Source
 from g2d.data.counter import normal
-from g2d.data.views import Scaled
+from g2d.data.views.plain import Scaled
 from g2d.engine.fit import Fit, fit
 from g2d.engine.options import TrainOptions
 from g2d.fusion import Late

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from g2d.data import Source
-from g2d.data.steps import read_chain
+from g2d.data.views import read_chain
 from g2d.engine.evaluate import Evaluation, evaluate
 from g2d.engine.fit import fit
 from g2d.engine.options import TrainOptions

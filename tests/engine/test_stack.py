@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from typer.testing import CliRunner
-from workbench import Bench, predicted
 
 import g2d
 from g2d.cli import app
@@ -16,6 +15,7 @@ from g2d.engine.stack import Stack
 from g2d.errors import UnsupportedError
 from g2d.method import Method
 from g2d.model import MultimodalModel
+from support.workbench import Bench, predicted
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "digits"
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from g2d.data.views import Scaled
+from g2d.data.views.plain import Scaled
 from g2d.engine import checkpoint
 from g2d.engine.callbacks import Watcher
 from g2d.engine.evaluate import evaluate

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from workbench import Bench, predicted
 
 from g2d.errors import ArgumentError, UnsupportedError
 from g2d.functional.gradients import scale_gradient
@@ -17,6 +16,7 @@ from g2d.fusion import CrossAttention, FiLM
 from g2d.method import Method, TrainState
 from g2d.model import MultimodalModel
 from g2d.types import Sequence
+from support.workbench import Bench, predicted
 
 
 def built(

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from workbench import Bench
 
 from g2d.errors import ArgumentError, UnsupportedError
 from g2d.functional.matching import fitted_weight, jensen_shannon, js_reverse, pairwise_matching
 from g2d.fusion import FiLM
 from g2d.methods import DLMG
 from g2d.model import MultimodalModel
+from support.workbench import Bench
 
 
 def recorded(

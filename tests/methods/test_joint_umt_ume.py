@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from workbench import Bench, predicted, run
 
 from g2d.errors import UnsupportedError
 from g2d.fusion import Concat, Late, Sum
@@ -14,6 +13,7 @@ from g2d.methods import UME
 from g2d.model import MultimodalModel, Teachers
 from g2d.task import Classification
 from g2d.types import Batch
+from support.workbench import Bench, predicted, run
 
 
 @pytest.mark.parametrize(("fusion", "share"), [(Late, 1 / 3), (Sum, 1.0), (Concat, 1.0)])

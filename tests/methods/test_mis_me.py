@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from workbench import Bench, predicted
 
 from g2d.errors import ArgumentError
 from g2d.fusion import Late
 from g2d.methods import MISME
 from g2d.model import MultimodalModel
 from g2d.task import Regression
+from support.workbench import Bench, predicted
 
 
 def trained(**options: Any) -> tuple[Bench, Any, Any, list[dict[str, float]]]:

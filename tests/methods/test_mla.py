@@ -6,12 +6,12 @@ import copy
 
 import pytest
 import torch
-from workbench import Bench, predicted, run
 
 from g2d.errors import ArgumentError
 from g2d.functional.projections import forgetting, narrowed
 from g2d.methods import MLA
 from g2d.model import MultimodalModel
+from support.workbench import Bench, predicted, run
 
 
 def equal(a: torch.nn.Module, b: torch.nn.Module) -> bool:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from workbench import Bench, predicted
 
 from g2d.errors import ArgumentError
 from g2d.functional.pareto import pareto_gradients
+from support.workbench import Bench, predicted
 
 
 def step(

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from workbench import Bench
 
 from g2d.errors import ArgumentError, UnsupportedError
 from g2d.fusion import FiLM
 from g2d.method import Method, TrainState, Validation
 from g2d.model import MultimodalModel
+from support.workbench import Bench
 
 LOSSES = (1.0, 0.9, 0.95, 0.96, 0.97)
 

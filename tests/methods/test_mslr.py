@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from workbench import Bench
 
 from g2d.engine.optimization import set_rates
 from g2d.errors import ArgumentError, UnsupportedError
 from g2d.method import Method, TrainState, Validation
 from g2d.model import MultimodalModel
+from support.workbench import Bench
 
 
 def built(

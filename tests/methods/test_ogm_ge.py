@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from workbench import Bench
 
 from g2d.errors import ArgumentError, UnsupportedError
 from g2d.functional.schedule import partial_suppression
+from support.workbench import Bench
 
 
 def gradients(

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from workbench import Bench, predicted, run
 
 from g2d.errors import ArgumentError
 from g2d.functional.prototypes import entropy_per_row, prototype_logits, rebalance_weights
 from g2d.method import Method, TrainState
 from g2d.model import MultimodalModel
 from g2d.types import Batch
+from support.workbench import Bench, predicted, run
 
 
 def started(k: int = 2, **options: Any) -> tuple[Bench, MultimodalModel, Method, TrainState]:

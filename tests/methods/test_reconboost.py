@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from workbench import Bench, predicted, run
 
 from g2d.errors import ArgumentError
 from g2d.functional.boosting import consolidation, residual_loss
+from support.workbench import Bench, predicted, run
 
 
 def moved(before: nn.Module, after: nn.Module) -> bool:

@@ -12,9 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from g2d.cli import app
-from g2d.report import find_runs, read_run, render_page
+from g2d.report import render_page
 from g2d.report.curves import epoch_figures
 from g2d.report.page import write_page, write_report
+from g2d.runs.records import find_runs, read_run
 
 VOID = {
     "meta",

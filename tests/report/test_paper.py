@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from g2d.errors import ArgumentError
-from g2d.report import Table, build, find_runs, published
+from g2d.report import Table, build
+from g2d.report.paper import published
+from g2d.runs.records import find_runs
 
 NOISE = (0.0, 0.02, -0.02)
 WORSE_NOISE = (0.001, 0.018, -0.019)

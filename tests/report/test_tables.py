@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from g2d.cli import app
 from g2d.errors import ArgumentError, RunError
-from g2d.report import FORMATS, build, find_runs, read_run
+from g2d.report import FORMATS, build
+from g2d.runs.records import find_runs, read_run
 
 JOINT, OTHER = (0.50, 0.52, 0.51), (0.70, 0.74, 0.71)
 

@@ -13,7 +13,7 @@ from g2d.cli.options import Commands, Quiet
 from g2d.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
-    from g2d.data.store.preparing import Watch
+    from g2d.prepare.preparing import Watch
 
 app = typer.Typer(
     cls=Commands,
@@ -65,11 +65,11 @@ def prepare(
 
     Killed, the same command goes on where it stopped. What cannot be read is skipped, with its reason.
     """
-    from g2d.data.prepared import read_options
-    from g2d.data.readers import find_reader
-    from g2d.data.store.preparing import default_workers
-    from g2d.data.store.preparing import prepare as prepare_store
-    from g2d.data.store.starter import write_starter
+    from g2d.datasets import find_reader
+    from g2d.datasets.opening import read_options
+    from g2d.prepare.preparing import default_workers
+    from g2d.prepare.preparing import prepare as prepare_store
+    from g2d.prepare.starter import write_starter
     from g2d.recipe.reading import override
 
     reader = find_reader(name)
@@ -106,7 +106,7 @@ def check(
 
     Example: `g2d data check data/crema_d`
     """
-    from g2d.data.store.checking import check_store
+    from g2d.prepare.checking import check_store
 
     found = check_store(store)
     typer.echo(str(found))
@@ -124,7 +124,7 @@ def list_sets(
 
     Example: `g2d data list crema_d`
     """
-    from g2d.data.readers import READERS, find_reader
+    from g2d.datasets import READERS, find_reader
 
     chosen = READERS if name is None else {name: find_reader(name)}
     for known, reader in chosen.items():

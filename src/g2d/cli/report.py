@@ -67,8 +67,9 @@ def report(
 
     Differences are paired by seed, with 95 % intervals, and corrected for how many there are. The page needs no network.
     """
-    from g2d.report import FORMATS, build, find_runs
+    from g2d.report import FORMATS, build
     from g2d.report.page import PAGE, write_page
+    from g2d.runs.records import find_runs
 
     runs, unfinished = find_runs(folders)
     for folder in unfinished:

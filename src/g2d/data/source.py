@@ -16,13 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from g2d.data.views import View
+from g2d.data.splits import SPLITS
+from g2d.data.views.plain import View
 from g2d.errors import ArgumentError, DataError
 from g2d.task import Task
 from g2d.types import Batch, Input, Inputs, Sequence
-
-SPLITS = ("train", "valid", "test")
-
 
 MASK, PRESENT = ".mask", ".present"
 """What follows a modality's name where its mask is stored or read, and where a file of rows says which of them have the modality."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from g2d.data import Loader, Source
-from g2d.data.steps import looking
+from g2d.data.views import looking
 from g2d.errors import DataError
 from g2d.method import Method, Validation
 from g2d.model import MultimodalModel, evaluating

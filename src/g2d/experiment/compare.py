@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from g2d.errors import RecipeError, UnsupportedError
-from g2d.experiment.folder import write_text
 from g2d.experiment.run import Say, run
+from g2d.files import write_text
 from g2d.recipe import Recipe
 from g2d.report.page import PAGE, write_page
 from g2d.report.paper import build
-from g2d.report.runs import RunRecord
 from g2d.report.tables import FORMATS
+from g2d.runs.records import RunRecord
 
 WIDTH = 150
 """Characters: wider tables are broken between groups of columns where they are printed."""

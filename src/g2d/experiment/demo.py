@@ -9,13 +9,12 @@ from typing import Any
 
 from g2d.errors import ArgumentError
 from g2d.experiment.compare import run_grid
-from g2d.experiment.folder import write_text
 from g2d.experiment.run import Say
+from g2d.files import nearest, write_text
 from g2d.recipe import Recipe
-from g2d.recipe.checking import nearest
 from g2d.report.layouts import comparison_table
 from g2d.report.page import PAGE, write_page
-from g2d.report.runs import Record, read_epochs
+from g2d.runs.records import Record, read_epochs
 
 Results = Sequence[Record]
 
@@ -91,7 +90,7 @@ def demonstrate(
 
 def draw(results: Results, out: Path) -> list[Path]:
     """Accuracy per modality over epochs for joint training and G²D, the teachers' confidence, and who learns when."""
-    from g2d import report  # matplotlib takes its time to load
+    from g2d import report
 
     runs = {
         name: [

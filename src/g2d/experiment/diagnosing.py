@@ -12,13 +12,13 @@ import torch
 
 from g2d import analysis
 from g2d.data import Loader
-from g2d.experiment.folder import write_json
 from g2d.experiment.loading import Run, load
 from g2d.experiment.taught import teacher_cache
+from g2d.files import write_json
 from g2d.model import MultimodalModel
 from g2d.report.formatting import aligned, number
 from g2d.report.layouts import cautions
-from g2d.report.runs import ANALYSIS, RESULT
+from g2d.runs.records import ANALYSIS, RESULT
 from g2d.types import Batch, Output
 
 

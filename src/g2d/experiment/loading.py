@@ -17,11 +17,11 @@ from g2d.engine import checkpoint as checkpoints
 from g2d.engine.evaluate import Evaluation, evaluate
 from g2d.engine.stack import Stack
 from g2d.errors import ArgumentError, DataError, RunError
-from g2d.experiment.folder import CHECKPOINTS, STACK, hashes_of, same_data
 from g2d.method import Method
 from g2d.model import MultimodalModel
 from g2d.recipe import Recipe
-from g2d.report.runs import RECIPE, read_result
+from g2d.runs.folder import CHECKPOINTS, STACK, hashes_of, same_data
+from g2d.runs.records import RECIPE, read_result
 from g2d.task import Classification, Regression, Task
 from g2d.types import Batch, Inputs, Output
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 import g2d
-from g2d.data import DATASETS
+from g2d.datasets import DATASETS
 from g2d.encoders import ENCODERS
 from g2d.experiment.demo import PROBLEMS
 from g2d.fusion import FUSIONS

@@ -24,22 +24,13 @@ from g2d.engine.processes import process, start, wait
 from g2d.engine.stack import Stack
 from g2d.errors import DataError
 from g2d.experiment.controls import controls
-from g2d.experiment.folder import (
-    CHECKPOINTS,
-    DATA,
-    PREDICTIONS,
-    STACK,
-    claim,
-    hashes_of,
-    same_data,
-    write_json,
-    write_text,
-)
 from g2d.experiment.taught import Taught, obtain
+from g2d.files import write_json, write_text
 from g2d.method import Method, TrainState, processes
 from g2d.model import MultimodalModel, warm_start
 from g2d.recipe import Recipe
-from g2d.report.runs import RECIPE, RESULT, SCHEMA
+from g2d.runs.folder import CHECKPOINTS, DATA, PREDICTIONS, STACK, claim, hashes_of, same_data
+from g2d.runs.records import RECIPE, RESULT, SCHEMA
 
 Say = Callable[[str], object]
 
@@ -81,7 +72,7 @@ def run(
     start()
     out, main = Path(out), process() == 0
     say = say if main else _silent
-    done = claim(out, recipe)
+    done = claim(out, recipe.resolved())
     if done is not None:
         same_data(out, recipe.store_hash())
         say(f"{out} is finished: its recipe is the same, so there is nothing left to do.")

@@ -15,9 +15,9 @@ import yaml
 from g2d.engine.evaluate import evaluate
 from g2d.engine.fit import check, fit
 from g2d.errors import MissingDependencyError, RecipeError, RunError
-from g2d.experiment.folder import write_json, write_text
 from g2d.experiment.run import Say
 from g2d.experiment.taught import Taught, obtain
+from g2d.files import write_json, write_text
 from g2d.method import Choice, Log, Space, Whole
 from g2d.methods import METHODS
 from g2d.model import warm_start

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from g2d.errors import G2DError
+from g2d.files import nearest
 
 REQUIRED = object()
 """The default of an option that has none."""
@@ -163,16 +163,6 @@ class Faults(list[str]):
 
 def join(path: str, key: Any) -> str:
     return f"{path}.{key}" if path else str(key)
-
-
-def nearest(name: str, valid: Iterable[str]) -> str | None:
-    """The valid name that looks most like this one, if any does.
-
-    Example:
-        >>> nearest("aplha", ["tau", "alpha", "beta"])
-        'alpha'
-    """
-    return next(iter(difflib.get_close_matches(name, list(valid), n=1, cutoff=0.6)), None)
 
 
 def convert(value: Any, annotation: Any) -> Any:

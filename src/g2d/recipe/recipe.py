@@ -11,9 +11,10 @@ from typing import Any, Self
 import yaml
 from torch import nn
 
-from g2d.data import DATASETS, Source
+from g2d.data import Source
 from g2d.data.store.facts import DATASET, read_facts
 from g2d.data.store.opening import StoreOptions
+from g2d.datasets import DATASETS
 from g2d.encoders import build_encoder
 from g2d.engine.options import TrainOptions
 from g2d.engine.processes import seed_everything
@@ -22,8 +23,9 @@ from g2d.fusion import Late, build_fusion
 from g2d.method import Method
 from g2d.methods import METHODS
 from g2d.model import MultimodalModel, Teachers, example_features, feature_dims
+from g2d.plainyaml import read_mapping
 from g2d.recipe.parts import Named, TeacherPlan
-from g2d.recipe.reading import override, read_recipe
+from g2d.recipe.reading import override
 from g2d.recipe.validation import make_method, validate
 from g2d.types import Batch
 
@@ -69,7 +71,7 @@ class Recipe:
             RecipeError: with every fault that was found.
         """
         faults: list[str] = []
-        content = override(_rooted(read_recipe(Path(path)), Path(path).parent), overrides, faults)
+        content = override(_rooted(read_mapping(Path(path)), Path(path).parent), overrides, faults)
         faults.extend(_strays(content, Path(path).resolve().parent))
         return cls.from_mapping(content, str(path), faults=faults)
 

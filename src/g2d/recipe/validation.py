@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from g2d.data import DATASETS
+from g2d.datasets import DATASETS
 from g2d.encoders import ENCODERS, HUGGING_FACE, encoder_options
 from g2d.engine.options import TrainOptions
 from g2d.errors import RecipeError

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from g2d.report.page import render_page as render_page
     from g2d.report.page import write_report as write_report
     from g2d.report.paper import build as build
-    from g2d.report.runs import RunRecord as RunRecord
-    from g2d.report.runs import find_runs as find_runs
-    from g2d.report.runs import read_run as read_run
     from g2d.report.tables import FORMATS as FORMATS
     from g2d.report.tables import Table as Table
 
@@ -25,7 +22,6 @@ _HOMES = {
     "figures": ("confidence_curves", "prioritized_modality", "unimodal_curves"),
     "page": ("render_page", "write_report"),
     "paper": ("build",),
-    "runs": ("RunRecord", "find_runs", "read_run"),
     "tables": ("FORMATS", "Table"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -16,8 +16,8 @@ from scipy.special import stdtrit
 from g2d.report.charts import Level, Mark, Series, line_chart, plane_chart, row_chart
 from g2d.report.formatting import scale_of
 from g2d.report.layouts import TEACHERS, Line, Values
-from g2d.report.runs import Record, RunRecord
 from g2d.report.statistics import LEVEL, MINIMUM_SEEDS, summarize
+from g2d.runs.records import Record, RunRecord
 
 KIND_COLORS = {"run": 0, "control": 2, "teacher": 1}
 """Which of the page's colors a row has."""

@@ -12,9 +12,9 @@ from typing import Any
 
 from g2d.report.formatting import Scale, scale_of
 from g2d.report.published import NOTE, published
-from g2d.report.runs import Record, RunRecord, by_recipe, number_or_none
 from g2d.report.statistics import MINIMUM_SEEDS, Difference, compare_all, summarize
 from g2d.report.tables import BETTER, TEST_SELECTED, WORSE, Cell, Column, Row, Table
+from g2d.runs.records import Record, RunRecord, by_recipe, number_or_none
 
 Values = dict[int, float | None]
 """One value per seed."""

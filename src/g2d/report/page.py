@@ -24,9 +24,9 @@ from g2d.report.figures import write_figures
 from g2d.report.formatting import ABSENT, COUNTS, PERCENT, number, scale_of
 from g2d.report.layouts import baseline_of, cautions, lines
 from g2d.report.paper import COMPARE, build
-from g2d.report.runs import RESULT, RunRecord, by_recipe, problems, read_run
 from g2d.report.tables import Cell, Column, Row, Table
 from g2d.report.words import comparison_words, run_words, seeds_words
+from g2d.runs.records import RESULT, RunRecord, by_recipe, problems, read_run
 
 PAGE = "report.html"
 OPEN_RECIPES = 20

@@ -29,9 +29,9 @@ from g2d.report.layouts import (
     title_of,
 )
 from g2d.report.published import NOTE, PARTIAL, published, published_schedule
-from g2d.report.runs import RunRecord, by_recipe, problems
 from g2d.report.statistics import compare_all, correct, paired_difference
 from g2d.report.tables import Cell, Column, Row, Table
+from g2d.runs.records import RunRecord, by_recipe, problems
 
 Problems = Sequence[Sequence[RunRecord]]
 """Runs of one problem each."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from g2d.report.formatting import number, scale_of
 from g2d.report.layouts import Line, baseline_of, counted, lines, listed
-from g2d.report.runs import RunRecord
 from g2d.report.statistics import LEVEL, MINIMUM_SEEDS, Difference, compare_all, summarize
+from g2d.runs.records import RunRecord
 
 SUPPRESSED = 0.9
 """A modality is called held back where its own logits reach less than this share of its teacher's score."""

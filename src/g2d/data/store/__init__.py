@@ -1,16 +1,1 @@
-"""Prepared stores: a folder of memory-mapped arrays that says where its values come from."""
-
-from __future__ import annotations
-
-from g2d.data.store.plan import (
-    Decoded,
-    Plan,
-    Sample,
-    Signal,
-    Skip,
-    UnreadableError,
-    name_hash,
-    places,
-)
-
-__all__ = ["Decoded", "Plan", "Sample", "Signal", "Skip", "UnreadableError", "name_hash", "places"]
+"""An opened store: a folder of memory-mapped arrays and the facts about them."""

@@ -5,21 +5,46 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2d.data.store.arrays import blocks
-from g2d.data.store.plan import Signal
 from g2d.errors import DataError
 
 DATASET, SAMPLES, SPLITS = "dataset.json", "samples.jsonl", "splits"
 SCHEMA = 2
+PRESENT = "present"
+"""Name of the array that says which rows have which modality."""
 SIGNATURE = "signature"
 """The last key of ``dataset.json``: the hash of all others. A store whose facts were edited or damaged is not opened."""
+
+
+Kind = Literal["audio", "image", "video", "sequence", "table", "text"]
+
+
+@dataclass(frozen=True)
+class Signal:
+    """How a modality is stored.
+
+    Args:
+        kind: what it is; text is UTF-8 bytes, padded with zeros.
+        dtype, shape: of one row, as NumPy names them: compact raw values (int16 sound, uint8 pixels, float16 or float32 features).
+        view: the steps from stored values to a model's input that hold where a recipe says nothing (:mod:`g2d.data.views`).
+        facts: what a reader of the store must know: ``{"rate": 16000}``, ``{"columns": [...]}``.
+        masked: rows are padded sequences; a mask ``(steps,)`` says which of the first axis are real.
+    """
+
+    kind: Kind
+    dtype: str
+    shape: tuple[int, ...]
+    view: tuple[Mapping[str, Any], ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    masked: bool = False
 
 
 def write_facts(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:

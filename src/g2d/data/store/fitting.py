@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from g2d.data.steps import Chain
 from g2d.data.store.arrays import blocks, rows_at_once
-from g2d.data.store.plan import Signal
+from g2d.data.store.facts import Signal
+from g2d.data.views import Chain
 from g2d.types import Input
 
 FITTED_ROWS = 2000

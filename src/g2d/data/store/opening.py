@@ -14,13 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from g2d.data.roots import data_root
 from g2d.data.source import MASK, Source
-from g2d.data.steps import Chain, read_chain
+from g2d.data.splits import TRAIN
 from g2d.data.store.arrays import StoredArray
-from g2d.data.store.facts import DATASET, protocol_file, read_facts, signals
+from g2d.data.store.facts import DATASET, PRESENT, Signal, protocol_file, read_facts, signals
 from g2d.data.store.fitting import fit_chain
-from g2d.data.store.plan import TRAIN, Signal
 from g2d.data.store.scaling import open_target
-from g2d.data.store.working import PRESENT
+from g2d.data.views import Chain, read_chain
 from g2d.errors import DataError
 
 

@@ -16,7 +16,7 @@ def fit_target(plan: Mapping[str, Any], train: NDArray[Any]) -> dict[str, Any]:
     """Scale and variance of a regression's training targets, of each output where there are several; of classes, how often each occurs.
 
     Args:
-        plan: the task of :class:`~g2d.data.store.plan.Plan`. train: targets of the training rows, in the original unit.
+        plan: the task of :class:`~g2d.prepare.plan.Plan`. train: targets of the training rows, in the original unit.
     """
     if "classes" in plan:
         return {

@@ -1,0 +1,126 @@
+"""A built-in regression problem in the shape of MIS-ME: a photo of a soil patch and eight weather values -> volumetric water content.
+
+Nothing is measured: rows are drawn from a small model of a field, whose truth is known. It shows that a recipe works, not how well a
+method does on soil.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from g2d.data.source import Source
+from g2d.data.views.plain import Scaled, Standardized, View
+from g2d.task import Regression
+
+COLUMNS = (
+    "air temperature",
+    "humidity",
+    "precipitation",
+    "solar flux",
+    "wind speed",
+    "pressure",
+    "tilt x",
+    "tilt y",
+)
+SIZE = 32
+
+
+class SoilOptions(BaseModel):
+    """What a recipe can say about the data set.
+
+    Args:
+        modalities: which, in which order.
+        stations: rows of one station never stand on both sides of a split.
+        visits: rows per station.
+        missing: share of the weather values that are missing (NaN).
+        output: of the task: ``"identity"``, as MIS-ME has no sigmoid, or ``"sigmoid"``, as in G²D's Eq. 1.
+        data_seed: of every draw.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    modalities: tuple[Literal["image", "weather"], ...] = Field(("image", "weather"), min_length=1)
+    stations: int = Field(50, ge=10)
+    visits: int = Field(20, ge=1)
+    missing: float = Field(0.03, ge=0, le=0.5)
+    output: Literal["identity", "sigmoid"] = "identity"
+    data_seed: int = Field(0, ge=0)
+
+
+def open_soil(options: SoilOptions) -> Source:
+    """The data set as a Source; 60 % of the stations train, 20 % validate, 20 % test."""
+    rng = np.random.default_rng(options.data_seed)
+    station = np.repeat(np.arange(options.stations), options.visits)
+    part = np.repeat(
+        np.array([0, 1, 2], np.int8),
+        np.diff(
+            [0, round(0.6 * options.stations), round(0.8 * options.stations), options.stations]
+        ),
+    )
+    split = part[rng.permutation(options.stations)][station]
+    table, water = _weather(rng, station)
+    stored: dict[str, NDArray[Any]] = {"image": _photos(rng, station, water), "weather": table}
+    stored["weather"][rng.random(table.shape) < options.missing] = np.nan
+    train = split == 0
+    low, high = float(water[train].min()), float(water[train].max())
+    target = ((water - low) / (high - low)).astype(np.float32)[:, None]
+    views: dict[str, View] = {
+        "image": Scaled(114.0, 50.0),
+        "weather": Standardized.fitted(stored["weather"][train]),
+    }
+    return Source(
+        name="soil",
+        task=Regression(
+            1, output=options.output, low=low, high=high, variance=float(target[train].var())
+        ),
+        arrays={m: stored[m] for m in options.modalities},
+        target=target,
+        group=station,
+        split=split,
+        protocol="soil/station-disjoint-v1",
+        views={m: views[m] for m in options.modalities},
+        facts={
+            "options": options.model_dump(mode="json"),
+            "note": "drawn at random: nothing in it was measured",
+        },
+    )
+
+
+def _weather(
+    rng: np.random.Generator, station: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Eight values per row, and the water content in percent that rain, evaporation and the station's soil leave."""
+    n = len(station)
+    temperature, wind = rng.normal(20, 7, n), rng.gamma(2, 1.5, n)
+    rain = rng.gamma(0.6, 6, n)
+    humidity = np.clip(55 + 1.2 * rain - 0.8 * (temperature - 20) + rng.normal(0, 8, n), 5, 100)
+    solar = np.clip(220 + 9 * (temperature - 20) - 4 * rain + rng.normal(0, 50, n), 0, 500)
+    pressure, tilts = rng.normal(970, 8, n), rng.normal(0, 4, (2, n))
+    holds = rng.uniform(0.6, 1.4, station.max() + 1)[station]
+    dries = 0.02 * solar + 0.15 * (temperature - 20) + 0.4 * wind - 0.05 * humidity
+    water = np.clip(holds * (24 + 7 * np.log1p(rain) - 1.2 * dries) + rng.normal(0, 1.5, n), 3, 55)
+    table = np.stack([temperature, humidity, rain, solar, wind, pressure, *tilts], axis=1).astype(
+        np.float32
+    )
+    return table, water
+
+
+def _photos(
+    rng: np.random.Generator, station: NDArray[np.int64], water: NDArray[np.float64]
+) -> NDArray[np.uint8]:
+    """``(N, 3, 32, 32)``: wet soil is darker; its color is the station's, its light the hour's, and grains and straw lie on it."""
+    n = len(station)
+    color = rng.uniform(0.8, 1.2, (station.max() + 1, 3))[station]
+    light = rng.uniform(0.75, 1.15, n)
+    base = 190 * light * (1 - 0.012 * water)
+    grain = rng.normal(0, 18, (n, 1, SIZE, SIZE))
+    photos = base[:, None, None, None] * color[:, :, None, None] + grain
+    for i, (top, left, length) in enumerate(
+        zip(*rng.integers(0, (SIZE - 2, SIZE // 2, SIZE // 2), (n, 3)).T, strict=True)
+    ):
+        photos[i, :, top : top + 2, left : left + length] += 60
+    return np.clip(np.rint(photos), 0, 255).astype(np.uint8)

@@ -1,0 +1,90 @@
+"""Helpers for files and names that every layer needs: atomic writes, hashes, nearest names."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Yield a temporary path next to ``path``, and move it into place when the block succeeds.
+
+    A reader sees the old file or the new one, never half of it. If the block raises, the temporary
+    file is deleted and the old file stays.
+
+    Args:
+        path: The file to write. Missing parent folders are created.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     with replaced(Path(folder, "a.txt")) as temporary:
+        ...         _ = temporary.write_text("whole")
+        ...     [child.name for child in Path(folder).iterdir()]
+        ['a.txt']
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_path(path)
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def temporary_path(path: Path) -> Path:
+    """Return the name under which this process writes ``path`` before moving it into place.
+
+    Example:
+        >>> temporary_path(Path("run/result.json")).name == f".result.json.{os.getpid()}.tmp"
+        True
+    """
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file atomically."""
+    with replaced(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file atomically, indented and ending in a newline."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def nearest(name: str, valid: Iterable[str]) -> str | None:
+    """Return the valid name most similar to ``name``, or None if none is similar.
+
+    Example:
+        >>> nearest("aplha", ["tau", "alpha", "beta"])
+        'alpha'
+    """
+    return next(iter(difflib.get_close_matches(name, list(valid), n=1, cutoff=0.6)), None)
+
+
+def did_you_mean(name: str, valid: Iterable[str]) -> str:
+    """Return a sentence that suggests the nearest valid name, or an empty text.
+
+    The sentence begins with a space, so that it can be appended to a message.
+
+    Example:
+        >>> did_you_mean("gd2", ["joint", "g2d"])
+        " Did you mean 'g2d'?"
+    """
+    near = nearest(name, valid)
+    return "" if near is None else f" Did you mean {near!r}?"

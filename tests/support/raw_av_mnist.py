@@ -1,0 +1,137 @@
+"""AV-MNIST: the circulating arrays, small; and MNIST's idx files, recordings and noise written from the pack's arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from support.media_files import tone, write_wav
+
+
+def write_circulating(folder: Path) -> None:
+    """60 training and 20 test rows; one picture holds a NaN."""
+    rng = np.random.default_rng(0)
+    base = folder / "avmnist"
+    for split, rows in (("train", 60), ("test", 20)):
+        labels = np.arange(rows, dtype=np.uint8) % 10
+        image = rng.normal(0, 60, (rows, 784)) + 8 * labels[:, None]
+        if split == "train":
+            image[2, 5] = np.nan
+        for kind, values in (
+            ("image", image),
+            ("audio", rng.integers(0, 255, (rows, 112, 112)).astype(np.uint8)),
+        ):
+            (base / kind).mkdir(parents=True, exist_ok=True)
+            np.save(base / kind / f"{split}_data.npy", values)
+        np.save(base / f"{split}_labels.npy", labels)
+
+
+IDX = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", 50),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", 10),
+}
+"""MNIST with 60 pictures."""
+
+
+def write_few_parts(
+    folder: Path,
+    speakers: tuple[str, ...] = ("ann", "bob", "cid"),
+    takes: tuple[int, ...] = (0, 5, 10),
+    noise: int = 6,
+) -> Path:
+    """What :data:`IDX` says, a short recording of every digit, speaker and take, and clips of noise."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for images, labels, count in IDX.values():
+        digit = (np.arange(count) % 10).astype(np.uint8)
+        (folder / images).write_bytes(
+            np.array([2051, count, 28, 28], ">u4").tobytes()
+            + rng.integers(0, 256, count * 784).astype(np.uint8).tobytes()
+        )
+        (folder / labels).write_bytes(np.array([2049, count], ">u4").tobytes() + digit.tobytes())
+    for speaker in speakers:
+        for digit in range(10):
+            for take in takes:
+                write_wav(
+                    folder / "recordings" / f"{digit}_{speaker}_{take}.wav",
+                    tone(0.05, 8000, 200 + 40 * digit),
+                    8000,
+                )
+    for i in range(noise):
+        write_wav(
+            folder / "noise" / f"clip{i}.wav",
+            rng.integers(-3000, 3000, 4000).astype(np.int16),
+            8000,
+        )
+    return folder
+
+
+def write_few_arrays(folder: Path) -> Path:
+    """The same as a pack, of two speakers."""
+    folder.mkdir(parents=True)
+    for split, count in (("train", 50), ("test", 10)):
+        np.savez(
+            folder / f"mnist_{split}.npz",
+            image=np.zeros((count, 28, 28), np.uint8),
+            digit=(np.arange(count) % 10).astype(np.uint8),
+        )
+    digit, take, speaker = (
+        axis.reshape(-1)
+        for axis in np.meshgrid(np.arange(10), np.array([0, 5, 10]), np.arange(2), indexing="ij")
+    )
+    wave = tone(0.05, 8000)
+    np.savez(
+        folder / "spoken_digits_8khz.npz",
+        waveform=np.tile(wave, len(digit)),
+        offset=np.arange(len(digit) + 1) * len(wave),
+        digit=digit.astype(np.uint8),
+        take=take.astype(np.uint8),
+        speaker=speaker.astype(np.uint8),
+        speaker_name=np.array(["ann", "bob"]),
+    )
+    clips = np.random.default_rng(0).integers(-999, 999, 6 * 4000).astype(np.int16)
+    np.savez(
+        folder / "noise_speech_commands_8khz.npz",
+        waveform=clips,
+        offset=np.arange(7) * 4000,
+        name=np.array(["bike", "dish", "meow", "pink", "tap", "white"]),
+    )
+    return folder
+
+
+def write_raw_parts(pack: Path, folder: Path) -> None:
+    """The public files that the pack ``avdigits-raw`` was made of: four idx files (two gzipped), 3,000 wav files, 6 of noise."""
+    import gzip
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, images, labels in (
+        ("train", "train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+        ("test", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+    ):
+        with np.load(pack / f"mnist_{split}.npz", allow_pickle=False) as file:
+            image, digit = file["image"], file["digit"]
+        (folder / images).write_bytes(
+            np.array([2051, *image.shape], ">u4").tobytes() + image.tobytes()
+        )
+        (folder / f"{labels}.gz").write_bytes(
+            gzip.compress(
+                np.array([2049, len(digit)], ">u4").tobytes() + digit.astype(np.uint8).tobytes()
+            )
+        )
+    with np.load(pack / "spoken_digits_8khz.npz", allow_pickle=False) as file:
+        spoken = {name: file[name] for name in file.files}
+    for i, (digit, speaker, take) in enumerate(
+        zip(spoken["digit"], spoken["speaker"], spoken["take"], strict=True)
+    ):
+        wave = spoken["waveform"][spoken["offset"][i] : spoken["offset"][i + 1]]
+        write_wav(
+            folder / "recordings" / f"{digit}_{spoken['speaker_name'][speaker]}_{take}.wav",
+            wave,
+            8000,
+        )
+    with np.load(pack / "noise_speech_commands_8khz.npz", allow_pickle=False) as file:
+        for name, a, b in zip(file["name"], file["offset"][:-1], file["offset"][1:], strict=True):
+            write_wav(folder / "noise" / f"{Path(str(name)).stem}.wav", file["waveform"][a:b], 8000)
+    (folder / "recordings" / "7_jackson_99.wav").write_bytes(b"RIFF")
+    write_wav(folder / "noise" / "zz_silent.wav", np.zeros(8000, np.int16), 8000)
