@@ -85,7 +85,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         "--nproc-per-node",
         "2",
     ]
-    words = [*command, str(two / "script.py"), str(two), str(Path(__file__).parent)]
+    words = [*command, str(two / "script.py"), str(two), str(Path(__file__).parents[1])]
     done = subprocess.run(
         words,
         capture_output=True,

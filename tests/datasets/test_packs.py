@@ -25,7 +25,7 @@ from g2d.types import Sequence
 from support.media_files import tone, write_video
 from support.raw_av_mnist import write_raw_parts
 
-SHARED = Path(os.environ.get("G2D_DATA") or Path(__file__).parents[4] / "shared" / "data")
+SHARED = Path(os.environ.get("G2D_DATA") or Path(__file__).parents[3] / "shared" / "data")
 
 
 def pack(name: str) -> Path:

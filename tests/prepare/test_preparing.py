@@ -387,7 +387,7 @@ def test_a_killed_preparation_goes_on_and_ends_in_the_same_hash(tmp_path: Path, 
     made_up.write(raw, s5="broken")
     undisturbed = prepare(made_up.plan(raw, sleep=0.01), raw, tmp_path / "calm").facts
     script = tmp_path / "prepare.py"
-    script.write_text(PREPARE.format(folder=str(Path(made_up.__file__).parent)))
+    script.write_text(PREPARE.format(folder=str(Path(made_up.__file__).parents[1])))
     stop = random.Random(seed).randrange(1, 32)
     process = subprocess.Popen(
         [sys.executable, str(script), str(raw), str(tmp_path / "killed")],
@@ -415,7 +415,7 @@ def test_ctrl_c_pressed_twice_ends_at_once_and_the_same_command_goes_on(tmp_path
     raw = tmp_path / "raw"
     made_up.write(raw)
     script = tmp_path / "prepare.py"
-    script.write_text(PREPARE.format(folder=str(Path(made_up.__file__).parent)))
+    script.write_text(PREPARE.format(folder=str(Path(made_up.__file__).parents[1])))
     command = [sys.executable, str(script), str(raw), str(tmp_path / "store")]
     before = signal.signal(
         signal.SIGINT, signal.default_int_handler
@@ -440,7 +440,7 @@ def test_two_processes_do_not_write_one_store(tmp_path: Path) -> None:
     raw, out = tmp_path / "raw", tmp_path / "store"
     made_up.write(raw)
     script = tmp_path / "prepare.py"
-    script.write_text(PREPARE.format(folder=str(Path(made_up.__file__).parent)))
+    script.write_text(PREPARE.format(folder=str(Path(made_up.__file__).parents[1])))
     process = subprocess.Popen(
         [sys.executable, str(script), str(raw), str(out)], stdout=subprocess.PIPE, text=True
     )

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from g2d.errors import ArgumentError
-from g2d.report import Table, build
-from g2d.report.paper import published
+from g2d.report import Table, build, published
 from g2d.runs.records import find_runs
 
 NOISE = (0.0, 0.02, -0.02)
