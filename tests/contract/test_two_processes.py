@@ -24,7 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, sys.argv[2])
 from g2d.engine.processes import start, wait
-from test_two_processes import keep
+from contract.test_two_processes import keep
 
 start()
 keep(Path(sys.argv[1]))
