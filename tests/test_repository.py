@@ -99,7 +99,7 @@ def test_every_method_has_a_card(name: str) -> None:
 @pytest.mark.parametrize("name", DATASETS)
 def test_every_data_set_has_a_card(name: str) -> None:
     card = text_of(f"docs/data/{name}.md")
-    for part in ("**Rows.**", "**Licence.**", "**Modalities.**", "**Target.**", "**Protocols.**"):
+    for part in ("**Rows.**", "**License.**", "**Modalities.**", "**Target.**", "**Protocols.**"):
         assert part in card
 
 

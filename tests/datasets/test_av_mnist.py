@@ -14,7 +14,7 @@ from g2d.datasets.av_mnist import reader as av_mnist
 from g2d.datasets.av_mnist.parts import read_pack
 from g2d.datasets.av_mnist.raw import read_parts
 from g2d.datasets.av_mnist.reader import AVMNISTOptions, plan_circulating
-from g2d.datasets.base import open_pack
+from g2d.datasets.folders import open_pack
 from g2d.errors import DataError
 from support.media_files import tone, write_wav
 from support.raw_av_mnist import IDX, write_circulating, write_few_arrays, write_few_parts

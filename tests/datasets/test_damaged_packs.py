@@ -10,10 +10,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from g2d.datasets.opening import read_options
 
 from g2d.datasets import READERS
 from g2d.datasets.mmmo.reader import MMMO, POM, SETS, YOUTUBE, Reviews, plan_reviews
-from g2d.datasets.opening import read_options
 from g2d.errors import DataError
 from g2d.prepare.plan import Plan
 

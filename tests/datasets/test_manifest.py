@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from g2d.cli import app
 from g2d.data.store.opening import StoreOptions, open_store
-from g2d.datasets import READERS
-from g2d.datasets.opening import PreparedOptions, open_any, opener
+from g2d.datasets.base import PreparedOptions, open_prepared
+from g2d.datasets.table.opening import open_any
 from g2d.datasets.table.reader import ManifestOptions, plan_manifest
 from g2d.datasets.table.rows import Table
 from g2d.errors import ArgumentError, DataError, UnreadableError
@@ -740,7 +740,7 @@ def test_all_that_a_store_was_prepared_with_otherwise_is_said_together(tmp_path:
     with pytest.raises(
         DataError, match="prepared with size=9, rate=8000, found size=128, rate=16000"
     ):
-        opener(READERS["manifest"])(options)
+        open_prepared(options)
 
 
 def test_arrays_of_new_rows_hold_numbers_as_they_are_however_they_are_stored(

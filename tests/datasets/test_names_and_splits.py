@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from g2d.data.splits import TEST, TRAIN, UNUSED, VALID
-from g2d.datasets import READERS, find_reader
+from g2d.datasets import DATASETS
 from g2d.datasets.av_mnist.parts import noise_pools, pools_by_take
-from g2d.datasets.base import by_stem, find_file, find_files, read_csv
 from g2d.datasets.crema_d.reader import EMOTIONS, KNOWN_BAD, CremaOptions, Grammar, plan_crema
+from g2d.datasets.folders import by_stem, find_file, find_files, read_csv
 from g2d.datasets.iemocap import reader as iemocap
 from g2d.datasets.iemocap.sides import Side, contradictions
 from g2d.datasets.iemocap.turns import parse_turn, parse_words
@@ -231,7 +231,7 @@ def test_names_in_capitals_are_found_and_names_that_are_no_text_are_told(tmp_pat
     ]
     assert plan.samples[1].files[1] == "VideoFlash/1005_IEO_SAD_HI.FLV"
     assert any(
-        "VideoFlash/1005_IEO_SAD_HI.flv beside VideoFlash/1005_IEO_SAD_HI.FLV" in text
+        "VideoFlash/1005_IEO_SAD_HI.flv after VideoFlash/1005_IEO_SAD_HI.FLV" in text
         for text in plan.warnings
     )
     assert any(
@@ -397,8 +397,8 @@ def test_clips_that_lie_twice_or_stand_in_no_table_are_told(tmp_path: Path) -> N
     ]
     told = "; ".join(plan.warnings)
     assert (
-        "1 files bear the name of another one and are left alone, such as y/aaaaaaaaaaa_000001.mp4 beside x/aaaaaaaaaaa_000001.MP4"
-        in told
+        "1 files have the name of an earlier one and are ignored, such as "
+        "y/aaaaaaaaaaa_000001.mp4 after x/aaaaaaaaaaa_000001.MP4 (in bytewise order)" in told
     )
     assert (
         "1 mp4 files stand in no line of vggsound.csv and are left alone, such as ccccccccccc_000001.mp4"
@@ -542,10 +542,13 @@ def test_takes_and_noise_are_pooled_by_rule() -> None:
     assert [[len(c) for c in few[p]] for p in range(3)] == [[6, 6], [2, 2], [2, 2]]
 
 
-@pytest.mark.parametrize("name", [name for name in READERS if name != "manifest"])
+@pytest.mark.parametrize(
+    "name", [name for name, dataset in DATASETS.items() if dataset.reader and name != "table"]
+)
 def test_a_folder_without_the_files_is_refused_with_what_they_are(
     name: str, tmp_path: Path
 ) -> None:
-    reader = find_reader(name)
+    reader = DATASETS[name].reader
+    assert reader is not None
     with pytest.raises(DataError, match="must"):
         reader.plan(tmp_path, reader.options())

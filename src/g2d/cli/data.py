@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    help="Prepare raw files as a store, check one, list what there is to prepare.",
+    help="Turn raw files into a store, check a store, list the data sets.",
 )
 
 Settings = Annotated[
@@ -34,17 +34,17 @@ def prepare(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="A data set of `g2d data list`, or manifest for your own."
+            metavar="NAME", help="A data set of `g2d data list`; table or arrays for your own data."
         ),
     ],
     source: Annotated[
         Path,
         typer.Option(
             "--source",
-            help="The folder of raw files, as `g2d data list NAME` describes it; a manifest's file.",
+            help="Folder of raw files, as `g2d data list NAME` describes it; for your own data, the file.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the store.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the store to write.")],
     settings: Settings = None,
     workers: Annotated[
         int | None,
@@ -63,20 +63,21 @@ def prepare(
 
     Example: `g2d data prepare crema_d --source CREMA-D --out data/crema_d`
 
-    Killed, the same command goes on where it stopped. What cannot be read is skipped, with its reason.
+    If interrupted, run the same command again to continue. Unreadable samples are skipped, each
+    with its reason.
     """
-    from g2d.datasets import find_reader
-    from g2d.datasets.opening import read_options
+    from g2d.datasets import find_dataset
+    from g2d.datasets.base import read_options
     from g2d.prepare.preparing import default_workers
     from g2d.prepare.preparing import prepare as prepare_store
     from g2d.prepare.starter import write_starter
     from g2d.recipe.reading import override
 
-    reader = find_reader(name)
+    reader = find_dataset(name).reader
+    if reader is None:
+        raise DataError(f"{name} needs no preparation: name it in a recipe (data: {name}).")
     if not source.exists():
-        raise DataError(
-            f"--source must be there, found no {source}.\n{name} needs: {reader.layout}"
-        )
+        raise DataError(f"--source does not exist: {source}.\n{name} needs: {reader.layout}")
     faults: list[str] = []
     given = override({}, settings or (), faults)
     if faults:
@@ -102,7 +103,9 @@ def prepare(
 def check(
     store: Annotated[Path, typer.Argument(metavar="STORE", help="A folder that prepare wrote.")],
 ) -> None:
-    """Verify hashes, shapes, ranges, NaN, ids, class balance, and groups across splits. Exit code 2 if something is wrong.
+    """Verify hashes, shapes, ranges, NaN, ids, class balance, and groups across splits.
+
+    The exit code is 2 if something is wrong.
 
     Example: `g2d data check data/crema_d`
     """
@@ -117,26 +120,25 @@ def check(
 @app.command(name="list")
 def list_sets(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="All about this one.")
+        str | None, typer.Argument(metavar="[NAME]", help="Show everything about this data set.")
     ] = None,
 ) -> None:
-    """What each data set needs, where to ask for it, its licence.
+    """List the data sets: what each needs, where to request it, and its license.
 
     Example: `g2d data list crema_d`
     """
-    from g2d.datasets import READERS, find_reader
+    from g2d.datasets import DATASETS, find_dataset
 
-    chosen = READERS if name is None else {name: find_reader(name)}
-    for known, reader in chosen.items():
-        typer.echo(f"{known}: {reader.about}")
-        typer.echo(f"  needs: {reader.needs}")
-        typer.echo(f"  licence: {reader.licence}")
-        if name is not None:
-            typer.echo(f"  layout: {reader.layout}")
-            for key, field in reader.options.model_fields.items():
-                typer.echo(
-                    f"  {key}={field.get_default(call_default_factory=True)}: {field.description or ''}"
-                )
+    chosen = DATASETS if name is None else {name: find_dataset(name)}
+    for known, dataset in chosen.items():
+        typer.echo(f"{known}: {dataset.about}")
+        typer.echo(f"  needs: {dataset.needs}")
+        typer.echo(f"  license: {dataset.license}")
+        if name is not None and dataset.reader is not None:
+            typer.echo(f"  layout: {dataset.reader.layout}")
+            for key, field in dataset.reader.options.model_fields.items():
+                default = field.get_default(call_default_factory=True)
+                typer.echo(f"  {key}={default}: {field.description or ''}")
 
 
 @contextmanager

@@ -1,167 +1,138 @@
-"""What a reader is, and what several of them share."""
+"""The entry of a data set in the registry, and what reads its raw files."""
 
 from __future__ import annotations
 
-import csv
-import os
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
+from g2d.data.source import Source
+from g2d.data.store.opening import StoreOptions, open_store
 from g2d.errors import DataError
+from g2d.files import nearest
 from g2d.prepare.plan import Plan
 
 
 class ReaderOptions(BaseModel):
-    """What ``g2d data prepare NAME key=value`` may say; every reader adds its own keys."""
+    """Base class of the options that ``g2d data prepare NAME key=value`` accepts.
+
+    Unknown keys are refused. Every reader adds its own fields.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 @dataclass(frozen=True)
 class Reader:
-    """An entry of the list of readers.
+    """Description of how the raw files of a data set are read.
 
     Args:
-        plan: from the source folder and the options to a plan. Raises :class:`~g2d.errors.DataError` where nothing usable is there.
-        options: what a user may say.
-        about: the data set in a line. layout: what the source folder must hold, in a few lines.
-        needs: what a user must do by hand, and where (a form, a licence, an address). licence: of the data.
-        own: it reads a user's own data, which have no name before they are prepared.
-        pack: name of the folder under the data root that can be opened as it is, without a store: small sets that come as arrays.
+        plan: Function from the source folder and the options to a plan. It raises
+            :class:`~g2d.errors.DataError` if the folder holds nothing usable.
+        options: Pydantic model of the reader's options.
+        layout: Files that the source folder must hold, in one or two lines.
     """
 
     plan: Callable[[Path, Any], Plan]
     options: type[ReaderOptions]
-    about: str
     layout: str
-    needs: str
-    licence: str
-    pack: str | None = None
-    own: bool = False
 
 
-@lru_cache(maxsize=4)
-def open_pack(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of an ``.npz`` file, all in memory.
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """Entry of the registry of data sets.
+
+    Args:
+        about: Content of the data set in one line.
+        license: License of the data.
+        needs: What the user must provide by hand, and where to request it.
+        options: Pydantic model of what a recipe may set in its section ``data``.
+        open: Function from these options to a :class:`~g2d.data.source.Source`.
+        reader: How raw files become a store; None if nothing has to be prepared.
+        aliases: Further names that :func:`~g2d.datasets.find_dataset` accepts.
+        also: Further entries of the same folder, by name: other forms of the same data.
+    """
+
+    about: str
+    license: str
+    needs: str = "nothing"
+    options: type[BaseModel]
+    open: Callable[[Any], Source]
+    reader: Reader | None = None
+    aliases: tuple[str, ...] = ()
+    also: Mapping[str, DataSet] = field(default_factory=dict)
+
+
+class PreparedOptions(StoreOptions):
+    """Options of a data set that ``g2d data prepare`` has written as a store.
+
+    Args:
+        prepare: Options of the reader that the store must have been prepared with.
+    """
+
+    prepare: dict[str, Any] = Field(default_factory=dict)
+
+
+def options_of(name: str) -> type[PreparedOptions]:
+    """Return the options of a data set whose store has the data set's name by default."""
+    return create_model(
+        f"{name}Options",
+        __base__=PreparedOptions,
+        __doc__=PreparedOptions.__doc__,
+        store=(str, Field(name, min_length=1)),
+    )
+
+
+def open_prepared(options: PreparedOptions) -> Source:
+    """Open the store of a data set.
 
     Raises:
-        DataError: it is not there, or damaged.
+        DataError: The store does not exist, is damaged, or was prepared with other options than
+            ``options.prepare``.
     """
-    try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise DataError(f"{path.name} must lie in {path.parent}, found no such file.") from None
-    except (
-        OSError,
-        EOFError,
-        TypeError,
-        ValueError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:  # a single array is no context: TypeError
-        raise DataError(
-            f"{path} must be a file of plain arrays, found damage: {error}. Fetch it again."
-        ) from error
-
-
-def check_arrays(
-    table: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]], where: object
-) -> None:
-    """Refuse a table of arrays that lacks one, holds rows of another shape, or more rows of one than of another."""
-    rows = set()
-    for name, shape in shapes.items():
-        if name not in table:
-            raise DataError(
-                f"{where} must hold {', '.join(shapes)}, found no {name}. Fetch it again."
-            )
-        found = table[name].shape
-        if not found or found[1:] != shape:
-            raise DataError(
-                f"{name} of {where} must have rows of shape {shape}, found an array of {found}. Is it another data set's?"
-            )
-        rows.add(found[0])
-    if len(rows) > 1:
-        counts = ", ".join(f"{len(table[name])} of {name}" for name in shapes)
-        raise DataError(
-            f"{where} must hold as many rows of everything, found {counts}. Fetch it again."
+    source = open_store(options)
+    stored = source.facts["parameters"]
+    differing = [name for name, value in options.prepare.items() if stored.get(name) != value]
+    if differing:
+        expected, actual = (
+            ", ".join(f"{name}={values.get(name)}" for name in differing)
+            for values in (options.prepare, stored)
         )
+        raise DataError(
+            f"the store {options.folder} must be prepared with {expected}, found {actual}. "
+            "Prepare another one and name it in data.store."
+        )
+    return source
 
 
-def find_file(source: Path, name: str) -> Path | None:
-    """The first file of that name under a folder, bytewise by path. Folders of that name, as some archives unpack to, are none."""
-    return min(
-        (path for path in _walk(source) if path.name == name and path.is_file()),
-        key=os.fsencode,
-        default=None,
-    )
+def read_options(reader: Reader, given: Mapping[str, Any]) -> ReaderOptions:
+    """Validate the options of a reader.
 
-
-def find_files(folder: Path, suffix: str) -> list[Path]:
-    """The files under a folder that end in a suffix, be it written in capitals, bytewise by path."""
-    return sorted(
-        (path for path in _walk(folder) if path.suffix.lower() == suffix), key=os.fsencode
-    )
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """What lies under a folder, also behind links, for large sets are spread over disks; no folder is entered twice."""
-    entered: set[tuple[int, int]] = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        here = os.stat(place)
-        if (here.st_dev, here.st_ino) in entered:
-            folders.clear()
-            continue
-        entered.add((here.st_dev, here.st_ino))
-        folders.sort(key=os.fsencode)
-        yield from (Path(place, name) for name in names)
-
-
-def by_stem(source: Path, paths: Iterable[Path]) -> tuple[dict[str, str], list[str]]:
-    """Files relative to the source folder by their names without suffix; of several of one name the first counts, and a sentence says so."""
-    found: dict[str, str] = {}
-    again = []
-    for path in paths:
-        name = path.relative_to(source).as_posix()
-        if found.setdefault(path.stem, name) != name:
-            again.append((name, found[path.stem]))
-    if not again:
-        return found, []
-    one, first = map(shown, again[0])
-    return found, [
-        f"{len(again)} files bear the name of another one and are left alone, such as {one} beside {first}: the first in bytewise order counts"
-    ]
-
-
-def shown(name: str) -> str:
-    """A file's name as it can be printed and stored: those that are not UTF-8 lose what is not."""
-    return os.fsencode(name).decode(errors="replace")
-
-
-def read_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a CSV file in UTF-8 that hold something, with the lines (from 1) where they begin; cells without the blanks around them.
+    Args:
+        reader: Reader that the options belong to.
+        given: Options as the user wrote them.
 
     Raises:
-        DataError: it cannot be read or is not in UTF-8, or a quote that is never closed makes a cell of half the file.
+        DataError: An option is unknown, or has an invalid value.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows, line = csv.reader(file, skipinitialspace=True), 1
-            for cells in rows:
-                stripped = [cell.strip() for cell in cells]
-                if any(stripped):
-                    yield line, stripped
-                line = rows.line_num + 1
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        return reader.options.model_validate(dict(given))
+    except ValidationError as error:
+        known = reader.options.model_fields
+        faults = "; ".join(
+            _fault(".".join(map(str, fault["loc"])), fault["msg"], known)
+            for fault in error.errors()
+        )
         raise DataError(
-            f"{path} must be a CSV file in UTF-8, found: {getattr(error, 'strerror', None) or error}. Mend it, or save it anew."
+            f"options of the preparation must be valid ({', '.join(known) or 'none'}), "
+            f"found {faults}."
         ) from error
+
+
+def _fault(name: str, message: str, known: Collection[str]) -> str:
+    """Return one fault as text, with the nearest valid name if the option is unknown."""
+    near = None if name.partition(".")[0] in known else nearest(name, known)
+    return f"{name}: {message}" + ("" if near is None else f" (did you mean {near!r}?)")

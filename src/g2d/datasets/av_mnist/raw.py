@@ -20,7 +20,7 @@ from g2d.datasets.av_mnist.parts import (
     pools_by_take,
     read_pack,
 )
-from g2d.datasets.base import find_file, find_files, shown
+from g2d.datasets.folders import find_file, find_files, shown
 from g2d.errors import DataError, UnreadableError
 from g2d.prepare.media import read_audio
 

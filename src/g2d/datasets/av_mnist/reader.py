@@ -8,7 +8,7 @@ from __future__ import annotations
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from g2d.data.splits import TEST, TRAIN, VALID
 from g2d.data.store.facts import Signal
 from g2d.datasets.av_mnist.parts import LENGTH, Parts
 from g2d.datasets.av_mnist.raw import read_parts
-from g2d.datasets.base import Reader, ReaderOptions
+from g2d.datasets.base import ReaderOptions
 from g2d.errors import DataError, UnreadableError
 from g2d.prepare.plan import Decoded, Plan, Sample, places
 
@@ -335,23 +335,3 @@ def quantized(level: NDArray[np.float64]) -> NDArray[np.uint8]:
         [255, 191, 128, 0, 0]
     """
     return np.rint(255 * (level.clip(-DECIBELS, 0) + DECIBELS) / DECIBELS).astype(np.uint8)
-
-
-READER = Reader(
-    plan=plan_av_mnist,
-    options=AVMNISTOptions,
-    about="AV-MNIST: a handwritten digit without most of its energy, and the same digit spoken in noise",
-    layout="avmnist/{image,audio}/{train,test}_data.npy and {train,test}_labels.npy; or MNIST's four idx files (gz or plain), recordings/*.wav, noise/*.wav",
-    needs="avmnist.tar.gz as linked from github.com/pliang279/MultiBench; or MNIST, github.com/Jakobovski/free-spoken-digit-dataset and any folder of noise",
-    licence="none stated for the circulating copy; MNIST; FSDD CC BY-SA 4.0; that of the noise",
-)
-
-AVDIGITS_READER = replace(
-    READER,
-    plan=plan_rebuilt,
-    about="AV-MNIST rebuilt from MNIST, spoken digits and noise; recipes/avdigits draw harder problems straight from the same files (docs/data/avdigits)",
-    layout="MNIST's four idx files (gz or plain), recordings/*.wav, noise/*.wav; or the pack avdigits-raw",
-    needs="MNIST, github.com/Jakobovski/free-spoken-digit-dataset and the folder _background_noise_ of Speech Commands",
-    licence="MNIST; FSDD CC BY-SA 4.0; Speech Commands CC BY 4.0",
-)
-"""The same rows under the name of the parts that they are rebuilt from."""

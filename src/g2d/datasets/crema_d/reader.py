@@ -18,7 +18,8 @@ from pydantic import Field
 from g2d.data.splits import TEST, TRAIN, UNUSED, VALID
 from g2d.data.store.facts import Signal
 from g2d.data.views.pictures import IMAGENET_MEAN, IMAGENET_STD
-from g2d.datasets.base import Reader, ReaderOptions, by_stem, find_files, read_csv, shown
+from g2d.datasets.base import ReaderOptions
+from g2d.datasets.folders import by_stem, find_files, read_csv, shown
 from g2d.errors import DataError, UnreadableError
 from g2d.prepare.media import (
     CALLED,
@@ -273,13 +274,3 @@ def _list(path: Path, grammar: Grammar) -> tuple[set[str], list[str]]:
         )
     twice = len(names) - len(set(names))
     return set(names), [f"{twice} lines of {path.name} repeat a name"] if twice else []
-
-
-READER = Reader(
-    plan=plan_crema,
-    options=CremaOptions,
-    about="CREMA-D: 91 actors, 12 sentences, 6 acted emotions; sound and video",
-    layout="AudioWAV/NAME.wav, VideoFlash/NAME.flv; for crema_d/legacy also train.csv and test.csv (NAME,EMOTION) as OGM-GE and G2D publish them",
-    needs="git lfs clone of github.com/CheyneyComputerScience/CREMA-D (7.6 GB); its authors ask users to fill in a form",
-    licence="Open Database License 1.0, contents Database Contents License 1.0",
-)

@@ -14,7 +14,8 @@ from pydantic import Field
 
 from g2d.data.splits import TEST, TRAIN, VALID
 from g2d.data.store.facts import Signal
-from g2d.datasets.base import Reader, ReaderOptions, check_arrays, find_files, open_pack, shown
+from g2d.datasets.base import ReaderOptions
+from g2d.datasets.folders import check_arrays, find_files, open_pack, shown
 from g2d.errors import DataError, UnreadableError
 from g2d.prepare.media import fit_length, is_silent, opened
 from g2d.prepare.plan import Decoded, Plan, Sample, Skip, places
@@ -312,14 +313,3 @@ def parse_alignment(text: str) -> tuple[tuple[str, ...], int] | None:
     begin, end, _ = spoken[4]
     middle = (begin + end) / 2 / ALIGNMENT_RATE
     return words, min(max(round(FRAME_RATE * middle - FRAMES / 2), 0), WHOLE - FRAMES)
-
-
-READER = Reader(
-    plan=plan_grid,
-    options=GridOptions,
-    about="GRID, one speaker: a spoken digit and the mouth that says it; 10 digits, 25 letters or 4 colors",
-    layout="the .mpg files of speaker s1 and their .align files, in any folders; or the pack grid_s1_digit_windows.npz",
-    needs="GRID's s1 (video and alignments), from its Zenodo record 3625687 or the page of the corpus",
-    licence="CC BY 4.0 to our knowledge; cite Cooke et al., JASA 120(5), 2006",
-    pack="grid-av",
-)

@@ -17,7 +17,8 @@ from pydantic import Field
 
 from g2d.data.splits import TEST, TRAIN, VALID
 from g2d.data.store.facts import Signal
-from g2d.datasets.base import Reader, ReaderOptions, by_stem, find_file, find_files
+from g2d.datasets.base import ReaderOptions
+from g2d.datasets.folders import by_stem, find_file, find_files
 from g2d.errors import DataError, UnreadableError
 from g2d.prepare.media import read_image
 from g2d.prepare.plan import Decoded, Plan, Sample, Skip, places
@@ -252,14 +253,3 @@ def _house(cells: list[str], where: str) -> House:
         raise DataError(
             f"{where} must be bedrooms bathrooms area zipcode price, found {' '.join(cells[1:])!r}."
         ) from None
-
-
-READER = Reader(
-    plan=plan_houses,
-    options=HousesOptions,
-    about="Houses: a photograph (or four) and a few numbers; the price (regression)",
-    layout="the folder Houses Dataset: N_{frontal,bathroom,bedroom,kitchen}.jpg and HousesInfo.txt; or the pack houses.zip",
-    needs="github.com/emanhamed/Houses-dataset (186 MB)",
-    licence="none stated; its authors ask to cite Ahmed & Moustafa, IJCCI 2016",
-    pack="houses-img-tab",
-)

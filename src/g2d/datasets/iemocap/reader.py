@@ -15,7 +15,8 @@ from pydantic import Field
 
 from g2d.data.splits import TEST, TRAIN, UNUSED, VALID
 from g2d.data.store.facts import Signal
-from g2d.datasets.base import Reader, ReaderOptions, read_csv
+from g2d.datasets.base import ReaderOptions
+from g2d.datasets.folders import read_csv
 from g2d.datasets.iemocap.sides import Side, contradictions, find_sides, read_side_map
 from g2d.datasets.iemocap.turns import TURN, Evaluations, Turn, read_turns, read_words
 from g2d.datasets.table.values import text_bytes
@@ -313,13 +314,3 @@ def shared_words(samples: list[Sample], place: NDArray[np.int8]) -> float:
     }
     known = set(said[TRAIN])
     return sum(text in known for text in said[TEST]) / max(1, len(said[TEST]))
-
-
-READER = Reader(
-    plan=plan_iemocap,
-    options=IemocapOptions,
-    about="IEMOCAP: ten actors in dialogues, 4 emotions (or 5, 6); sound, video of the speaker, words",
-    layout="Session1..5 as released: dialog/{EmoEvaluation,transcriptions,avi/DivX}, sentences/wav; for legacy-random train.csv, valid.csv, test.csv of turns",
-    needs="a signed release form: sail.usc.edu/iemocap",
-    licence="research use, no redistribution",
-)

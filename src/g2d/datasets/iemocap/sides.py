@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from g2d.datasets.base import read_csv
+from g2d.datasets.folders import read_csv
 from g2d.errors import DataError, UnreadableError
 from g2d.prepare.media import decode_span
 

@@ -16,7 +16,8 @@ from pydantic import Field
 
 from g2d.data.splits import SPLITS, TEST, TRAIN, UNUSED, VALID
 from g2d.data.store.facts import Signal
-from g2d.datasets.base import Reader, ReaderOptions, find_files
+from g2d.datasets.base import ReaderOptions
+from g2d.datasets.folders import find_files
 from g2d.datasets.mis_me.tables import COLUMNS, Row, read_tables
 from g2d.datasets.table.rows import number
 from g2d.errors import DataError, UnreadableError
@@ -316,13 +317,3 @@ class MisMeDecode:
             "table": np.array(sample.facts["table"], np.float32),
         }
         return Decoded(values)
-
-
-READER = Reader(
-    plan=plan_mis_me,
-    options=MisMeOptions,
-    about="MIS-ME: a photograph of soil and eight weather values; volumetric water content (regression)",
-    layout="tables (xlsx or csv) with image, vwc and the eight weather columns, called ..train.., ..val.., ..test.., and the photographs, in any folders",
-    needs="the release v1 of github.com/OSU-Complex-Systems/MIS-ME; xlsx needs openpyxl (pip install 'g2d[excel]')",
-    licence="MIT for the code; no separate licence for the data",
-)

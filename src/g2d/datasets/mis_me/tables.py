@@ -15,7 +15,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from g2d.data.splits import TEST, TRAIN, VALID
-from g2d.datasets.base import find_files, shown
+from g2d.datasets.folders import find_files, shown
 from g2d.errors import DataError, MissingDependencyError
 
 COLUMNS = (

@@ -1,10 +1,13 @@
-"""ICT-MMMO, YouTube and POM: reviews as word-level sequences of sound and face (features of Zadeh et al., Memory Fusion Network, AAAI 2018)."""
+"""ICT-MMMO: film reviews as word-level sequences of sound and face.
+
+The features are those of Zadeh et al., Memory Fusion Network, AAAI 2018.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,239 +15,182 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from g2d.data.splits import SPLITS
 from g2d.data.store.facts import Signal
-from g2d.datasets.base import Reader, ReaderOptions, check_arrays, open_pack
+from g2d.datasets.base import ReaderOptions
 from g2d.errors import DataError, MissingDependencyError
 from g2d.prepare.plan import Decoded, Plan, Sample, Skip, places
 
-STEPS, FILLER = 20, -255.0
-SPLITS = ("train", "valid", "test")
+STEPS = 20
+FILLER = -255.0
+"""Value that marks a step without features."""
+WIDTHS = {"audio": 74, "video": 36, "text": 300}
+"""Features of a step."""
+SHAPES = {m: (STEPS, width) for m, width in WIDTHS.items()} | {"target": ()}
+"""Shape of a row of each array."""
 FILES = {
     "audio": "audio_{}.h5",
     "video": "video_{}.h5",
     "text": "text_{}_emb.h5",
     "target": "y_{}.h5",
 }
-PARTLY = frozenset({"text"})
-"""What is published for some rows only: an array ``has_M`` says for which."""
+"""Name of the file of each array, given the split."""
+OPTIONAL = frozenset({"text"})
+"""Arrays that are published for some splits only; an array ``has_M`` marks the rows that have M."""
+ROWS = {"train": 220, "valid": 40, "test": 80}
+POSITIVE = 3.5
+"""A review is positive if its score, from 1 to 5, is above this."""
 
 
-class POMOptions(ReaderOptions):
-    """What ``g2d data prepare pom`` can be told: nothing."""
-
-
-class YouTubeOptions(ReaderOptions):
-    """What ``g2d data prepare youtube`` can be told."""
+class MMMOOptions(ReaderOptions):
+    """Options of ``g2d data prepare mmmo``."""
 
     text: bool = Field(
         False, description="add the word vectors, which only validation and test rows have"
     )
-
-
-class MMMOOptions(YouTubeOptions):
-    """What ``g2d data prepare mmmo`` can be told."""
-
     regression: bool = Field(
-        False, description="the score 1..5 itself in place of positive (> 3.5) or not"
+        False, description="predict the score from 1 to 5 instead of positive (> 3.5) or not"
     )
 
 
-@dataclass(frozen=True)
-class Reviews:
-    """One of the three sets.
+def plan_mmmo(source: Path, options: MMMOOptions) -> Plan:
+    """Plan a store from the HDF5 files of the Memory Fusion Network's repository.
 
-    Args:
-        name: of the data set and of its folder. widths: of a step, per modality. target: shape of a row's.
-        rows: of the official splits. classes: of the target; None for a regression. options: what a user may say.
+    Raises:
+        DataError: A file is missing or damaged.
+        MissingDependencyError: h5py is not installed.
     """
-
-    name: str
-    widths: dict[str, int]
-    target: tuple[int, ...]
-    rows: tuple[int, int, int]
-    classes: tuple[str, ...] | None
-    options: type[ReaderOptions]
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of a row of every array."""
-        return {m: (STEPS, width) for m, width in self.widths.items()} | {"target": self.target}
-
-
-MMMO = Reviews(
-    "mmmo",
-    {"audio": 74, "video": 36, "text": 300},
-    (),
-    (220, 40, 80),
-    ("not positive", "positive"),
-    MMMOOptions,
-)
-YOUTUBE = Reviews(
-    "youtube",
-    {"audio": 74, "video": 36, "text": 300},
-    (3,),
-    (173, 36, 60),
-    ("0", "1", "2"),
-    YouTubeOptions,
-)
-POM = Reviews("pom", {"audio": 43, "video": 41}, (17,), (600, 100, 203), None, POMOptions)
-SETS = {reviews.name: reviews for reviews in (MMMO, YOUTUBE, POM)}
-
-
-def plan_reviews(reviews: Reviews, source: Path, options: ReaderOptions) -> Plan:
-    """From the pack of arrays, or from the HDF5 files of the Memory Fusion Network's repository."""
-    table, chosen = opened(source, reviews.name), options.model_dump()
-    wanted = ["audio", "video", *(["text"] if chosen.get("text") else [])]
-    if absent := [m for m in wanted if m not in table]:
-        raise DataError(
-            f"{reviews.name} must have sequences of {absent[0]} to be asked for them, found none."
-        )
-    score = reviews.classes is None or chosen.get("regression", False)
+    table = load(source)
+    modalities = ("audio", "video", *(("text",) if options.text else ()))
+    if absent := [m for m in modalities if m not in table]:
+        raise DataError(f"text=true needs the files {FILES[absent[0]].format('*')}, found none.")
     samples, skipped = [], []
-    for row, (value, place) in enumerate(zip(table["target"], table["split"], strict=True)):
-        name, target = f"{reviews.name}_{row:04d}", _target(value, score)
-        if target is None:
-            skipped.append(Skip(name, "no-agreed-label", f"its target is {value.tolist()}"))
-        else:
-            samples.append(Sample(name, target, name, (), {"row": row}, {"official": int(place)}))
-    task: dict[str, Any] = {
-        "kind": "regression",
-        "outputs": max(reviews.target, default=1),
-        "scale": "train",
-        "output": "identity",
-    }
-    if not score:
-        task = {"kind": "classification", "classes": list(reviews.classes or ())}
+    for row, (score, place) in enumerate(zip(table["target"], table["split"], strict=True)):
+        name = f"mmmo_{row:04d}"
+        if not np.isfinite(score):
+            skipped.append(Skip(name, "no-agreed-label", f"its target is {score}"))
+            continue
+        target = float(score) if options.regression else int(score > POSITIVE)
+        samples.append(Sample(name, target, name, (), {"row": row}, {"official": int(place)}))
     view = ({"name": "standardize", "clip": 5.0},)
     return Plan(
-        name=reviews.name,
-        task=task,
+        name="mmmo",
+        task={"kind": "regression", "outputs": 1, "scale": "train", "output": "identity"}
+        if options.regression
+        else {"kind": "classification", "classes": ["not positive", "positive"]},
         signals={
-            m: Signal("sequence", "float16", (STEPS, reviews.widths[m]), view, masked=True)
-            for m in wanted
+            m: Signal("sequence", "float16", SHAPES[m], view, masked=True) for m in modalities
         },
         samples=samples,
-        decode=ReviewDecode(reviews.name, tuple(wanted)),
-        protocols={f"{reviews.name}/official": places(samples, lambda s: int(s.notes["official"]))},
+        decode=ReviewDecode(modalities),
+        protocols={"mmmo/official": places(samples, lambda s: int(s.notes["official"]))},
         skipped=skipped,
-        parameters=chosen,
-        warnings=tuple(_warnings(table, wanted)),
-        official=sum(reviews.rows),
+        parameters=options.model_dump(),
+        warnings=tuple(_warnings(table, modalities)),
+        official=sum(ROWS.values()),
         chunk=128,
     )
 
 
-def _warnings(table: Mapping[str, NDArray[Any]], wanted: list[str]) -> list[str]:
-    told = []
-    if PARTLY.intersection(wanted):
-        told.append(
-            "the text files of the training rows were never published with the others: only validation and test have it"
+def _warnings(table: Mapping[str, NDArray[Any]], modalities: Collection[str]) -> Iterator[str]:
+    """Yield warnings about missing text and rows without any signal."""
+    if OPTIONAL.intersection(modalities):
+        yield (
+            "the text files of the training rows were never published: "
+            "only validation and test rows have text"
         )
-    if empty := int((~np.any([_real(table[m]).any(1) for m in ("audio", "video")], axis=0)).sum()):
-        told.append(
-            f"{empty} of {len(table['split'])} rows hold neither sound nor face: nothing can be told from them"
+    signal = np.any([_real(table[m]).any(1) for m in ("audio", "video")], axis=0)
+    if empty := int((~signal).sum()):
+        yield (
+            f"{empty} of {len(signal)} rows have neither sound nor face: "
+            "nothing can be predicted from them"
         )
-    return told
-
-
-def _target(value: NDArray[Any], score: bool) -> int | float | tuple[float, ...] | None:
-    """Scores as they are; one of several columns that is 1; more than 3.5 of 5. None if it is no such thing."""
-    if not np.isfinite(value).all():
-        return None
-    if score:
-        return tuple(map(float, value)) if value.ndim else float(value)
-    if not value.ndim:
-        return int(value > 3.5)
-    return int(np.argmax(value)) if sorted(value.tolist()) == [0] * (len(value) - 1) + [1] else None
 
 
 def _real(steps: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which steps ``(..., T, d)`` are no padding (all zero) and hold no filler."""
+    """Return which steps ``(..., T)`` of ``(..., T, D)`` are neither padding nor filler."""
     real: NDArray[np.bool_] = (steps != 0).any(-1) & (steps != FILLER).all(-1)
     return real
 
 
 @dataclass(frozen=True)
 class ReviewDecode:
-    """Sequences of a row; steps of padding, and those that hold the filler -255 anywhere, are set to 0 and masked."""
+    """Decoder of a row's sequences.
 
-    name: str
-    wanted: tuple[str, ...]
+    Steps of padding, and those that contain the filler -255, are set to 0 and masked.
+
+    Args:
+        modalities: Modalities to decode.
+    """
+
+    modalities: tuple[str, ...]
 
     def __call__(self, source: Path, sample: Sample) -> Decoded:
-        table, row = opened(source, self.name), sample.facts["row"]
-        values: dict[str, NDArray[Any] | None] = dict.fromkeys(self.wanted)
+        """Return the sequences of a sample."""
+        table, row = load(source), sample.facts["row"]
+        values: dict[str, NDArray[Any] | None] = dict.fromkeys(self.modalities)
         masks = {}
-        for m in self.wanted:
-            there = table.get(f"has_{m}")
-            if there is not None and not there[row]:
+        for m in self.modalities:
+            has = table.get(f"has_{m}")
+            if has is not None and not has[row]:
                 continue
-            steps = table[m][row if there is None else int(there[:row].sum())]
+            steps = table[m][row if has is None else int(has[:row].sum())]
             masks[m] = _real(steps)
             values[m] = np.where(masks[m][:, None], steps, 0).astype(np.float16)
-        # A row that knows other modalities lacks those that have no step; one that knows none stays, all padding.
+        # A modality without real steps is missing, unless no modality has any: such a row is kept.
         if any(mask.any() for mask in masks.values()):
             values = {m: v if m in masks and masks[m].any() else None for m, v in values.items()}
         return Decoded(values, masks)
 
 
 @lru_cache(maxsize=2)
-def opened(source: Path, name: str) -> dict[str, NDArray[Any]]:
-    """The arrays of the pack, or the same from HDF5 files."""
-    reviews, pack = SETS[name], source / f"{name}_sequences.npz"
-    if not pack.is_file():
-        return _from_hdf5(reviews, source / name if (source / name).is_dir() else source)
-    table = open_pack(pack)
-    partly = PARTLY & reviews.widths.keys() & table.keys()
-    whole = {m: shape for m, shape in reviews.shapes.items() if m not in PARTLY}
-    check_arrays(table, whole | {"split": ()} | {f"has_{m}": () for m in partly}, pack)
-    for m in partly:
-        rows = {m: table[m], f"has_{m}": np.flatnonzero(table[f"has_{m}"])}
-        check_arrays(rows, {m: reviews.shapes[m], f"has_{m}": ()}, pack)
-    return table
+def load(source: Path) -> dict[str, NDArray[Any]]:
+    """Load the arrays of all splits, training, validation and test rows one after the other.
 
+    Args:
+        source: The folder ``mmmo`` of the HDF5 files, or the folder that contains it.
 
-def _from_hdf5(reviews: Reviews, folder: Path) -> dict[str, NDArray[Any]]:
-    """Data set ``d1`` of every file, training, validation and test rows one after the other."""
-    parts = [_split(reviews, folder, split) for split in SPLITS]
+    Returns:
+        The arrays of :data:`SHAPES`, the split (0, 1, 2) of each row, and for an array that some
+        splits lack, which rows have it.
+    """
+    folder = source / "mmmo" if (source / "mmmo").is_dir() else source
+    parts = [_split(folder, split) for split in SPLITS]
     counts = [len(part["target"]) for part in parts]
     whole: dict[str, NDArray[Any]] = {"split": np.repeat(np.arange(3, dtype=np.uint8), counts)}
-    for m in reviews.shapes:
-        there = [part[m] for part in parts if m in part]
-        if not there:
+    for m in SHAPES:
+        published = [part[m] for part in parts if m in part]
+        if not published:
             continue
-        with np.errstate(
-            over="ignore"
-        ):  # what does not fit is infinite, and its row is skipped for that
-            whole[m] = np.concatenate(there).astype(
-                np.float16 if m in reviews.widths else np.float32
-            )
-        if len(there) < len(parts):
+        dtype = np.float16 if m in WIDTHS else np.float32
+        with np.errstate(over="ignore"):  # an overflow is infinite, and its row is skipped
+            whole[m] = np.concatenate(published).astype(dtype)
+        if len(published) < len(parts):
             whole[f"has_{m}"] = np.repeat([m in part for part in parts], counts)
     return whole
 
 
-def _split(reviews: Reviews, folder: Path, split: str) -> dict[str, NDArray[Any]]:
-    """All that is known of a split's rows: every file must have them, and only text may be absent."""
-    found = {m: _d1(folder / FILES[m].format(split)) for m in reviews.shapes}
-    there = {m: values for m, values in found.items() if values is not None}
-    if absent := [
-        FILES[m].format(split) for m in reviews.shapes if m not in PARTLY and m not in there
-    ]:
+def _split(folder: Path, split: str) -> dict[str, NDArray[Any]]:
+    """Load the arrays of a split; every file must exist except those of :data:`OPTIONAL`."""
+    paths = {m: folder / FILES[m].format(split) for m in SHAPES}
+    absent = [path.name for m, path in paths.items() if m not in OPTIONAL and not path.is_file()]
+    if absent:
         raise DataError(
-            f"{folder} must hold audio_, video_ and y_ files for train, valid and test (.h5), found no {' and no '.join(absent)}."
+            f"{folder} must hold audio_, video_ and y_ files for train, valid and test (.h5), "
+            f"found no {' and no '.join(absent)}."
         )
-    check_arrays(
-        there,
-        {m: shape for m, shape in reviews.shapes.items() if m in there},
-        f"{split} files of {folder}",
-    )
-    return there
+    arrays = {m: _read(path, SHAPES[m]) for m, path in paths.items() if path.is_file()}
+    if len({len(values) for values in arrays.values()}) > 1:
+        counts = ", ".join(f"{len(values)} of {m}" for m, values in arrays.items())
+        raise DataError(
+            f"{split} files of {folder} must hold equally many rows, found {counts}. "
+            "Download them again."
+        )
+    return arrays
 
 
-def _d1(path: Path) -> NDArray[Any] | None:
-    if not path.is_file():
-        return None
+def _read(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Read the data set ``d1`` of an HDF5 file, whose rows must have a shape."""
     try:
         import h5py
     except ImportError:
@@ -256,32 +202,12 @@ def _d1(path: Path) -> NDArray[Any] | None:
             values: NDArray[Any] = file["d1"][:]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{path} must be an HDF5 file with a data set d1, found: {error}. Fetch it again."
+            f"{path} must be an HDF5 file with a data set d1, found: {error}. Download it again."
         ) from error
     if values.dtype.kind not in "fiu":
-        raise DataError(f"{path} must hold numbers, found {values.dtype}. Fetch it again.")
-    return values.squeeze(-1) if values.ndim == 2 and values.shape[1] == 1 else values
-
-
-def _reader(reviews: Reviews, about: str) -> Reader:
-    return Reader(
-        plan=partial(plan_reviews, reviews),
-        options=reviews.options,
-        about=about,
-        layout=f"new_data/{reviews.name}: audio_, video_ and y_ files for train, valid and test (.h5, needs h5py); or the pack {reviews.name}_sequences.npz",
-        needs="new_data of github.com/pliang279/MFN",
-        licence="MIT for the files; cite Zadeh et al., Memory Fusion Network, AAAI 2018",
-        pack="mfn-seq",
-    )
-
-
-MMMO_READER = _reader(
-    MMMO, "ICT-MMMO: is a film review positive; word-level sequences of sound and face"
-)
-YOUTUBE_READER = _reader(
-    YOUTUBE, "YouTube opinions: one of three sentiments; word-level sequences of sound and face"
-)
-POM_READER = _reader(
-    POM,
-    "POM: 17 traits and opinions of a film reviewer (regression); word-level sequences of sound and face",
-)
+        raise DataError(f"{path} must hold numbers, found {values.dtype}. Download it again.")
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values.squeeze(-1)
+    if values.shape[1:] != shape:
+        raise DataError(f"{path} must have rows of shape {shape}, found {values.shape[1:]}.")
+    return values

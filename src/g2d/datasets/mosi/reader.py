@@ -13,7 +13,8 @@ from pydantic import Field
 
 from g2d.data.splits import TEST, TRAIN, VALID
 from g2d.data.store.facts import Signal
-from g2d.datasets.base import Reader, ReaderOptions, check_arrays, open_pack, read_csv
+from g2d.datasets.base import ReaderOptions
+from g2d.datasets.folders import check_arrays, open_pack, read_csv
 from g2d.datasets.table.values import text_bytes
 from g2d.errors import DataError
 from g2d.prepare.plan import Decoded, Plan, Sample, name_hash, places
@@ -238,14 +239,3 @@ def _utterance(path: Path, number: int, cells: list[str]) -> tuple[str, int, str
             f"line {number} of {path} must begin with VIDEO_NUMBER, found {cells[0][:80]!r}. Fetch it again."
         )
     return video, int(utterance), cells[1]
-
-
-READER = Reader(
-    plan=plan_mosi,
-    options=MosiOptions,
-    about="CMU-MOSI: is an utterance positive; pooled features of sound and face, and its transcript",
-    layout="the folder bc-LSTM/data: {audio,video,text}/NAME_{train,test}0.csv, text_{train,test}.csv, transcripts.csv; or the pack mosi_utterances.npz",
-    needs="bc-LSTM/data of github.com/declare-lab/multimodal-deep-learning",
-    licence="MIT for the files; cite CMU-MOSI (Zadeh et al. 2016)",
-    pack="mosi-utt",
-)

@@ -1,0 +1,21 @@
+"""A user's own data: a table with a row per sample and a column per modality."""
+
+from g2d.data.store.opening import StoreOptions
+from g2d.datasets.base import DataSet, Reader
+from g2d.datasets.table.opening import open_any
+from g2d.datasets.table.reader import ManifestOptions, plan_manifest
+
+DATASET = DataSet(
+    about="your own data: a CSV, TSV or JSONL file with a column per modality",
+    needs="a file with a row per sample; paths in it are relative to its folder",
+    license="yours",
+    options=StoreOptions,
+    open=open_any,
+    reader=Reader(
+        plan_manifest,
+        ManifestOptions,
+        layout="a .csv, .tsv or .jsonl file: columns of paths (pictures, sound, video, .npy), "
+        "text or numbers; target; optional id, split, group",
+    ),
+    aliases=("manifest",),
+)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from g2d.data.splits import SPLITS, TEST, TRAIN, UNUSED, VALID
-from g2d.datasets.base import Reader, ReaderOptions
+from g2d.datasets.base import ReaderOptions
 from g2d.datasets.table.inferring import KINDS, UNSAID, Column, Roles, look, roles_of
 from g2d.datasets.table.rows import Table, unique_rows
 from g2d.datasets.table.values import WORDS, Layout, ManifestDecode, layout_of
@@ -298,14 +298,3 @@ def _said(task: Mapping[str, Any]) -> str:
         return f"regression, {task['outputs']} value{'s' * (task['outputs'] > 1)}, scaled by the training rows"
     classes = task["classes"]
     return f"classification, {len(classes)} classes ({', '.join(classes[:6])}{', ...' * (len(classes) > 6)})"
-
-
-READER = Reader(
-    plan=plan_manifest,
-    options=ManifestOptions,
-    about="your own data: a CSV or JSONL file with a column per modality",
-    layout="a .csv, .tsv or .jsonl file: columns of paths (pictures, sound, video, .npy), text or numbers; target; optional id, split, group",
-    needs="a file with a row per sample; paths count from its folder",
-    licence="yours",
-    own=True,
-)

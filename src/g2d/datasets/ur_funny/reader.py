@@ -16,7 +16,7 @@ from pydantic import Field
 
 from g2d.data.splits import TEST, TRAIN, UNUSED, VALID
 from g2d.data.store.facts import Signal
-from g2d.datasets.base import Reader, ReaderOptions
+from g2d.datasets.base import ReaderOptions
 from g2d.datasets.table.values import text_bytes
 from g2d.errors import DataError
 from g2d.prepare.plainpickle import convert
@@ -471,13 +471,3 @@ _AS_BYTES = frozenset({"tokens"})
 
 def _differ(lengths: Iterable[Any]) -> bool:
     return len({*lengths}) > 1
-
-
-READER = Reader(
-    plan=plan_ur_funny,
-    options=URFunnyOptions,
-    about="UR-FUNNY: is a punchline of a talk funny; features of sound, face and words",
-    layout="the six pickles of version 2: data_folds, language_sdk, covarep_features_sdk, openface_features_sdk, humor_label_sdk, word_embedding_list (.pkl)",
-    needs="the feature files that github.com/ROC-HCI/UR-FUNNY links to",
-    licence="publicly available for research, by its authors; no licence file",
-)

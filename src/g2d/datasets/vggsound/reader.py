@@ -16,7 +16,8 @@ from pydantic import Field
 from g2d.data.splits import TEST, TRAIN, UNUSED, VALID
 from g2d.data.store.facts import Signal
 from g2d.data.views.pictures import IMAGENET_MEAN, IMAGENET_STD
-from g2d.datasets.base import Reader, ReaderOptions, by_stem, find_file, find_files, read_csv, shown
+from g2d.datasets.base import ReaderOptions
+from g2d.datasets.folders import by_stem, find_file, find_files, read_csv, shown
 from g2d.errors import DataError, UnreadableError
 from g2d.prepare.media import (
     RESAMPLER,
@@ -261,13 +262,3 @@ def _limited(rows: list[Row], limit: int | None) -> list[Row]:
         if seen[row.label, row.split] <= limit:
             kept.append(row)
     return kept
-
-
-READER = Reader(
-    plan=plan_vggsound,
-    options=VGGSoundOptions,
-    about="VGGSound: 10-second clips of 309 kinds of sound; sound and video",
-    layout="vggsound.csv (and stat.csv with the 309 names) and clips ID_SSSSSS.mp4, flat or in sub-folders",
-    needs="the table from github.com/hche11/VGGSound, the clips from YouTube or a public mirror (about 320 GB); some are gone",
-    licence="CC BY 4.0 for the table; the videos stay with their owners",
-)
