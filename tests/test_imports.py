@@ -1,8 +1,9 @@
-"""What is loaded when: names come lazily, and asking for help costs nothing."""
+"""Imports: public names are loaded when first used, and nothing is loaded that is not needed."""
 
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,30 +12,57 @@ import pytest
 
 import g2d
 
-HEAVY = ("torch", "transformers", "matplotlib", "numpy", "sklearn", "kornia", "av")
+SGD = "torch.optim.SGD([torch.zeros(1)], lr=0.1)"
+SHORT = "import sys; sys.argv = ['g2d', *{arguments!r}]; from g2d.cli import app; app()"
+HEAVY = {"torch", "numpy", "scipy", "sklearn", "transformers", "matplotlib", "pandas", "av", "PIL"}
+STANDARD = {*sys.stdlib_module_names, "g2d", "_distutils_hack"}
 
 
-def loaded_by(code: str) -> set[str]:
-    """The heavy libraries that a fresh interpreter has loaded after some code."""
-    report = f"import sys\ntry:\n    {code}\nexcept SystemExit as end:\n    assert not end.code, end.code\nprint('loaded:', *({HEAVY!r} & sys.modules.keys()))"
-    report = report.replace(repr(HEAVY), repr(set(HEAVY)))
+def third_party(code: str, **environment: str) -> set[str]:
+    """Return the third-party packages that a new interpreter has loaded after some code."""
+    report = (
+        f"import sys\ntry:\n    {code}\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
+        "print('loaded:', *{name.partition('.')[0] for name in sys.modules})"
+    )
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", report], capture_output=True, text=True, check=False
+        [sys.executable, "-W", "error", "-c", report],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | environment,
     )
     assert done.returncode == 0, done.stderr
-    return set(done.stdout.rsplit("loaded:", 1)[1].split())
+    names = set(done.stdout.rsplit("loaded:", 1)[1].split())
+    return {name for name in names - STANDARD if not name.startswith(("__", "_sysconfigdata"))}
 
 
-def test_the_probe_sees_a_heavy_library() -> None:
-    assert "numpy" in loaded_by("import numpy")
+def test_the_probe_sees_a_third_party_package() -> None:
+    assert "numpy" in third_party("import numpy")
 
 
-def test_importing_g2d_loads_nothing_heavy() -> None:
-    assert loaded_by("import g2d") == set()
+def test_importing_g2d_loads_no_third_party_package() -> None:
+    assert third_party("import g2d") == set()
+
+
+def test_the_methods_load_nothing_that_torch_does_not() -> None:
+    needed = third_party(f"import torch; {SGD}")
+    assert "torch" in needed
+    assert third_party(f"import torch, g2d.methods; {SGD}") <= needed
+
+
+@pytest.mark.parametrize("name", ["functional", "task", "fusion", "model", "encoders"])
+def test_parts_for_your_own_loop_load_nothing_that_torch_does_not(name: str) -> None:
+    assert third_party(f"import torch, g2d.{name}; {SGD}") <= third_party(f"import torch; {SGD}")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["list", "--help"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    assert not third_party(SHORT.format(arguments=arguments)) & HEAVY
 
 
 @pytest.mark.parametrize("name", g2d.__all__)
-def test_every_public_name_is_there(name: str) -> None:
+def test_every_public_name_can_be_imported(name: str) -> None:
     assert getattr(g2d, name) is not None
     assert name in dir(g2d)
 

@@ -1,41 +1,70 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
 
 from g2d.errors import ArgumentError
-from g2d.task import Classification, Regression, task_from_config
+from g2d.task import Classification, Regression, Task, task_from_config
 
 
-def test_regression_refuses_targets_that_would_broadcast() -> None:
-    task = Regression()
-    for ask in (task.loss, task.confidence):
-        with pytest.raises(
-            ArgumentError,
-            match=r"must have the shape of the logits, \(rows, outputs\) = \(4, 1\), found \(4,\)",
-        ):
-            ask(torch.zeros(4, 1), torch.zeros(4))
+def measured(task: Task, logits: Tensor, target: Tensor, *, rows: int = 100) -> dict[str, float]:
+    """Return the metrics of a task after batches of at most ``rows`` rows."""
+    metrics = task.metrics()
+    for start in range(0, len(target), rows):
+        metrics.update(logits[start : start + rows], target[start : start + rows])
+    return metrics.compute()
 
 
-def test_the_loss_of_a_regression_squashes_first() -> None:
-    assert Regression().loss(torch.zeros(3, 1), torch.full((3, 1), 0.25)).item() == pytest.approx(
-        0.0625
-    )
-    assert Regression(output="identity").loss(
-        torch.zeros(3, 1), torch.full((3, 1), 0.25)
-    ).item() == pytest.approx(0.0625 * 1)
+@pytest.mark.parametrize("name", ["loss", "confidence"])
+def test_regression_refuses_targets_that_would_broadcast(name: str) -> None:
+    with pytest.raises(
+        ArgumentError,
+        match=r"must have the shape of the logits, \(rows, outputs\) = \(4, 1\), found \(4,\)",
+    ):
+        getattr(Regression(), name)(torch.zeros(4, 1), torch.zeros(4))
+
+
+def test_the_loss_of_a_regression_is_computed_after_the_sigmoid() -> None:
+    logits, target = torch.full((3, 1), 2.0), torch.full((3, 1), 0.25)
+    squared = (1 / (1 + math.exp(-2.0)) - 0.25) ** 2
+    assert Regression().loss(logits, target).item() == pytest.approx(squared)
+    assert Regression(output="identity").loss(logits, target).item() == pytest.approx(1.75**2)
+
+
+def test_metrics_of_a_classification_by_hand() -> None:
+    target = torch.tensor([0, 0, 1, 2, 5, 6])
+    first = torch.tensor([0, 1, 1, 2, 6, 5])  # predicted class of each row
+    logits = torch.nn.functional.one_hot(first, 7).float() * 10 - torch.arange(7) / 10
+    values = measured(Classification(7), logits, target, rows=4)
+    assert list(values) == ["accuracy", "macro_f1", "top5", "unweighted_average_recall"]
+    assert values["accuracy"] == pytest.approx(3 / 6)
+    assert values["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 1 + 0 + 0) / 5)
+    assert values["unweighted_average_recall"] == pytest.approx((1 / 2 + 1 + 1 + 0 + 0) / 5)
+    assert values["top5"] == pytest.approx(4 / 6)  # classes 5 and 6 are not among the first five
+    assert "top5" not in measured(Classification(5), logits[:4, :5], target[:4])
 
 
 def test_metrics_of_a_regression_are_in_the_original_unit() -> None:
     task = Regression(output="identity", low=0.0, high=20.0)
-    metrics = task.metrics()
-    metrics.update(torch.tensor([[9 / 20], [22 / 20]]), torch.tensor([[10 / 20], [20 / 20]]))
-    values = metrics.compute()
-    assert values["mape"].item() == pytest.approx(10.0, abs=1e-4)
-    assert values["mae"].item() == pytest.approx(1.5, abs=1e-5)
-    assert values["r2"].item() == pytest.approx(1 - 5 / 50, abs=1e-5)
+    values = measured(task, torch.tensor([[9 / 20], [22 / 20]]), torch.tensor([[0.5], [1.0]]))
+    assert values["mape"] == pytest.approx(10.0, abs=1e-4)
+    assert values["mae"] == pytest.approx(1.5, abs=1e-5)
+    assert values["r2"] == pytest.approx(1 - 5 / 50, abs=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 10])
+def test_metrics_do_not_depend_on_the_size_of_a_batch(rows: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(10, 6, generator=generator)
+    classes = torch.randint(6, (10,), generator=generator)
+    values = torch.rand(10, 6, generator=generator)
+    for task, target in ((Classification(6), classes), (Regression(6), values)):
+        whole = measured(task, logits, target)
+        assert measured(task, logits, target, rows=rows) == pytest.approx(whole, rel=1e-6)
 
 
 def test_a_logarithmic_scale_is_undone_by_the_prediction() -> None:
@@ -47,25 +76,9 @@ def test_a_logarithmic_scale_is_undone_by_the_prediction() -> None:
 
 def test_mape_leaves_out_targets_of_zero() -> None:
     task = Regression(output="identity")
-    metrics = task.metrics()
-    metrics.update(torch.tensor([[1.0], [5.0]]), torch.tensor([[2.0], [0.0]]))
-    assert metrics.compute()["mape"].item() == pytest.approx(50.0)
-    assert metrics.compute()["zero_targets"].item() == 1
-
-
-def test_metrics_start_anew_after_a_reset() -> None:
-    for task, logits, target in (
-        (Classification(2), torch.tensor([[2.0, 0.0]]), torch.tensor([1])),
-        (Regression(), torch.zeros(2, 1), torch.rand(2, 1)),
-    ):
-        metrics = task.metrics()
-        metrics.update(logits, target)
-        first = metrics.compute()
-        metrics.reset()
-        metrics.update(logits, target)
-        assert {k: v.item() for k, v in metrics.compute().items()} == {
-            k: v.item() for k, v in first.items()
-        }
+    values = measured(task, torch.tensor([[1.0], [5.0]]), torch.tensor([[2.0], [0.0]]))
+    assert values["mape"] == pytest.approx(50.0)
+    assert values["zero_targets"] == 1
 
 
 def test_distillation_of_a_regression_is_the_distance_of_predictions() -> None:
@@ -85,8 +98,26 @@ def test_distillation_of_a_regression_is_the_distance_of_predictions() -> None:
         Regression(2, output="identity", low=[1.0, 0.0], high=[3.0, 1e8], variance=0.1),
     ],
 )
-def test_a_task_is_rebuilt_from_its_description(task: Classification | Regression) -> None:
+def test_a_task_is_rebuilt_from_its_config(task: Classification | Regression) -> None:
     assert task_from_config(task.config()).config() == task.config()
+
+
+@pytest.mark.parametrize(
+    ("task", "text"),
+    [
+        (Classification(10), "Classification(10)"),
+        (Classification(["cat", "dog"]), "Classification(['cat', 'dog'])"),
+        (Regression(), "Regression(1)"),
+        (Regression(2, low=[0.0, 1.0], log=True), "Regression(2, low=[0.0, 1.0], log=True)"),
+    ],
+)
+def test_repr_is_the_call_that_builds_the_task(task: Task, text: str) -> None:
+    assert repr(task) == text
+    assert eval(text).config() == task.config()
+
+
+def test_repr_of_many_classes_is_short() -> None:
+    assert repr(Classification([f"class {i}" for i in range(500)])).endswith("'class 9', ...])")
 
 
 @pytest.mark.parametrize(
@@ -95,47 +126,41 @@ def test_a_task_is_rebuilt_from_its_description(task: Classification | Regressio
         (lambda: Classification(1), "classes must be two or more, found 1"),
         (lambda: Regression(0), "outputs must be one or more, found 0"),
         (lambda: Regression(variance=0.0), "variance of the training targets must be positive"),
-        (lambda: Regression(output="tanh"), "output must be 'sigmoid' or 'identity', found 'tanh'"),
+        (
+            lambda: Regression(output="sigmod"),
+            r"output must be one of sigmoid, identity, found 'sigmod'\. Did you mean 'sigmoid'\?",
+        ),
+        (
+            lambda: Regression(3, low=0.0, high=[1.0, 2.0]),
+            "high must be one number, or one for each of the 3 outputs, found 2",
+        ),
     ],
 )
-def test_nonsense_is_refused(build: object, text: str) -> None:
-    assert callable(build)
+def test_invalid_arguments_are_refused(build: Callable[[], Task], text: str) -> None:
     with pytest.raises(ArgumentError, match=text):
         build()
 
 
-def test_every_output_has_a_scale_of_its_own_and_counts_the_same_in_r2() -> None:
+def test_every_output_has_its_own_scale_and_counts_the_same_in_r2() -> None:
     task = Regression(2, output="identity", low=[0.0, -1e8], high=[1.0, 1e8], variance=[0.1, 0.2])
     target = torch.tensor([[0.0, 0.0], [0.5, 0.5], [1.0, 1.0]])
     assert task.predict(target).tolist() == [[0.0, -1e8], [0.5, 0.0], [1.0, 1e8]]
     logits = target.clone()
     logits[:, 0] = 0.5  # no better than the mean, for an output a hundred million times smaller
-    metrics = task.metrics()
-    metrics.update(logits, target)
-    assert float(metrics.compute()["r2"]) == pytest.approx((0 + 1) / 2)
+    assert measured(task, logits, target)["r2"] == pytest.approx((0 + 1) / 2)
     error = torch.tensor([[0.5, 0.0]])
     expected = (math.exp(-0.25 / 0.1) + 1) / 2
     assert float(task.confidence(error, torch.zeros(1, 2))) == pytest.approx(expected)
 
 
 def test_r2_of_a_single_row_is_not_defined() -> None:
-    metrics = Regression(1, output="identity").metrics()
-    metrics.update(torch.tensor([[0.3]]), torch.tensor([[0.4]]))
-    assert math.isnan(float(metrics.compute()["r2"]))
+    task = Regression(1, output="identity")
+    assert math.isnan(measured(task, torch.tensor([[0.3]]), torch.tensor([[0.4]]))["r2"])
 
 
-def test_scales_must_be_one_or_as_many_as_outputs() -> None:
-    with pytest.raises(
-        ArgumentError, match=r"high must be one number, or one for each of the 3 outputs, found 2"
-    ):
-        Regression(3, low=0.0, high=[1.0, 2.0])
-
-
-def test_a_target_of_zero_is_known_again_in_its_own_unit() -> None:
+def test_a_target_of_zero_stays_zero_after_scaling() -> None:
     task = Regression(1, output="identity", low=0.3, high=97.0)
     value = torch.tensor([[0.0], [0.3], [50.0]])
     scaled = ((value.double() - 0.3) / (97.0 - 0.3)).float()
-    metrics = task.metrics()
-    metrics.update(scaled, scaled)
-    found = metrics.compute()
-    assert (found["zero_targets"].item(), round(found["mape"].item(), 3)) == (1, 0.0)
+    values = measured(task, scaled, scaled)
+    assert (values["zero_targets"], round(values["mape"], 3)) == (1, 0.0)

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from g2d.errors import ArgumentError
+
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
@@ -88,3 +90,29 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
     """
     near = nearest(name, valid)
     return "" if near is None else f" Did you mean {near!r}?"
+
+
+def one_of(name: str, value: object, valid: Iterable[str]) -> None:
+    """Refuse a value that is not among the valid ones.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: Value of the argument.
+        valid: Valid values.
+
+    Raises:
+        ArgumentError: The value is none of them; the message suggests the nearest one.
+
+    Example:
+        >>> one_of("split", "train", ("train", "valid", "test"))
+        >>> one_of("split", "tran", ("train", "valid", "test"))
+        Traceback (most recent call last):
+            ...
+        g2d.errors.ArgumentError: split must be one of train, valid, test, found 'tran'. Did ...
+    """
+    choices = list(valid)
+    if value not in choices:
+        raise ArgumentError(
+            f"{name} must be one of {', '.join(choices)}, found {value!r}."
+            f"{did_you_mean(str(value), choices)}"
+        )

@@ -1,6 +1,6 @@
-"""What kind of target a problem has, and everything that depends on it: loss, confidence, distillation, prediction, metrics.
+"""Kinds of targets, and what depends on them: loss, confidence, distillation, prediction, metrics.
 
-Methods never branch on the task: they call it.
+Methods never branch on the kind of target: they call the task.
 """
 
 from __future__ import annotations
@@ -8,41 +8,70 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
-from torchmetrics.metric import Metric
-from torchmetrics.regression import MeanAbsoluteError, R2Score
 
 from g2d.errors import ArgumentError
+from g2d.files import one_of
+from g2d.functional import metrics
 from g2d.functional.losses import logit_distillation
 from g2d.functional.scoring import error_confidence, true_class_confidence
 
+OutputUnit = Literal["sigmoid", "identity"]
+
+
+class Metrics(ABC):
+    """Sums over all rows so far, and the metrics that follow from them.
+
+    Batches can be of any size: the metrics of a split do not depend on how it is cut.
+    """
+
+    @abstractmethod
+    def update(self, logits: Tensor, target: Tensor) -> None:
+        """Add the rows of a batch.
+
+        Args:
+            logits: Logits ``(B, C)``.
+            target: Targets as in :class:`~g2d.types.Batch`.
+        """
+
+    @abstractmethod
+    def compute(self) -> dict[str, float]:
+        """Return every metric by name."""
+
 
 class Task(ABC):
-    """The contract. ``outputs`` is C, the width of the logits; ``headline`` names the metric that selects (higher is better)."""
+    """Contract of a kind of target.
+
+    Attributes:
+        kind: Name of the kind, a key of :data:`TASKS`.
+        headline: Name of the metric that selects the best epoch; higher is better.
+        outputs: C, the width of the logits.
+        least_rows: Number of rows that a split needs for the headline metric to be defined.
+    """
 
     kind: str
     headline: str
     outputs: int
     least_rows: int = 1
-    """Rows that a split must have for the headline to be defined."""
 
     @abstractmethod
     def loss_per_row(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Loss of each row, ``(B,)``; its batch mean is L_S of Eq. 1."""
+        """Return the loss of each row ``(B,)``; its mean over the batch is L_S of Eq. 1."""
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """L_S (Eq. 1): the mean loss of the batch, a scalar in float32."""
+        """Return L_S (Eq. 1): the mean loss of the batch, a scalar in float32."""
         return self.loss_per_row(logits, target).mean()
 
     @abstractmethod
     def confidence(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Confidence of each row in the truth, ``(B,)`` in [0, 1]; its batch mean is rho of Eq. 5."""
+        """Return the confidence of each row in its true target ``(B,)``, in [0, 1].
+
+        Its mean over the batch is rho of Eq. 5.
+        """
 
     @abstractmethod
     def distillation(
@@ -53,33 +82,48 @@ class Task(ABC):
         temperature: float = 1.0,
         present: Tensor | None = None,
     ) -> Tensor:
-        """L_logit (Eq. 3), a scalar: how far the student's prediction is from a teacher's, which receives no gradient."""
+        """Return L_logit (Eq. 3): the distance of the student's prediction from a teacher's.
+
+        Args:
+            student: Fused logits of the student ``(B, C)``; receive the gradient.
+            teacher: Logits of one teacher ``(B, C)``; receive no gradient.
+            temperature: Divisor of both logits, where the task has one.
+            present: Rows that have the teacher's modality ``(B,)``, bool; the others add nothing.
+
+        Returns:
+            A scalar.
+        """
 
     @abstractmethod
     def predict(self, logits: Tensor) -> Tensor:
-        """The answer a user wants: class numbers ``(B,)``, or values ``(B, C)`` in the original unit."""
+        """Return the answer for a user: class numbers ``(B,)``, or values ``(B, C)`` in their unit."""
 
     @abstractmethod
-    def metrics(self) -> MetricCollection:
-        """Fresh metrics; ``update(logits, target)`` takes what the model and the batch hold."""
+    def metrics(self) -> Metrics:
+        """Return new, empty metrics."""
 
     @abstractmethod
     def negative_log_likelihood(self, logits: Tensor, target: Tensor) -> Tensor:
-        """What calibration minimises, summed over the rows (a scalar)."""
+        """Return what calibration minimizes, summed over the rows (a scalar)."""
 
     @abstractmethod
     def config(self) -> dict[str, Any]:
-        """Everything that rebuilds this task with :func:`task_from_config`; plain JSON values."""
+        """Return plain JSON values from which :func:`task_from_config` rebuilds this task."""
 
 
 class Classification(Task):
-    """One class of C per row. Targets are ``(B,)`` int64.
+    """One class of C per row. Targets are class numbers ``(B,)``, int64.
 
     Args:
-        classes: their names, or their number.
+        classes: Names of the classes, or their number.
+
+    Raises:
+        ArgumentError: There are fewer than two classes.
 
     Example:
-        >>> task = Classification(3)
+        >>> task = Classification(["cat", "dog", "bird"])
+        >>> task
+        Classification(['cat', 'dog', 'bird'])
         >>> task.predict(torch.tensor([[0.1, 0.7, 0.2]]))
         tensor([1])
     """
@@ -95,12 +139,18 @@ class Classification(Task):
             raise ArgumentError(f"classes must be two or more, found {len(self.classes)}.")
         self.outputs = len(self.classes)
 
+    def __repr__(self) -> str:
+        numbered = self.classes == tuple(map(str, range(self.outputs)))
+        names = list(self.classes[:10])
+        listed = f"{names}" if self.outputs <= 10 else f"{str(names)[:-1]}, ...]"
+        return f"Classification({self.outputs if numbered else listed})"
+
     def loss_per_row(self, logits: Tensor, target: Tensor) -> Tensor:
-        """CE(l, y) (Eq. 1)."""
+        """Return the cross-entropy CE(l, y) of each row ``(B,)`` (Eq. 1)."""
         return F.cross_entropy(logits.float(), target, reduction="none")
 
     def confidence(self, logits: Tensor, target: Tensor) -> Tensor:
-        """softmax(l)[i, y_i] (Eq. 5)."""
+        """Return softmax(l)[i, y_i] of each row ``(B,)`` (Eq. 5)."""
         return true_class_confidence(logits, target)
 
     def distillation(
@@ -111,44 +161,62 @@ class Classification(Task):
         temperature: float = 1.0,
         present: Tensor | None = None,
     ) -> Tensor:
+        """Return the divergence of the student's classes from the teacher's (Eq. 3).
+
+        See :func:`~g2d.functional.logit_distillation`.
+        """
         return logit_distillation(student, teacher, temperature=temperature, present=present)
 
     def predict(self, logits: Tensor) -> Tensor:
+        """Return the number of the most probable class ``(B,)``."""
         return logits.argmax(1)
 
-    def metrics(self) -> MetricCollection:
-        n = self.outputs
-        members: dict[str, Metric | MetricCollection] = {
-            "accuracy": MulticlassAccuracy(n, average="micro"),
-            "macro_f1": MulticlassF1Score(n, average="macro"),
-            "unweighted_average_recall": MulticlassAccuracy(n, average="macro"),
-        }
-        if n > 5:
-            members["top5"] = MulticlassAccuracy(n, top_k=5, average="micro")
-        return MetricCollection(members)
+    def metrics(self) -> Metrics:
+        """Return accuracy, macro F1, unweighted average recall and, above 5 classes, top 5.
+
+        Example:
+            >>> metrics = Classification(2).metrics()
+            >>> metrics.update(torch.tensor([[2.0, 1.0], [0.0, 3.0]]), torch.tensor([0, 0]))
+            >>> metrics.compute()["accuracy"]
+            0.5
+        """
+        return _ClassificationMetrics(self)
 
     def negative_log_likelihood(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the cross-entropy, summed over the rows."""
         return F.cross_entropy(logits.float(), target, reduction="sum")
 
     def config(self) -> dict[str, Any]:
+        """Return the kind and the names of the classes."""
         return {"kind": self.kind, "classes": list(self.classes)}
 
 
 class Regression(Task):
     """C real values per row. Logits and targets are both ``(B, C)``.
 
-    The prediction is p = sigmoid(l) (Eq. 1; targets lie in (0, 1)) or p = l, in the scaled unit of the targets; metrics are
-    computed in the original unit, ``value = low + (high - low) * target``, exponentiated if ``log``.
+    Targets are in a scaled unit: ``value = low + (high - low) * target``, and then
+    ``exp(value)`` if ``log``. The prediction is p = sigmoid(l) (Eq. 1; targets in (0, 1)) or
+    p = l, in the same scaled unit. Metrics are computed in the original unit.
 
     Args:
-        outputs: C.
-        output: what turns logits into predictions.
-        low, high: the scale, learnt on the training rows: the values that map to 0 and 1, of all outputs or of each.
-        log: the scale holds the logarithm of the value.
-        variance: Var_train(y) of the scaled targets, for the confidence of Eq. 5; of all outputs or of each.
+        outputs: Number of values C.
+        output: Function that turns logits into predictions, ``"sigmoid"`` or ``"identity"``.
+        low: Value that maps to 0 in the scaled unit, of all outputs or of each.
+        high: Value that maps to 1 in the scaled unit, of all outputs or of each.
+        log: Whether ``low`` and ``high`` are logarithms of values.
+        variance: Var_train(y) of the scaled targets, of all outputs or of each; the confidence
+            of Eq. 5 divides by it.
 
     Raises:
-        ArgumentError: a target's shape differs from the logits' (``(B,)`` against ``(B, 1)`` would broadcast silently).
+        ArgumentError: An argument breaks its rule, or later the shape of the targets differs from
+            that of the logits (``(B,)`` and ``(B, 1)`` would broadcast without an error).
+
+    Example:
+        >>> task = Regression(output="identity", low=0.0, high=20.0)
+        >>> task
+        Regression(1, output='identity', high=20.0)
+        >>> task.predict(torch.tensor([[0.25]]))
+        tensor([[5.]])
     """
 
     kind = "regression"
@@ -159,7 +227,7 @@ class Regression(Task):
         self,
         outputs: int = 1,
         *,
-        output: Literal["sigmoid", "identity"] = "sigmoid",
+        output: OutputUnit = "sigmoid",
         low: float | Sequence[float] = 0.0,
         high: float | Sequence[float] = 1.0,
         log: bool = False,
@@ -167,59 +235,57 @@ class Regression(Task):
     ) -> None:
         if outputs < 1:
             raise ArgumentError(f"outputs must be one or more, found {outputs}.")
-        if output not in ("sigmoid", "identity"):
-            raise ArgumentError(f"output must be 'sigmoid' or 'identity', found {output!r}.")
+        one_of("output", output, get_args(OutputUnit))
         for name, value in (("low", low), ("high", high), ("variance", variance)):
             if isinstance(value, Sequence) and len(value) != outputs:
                 raise ArgumentError(
-                    f"{name} must be one number, or one for each of the {outputs} outputs, found {len(value)}."
+                    f"{name} must be one number, or one for each of the {outputs} outputs, "
+                    f"found {len(value)}."
                 )
         if not min(_each(variance)) > 0:
             raise ArgumentError(
                 f"variance of the training targets must be positive, found {variance}."
             )
-        self.outputs, self.output, self.low, self.high, self.log, self.variance = (
-            outputs,
-            output,
-            low,
-            high,
-            log,
-            variance,
-        )
+        self.outputs: int = outputs
+        self.output: OutputUnit = output
+        self.low, self.high, self.log, self.variance = low, high, log, variance
+
+    def __repr__(self) -> str:
+        defaults = {"output": "sigmoid", "low": 0.0, "high": 1.0, "log": False, "variance": 1.0}
+        chosen = {name: getattr(self, name) for name in defaults}
+        options = [f"{name}={v!r}" for name, v in chosen.items() if v != defaults[name]]
+        return f"Regression({', '.join([str(self.outputs), *options])})"
 
     def squash(self, logits: Tensor) -> Tensor:
-        """Predictions in the scaled unit of the targets, ``(B, C)`` float32."""
+        """Return predictions in the scaled unit of the targets ``(B, C)``, float32."""
         return torch.sigmoid(logits.float()) if self.output == "sigmoid" else logits.float()
 
     def unscale(self, scaled: Tensor) -> Tensor:
-        """Values in the original unit, from targets or predictions in the scaled one."""
+        """Return values in the original unit, from targets or predictions in the scaled unit."""
         low, high = (scaled.new_tensor(_each(end)) for end in (self.low, self.high))
         value = low + (high - low) * scaled
         return value.exp() if self.log else value
 
     def original(self, target: Tensor) -> Tensor:
-        """Targets in the original unit, float64; what differs from zero by the rounding of the scaled unit alone is zero."""
+        """Return targets in the original unit, float64.
+
+        A value that differs from zero only by the rounding of the scaled unit becomes zero.
+        """
         value = self.unscale(target.double())
-        least = (
-            max(map(abs, (*_each(self.low), *_each(self.high))))
-            * 2
-            * torch.finfo(torch.float32).eps
-        )
-        return value if self.log else torch.where(value.abs() <= least, 0.0, value)
+        largest = max(map(abs, (*_each(self.low), *_each(self.high))))
+        rounding = largest * 2 * torch.finfo(torch.float32).eps
+        return value if self.log else torch.where(value.abs() <= rounding, 0.0, value)
 
     def loss_per_row(self, logits: Tensor, target: Tensor) -> Tensor:
-        """(p - y)², averaged over the outputs (Eq. 1)."""
+        """Return (p - y)² of each row, averaged over the outputs ``(B,)`` (Eq. 1)."""
         self._check(logits, target)
         return (self.squash(logits) - target.float()).square().mean(1)
 
     def confidence(self, logits: Tensor, target: Tensor) -> Tensor:
-        """exp(-(p - y)² / Var_train(y)): Eq. 5 where no true class exists."""
+        """Return exp(-(p - y)² / Var_train(y)) ``(B,)``: Eq. 5 without a true class."""
         self._check(logits, target)
-        return error_confidence(
-            self.squash(logits),
-            target,
-            logits.new_tensor(_each(self.variance), dtype=torch.float32),
-        )
+        variance = logits.new_tensor(_each(self.variance), dtype=torch.float32)
+        return error_confidence(self.squash(logits), target, variance)
 
     def distillation(
         self,
@@ -229,28 +295,38 @@ class Regression(Task):
         temperature: float = 1.0,
         present: Tensor | None = None,
     ) -> Tensor:
-        """Mean squared difference of the two predictions; a temperature has no meaning here and is not used."""
+        """Return the mean squared difference of the two predictions.
+
+        ``temperature`` has no meaning for values and is ignored.
+        """
         per_row = (self.squash(student) - self.squash(teacher.detach())).square().mean(1)
         return per_row.mean() if present is None else (per_row * present).mean()
 
     def predict(self, logits: Tensor) -> Tensor:
+        """Return values in the original unit ``(B, C)``."""
         return self.unscale(self.squash(logits))
 
-    def metrics(self) -> MetricCollection:
-        members: dict[str, Metric | MetricCollection] = {
-            "r2": _InUnit(self, _R2()),
-            "mape": _InUnit(self, MeanPercentageError()),
-            "mae": _InUnit(self, MeanAbsoluteError()),
-            "zero_targets": _InUnit(self, ZeroTargets()),
-        }
-        return MetricCollection(members, compute_groups=False)
+    def metrics(self) -> Metrics:
+        """Return R², MAE, MAPE and the number of zero targets, in the original unit.
+
+        MAPE, in percent, is the mean of 100 |y - p| / |y|; targets of zero, for which it is
+        undefined, are left out and counted as ``zero_targets``.
+
+        Example:
+            >>> metrics = Regression(output="identity").metrics()
+            >>> metrics.update(torch.tensor([[9.0], [22.0]]), torch.tensor([[10.0], [20.0]]))
+            >>> {name: round(value, 4) for name, value in metrics.compute().items()}
+            {'mae': 1.5, 'mape': 10.0, 'r2': 0.9, 'zero_targets': 0.0}
+        """
+        return _RegressionMetrics(self)
 
     def negative_log_likelihood(self, logits: Tensor, target: Tensor) -> Tensor:
-        """N/2 log of the mean squared error: a Gaussian whose variance is fitted too."""
+        """Return N/2 log of the mean squared error: a Gaussian whose variance is fitted too."""
         error: Tensor = self.loss_per_row(logits, target).mean().clamp_min(1e-12)
         return len(logits) / 2 * error.log()
 
     def config(self) -> dict[str, Any]:
+        """Return the kind and the arguments of the constructor."""
         scale = {
             name: list(value) if isinstance(value := getattr(self, name), Sequence) else value
             for name in ("low", "high", "variance")
@@ -265,12 +341,13 @@ class Regression(Task):
     def _check(self, logits: Tensor, target: Tensor) -> None:
         if logits.shape != target.shape:
             raise ArgumentError(
-                f"regression targets must have the shape of the logits, (rows, outputs) = {tuple(logits.shape)}, found {tuple(target.shape)}."
+                "regression targets must have the shape of the logits, "
+                f"(rows, outputs) = {tuple(logits.shape)}, found {tuple(target.shape)}."
             )
 
 
 def _each(numbers: float | Sequence[float]) -> list[float]:
-    """One number of all outputs, or one of each: what broadcasts to ``(B, C)``."""
+    """Return one number for all outputs, or one for each, as a list that broadcasts."""
     return list(numbers) if isinstance(numbers, Sequence) else [numbers]
 
 
@@ -278,7 +355,7 @@ TASKS: dict[str, type[Task]] = {"classification": Classification, "regression": 
 
 
 def task_from_config(config: Mapping[str, Any]) -> Task:
-    """The task that :meth:`Task.config` described.
+    """Build the task that :meth:`Task.config` described.
 
     Example:
         >>> task_from_config(Classification(["cat", "dog"]).config()).outputs
@@ -287,74 +364,60 @@ def task_from_config(config: Mapping[str, Any]) -> Task:
     return TASKS[config["kind"]](**{key: value for key, value in config.items() if key != "kind"})
 
 
-class MeanPercentageError(Metric):
-    """MAPE in percent: the mean of 100 * abs(y - p) / abs(y); targets of zero, where it is undefined, are left out.
+class _ClassificationMetrics(Metrics):
+    """A confusion matrix, and the rows whose true class is among the five most probable."""
 
-    Example:
-        >>> metric = MeanPercentageError()
-        >>> metric.update(torch.tensor([9.0, 22.0]), torch.tensor([10.0, 20.0]))
-        >>> round(metric.compute().item(), 4)
-        10.0
-    """
-
-    full_state_update = False
-    total: Tensor
-    count: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        for name in ("total", "count"):
-            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-
-    def update(self, prediction: Tensor, target: Tensor) -> None:
-        defined = target != 0
-        self.total += ((prediction - target)[defined] / target[defined]).abs().double().sum()
-        self.count += defined.sum()
-
-    def compute(self) -> Tensor:
-        return 100 * self.total / self.count if self.count > 0 else torch.tensor(math.nan)
-
-
-class ZeroTargets(Metric):
-    """How many targets are zero: those that MAPE leaves out."""
-
-    full_state_update = False
-    count: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-
-    def update(self, prediction: Tensor, target: Tensor) -> None:
-        self.count += (target == 0).sum()
-
-    def compute(self) -> Tensor:
-        return self.count
-
-
-class _R2(R2Score):
-    """The mean of the outputs' coefficients of determination; NaN of fewer than two rows, which have no variance."""
-
-    def compute(self) -> Tensor:
-        return super().compute() if self.total > 1 else torch.tensor(math.nan)
-
-
-class _InUnit(Metric):
-    """A regression metric fed with logits and scaled targets, computed in the original unit."""
-
-    full_state_update = False
-
-    def __init__(self, task: Regression, metric: Metric) -> None:
-        super().__init__()
+    def __init__(self, task: Classification) -> None:
         self.task = task
-        self.metric = metric
+        self.confusion = self.in_top_5 = torch.zeros((), dtype=torch.int64)
 
     def update(self, logits: Tensor, target: Tensor) -> None:
-        self.metric.update(self.task.predict(logits), self.task.original(target).float())
+        classes, predicted = self.task.outputs, self.task.predict(logits)
+        self.confusion = self.confusion + metrics.confusion_matrix(predicted, target, classes)
+        if classes > 5:
+            top = logits.topk(5, dim=1).indices
+            self.in_top_5 = self.in_top_5 + (top == target[:, None]).any(1).sum()
 
-    def compute(self) -> Any:
-        return self.metric.compute()
+    def compute(self) -> dict[str, float]:
+        classes = self.task.outputs
+        confusion = self.confusion.expand(classes, classes)
+        values = {
+            "accuracy": metrics.accuracy(confusion),
+            "macro_f1": metrics.macro_f1(confusion),
+        }
+        if classes > 5:
+            values["top5"] = self.in_top_5 / confusion.sum().clamp_min(1)
+        values["unweighted_average_recall"] = metrics.unweighted_average_recall(confusion)
+        return {name: value.item() for name, value in values.items()}
 
-    def reset(self) -> None:
-        super().reset()
-        self.metric.reset()
+
+class _RegressionMetrics(Metrics):
+    """Sums of targets, errors and their squares, in the original unit."""
+
+    def __init__(self, task: Regression) -> None:
+        self.task = task
+        self.rows = self.zero_targets = 0
+        self.total = self.total_of_squares = self.residual = self.error = torch.zeros(())
+        self.share = torch.zeros((), dtype=torch.float64)
+
+    def update(self, logits: Tensor, target: Tensor) -> None:
+        value, truth = self.task.predict(logits), self.task.original(target).float()
+        error, defined = truth - value, truth != 0
+        self.rows += len(truth)
+        self.zero_targets += int((~defined).sum())
+        self.total = self.total + truth.sum(0)
+        self.total_of_squares = self.total_of_squares + truth.square().sum(0)
+        self.residual = self.residual + error.square().sum(0)
+        self.error = self.error + error.abs().sum()
+        self.share = self.share + (error[defined] / truth[defined]).abs().double().sum()
+
+    def compute(self) -> dict[str, float]:
+        count = self.rows * self.task.outputs
+        defined = count - self.zero_targets
+        r2 = metrics.r2_score(self.rows, self.total, self.total_of_squares, self.residual)
+        return {
+            "mae": (self.error / count).item() if count else math.nan,
+            "mape": (100 * self.share / defined).item() if defined else math.nan,
+            "r2": r2.item(),
+            "zero_targets": float(self.zero_targets),
+        }

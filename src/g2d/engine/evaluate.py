@@ -81,7 +81,7 @@ def evaluate(
         DataError: the split has no rows, or no modality is seen through a time window where several are asked for.
     """
     device = device or next(model.parameters()).device
-    tallies: dict[str, _Tally] = defaultdict(lambda: _Tally(source.task, device))
+    tallies: dict[str, _Tally] = defaultdict(lambda: _Tally(source.task))
     kept: list[tuple[Batch, Output]] = []
     with evaluating(model), evaluating(method):
         for looks in zip(
@@ -153,8 +153,8 @@ def _mean(outputs: list[Output]) -> Output:
 class _Tally:
     """Loss, confidence and metrics of one kind of prediction, added up batch by batch."""
 
-    def __init__(self, task: Task, device: torch.device) -> None:
-        self.task, self.measured = task, task.metrics().to(device)
+    def __init__(self, task: Task) -> None:
+        self.task, self.measured = task, task.metrics()
         self.rows, self._loss, self._confidence = 0, 0.0, 0.0
 
     def add(self, logits: Tensor, target: Tensor) -> None:
@@ -174,11 +174,7 @@ class _Tally:
         return self._confidence / self.rows if self.rows else float("nan")
 
     def metrics(self) -> dict[str, float]:
-        return (
-            {name: float(value) for name, value in self.measured.compute().items()}
-            if self.rows
-            else {}
-        )
+        return self.measured.compute() if self.rows else {}
 
 
 def _joined(

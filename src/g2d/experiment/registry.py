@@ -56,7 +56,6 @@ def examine() -> Iterator[tuple[str, str]]:
     yield "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     for library in (
         "torch",
-        "torchmetrics",
         "transformers",
         "scikit-learn",
         "numpy",

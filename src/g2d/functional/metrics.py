@@ -1,0 +1,109 @@
+"""Metrics as functions of sums over rows, so that batches of any size give the same value.
+
+A classification needs one matrix, the counts of (true class, predicted class); a regression needs
+a handful of sums. Sums of several batches are added before a metric is computed.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+NEARLY_ZERO = 1e-4
+"""Sums of squares up to this size count as zero in :func:`r2_score`."""
+
+
+def confusion_matrix(predicted: Tensor, target: Tensor, classes: int) -> Tensor:
+    """Count how often each true class was predicted as each class.
+
+    Args:
+        predicted: Predicted class numbers ``(B,)``, int64.
+        target: True class numbers ``(B,)``, int64.
+        classes: Number of classes C.
+
+    Returns:
+        Counts ``(C, C)``, int64: row = true class, column = predicted class.
+
+    Example:
+        >>> confusion_matrix(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), 2)
+        tensor([[1, 1],
+                [0, 1]])
+    """
+    return torch.bincount(target * classes + predicted, minlength=classes**2).view(classes, classes)
+
+
+def accuracy(confusion: Tensor) -> Tensor:
+    """Return the share of rows whose predicted class is the true one; 0 without rows.
+
+    Example:
+        >>> accuracy(torch.tensor([[1, 1], [0, 2]]))
+        tensor(0.7500)
+    """
+    return _ratio(confusion.diag().sum(), confusion.sum())
+
+
+def unweighted_average_recall(confusion: Tensor) -> Tensor:
+    """Return the mean over classes of the recall tp / (tp + fn).
+
+    Every class counts the same, however many rows it has. Classes that occur neither as true nor
+    as predicted class are left out; a class that is only ever predicted has a recall of 0.
+
+    Example:
+        >>> unweighted_average_recall(torch.tensor([[1, 1], [0, 2]]))
+        tensor(0.7500)
+    """
+    return _mean_over_classes(_ratio(confusion.diag(), confusion.sum(1)), confusion)
+
+
+def macro_f1(confusion: Tensor) -> Tensor:
+    """Return the mean over classes of F1 = 2 tp / (2 tp + fn + fp).
+
+    Classes that occur neither as true nor as predicted class are left out.
+
+    Example:
+        >>> macro_f1(torch.tensor([[1, 1], [0, 2]]))
+        tensor(0.7333)
+    """
+    both = confusion.sum(0) + confusion.sum(1)  # 2 tp + fn + fp
+    return _mean_over_classes(_ratio(2 * confusion.diag(), both), confusion)
+
+
+def r2_score(rows: int, total: Tensor, total_of_squares: Tensor, residual: Tensor) -> Tensor:
+    """Return the coefficient of determination, averaged over the outputs.
+
+    R² = 1 - sum_i (y_i - p_i)² / sum_i (y_i - mean(y))²  for each output.
+
+    An output whose residual is nearly zero (at most 1e-4) has R² = 1; one that is not, but whose
+    targets are nearly constant, has R² = 0.
+
+    Args:
+        rows: Number of rows N.
+        total: sum_i y_i ``(C,)``.
+        total_of_squares: sum_i y_i² ``(C,)``.
+        residual: sum_i (y_i - p_i)² ``(C,)``.
+
+    Returns:
+        A scalar; NaN for fewer than two rows, which have no variance.
+
+    Example:
+        >>> y, p = torch.tensor([[10.0], [20.0]]), torch.tensor([[9.0], [22.0]])
+        >>> r2_score(2, y.sum(0), y.square().sum(0), (y - p).square().sum(0))
+        tensor(0.9000)
+    """
+    if rows < 2:
+        return residual.new_tensor(torch.nan)
+    deviation = total_of_squares - total * (total / rows)
+    exact, constant = residual.abs() <= NEARLY_ZERO, deviation.abs() <= NEARLY_ZERO
+    score = torch.where(constant, 0.0, 1 - residual / deviation)
+    return torch.where(exact, 1.0, score).mean()
+
+
+def _ratio(count: Tensor, of: Tensor) -> Tensor:
+    """Return ``count / of`` in float32, 0 where ``of`` is 0."""
+    return count.float() / of.clamp_min(1).float()
+
+
+def _mean_over_classes(score: Tensor, confusion: Tensor) -> Tensor:
+    """Average over the classes that occur."""
+    occurs = (confusion.sum(0) + confusion.sum(1) > 0).float()
+    return (occurs * score / occurs.sum().clamp_min(1)).sum()
