@@ -9,7 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 from g2d.errors import ArgumentError
-from g2d.functional.schedule import coefficients, partial_suppression, prioritized, stage
+from g2d.functional.schedule import (
+    Tau,
+    checked_tau,
+    coefficients,
+    partial_suppression,
+    prioritized,
+    stage_epochs,
+)
 from g2d.functional.scoring import ranking
 from g2d.method import Modulation, TrainState, split_confidence
 from g2d.model import MultimodalModel, Teachers
@@ -25,7 +32,10 @@ class SMP(Modulation):
     entirely: their backward pass is not computed.
 
     Args:
-        tau: prioritization epochs tau_1..tau_k, one per modality in the order of the ranking; 0 skips a stage.
+        tau: Prioritization epochs tau_1..tau_k, one per stage; 0 skips a stage. Whole epochs, or
+            shares of the run such as ``(0.25, 0.25, 0.5)``. If left out, half of the run is divided
+            equally over the exclusive stages and all modalities learn in the other half.
+            ``"none"`` suppresses nothing. See :func:`g2d.functional.schedule.stage_epochs`.
         ranking: whose confidence ranks. ``"batch"``: the teachers' on the training batch, anew in every update (the paper);
             ``"epoch"``: on all training rows, anew in every epoch; ``"dataset"``: on all training rows, once;
             ``"validation"``: on the validation rows, once; ``"memorization"``: training minus validation confidence, once: the
@@ -38,7 +48,7 @@ class SMP(Modulation):
     def __init__(
         self,
         *,
-        tau: Sequence[int],
+        tau: Tau = None,
         ranking: RankingBy = "batch",
         modulate: str = "auto",
         gate_heads: bool = False,
@@ -51,14 +61,24 @@ class SMP(Modulation):
             raise ArgumentError(
                 f"ranking must be one of {', '.join(get_args(RankingBy))}, found {ranking!r}."
             )
-        stage(1, tau)
-        self.tau, self.ranking_by = tuple(tau), ranking
+        self.tau, self.ranking_by = checked_tau(tau), ranking
         self.score: dict[str, float] | None = None
 
     def build(self, model: MultimodalModel, task: Task) -> None:
-        prioritized(model.modalities, 1, self.tau)
+        checked_tau(self.tau, model.modalities)
+
+    def stages(self, state: TrainState, modalities: Sequence[str]) -> tuple[int, ...]:
+        """Return the epochs of every stage in this run.
+
+        Raises:
+            ArgumentError: if the number of epochs is needed but unknown, or too small.
+        """
+        return stage_epochs(self.tau, state.epochs, modalities)
 
     def epoch_start(self, state: TrainState, teachers: Teachers) -> None:
+        if self.tau == "none":
+            return
+        self.stages(state, teachers.modalities)  # fails here rather than after a pass over the rows
         by = self.ranking_by
         if by == "epoch":
             self.score = split_confidence(state, teachers, state.train_rows())
@@ -81,8 +101,11 @@ class SMP(Modulation):
             )
 
     def coefficients(self, state: TrainState, rho: Mapping[str, float]) -> dict[str, float]:
+        if self.tau == "none":
+            return dict.fromkeys(rho, 1.0)
+        tau = self.stages(state, tuple(rho))
         score = rho if self.score is None else self.score
-        return coefficients(prioritized(ranking(score), state.epoch, self.tau), tuple(rho))
+        return coefficients(prioritized(ranking(score), state.epoch, tau), tuple(rho))
 
 
 class PartialSuppression(Modulation):

@@ -52,7 +52,7 @@ def batch(seed: int = 0) -> Batch:
 
 
 def train(
-    method: Method, steps: int = 4, epoch: int = 1
+    method: Method, steps: int = 4, epoch: int = 1, epochs: int | None = None
 ) -> tuple[MultimodalModel, list[dict[str, float]]]:
     model = student()
     method.build(model, TASK)
@@ -60,6 +60,7 @@ def train(
         model,
         torch.optim.SGD(method.parameter_groups(model), lr=0.1, momentum=0.9, weight_decay=1e-4),
         TASK,
+        epochs=epochs,
     )
     state.epoch = epoch
     records = [method.training_step(state, batch(i)) for i in range(steps)]
@@ -74,13 +75,15 @@ def equal(a: MultimodalModel, b: MultimodalModel) -> bool:
 
 
 def test_without_distillation_and_gate_it_is_joint_training_bit_for_bit() -> None:
-    assert equal(train(G2D(teachers=teachers(), alpha=0.0, beta=0.0))[0], train(Joint())[0])
-    assert not equal(train(G2D(teachers=teachers(), alpha=1.0, beta=0.0))[0], train(Joint())[0])
+    plain = G2D(teachers=teachers(), tau="none", alpha=0.0, beta=0.0)
+    assert equal(train(plain)[0], train(Joint())[0])
+    distilled = G2D(teachers=teachers(), tau="none", alpha=1.0, beta=0.0)
+    assert not equal(train(distilled)[0], train(Joint())[0])
 
 
 def test_without_logit_distillation_and_gate_it_is_umt_step_by_step() -> None:
     assert equal(
-        train(G2D(teachers=teachers(), alpha=0.5, beta=0.0))[0],
+        train(G2D(teachers=teachers(), tau="none", alpha=0.5, beta=0.0))[0],
         train(UMT(teachers=teachers(), weight=0.5))[0],
     )
 
@@ -117,6 +120,40 @@ def test_the_least_confident_teachers_modality_learns_first_and_alone(confident:
     assert still == {
         name for name, _ in model.named_parameters() if name.startswith(f"encoders.{confident}")
     }
+
+
+@pytest.mark.parametrize("tau", [None, (0.5, 0.5)])
+@pytest.mark.parametrize("kind", [G2D, G2DReleased])
+def test_the_stages_follow_from_the_length_of_the_run(
+    kind: type[Method], tau: tuple[float, ...] | None
+) -> None:
+    exclusive = 2 if kind is G2D else 3  # the released code adds an epoch
+    learns = [
+        train(kind(teachers=teachers(), tau=tau), steps=1, epoch=epoch, epochs=5)[1][0]
+        for epoch in range(1, 6)
+    ]
+    assert [record["kappa/image"] for record in learns] == [0.0] * exclusive + [1.0] * (
+        5 - exclusive
+    )
+    assert {record["kappa/tone"] for record in learns} == {1.0}
+
+
+@pytest.mark.parametrize("kind", [G2D, G2DReleased])
+def test_the_word_none_suppresses_nothing(kind: type[Method]) -> None:
+    _, records = train(kind(teachers=teachers(), tau="none"))
+    assert {record.get("kappa/image", 1.0) for record in records} == {1.0}
+    _, records = train(Joint(modulation=SMP(tau="none"), teachers=teachers()))
+    assert {record["kappa/image"] for record in records} == {1.0}
+
+
+def test_a_run_too_short_or_of_unknown_length_is_refused_when_training_starts() -> None:
+    with pytest.raises(ArgumentError, match="epochs must be known unless tau holds whole epochs"):
+        train(G2D(teachers=teachers()))
+    model = student()
+    method = G2D(teachers=teachers()).build(model, TASK)
+    optimizer = torch.optim.SGD(method.parameter_groups(model), lr=0.1)
+    with pytest.raises(ArgumentError, match="epochs must be 2 or more to give each stage an epoch"):
+        method.epoch_start(TrainState(model, optimizer, TASK, epochs=1))
 
 
 def test_in_the_last_stage_everything_learns() -> None:

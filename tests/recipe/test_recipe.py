@@ -138,9 +138,9 @@ def test_what_is_missing_is_named() -> None:
     assert faults({**TWO, "method": {"tau": [1, 1]}}) == [
         "method.name must be given, found only tau."
     ]
-    assert faults({**TWO, "method": "g2d_released"})[0].startswith(
-        "method.tau must be given for g2d_released, found nothing: a list of whole numbers."
-    )
+    assert faults({**TWO, "method": "g2d_released"}) == [
+        "epochs must be given, found nothing: g2d_released has no tau whose sum could stand in."
+    ]
 
 
 def test_encoders_and_modalities_must_agree() -> None:
@@ -200,6 +200,32 @@ def test_an_override_opens_the_long_form_and_leaves_the_original_alone() -> None
         "method": {"name": "joint", "modulation": {"tau": [1, 1]}},
     }
     assert content == {"encoders": {"image": "cnn"}, "method": "joint"}
+
+
+@pytest.mark.parametrize(
+    ("method", "resolved"),
+    [
+        ("g2d", [2, 3]),
+        ({"name": "g2d", "tau": [0.2, 0.8]}, [1, 4]),
+        ({"name": "g2d", "tau": [0, 5]}, [0, 5]),
+        ({"name": "g2d", "tau": "none"}, "none"),
+        ({"name": "g2d", "tau": None}, "none"),
+        ({"name": "joint", "modulation": "smp"}, [2, 3]),
+        ({"name": "joint", "modulation": {"name": "smp", "tau": [0.5, 0.5]}}, [2, 3]),
+    ],
+)
+def test_tau_is_resolved_by_the_length_of_the_run(method: Any, resolved: Any) -> None:
+    recipe = Recipe.from_mapping({**TWO, "method": method, "epochs": 5})
+    again = Recipe.from_mapping(recipe.resolved())
+    for option in (recipe.modulation or recipe.method, again.modulation or again.method):
+        assert option.options["tau"] == resolved
+    assert again == recipe
+
+
+def test_a_run_too_short_for_the_default_stages_is_refused() -> None:
+    assert faults({**TWO, "method": "g2d", "epochs": 1}) == [
+        "epochs must be 2 or more to give each stage an epoch, found 1."
+    ]
 
 
 def test_the_epochs_are_the_sum_of_tau_and_teachers_follow_the_student() -> None:

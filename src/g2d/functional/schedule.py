@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, count
 from statistics import fmean
 from typing import Literal
 
 from g2d.errors import ArgumentError
 
 Others = Literal["mean", "sum", "min"]
+Tau = Sequence[int] | Sequence[float] | Literal["none"] | None
+"""Prioritization epochs tau, as a user may give them: see :func:`stage_epochs`."""
 _COMBINE: dict[str, Callable[[Sequence[float]], float]] = {"mean": fmean, "sum": sum, "min": min}
 
 
@@ -36,6 +38,115 @@ def stage(epoch: int, tau: Sequence[int]) -> int:
     return next((j for j, end in enumerate(ends, start=1) if epoch <= end), len(tau))
 
 
+def checked_tau(tau: Tau, modalities: Sequence[str] | None = None) -> Tau:
+    """Check prioritization epochs and return them, a list as a tuple.
+
+    Args:
+        tau: Prioritization epochs, see :func:`stage_epochs`.
+        modalities: Names of the modalities, to check that there is one length for each.
+
+    Raises:
+        ArgumentError: if tau is another text than ``"none"``, holds a negative length, mixes up
+            epochs and shares, or does not hold one length per modality.
+
+    Example:
+        >>> checked_tau([15, 15]), checked_tau([0.5, 0.5]), checked_tau("none")
+        ((15, 15), (0.5, 0.5), 'none')
+    """
+    if tau is None or tau == "none":
+        return tau
+    if isinstance(tau, str):
+        raise ArgumentError(f"tau must be a list of lengths or 'none', found {tau!r}.")
+    lengths = tuple(tau)
+    if not lengths or min(lengths) < 0:
+        raise ArgumentError(f"tau must hold one non-negative length per stage, found {lengths}.")
+    if _are_shares(lengths) and abs(sum(lengths) - 1) > 1e-3:
+        raise ArgumentError(
+            f"tau must hold whole epochs, or shares of the run that add up to 1, found {lengths}."
+        )
+    if modalities is not None and len(lengths) != len(modalities):
+        names = ", ".join(sorted(modalities))
+        raise ArgumentError(
+            f"tau must hold one length per modality ({len(modalities)}: {names}), found {lengths}."
+        )
+    return lengths
+
+
+def stage_epochs(tau: Tau, epochs: int | None, modalities: Sequence[str]) -> tuple[int, ...]:
+    """Return the prioritization epochs tau_1..tau_k as whole numbers of epochs.
+
+    With shares, the exclusive stages together last floor(E * their shares) of E epochs. This part is
+    divided by the shares, the remainder goes to the earlier stages, and all epochs that are left
+    belong to the last stage.
+
+    Args:
+        tau: One of
+
+            - whole epochs, one per modality, returned as they are;
+            - shares of the run that add up to 1, one per modality: floating-point numbers;
+            - None, the default: half of the run in equal exclusive stages, half for all modalities,
+              as in the paper (150/150 and 75/75/150);
+            - ``"none"``: no exclusive stage.
+        epochs: E, the length of the run; needed unless tau holds whole epochs.
+        modalities: Names of the k modalities.
+
+    Raises:
+        ArgumentError: if ``epochs`` is needed but unknown, or too few for one epoch per stage.
+
+    Example:
+        >>> stage_epochs(None, 30, ("image", "tone", "word"))
+        (8, 7, 15)
+        >>> stage_epochs([0.5, 0.5], 4, ("image", "tone"))
+        (2, 2)
+        >>> stage_epochs("none", 4, ("image", "tone"))
+        (0, 4)
+        >>> stage_epochs(None, 1, ("image", "tone"))
+        Traceback (most recent call last):
+        g2d.errors.ArgumentError: epochs must be 2 or more to give each stage an epoch, found 1.
+    """
+    tau, k = checked_tau(tau, modalities), len(modalities)
+    if isinstance(tau, tuple) and not _are_shares(tau):
+        return tau
+    if epochs is None:
+        raise ArgumentError(
+            "epochs must be known unless tau holds whole epochs, found None. "
+            "Pass TrainState(epochs=...), or one number of epochs per modality as tau."
+        )
+    if isinstance(tau, tuple):
+        shares = tuple(share / sum(tau) for share in tau)
+    elif tau == "none" or k == 1:
+        shares = (0.0,) * (k - 1) + (1.0,)
+    else:
+        shares = (0.5 / (k - 1),) * (k - 1) + (0.5,)
+    if not _all_reached(shares, epochs):
+        fewest = next(e for e in count(epochs + 1) if _all_reached(shares, e))
+        raise ArgumentError(
+            f"epochs must be {fewest} or more to give each stage an epoch, found {epochs}."
+        )
+    return _divided(shares, epochs)
+
+
+def _are_shares(lengths: Sequence[float]) -> bool:
+    return any(isinstance(length, float) for length in lengths)
+
+
+def _all_reached(shares: Sequence[float], epochs: int) -> bool:
+    """Return whether every stage with a share gets at least one epoch."""
+    lengths = _divided(shares, epochs)
+    return all(length or not share for share, length in zip(shares, lengths, strict=True))
+
+
+def _divided(shares: Sequence[float], epochs: int) -> tuple[int, ...]:
+    """Divide epochs by shares; the largest remainders, and among equal ones the first, round up."""
+    exact = [share * epochs for share in shares[:-1]]
+    lengths = [math.floor(length + 1e-6) for length in exact]
+    exclusive = max(math.floor(sum(exact) + 1e-6), sum(lengths))
+    by_remainder = sorted(range(len(exact)), key=lambda j: round(lengths[j] - exact[j], 6))
+    for j in by_remainder[: exclusive - sum(lengths)]:
+        lengths[j] += 1
+    return (*lengths, epochs - exclusive)
+
+
 def prioritized(ranking: Sequence[str], epoch: int, tau: Sequence[int]) -> tuple[str, ...]:
     """The prioritized modalities M (Eq. 6): {pi[j]} in stage j = 1..k-1, all of them in the last stage.
 
@@ -50,10 +161,7 @@ def prioritized(ranking: Sequence[str], epoch: int, tau: Sequence[int]) -> tuple
         >>> [prioritized(("image", "tone"), e, (5, 5)) for e in (5, 6)]
         [('image',), ('image', 'tone')]
     """
-    if len(tau) != len(ranking):
-        raise ArgumentError(
-            f"tau must hold one length per modality ({len(ranking)}: {', '.join(sorted(ranking))}), found {tuple(tau)}."
-        )
+    checked_tau(tau, ranking)
     j = stage(epoch, tau)
     return tuple(ranking) if j == len(tau) else (ranking[j - 1],)
 

@@ -49,7 +49,8 @@ class TrainState:
         model: the student.
         optimizer: over the groups of :meth:`Method.parameter_groups`, each with its ``name``.
         task: the kind of target.
-        epochs, batches_per_epoch: the length of the run, for schedules inside a method.
+        epochs: Length of the run, needed by methods with a schedule over the run.
+        batches_per_epoch: Updates per epoch, for schedules within an epoch.
         accumulate: cut every batch into this many parts; still one update per batch.
         max_norm: clip the global gradient norm, if given.
         precision: compute type of the forward pass (``torch.bfloat16``); None is full precision.
@@ -69,7 +70,7 @@ class TrainState:
         optimizer: Optimizer,
         task: Task,
         *,
-        epochs: int = 1,
+        epochs: int | None = None,
         batches_per_epoch: int = 1,
         accumulate: int = 1,
         max_norm: float | None = None,

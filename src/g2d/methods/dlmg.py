@@ -119,11 +119,15 @@ class DLMG(SinglePass):
             return self.constant[0], self.constant[1]
         if self.schedule == "learned":
             return 1 - self.a_mm.item(), self.a_mm.item()
-        a_cls = (
-            fitted_weight(state.epoch, state.epochs)
-            if self.schedule == "fitted"
-            else heuristic_weight(state.epoch)
-        )
+        if self.schedule == "heuristic":
+            a_cls = heuristic_weight(state.epoch)
+        elif state.epochs is None:
+            raise ArgumentError(
+                "epochs must be known for schedule='fitted' of DLMG, found None. "
+                "Pass TrainState(epochs=...)."
+            )
+        else:
+            a_cls = fitted_weight(state.epoch, state.epochs)
         return a_cls, 1 - a_cls
 
     def _learn(self, state: TrainState) -> None:

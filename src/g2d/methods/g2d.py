@@ -5,12 +5,13 @@ M. Rakib, A. Bagavathi, "G²D: Boosting Multimodal Learning with Gradient-Guided
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from torch import Tensor
 
 from g2d.errors import ArgumentError
 from g2d.functional.losses import Reduction, feature_terms, logit_terms
+from g2d.functional.schedule import Tau
 from g2d.method import Cost, Log, Modulation, SinglePass, spaces
 from g2d.model import Teachers
 from g2d.modulations import SMP, RankingBy
@@ -27,12 +28,14 @@ class G2D(SinglePass):
 
     Args:
         teachers: frozen unimodal teachers.
-        tau: prioritization epochs, one per modality; None trains the loss alone, without modulation.
+        tau: Prioritization epochs of :class:`~g2d.modulations.SMP`: whole epochs or shares, one per
+            modality. If left out, half of the run is divided equally over the exclusive stages.
+            ``"none"`` trains the loss alone, without modulation.
         alpha, beta: weights of feature and logit distillation, for all modalities or for each.
         temperature: of the logit distillation.
         reduction: of the feature distance; ``"sum"`` is the letter of Eq. 2, ``"mean"`` what alpha = 1 was used with.
         ranking, gate_heads, freeze_batchnorm: see :class:`~g2d.modulations.SMP`.
-        modulation: another one in place of SMP (Table 6); then ``tau`` must be None.
+        modulation: A modulation in place of SMP (Table 6); ``tau`` must then be left out.
 
     Differs from the authors' released code, which gates convolutions only, and by a zeroed gradient that momentum and weight
     decay still move: that behaviour lives in :class:`~g2d.methods.g2d_released.G2DReleased`.
@@ -46,7 +49,7 @@ class G2D(SinglePass):
         self,
         *,
         teachers: Teachers,
-        tau: Sequence[int] | None = None,
+        tau: Tau = None,
         alpha: float | Mapping[str, float] = 1.0,
         beta: float | Mapping[str, float] = 1.0,
         temperature: float = 1.0,
@@ -56,11 +59,12 @@ class G2D(SinglePass):
         freeze_batchnorm: bool = False,
         modulation: Modulation | None = None,
     ) -> None:
-        if tau is not None:
-            if modulation is not None:
-                raise ArgumentError(
-                    f"tau must be left out where another modulation is given, found tau={tuple(tau)} and {type(modulation).__name__}."
-                )
+        if modulation is not None and tau is not None:
+            raise ArgumentError(
+                "tau must be left out where another modulation is given, "
+                f"found tau={tau!r} and {type(modulation).__name__}."
+            )
+        if modulation is None and tau != "none":
             modulation = SMP(
                 tau=tau, ranking=ranking, gate_heads=gate_heads, freeze_batchnorm=freeze_batchnorm
             )

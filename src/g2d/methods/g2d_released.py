@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from g2d.functional.losses import feature_terms, logit_terms
+from g2d.functional.schedule import Tau
 from g2d.method import Cost, Log, SinglePass, TrainState, spaces
 from g2d.model import Teachers
 from g2d.modulations import SMP
@@ -22,7 +23,7 @@ class G2DReleased(SinglePass):
 
     Args:
         teachers: frozen unimodal teachers.
-        tau: prioritization epochs, one per modality.
+        tau: Prioritization epochs, as in :class:`~g2d.modulations.SMP`.
         alpha, beta: weights of feature and logit distillation, for all modalities or for each.
         extra_epoch: the released code compares 0-based epochs inclusively, which adds one epoch to the last exclusive stage.
     """
@@ -36,15 +37,12 @@ class G2DReleased(SinglePass):
         self,
         *,
         teachers: Teachers,
-        tau: Sequence[int],
+        tau: Tau = None,
         alpha: float | Mapping[str, float] = 1.0,
         beta: float | Mapping[str, float] = 1.0,
         extra_epoch: bool = True,
     ) -> None:
-        lengths = list(tau)
-        if extra_epoch and len(lengths) > 1:
-            lengths[-2] += 1
-        super().__init__(modulation=_OpenDoor(tau=lengths), teachers=teachers)
+        super().__init__(modulation=_OpenDoor(tau, extra_epoch), teachers=teachers)
         self.alpha, self.beta = alpha, beta
 
     def objective(
@@ -67,7 +65,17 @@ class G2DReleased(SinglePass):
 
 
 class _OpenDoor(SMP):
-    """The schedule of SMP, whose coefficients are remembered for later instead of applied at the door."""
+    """The schedule of SMP, whose coefficients are kept for the update instead of the door."""
+
+    def __init__(self, tau: Tau, extra_epoch: bool) -> None:
+        super().__init__(tau=tau)
+        self.extra_epoch = extra_epoch
+
+    def stages(self, state: TrainState, modalities: Sequence[str]) -> tuple[int, ...]:
+        lengths = list(super().stages(state, modalities))
+        if self.extra_epoch and len(lengths) > 1:
+            lengths[-2] += 1
+        return tuple(lengths)
 
     def at_the_door(self, state: TrainState, kappa: dict[str, float]) -> dict[str, float]:
         self.kappa = kappa

@@ -11,6 +11,7 @@ from g2d.datasets import DATASETS
 from g2d.encoders import ENCODERS, HUGGING_FACE, encoder_options
 from g2d.engine.options import TrainOptions
 from g2d.errors import RecipeError
+from g2d.functional.schedule import stage_epochs
 from g2d.fusion import FUSIONS, READ_FROM_DATA
 from g2d.method import Method
 from g2d.methods import METHODS
@@ -63,8 +64,10 @@ def validate(content: Mapping[str, Any], source: str, faults: Iterable[str] = ()
         "fusion",
         lambda name: arguments(FUSIONS[name], READ_FROM_DATA),
     )
-    method, modulation = _method(check, content.get("method"), modalities)
+    method, modulation = _method(check, _with_words(content.get("method")), modalities)
     train = _train(check, content, top, method, modulation, modalities)
+    if train is not None:
+        _resolve_tau(check, method, modulation, train.epochs, modalities)
     plan = _teachers(check, content.get("teachers"), train, modalities)
     if check:
         raise RecipeError(check, source)
@@ -188,6 +191,31 @@ def _encoder_arguments(name: str) -> dict[str, Option]:
     }
 
 
+def _with_words(value: Any) -> Any:
+    """Replace ``tau: null``, as older recipes wrote it, by ``tau: none``; other values stay."""
+    if not isinstance(value, dict):
+        return value
+    inner = _with_words(value.get("modulation"))
+    if inner is not None:
+        return {**value, "modulation": inner}
+    return {**value, "tau": "none"} if "tau" in value and value["tau"] is None else value
+
+
+def _resolve_tau(
+    check: Faults,
+    method: Named | None,
+    modulation: Named | None,
+    epochs: int,
+    modalities: tuple[str, ...],
+) -> None:
+    """Write tau as whole epochs into the options of the method or of its modulation."""
+    part = method if modulation is None else modulation
+    if part is not None and "tau" in part.options and part.options["tau"] != "none":
+        tau = part.options["tau"]
+        whole = check.construct("", lambda: list(stage_epochs(tau, epochs, modalities)))
+        part.options["tau"] = whole
+
+
 def _method(
     check: Faults, value: Any, modalities: tuple[str, ...]
 ) -> tuple[Named | None, Named | None]:
@@ -245,7 +273,7 @@ def _check_by_modality(
     if part is None or not modalities:
         return
     for key, value in part.options.items():
-        if key == "tau" and value is not None and len(value) != len(modalities):
+        if key == "tau" and isinstance(value, list | tuple) and len(value) != len(modalities):
             check.append(
                 f"{path}.tau must hold one length per modality ({len(modalities)}: {', '.join(modalities)}), found {list(value)}."
             )
@@ -326,9 +354,10 @@ def _epochs(
         return 0
     path, tau = next(
         (
-            (f"{path}.tau", part.options["tau"])
+            (f"{path}.tau", tau)
             for path, part in (("method", method), ("method.modulation", modulation))
-            if part and part.options.get("tau")
+            if part and isinstance(tau := part.options.get("tau"), list | tuple)
+            if all(isinstance(length, int) for length in tau)
         ),
         (None, None),
     )

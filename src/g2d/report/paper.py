@@ -309,7 +309,8 @@ def schedule_table(runs: Sequence[RunRecord]) -> Table | None:
 
 def tau_of(run: RunRecord) -> tuple[int, ...]:
     """The prioritization epochs of a run; empty where it has none."""
-    return tuple(modulation_of(run).get("tau") or run.recipe.get("method", {}).get("tau") or ())
+    tau = modulation_of(run).get("tau") or run.recipe.get("method", {}).get("tau")
+    return tuple(tau) if isinstance(tau, list) else ()
 
 
 def suppression_of(run: RunRecord) -> str:
