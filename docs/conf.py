@@ -30,6 +30,9 @@ napoleon_use_rtype = False
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
 
+# Notebooks of the gallery keep their outputs; a test runs them.
+nb_execution_mode = "off"
+
 
 def _keep_bars(app, what, name, obj, options, lines):
     """|S| in a docstring is the size of S, not a substitution; examples and literals stay as they are."""
