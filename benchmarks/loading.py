@@ -26,8 +26,7 @@ from g2d.data.store.opening import StoreOptions, open_store
 from g2d.datasets.av_mnist.reader import AVMNISTOptions, plan_av_mnist
 from g2d.datasets.crema_d.reader import CremaOptions, Grammar, plan_crema
 from g2d.encoders import build_encoder
-from g2d.prepare.plan import Decoded, Plan, Sample
-from g2d.prepare.preparing import prepare
+from g2d.prepare import Decoded, Plan, Sample, prepare
 from g2d.types import Batch
 
 SHARED = Path(os.environ.get("G2D_DATA", Path(__file__).parents[2] / "shared" / "data"))

@@ -14,8 +14,7 @@ from g2d.data.store import arrays
 from g2d.data.store.facts import write_facts
 from g2d.data.store.opening import StoreOptions, open_store
 from g2d.errors import DataError
-from g2d.prepare.checking import check_store
-from g2d.prepare.preparing import prepare
+from g2d.prepare import check_store, prepare
 from g2d.types import Sequence
 from support import made_up
 from support.made_up import made

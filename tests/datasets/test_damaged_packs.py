@@ -15,7 +15,7 @@ from g2d.datasets.opening import read_options
 from g2d.datasets import READERS
 from g2d.datasets.mmmo.reader import MMMO, POM, SETS, YOUTUBE, Reviews, plan_reviews
 from g2d.errors import DataError
-from g2d.prepare.plan import Plan
+from g2d.prepare import Plan
 
 
 def planned(name: str, source: Path, **options: object) -> Plan:

@@ -17,8 +17,7 @@ from g2d.datasets.iemocap.reader import IemocapOptions, plan_iemocap, shared_wor
 from g2d.datasets.iemocap.sides import find_sides
 from g2d.datasets.iemocap.turns import parse_turn, parse_words
 from g2d.errors import DataError
-from g2d.prepare.plan import Plan
-from g2d.prepare.preparing import prepare
+from g2d.prepare import Plan, prepare
 from support.media_files import write_video
 from support.raw_iemocap import CODES, DIALOGUES, SIZE, both_actors, write_iemocap
 

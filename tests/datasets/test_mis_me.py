@@ -24,9 +24,7 @@ from g2d.datasets.mis_me.reader import (
     station_disjoint,
 )
 from g2d.errors import DataError
-from g2d.prepare import Sample
-from g2d.prepare.plan import Plan
-from g2d.prepare.preparing import prepare
+from g2d.prepare import Plan, Sample, prepare
 from support.raw_mis_me import COLUMNS, write_mis_me
 
 Cells = list[Any]

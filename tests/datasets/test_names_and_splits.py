@@ -21,8 +21,7 @@ from g2d.datasets.mis_me import reader as mis_me
 from g2d.datasets.ur_funny.reader import URFunnyOptions, plan_ur_funny
 from g2d.datasets.vggsound.reader import VGGSoundOptions, disjoint, plan_vggsound, read_rows
 from g2d.errors import DataError
-from g2d.prepare import Sample, name_hash
-from g2d.prepare.preparing import prepare
+from g2d.prepare import Sample, name_hash, prepare
 from support.media_files import tone, write_wav
 from support.raw_ur_funny import ur_funny_content, write_ur_funny
 

@@ -20,7 +20,7 @@ from g2d.datasets.grid_av.reader import PACK, GridOptions, called, plan_grid
 from g2d.datasets.mmmo.reader import MMMO, MMMOOptions, plan_reviews
 from g2d.datasets.mosi.reader import MosiOptions, plan_mosi
 from g2d.errors import DataError
-from g2d.prepare.preparing import prepare
+from g2d.prepare import prepare
 from g2d.types import Sequence
 from support.media_files import tone, write_video
 from support.raw_av_mnist import write_raw_parts

@@ -10,9 +10,9 @@ import pytest
 
 from g2d.datasets.ur_funny.reader import URFunnyOptions, plan_ur_funny
 from g2d.errors import DataError
+from g2d.prepare import Decoded, Plan
 from g2d.prepare import plainpickle as pickles
 from g2d.prepare.plainpickle import child
-from g2d.prepare.plan import Decoded, Plan
 from support.raw_ur_funny import first_version, ur_funny_content, write_ur_funny
 
 

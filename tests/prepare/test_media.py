@@ -14,6 +14,7 @@ from PIL import Image
 from g2d.datasets.crema_d.reader import CremaOptions, Grammar, plan_crema
 from g2d.datasets.vggsound.reader import VGGSoundOptions, plan_vggsound
 from g2d.errors import UnreadableError
+from g2d.prepare import prepare
 from g2d.prepare.media import (
     at_least,
     count_frames,
@@ -29,7 +30,6 @@ from g2d.prepare.media import (
     spread,
 )
 from g2d.prepare.media import frames as frames_of
-from g2d.prepare.preparing import prepare
 from support.media_files import moving, tone, write_riff, write_video, write_wav
 
 SHARED = Path(os.environ.get("G2D_DATA") or Path(__file__).parents[3] / "shared" / "data")
@@ -173,7 +173,7 @@ def test_long_videos_are_read_twice_with_the_same_result(
 ) -> None:
     write_video(tmp_path / "a.mp4", moving(12, (48, 64), 1), 12)
     held = read_frames(tmp_path / "a.mp4", spread(4), (24, 32))
-    monkeypatch.setattr(frames_of, "HELD", 3 * 2 * 48 * 64)
+    monkeypatch.setattr(frames_of, "CACHED", 3 * 2 * 48 * 64)
     assert np.array_equal(read_frames(tmp_path / "a.mp4", spread(4), (24, 32)), held)
 
 
@@ -258,7 +258,7 @@ def test_a_file_that_ends_before_its_header_says_is_told(tmp_path: Path, suffix:
         if suffix == ".wav":
             read_audio(path, 16_000, sentences)
         else:
-            read_frames(path, spread(3), (32, 48), told=sentences)
+            read_frames(path, spread(3), (32, 48), warnings=sentences)
         return sentences
 
     assert told() == []
@@ -312,7 +312,7 @@ def test_a_short_video_is_not_called_cut_off_even_if_its_sound_is_longer(
 ) -> None:
     write_video(tmp_path / f"a{suffix}", moving(frames, (48, 64), 1), 5, tone(2.0, 22_050), 22_050)
     told: list[str] = []
-    assert len(read_frames(tmp_path / f"a{suffix}", spread(2), (8, 8), told=told)) == 2
+    assert len(read_frames(tmp_path / f"a{suffix}", spread(2), (8, 8), warnings=told)) == 2
     read_audio(tmp_path / f"a{suffix}", 22_050, told)
     assert told == []
 
@@ -324,7 +324,7 @@ def test_a_flash_video_with_sound_that_ends_early_is_told(tmp_path: Path) -> Non
         start = file.read(path.stat().st_size // 2)
     path.write_bytes(start)
     told: list[str] = []
-    read_frames(path, spread(2), (8, 8), told=told)
+    read_frames(path, spread(2), (8, 8), warnings=told)
     assert len(told) == 1
     assert "its video is cut off" in told[0]
 

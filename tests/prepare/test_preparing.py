@@ -20,10 +20,9 @@ import numpy as np
 import pytest
 
 from g2d.errors import DataError
-from g2d.prepare import Sample, arrays, finishing, preparing
+from g2d.prepare import Sample, arrays, finishing, pipeline, prepare
 from g2d.prepare.arrays import create
 from g2d.prepare.journal import Journal
-from g2d.prepare.preparing import prepare
 from support import made_up
 from support.made_up import made
 
@@ -282,7 +281,7 @@ def test_what_a_killed_process_laid_out_takes_no_room(
     create(work / "wave.npy", "int16", (40, 40))
     left: list[str] = []
     monkeypatch.setattr(
-        preparing, "_room", lambda plan, work: left.extend(path.name for path in work.glob("*.npy"))
+        pipeline, "_room", lambda plan, work: left.extend(path.name for path in work.glob("*.npy"))
     )
     prepare(made_up.plan(tmp_path / "raw"), tmp_path / "raw", tmp_path / "store")
     assert left == []
@@ -374,7 +373,7 @@ import sys
 sys.path.insert(0, {folder!r})
 from support import made_up
 from pathlib import Path
-from g2d.prepare.preparing import prepare
+from g2d.prepare import prepare
 if __name__ == "__main__":
     source, out = Path(sys.argv[1]), Path(sys.argv[2])
     prepare(made_up.plan(source, sleep=0.01), source, out, workers=2, watch=lambda done, total: print(done, flush=True))
@@ -457,7 +456,7 @@ def test_a_second_process_is_refused_before_it_touches_anything(
 ) -> None:
     raw, out = tmp_path / "raw", tmp_path / "store"
     made_up.write(raw)
-    begin = preparing._begin
+    begin = pipeline._begin
     refused = []
 
     def meanwhile(*given: Any) -> None:
@@ -466,7 +465,7 @@ def test_a_second_process_is_refused_before_it_touches_anything(
         refused.append(True)
         begin(*given)
 
-    monkeypatch.setattr(preparing, "_begin", meanwhile)
+    monkeypatch.setattr(pipeline, "_begin", meanwhile)
     assert prepare(made_up.plan(raw), raw, out).facts["rows"] == 40
     assert refused == [True]
 

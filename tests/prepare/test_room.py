@@ -8,7 +8,7 @@ import pytest
 
 from g2d.data.store.facts import Signal
 from g2d.errors import DataError
-from g2d.prepare.preparing import prepare
+from g2d.prepare import prepare
 from support import made_up
 
 

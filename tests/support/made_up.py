@@ -12,8 +12,7 @@ import numpy as np
 
 from g2d.data.store.facts import Signal
 from g2d.errors import UnreadableError
-from g2d.prepare import Decoded, Plan, Sample, Skip
-from g2d.prepare.preparing import Summary, prepare
+from g2d.prepare import Decoded, Plan, Sample, Skip, Summary, prepare
 
 SIGNALS = {
     "wave": Signal("audio", "int16", (40,), ({"name": "scale", "std": 1000.0},), {"rate": 40}),

@@ -13,7 +13,7 @@ from g2d.cli.options import Commands, Quiet
 from g2d.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
-    from g2d.prepare.preparing import Watch
+    from g2d.prepare import Watch
 
 app = typer.Typer(
     cls=Commands,
@@ -68,9 +68,8 @@ def prepare(
     """
     from g2d.datasets import find_dataset
     from g2d.datasets.base import read_options
-    from g2d.prepare.preparing import default_workers
-    from g2d.prepare.preparing import prepare as prepare_store
-    from g2d.prepare.starter import write_starter
+    from g2d.prepare import default_workers, write_starter
+    from g2d.prepare import prepare as prepare_store
     from g2d.recipe.reading import override
 
     reader = find_dataset(name).reader
@@ -83,7 +82,7 @@ def prepare(
     if faults:
         raise RecipeError(faults, "the command line")
     plan = reader.plan(source, read_options(reader, given))
-    for line in plan.told:
+    for line in plan.inferred:
         typer.echo(line)
     folder = source if source.is_dir() else source.parent
     with _bar(quiet) as watch:
@@ -109,7 +108,7 @@ def check(
 
     Example: `g2d data check data/crema_d`
     """
-    from g2d.prepare.checking import check_store
+    from g2d.prepare import check_store
 
     found = check_store(store)
     typer.echo(str(found))

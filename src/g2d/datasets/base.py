@@ -13,7 +13,7 @@ from g2d.data.source import Source
 from g2d.data.store.opening import StoreOptions, open_store
 from g2d.errors import DataError
 from g2d.files import nearest
-from g2d.prepare.plan import Plan
+from g2d.prepare import Plan
 
 
 class ReaderOptions(BaseModel):

@@ -34,7 +34,7 @@ from g2d.data.views import Chain, read_chain
 from g2d.files import sha256
 from g2d.prepare.arrays import fill_holes, shrink
 from g2d.prepare.journal import Journal
-from g2d.prepare.plan import ABSENT, Plan, Skip, each
+from g2d.prepare.plan import Plan, Skip, each
 from g2d.types import Input, Sequence
 
 WARNINGS_KEPT = 100
@@ -61,7 +61,7 @@ def write_store(
         "modalities": {m: asdict(signal) for m, signal in plan.signals.items()},
         "rows": len(kept),
         "expected": plan.expected,
-        "found": len(kept) + sum(skip.reason != ABSENT for skip in skipped),
+        "found": len(kept) + sum(skip.reason != "missing-file" for skip in skipped),
         "partial": len(kept) < plan.expected or bool(plan.missing),
         "skipped": [asdict(skip) for skip in skipped],
         "warnings": [*plan.warnings, *_warnings(plan, journal)],

@@ -1,12 +1,11 @@
-"""What a reader finds in a folder of raw files: the samples, how one of them is decoded, and who stands in which split.
+"""The plan of a preparation: which samples there are, how one is decoded, and the splits.
 
-A reader writes a :class:`Plan` and nothing else; that preparation is parallel, resumable and honest about what it skips is the
-business of :mod:`g2d.prepare.preparing`, the same for every data set.
+A reader looks at a folder of raw files and returns a :class:`Plan`. Everything else (decoding in
+parallel, resuming, reporting) is done by :mod:`g2d.prepare.pipeline`, the same for all data sets.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import eq
@@ -21,20 +20,24 @@ from g2d.data.store.facts import Signal
 from g2d.errors import Reason
 
 UNLABELED: Reason = "no-agreed-label"
-ABSENT: Reason = "missing-file"
+"""Reason of a skipped sample that has no label; it does not count as a missing sample."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One row to be.
+    """A sample of the data set, one row of the store.
 
     Args:
-        id: unique in the data set; samples are sorted by it, bytewise.
-        target: class number, value, or values in the original unit.
-        group: speaker, actor, station: rows of one group never stand on two sides of a split that calls itself disjoint.
-        files: the raw files it is made of, relative to the source folder; their bytes enter the content hash.
-        facts: what decoding needs besides (a start, a sentence, a row of a table); enters the content hash too.
-        notes: what only protocols and reports need (an official split, a station). Both are written to ``samples.jsonl``.
+        id: Unique name. Samples are sorted by the bytes of their ids.
+        target: Class number, value, or values in the original unit.
+        group: Speaker, actor or station. In a group-disjoint protocol, all rows of a group are in
+            the same split.
+        files: Raw files of the sample, relative to the source folder. The content hash covers
+            their bytes.
+        facts: Other values that decoding needs (a start time, a sentence, the cells of a table).
+            The content hash covers them.
+        notes: Values that only protocols and reports need (an official split, a station). Facts
+            and notes are both written to ``samples.jsonl``.
     """
 
     id: str
@@ -47,7 +50,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """A sample that is left out, and why."""
+    """A sample that is left out, with the reason."""
 
     id: str
     reason: Reason
@@ -56,12 +59,13 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The values of one row.
+    """The decoded values of one sample.
 
     Args:
-        values: per modality an array of the signal's shape and type; None where the row lacks the modality.
-        masks: per masked modality a ``(steps,)`` bool array.
-        warnings: what a user should know about this sample, which is kept.
+        values: Array of each modality, with the shape and type of its signal; None if the sample
+            lacks the modality.
+        masks: Boolean array ``(steps,)`` of each masked modality.
+        warnings: Sentences about this sample, which is kept.
     """
 
     values: Mapping[str, NDArray[Any] | None]
@@ -70,32 +74,40 @@ class Decoded:
 
 
 Decode = Callable[[Path, Sample], Decoded]
-"""From the source folder and a sample to its values, in a worker process: a function of a module, or a frozen dataclass with
-``__call__`` that holds options. Raises :class:`UnreadableError` for what must be skipped."""
+"""Function that decodes one sample, given the source folder and the sample.
+
+It runs in worker processes, so it must be a function of a module or a frozen dataclass with
+``__call__``. It raises :class:`~g2d.errors.UnreadableError` for a sample that must be skipped.
+"""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that preparation needs to know.
+    """Complete description of a preparation.
 
     Args:
-        name: of the data set.
-        task: ``{"kind": "classification", "classes": [...]}``, or ``{"kind": "regression", "outputs": 1, "scale": "train"}`` with the
-            scale ``"train"`` (0 and 1 are the least and greatest training value) or ``[low, high]``; optional keys ``log`` (the scale
-            holds the logarithm), ``clip`` (``[0.01, 0.99]``: bounds of the scaled target), ``output`` (``"sigmoid"`` or ``"identity"``).
-        signals: per modality, in the order in which the data set names them.
-        samples: sorted by id.
-        decode: of one sample.
-        protocols: per name an ``(N,)`` int8 of places (-1 unused, 0 train, 1 valid, 2 test) in the order of the samples; the first is
-            the default.
-        skipped: samples that the plan already leaves out (they are not among ``samples``).
-        parameters: what changes the stored values; belongs to the content hash.
-        report: what the reader counted or noticed; recorded in ``dataset.json``, no part of the hash. ``warnings``: sentences that are shown.
-        cautions: sentences that stand beside every figure measured on the data.
-        told: what the reader inferred, in sentences that a user reads before the work begins.
-        missing: modalities, or named parts of the data set, of which no file at all was found.
-        official: how many samples the whole data set has, where that is known.
-        chunk: samples that a worker takes at a time.
+        name: Name of the data set.
+        task: ``{"kind": "classification", "classes": [...]}``, or ``{"kind": "regression",
+            "outputs": 1, "scale": "train"}``. The scale ``"train"`` maps the smallest and largest
+            training value to 0 and 1; ``[low, high]`` maps these two values instead. Optional
+            keys: ``log`` (scale the logarithm), ``clip`` (bounds of the scaled target, for example
+            ``[0.01, 0.99]``), ``output`` (``"sigmoid"`` or ``"identity"``).
+        signals: How each modality is stored, in the order of the modalities.
+        samples: Samples, sorted by id.
+        decode: Function that decodes one sample.
+        protocols: Splits by name, each an int8 array ``(N,)`` in the order of the samples
+            (-1 unused, 0 train, 1 valid, 2 test). The first is the default.
+        skipped: Samples that the reader already left out; they are not in ``samples``.
+        parameters: Options that change the stored values. The content hash covers them.
+        report: Counts and observations of the reader, recorded in ``dataset.json`` but not hashed.
+        warnings: Sentences that are shown after the preparation.
+        cautions: Sentences that are shown next to every result on the data.
+        inferred: Sentences that say what the reader inferred, shown before the work begins.
+        missing: Modalities, or named parts of the data set, of which no file exists.
+        official: Number of samples of the complete data set, 0 if unknown.
+        chunk: Number of samples that a worker takes at a time.
+        source_hash: Hash of the file and the options that determine all samples. If given, the
+            hash of the plan covers it instead of every single sample.
     """
 
     name: str
@@ -109,16 +121,18 @@ class Plan:
     report: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     cautions: tuple[str, ...] = ()
-    told: tuple[str, ...] = ()
+    inferred: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     official: int = 0
     chunk: int = 16
+    source_hash: str = ""
 
     @property
     def expected(self) -> int:
-        """Samples that the data set should have: those of its authors' count, or all of which something was found.
+        """Number of samples of the complete data set.
 
-        What has no agreed label never belonged to the problem.
+        It is ``official``, or the number of samples found if that is larger. Samples without a
+        label do not count.
         """
         return max(
             self.official,
@@ -126,32 +140,22 @@ class Plan:
         )
 
 
-def name_hash(text: str) -> int:
-    """A number that every machine derives from a name alone: the first 32 bits of its SHA-256.
-
-    Example:
-        >>> name_hash("1001_DFA_ANG_XX")
-        2222258598
-    """
-    return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
-
-
 def places(samples: Sequence[Sample], rule: Callable[[Sample], int]) -> NDArray[np.int8]:
-    """A split from a rule that looks at one sample at a time."""
+    """Return the split number of every sample, given a rule for one sample."""
     return np.fromiter((rule(sample) for sample in samples), np.int8, len(samples))
 
 
 def some(samples: Sequence[Sample], rows: Sequence[int]) -> Sequence[Sample]:
-    """The samples at some places; neighbours are asked for at once, for a table reads them in one go."""
-    near = range(rows[0], rows[0] + len(rows))
+    """Return the samples of some rows; consecutive rows are read together, as one slice."""
+    block = range(rows[0], rows[0] + len(rows))
     return (
-        samples[near.start : near.stop]
-        if all(map(eq, rows, near))
+        samples[block.start : block.stop]
+        if all(map(eq, rows, block))
         else [samples[row] for row in rows]
     )
 
 
 def each(samples: Sequence[Sample], rows: NDArray[np.int64]) -> Iterator[Sample]:
-    """One after the other, few of them in memory."""
+    """Yield the samples of some rows, with few of them in memory at a time."""
     for block in blocks(rows, 1024):
         yield from some(samples, block.tolist())

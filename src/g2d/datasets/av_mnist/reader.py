@@ -23,7 +23,7 @@ from g2d.datasets.av_mnist.parts import LENGTH, Parts
 from g2d.datasets.av_mnist.raw import read_parts
 from g2d.datasets.base import ReaderOptions
 from g2d.errors import DataError, UnreadableError
-from g2d.prepare.plan import Decoded, Plan, Sample, places
+from g2d.prepare import Decoded, Plan, Sample, places
 
 CLASSES = tuple("0123456789")
 ROWS = 70_000

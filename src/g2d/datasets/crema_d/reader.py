@@ -21,6 +21,7 @@ from g2d.data.views.pictures import IMAGENET_MEAN, IMAGENET_STD
 from g2d.datasets.base import ReaderOptions
 from g2d.datasets.folders import by_stem, find_files, read_csv, shown
 from g2d.errors import DataError, UnreadableError
+from g2d.prepare import Decoded, Plan, Sample, Skip, name_hash, places
 from g2d.prepare.media import (
     CALLED,
     RESAMPLER,
@@ -31,7 +32,6 @@ from g2d.prepare.media import (
     released_frames,
     spread,
 )
-from g2d.prepare.plan import Decoded, Plan, Sample, Skip, name_hash, places
 
 EMOTIONS = {"NEU": 0, "HAP": 1, "SAD": 2, "FEA": 3, "DIS": 4, "ANG": 5}
 CLASSES = ("neutral", "happy", "sad", "fear", "disgust", "anger")
@@ -201,7 +201,7 @@ class CremaDecode:
 
     def _pictures(self, path: Path, told: list[str]) -> NDArray[Any]:
         pick = released_frames(1) if isinstance(self.frames, str) else spread(self.frames)
-        return read_frames(path, pick, (SIDE, SIDE), told=told)
+        return read_frames(path, pick, (SIDE, SIDE), warnings=told)
 
 
 def _protocols(

@@ -17,8 +17,8 @@ from g2d.data.store.facts import Signal
 from g2d.datasets.base import ReaderOptions
 from g2d.datasets.folders import check_arrays, find_files, open_pack, shown
 from g2d.errors import DataError, UnreadableError
+from g2d.prepare import Decoded, Plan, Sample, Skip, places
 from g2d.prepare.media import fit_length, is_silent, opened
-from g2d.prepare.plan import Decoded, Plan, Sample, Skip, places
 
 SENTENCES = 1000
 """Of a speaker, who says every color, letter and digit together once."""

@@ -20,8 +20,8 @@ from g2d.data.store.facts import Signal
 from g2d.datasets.base import ReaderOptions
 from g2d.datasets.folders import by_stem, find_file, find_files
 from g2d.errors import DataError, UnreadableError
+from g2d.prepare import Decoded, Plan, Sample, Skip, places
 from g2d.prepare.media import read_image
-from g2d.prepare.plan import Decoded, Plan, Sample, Skip, places
 
 HOUSES, SIDE = 535, 256
 PACK, PACK_TABLE, TABLE = "houses.zip", "houses.csv", "HousesInfo.txt"

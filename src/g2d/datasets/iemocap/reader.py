@@ -21,8 +21,8 @@ from g2d.datasets.iemocap.sides import Side, contradictions, find_sides, read_si
 from g2d.datasets.iemocap.turns import TURN, Evaluations, Turn, read_turns, read_words
 from g2d.datasets.table.values import text_bytes
 from g2d.errors import DataError, UnreadableError
+from g2d.prepare import UNLABELED, Decoded, Plan, Sample, Skip, places
 from g2d.prepare.media import RESAMPLER, fit_length, is_silent, read_audio, read_frames, spread
-from g2d.prepare.plan import UNLABELED, Decoded, Plan, Sample, Skip, places
 
 RATE, SAMPLES, CHARACTERS = 16_000, 160_000, 600
 CODES: dict[int, dict[str, int]] = {

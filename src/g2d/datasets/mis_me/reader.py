@@ -21,8 +21,8 @@ from g2d.datasets.folders import find_files
 from g2d.datasets.mis_me.tables import COLUMNS, Row, read_tables
 from g2d.datasets.table.rows import number
 from g2d.errors import DataError, UnreadableError
+from g2d.prepare import UNLABELED, Decoded, Plan, Sample, Skip, places
 from g2d.prepare.media import read_image
-from g2d.prepare.plan import UNLABELED, Decoded, Plan, Sample, Skip, places
 
 ROWS, SIDE = 4501, 256
 TEST_STATION = "OK003"

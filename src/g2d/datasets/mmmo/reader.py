@@ -19,7 +19,7 @@ from g2d.data.splits import SPLITS
 from g2d.data.store.facts import Signal
 from g2d.datasets.base import ReaderOptions
 from g2d.errors import DataError, MissingDependencyError
-from g2d.prepare.plan import Decoded, Plan, Sample, Skip, places
+from g2d.prepare import Decoded, Plan, Sample, Skip, places
 
 STEPS = 20
 FILLER = -255.0

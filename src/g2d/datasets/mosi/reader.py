@@ -17,7 +17,7 @@ from g2d.datasets.base import ReaderOptions
 from g2d.datasets.folders import check_arrays, open_pack, read_csv
 from g2d.datasets.table.values import text_bytes
 from g2d.errors import DataError
-from g2d.prepare.plan import Decoded, Plan, Sample, name_hash, places
+from g2d.prepare import Decoded, Plan, Sample, name_hash, places
 
 CLASSES = ("negative", "positive")
 PACK = "mosi_utterances.npz"

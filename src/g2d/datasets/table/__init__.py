@@ -3,7 +3,7 @@
 from g2d.data.store.opening import StoreOptions
 from g2d.datasets.base import DataSet, Reader
 from g2d.datasets.table.opening import open_any
-from g2d.datasets.table.reader import ManifestOptions, plan_manifest
+from g2d.datasets.table.reader import TableOptions, plan_table
 
 DATASET = DataSet(
     about="your own data: a CSV, TSV or JSONL file with a column per modality",
@@ -12,8 +12,8 @@ DATASET = DataSet(
     options=StoreOptions,
     open=open_any,
     reader=Reader(
-        plan_manifest,
-        ManifestOptions,
+        plan_table,
+        TableOptions,
         layout="a .csv, .tsv or .jsonl file: columns of paths (pictures, sound, video, .npy), "
         "text or numbers; target; optional id, split, group",
     ),

@@ -12,20 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from g2d.data.splits import SPLITS, TEST, TRAIN, UNUSED, VALID
+from g2d.data.splits import SPLITS, TEST, TRAIN, UNUSED, VALID, draw_splits, name_hash
 from g2d.datasets.base import ReaderOptions
 from g2d.datasets.table.inferring import KINDS, UNSAID, Column, Roles, look, roles_of
 from g2d.datasets.table.rows import Table, unique_rows
-from g2d.datasets.table.values import WORDS, Layout, ManifestDecode, layout_of
-from g2d.prepare.plan import Plan, Sample, Skip, name_hash
+from g2d.datasets.table.values import WORDS, Layout, TableDecode, layout_of
+from g2d.prepare import Plan, Sample, Skip
 
-FEW, MANY = 50, 1000
-"""Groups (or rows of their own) below which a fifth is held out rather than a tenth, and from which hashes alone decide."""
 LIGHT = frozenset({"table", "text"})
 """Kinds that need no decoding: rows are taken by the thousand."""
 
 
-class ManifestOptions(ReaderOptions):
+class TableOptions(ReaderOptions):
     """What ``g2d data prepare manifest`` can be told; everything else is inferred, and said."""
 
     target: str | tuple[str, ...] | None = Field(
@@ -59,7 +57,7 @@ class ManifestOptions(ReaderOptions):
     characters: int = Field(2000, ge=1, description="bytes kept of a text, at most")
 
 
-def plan_manifest(source: Path, options: ManifestOptions) -> Plan:
+def plan_table(source: Path, options: TableOptions) -> Plan:
     """One pass to see what the columns are; rows are read again when they are needed."""
     table = Table(source)
     columns = look(table)
@@ -88,8 +86,8 @@ def plan_manifest(source: Path, options: ManifestOptions) -> Plan:
         name=source.stem,
         task=task,
         signals=layout.signals,
-        samples=ManifestRows(table, index.rows, layout, roles),
-        decode=ManifestDecode(layout),
+        samples=TableRows(table, index.rows, layout, roles),
+        decode=TableDecode(layout),
         protocols={protocol: place},
         skipped=index.skipped,
         parameters=layout.parameters
@@ -99,7 +97,7 @@ def plan_manifest(source: Path, options: ManifestOptions) -> Plan:
         }
         | {"target": list(roles.target), "id": roles.id or options.id},
         warnings=tuple(_doubts(protocol, place, index, roles, layout)),
-        told=(
+        inferred=(
             *_told(layout, columns, options),
             f"target {', '.join(roles.target)}: {_said(task)}",
             *_named(roles),
@@ -109,7 +107,7 @@ def plan_manifest(source: Path, options: ManifestOptions) -> Plan:
     )
 
 
-class ManifestRows(Sequence[Sample]):
+class TableRows(Sequence[Sample]):
     """Samples of a manifest, read from it when they are asked for."""
 
     def __init__(self, table: Table, rows: NDArray[np.int64], layout: Layout, roles: Roles) -> None:
@@ -205,8 +203,7 @@ def _split(name: str, index: _Index, roles: Roles) -> tuple[str, NDArray[np.int8
     """The column's split, else one by hash; validation is carved from train where the column has none."""
     unsaid = index.place == UNSAID
     if unsaid.all():
-        slot, rule = _slots(index.key)
-        place = np.select([slot == 0, slot == 1], [TEST, VALID], TRAIN).astype(np.int8)
+        place, rule = draw_splits(index.key)
         counts = " / ".join(
             f"{(place == number).sum()} {split}" for number, split in enumerate(SPLITS)
         )
@@ -222,26 +219,12 @@ def _split(name: str, index: _Index, roles: Roles) -> tuple[str, NDArray[np.int8
     if (place == VALID).any():
         return f"{name}/given", place, how
     train = np.flatnonzero(place == TRAIN)
-    slot, rule = _slots(index.key[train])
-    place[train[slot == 1]] = VALID
+    place[train], rule = draw_splits(index.key[train], test=False)
     return (
         f"{name}/given-valid-by-{rule}",
         place,
-        f"{how}; {(slot == 1).sum()} of its train rows, by hash, are validation",
+        f"{how}; {(place == VALID).sum()} of its train rows, by hash, are validation",
     )
-
-
-def _slots(key: NDArray[np.uint32]) -> tuple[NDArray[np.int64], str]:
-    """Tenths of the rows (fifths of few), by the hash of their group or id.
-
-    Of many, a row's own hash decides, so that more rows change nothing for the others. Of few, the order of the hashes does: chance would leave
-    a split with next to nothing. One group is trained on, a second validates.
-    """
-    different, rank = np.unique(key, return_inverse=True)
-    parts = 10 if len(different) >= FEW else 5
-    if len(different) >= MANY:
-        return key.astype(np.int64) % parts, "hash-v1"
-    return np.maximum(rank * parts // len(different), rank + 3 - len(different)), "shares-v1"
 
 
 def _doubts(
@@ -270,7 +253,7 @@ def _doubts(
             yield f"{protocol}: no training row has {m}, so that nothing can be learnt from it"
 
 
-def _told(layout: Layout, columns: Mapping[str, Column], options: ManifestOptions) -> Iterator[str]:
+def _told(layout: Layout, columns: Mapping[str, Column], options: TableOptions) -> Iterator[str]:
     for m, signal in layout.signals.items():
         names = layout.columns[m]
         held = f"{min(columns[name].cells for name in names)} rows hold {'it' if len(names) == 1 else 'all of it'}"

@@ -18,6 +18,7 @@ from g2d.data.store.facts import Signal
 from g2d.datasets.table.inferring import KINDS, Column, look
 from g2d.datasets.table.rows import Table, empty, number, text
 from g2d.errors import DataError, UnreadableError
+from g2d.prepare import Decoded, Sample
 from g2d.prepare.media import (
     decode_audio,
     fit_length,
@@ -27,7 +28,6 @@ from g2d.prepare.media import (
     read_image,
     spread,
 )
-from g2d.prepare.plan import Decoded, Sample
 from g2d.types import is_name
 
 TABLE = "table"
@@ -84,7 +84,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class ManifestDecode:
+class TableDecode:
     """From a row's cells to stored values; an empty cell means that the row lacks the modality."""
 
     layout: Layout
@@ -149,7 +149,7 @@ def _video(source: Path, cells: Sequence[Any], signal: Signal, known: Known) -> 
         source / str(cells[0]).strip(),
         spread(signal.shape[0]),
         (signal.shape[1], signal.shape[2]),
-        told=known.told,
+        warnings=known.told,
     ), None
 
 
@@ -262,7 +262,7 @@ def read_new_rows(
         if layout.kinds[m] in WORDS
     }
     layout = replace(layout, signals={**layout.signals, **texts})
-    decode = ManifestDecode(layout)
+    decode = TableDecode(layout)
     ids: list[str] = []
     rows: list[Decoded] = []
     for number_of_row, cells in enumerate(table, start=1):

@@ -19,8 +19,8 @@ from g2d.data.store.facts import Signal
 from g2d.datasets.base import ReaderOptions
 from g2d.datasets.table.values import text_bytes
 from g2d.errors import DataError
+from g2d.prepare import Decoded, Plan, Sample, Skip, places
 from g2d.prepare.plainpickle import convert
-from g2d.prepare.plan import Decoded, Plan, Sample, Skip, places
 
 CLASSES = ("not humorous", "humorous")
 

@@ -19,6 +19,7 @@ from g2d.data.views.pictures import IMAGENET_MEAN, IMAGENET_STD
 from g2d.datasets.base import ReaderOptions
 from g2d.datasets.folders import by_stem, find_file, find_files, read_csv, shown
 from g2d.errors import DataError, UnreadableError
+from g2d.prepare import Decoded, Plan, Sample, Skip, name_hash, places
 from g2d.prepare.media import (
     RESAMPLER,
     at_least,
@@ -29,7 +30,6 @@ from g2d.prepare.media import (
     released_frames,
     spread,
 )
-from g2d.prepare.plan import Decoded, Plan, Sample, Skip, name_hash, places
 
 RATE, SAMPLES, WINDOW, SIDE = 16_000, 160_000, 80_000, 256
 CLIP = r"^(?P<id>.{11})_(?P<start>\d{6})$"
@@ -145,7 +145,7 @@ class VGGSoundDecode:
         if is_silent(samples):
             raise UnreadableError("no-audio", "its peak is under a thousandth of full scale")
         pick = released_frames(3, least=4) if isinstance(self.frames, str) else spread(self.frames)
-        pictures = read_frames(path, at_least(self.least, pick), (SIDE, SIDE), told=told)
+        pictures = read_frames(path, at_least(self.least, pick), (SIDE, SIDE), warnings=told)
         if len(pictures) > 1 and bool((pictures == pictures[:1]).all()):
             told.append("a still picture")
         return Decoded(

@@ -1,4 +1,7 @@
-"""Sound and pictures from files, through FFmpeg (PyAV) and Pillow: decoded to the end, or refused with a reason."""
+"""Decode sound, images and video with PyAV and Pillow: to the end of the file, or with an error.
+
+The libraries are an extra of the package and imported on first use: ``pip install 'g2d[media]'``.
+"""
 
 from __future__ import annotations
 
@@ -28,16 +31,24 @@ from g2d.prepare.media.sound import (
 
 
 def media_facts(path: Path) -> dict[str, Any]:
-    """Decoded counts: ``frames`` and ``frame_rate``, ``samples`` and ``sample_rate``, of the streams that the file has."""
-    found: dict[str, Any] = {}
+    """Decode a file and return its counts and rates.
+
+    Args:
+        path: Media file.
+
+    Returns:
+        ``frames`` and ``frame_rate`` if the file has a video stream, ``samples`` and
+        ``sample_rate`` if it has an audio stream.
+    """
+    facts: dict[str, Any] = {}
     with opened(path) as container:
-        there = bool(container.streams.video), bool(container.streams.audio)
-    if there[0]:
-        found["frames"], found["frame_rate"] = count_frames(path)
-    if there[1]:
-        samples, found["sample_rate"] = decode_audio(path)
-        found["samples"] = len(samples)
-    return found
+        has_video, has_audio = bool(container.streams.video), bool(container.streams.audio)
+    if has_video:
+        facts["frames"], facts["frame_rate"] = count_frames(path)
+    if has_audio:
+        samples, facts["sample_rate"] = decode_audio(path)
+        facts["samples"] = len(samples)
+    return facts
 
 
 __all__ = [

@@ -1,29 +1,47 @@
-"""Media files for FFmpeg (PyAV): opened or refused with a reason, decoded to the end, and held against what their headers promise."""
+"""Open media files with FFmpeg (PyAV), decode them to the end, and compare them with their headers."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from g2d.errors import UnreadableError
+from g2d.errors import MissingDependencyError, UnreadableError
 
 WHOLE = 0.9
-"""Share of what a header promises that must be there, or a user is told."""
+"""Share of the length in the header below which a file counts as cut off."""
 CALLED = {"audio": "sound", "video": "video"}
-"""What sentences call streams."""
+"""Names of stream types in messages."""
 UNKNOWN_SIZE = 2**32 - 2**16
-"""What programs that write to a pipe claim as the size of a RIFF file."""
+"""Size from which the header of a RIFF file is not believed: programs that write to a pipe."""
 
 
-def look(path: Path) -> None:
-    """Refuse what is no media file at all, before a decoder says something less clear."""
+def media_library(name: str) -> Any:
+    """Import a module of PyAV or Pillow.
+
+    Args:
+        name: Name of the module, for example ``"av"`` or ``"PIL.Image"``.
+
+    Raises:
+        MissingDependencyError: The library is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            "decoding sound, images and video needs PyAV and Pillow: pip install 'g2d[media]'."
+        ) from error
+
+
+def check_readable(path: Path) -> None:
+    """Refuse a path that cannot be a media file, with a clearer reason than a decoder gives."""
     try:
         with path.open("rb") as file:
             start = file.read(24)
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # no file's name can hold a NUL
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a name with a NUL
         raise UnreadableError("missing-file", path.name) from None
     except OSError as error:
         raise UnreadableError("undecodable", error.strerror or str(error)) from error
@@ -35,16 +53,21 @@ def look(path: Path) -> None:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """A media file for FFmpeg; whatever is wrong with it, also while it is read, is an :class:`UnreadableError`."""
-    import av
-    from av import logging
+    """Open a media file with FFmpeg.
 
-    look(path)
-    logging.set_level(logging.PANIC)
+    Args:
+        path: Media file of any kind that FFmpeg knows.
+
+    Raises:
+        UnreadableError: The file cannot be opened, or an error occurs while it is decoded.
+        MissingDependencyError: PyAV is not installed.
+    """
+    av = media_library("av")
+    check_readable(path)
+    media_library("av.logging").set_level(av.logging.PANIC)
     try:
-        with av.open(
-            f"file:{path}"
-        ) as container:  # a name may look like another protocol of FFmpeg's
+        # "file:" because a file name can look like another protocol of FFmpeg ("take:1.wav").
+        with av.open(f"file:{path}") as container:
             yield container
     except (av.FFmpegError, EOFError, ValueError) as error:
         raise UnreadableError("undecodable", short(error)) from error
@@ -52,13 +75,13 @@ def opened(path: Path) -> Iterator[Any]:
 
 @dataclass
 class Reach:
-    """How far the packets of a file go, in seconds; the longest of its streams counts."""
+    """End of the last packet read so far, of any stream, in seconds."""
 
     end: float = 0.0
 
 
 def decoded(container: Any, stream: Any, reach: Reach) -> Iterator[Any]:
-    """All frames of a stream; ``reach`` is moved on by the packets of every stream."""
+    """Yield all frames of a stream, and move ``reach`` forward with the packets of all streams."""
     for packet in container.demux():
         if packet.pts is not None:
             reach.end = max(
@@ -68,20 +91,40 @@ def decoded(container: Any, stream: Any, reach: Reach) -> Iterator[Any]:
             yield from stream.decode(packet)
 
 
-def tell_cut(
-    container: Any, stream: Any, path: Path, decoded: float, reach: Reach, told: list[str] | None
+def warn_if_cut(
+    container: Any,
+    stream: Any,
+    path: Path,
+    seconds: float,
+    reach: Reach,
+    warnings: list[str] | None,
 ) -> None:
-    """A stream is held against its own length; one that has none (FLV) against the container's, which its longest stream sets and must reach."""
+    """Append a warning if a file ends before its header says.
+
+    A stream is compared with its own length. A stream that has none (FLV) is not: there the end of
+    the last packet is compared with the length of the container, which its longest stream defines.
+
+    Args:
+        container: Opened file.
+        stream: Stream that was decoded.
+        path: The file.
+        seconds: Length of the decoded stream.
+        reach: End of the last packet.
+        warnings: List that receives the sentence; None to skip the check.
+    """
     if stream.duration:
-        promised = float(stream.duration * stream.time_base) * _missing_share(path)
+        promised = float(stream.duration * stream.time_base) * _claimed_share(path)
     else:
-        decoded, promised = reach.end, float(container.duration or 0) / 1_000_000
-    if told is not None and decoded < WHOLE * promised:
-        told.append(f"its {CALLED[stream.type]} is cut off: {decoded:.2f} of {promised:.2f} s")
+        seconds, promised = reach.end, float(container.duration or 0) / 1_000_000
+    if warnings is not None and seconds < WHOLE * promised:
+        warnings.append(f"its {CALLED[stream.type]} is cut off: {seconds:.2f} of {promised:.2f} s")
 
 
-def _missing_share(path: Path) -> float:
-    """How much longer a RIFF file (wav, avi) claims to be than it is: FFmpeg believes the file, not the claim."""
+def _claimed_share(path: Path) -> float:
+    """Return how many times longer a RIFF file (wav, avi) claims to be than it is, at least 1.
+
+    FFmpeg derives the length of a stream from the actual size of the file, not from this claim.
+    """
     with path.open("rb") as file:
         head = file.read(8)
     claimed, size = int.from_bytes(head[4:], "little"), path.stat().st_size
@@ -89,7 +132,7 @@ def _missing_share(path: Path) -> float:
 
 
 def short(error: BaseException) -> str:
-    """What a library says, in a line and without paths."""
-    if said := getattr(error, "strerror", None):
-        return str(said)  # without the path, which differs from machine to machine
+    """Return the message of a library's error in one line and without paths."""
+    if reason := getattr(error, "strerror", None):
+        return str(reason)
     return str(error).splitlines()[0][:120] if str(error) else type(error).__name__

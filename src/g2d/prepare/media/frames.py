@@ -1,4 +1,4 @@
-"""Frames of videos: which of them, and how they are read from a file whose header may lie."""
+"""Read frames of videos: rules that choose them, and a reader that does not trust headers."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2d.errors import UnreadableError
-from g2d.prepare.media.files import Reach, decoded, opened, tell_cut
+from g2d.prepare.media.files import Reach, decoded, opened, warn_if_cut
 from g2d.prepare.media.pictures import Box, resized
 
 Pick = Callable[[int, float], Sequence[int]]
-"""From the number of decoded frames and the container's rate to the frames that are kept."""
+"""Rule that returns the numbers of the frames to keep, given the frame count and the frame rate."""
 Span = tuple[float, float]
-"""From one time to another, in seconds."""
-HELD = 200 * 2**20
-"""Bytes of decoded frames that are held while a video is read to its end; longer ones are read twice."""
+"""Start and end in seconds."""
+CACHED = 200 * 2**20
+"""Bytes of decoded frames kept in memory while a video is read; longer videos are read twice."""
 
 
 def spread(count: int) -> Pick:
-    """``count`` frames at floor((i + 0.5) n / count) of n; a short video repeats some.
+    """Return a rule that picks ``count`` evenly spread frames.
+
+    Of n frames it picks floor((i + 0.5) n / count); a short video repeats some.
 
     Example:
         >>> list(spread(3)(75, 25.0))
@@ -34,7 +36,7 @@ def spread(count: int) -> Pick:
 
 
 def at_least(least: int, pick: Pick) -> Pick:
-    """The same choice, for videos that have so many frames."""
+    """Return a rule that refuses videos with fewer than ``least`` frames."""
 
     def checked(frames: int, rate: float) -> Sequence[int]:
         if frames < least:
@@ -45,7 +47,10 @@ def at_least(least: int, pick: Pick) -> Pick:
 
 
 def legacy_frames(per_second: int) -> Pick:
-    """The rule of the paper's released code: with F = int(rate), step = int(F / k) and r = index mod F, keep r < step k with r mod step = 0.
+    """Return the rule of the paper's released code, which picks ``per_second`` frames per second.
+
+    With F = int(rate), step = int(F / k) and r = index mod F, it keeps a frame if r < step k and
+    r mod step = 0.
 
     Example:
         >>> list(legacy_frames(2)(75, 29.97))
@@ -58,7 +63,7 @@ def legacy_frames(per_second: int) -> Pick:
         if not step > 0 or whole >= 1000:
             raise UnreadableError(
                 "undecodable",
-                f"its frame rate reads {rate:g}, so that frames per second have no meaning",
+                f"its frame rate reads {rate:g}, which gives no number of frames per second",
             )
         return [c for c in range(frames) if c % whole < step * per_second and c % whole % step == 0]
 
@@ -66,12 +71,15 @@ def legacy_frames(per_second: int) -> Pick:
 
 
 def released_frames(count: int, least: int = 1) -> Pick:
-    """The frames that the paper's released code sees: one per second is kept, and ``count`` of those are drawn.
+    """Return a rule that picks the frames which the paper's released code uses.
 
-    It seeds the draw with 999 anew for every clip, so that the choice depends on nothing but how many were kept.
+    One frame per second is kept (:func:`legacy_frames`), and ``count`` of those are drawn without
+    replacement. The draw is seeded with 999 for every clip, so it depends only on how many were
+    kept.
 
     Args:
-        count: drawn without replacement, in the order of the draw. least: kept ones that a clip must have.
+        count: Number of frames to draw; they stay in the order of the draw.
+        least: Number of kept frames that a clip must have.
 
     Example:
         >>> [int(i / 25) for i in released_frames(3)(250, 25.0)]
@@ -95,74 +103,83 @@ def read_frames(
     gray: bool = False,
     span: Span | None = None,
     box: Box | None = None,
-    told: list[str] | None = None,
+    warnings: list[str] | None = None,
 ) -> NDArray[np.uint8]:
-    """Some frames of a video, ``(T, H, W, 3)`` or gray ``(T, H, W)``, resized bilinearly with antialias.
+    """Read some frames of a video and resize them bilinearly with antialiasing.
 
-    The file is decoded to its end first, to know how many frames there really are: containers lie.
+    The file is first decoded to its end to count its frames, because the count in a header can be
+    wrong.
 
     Args:
-        pick: which frames. size: (H, W). gray: luminance only. span: only frames between two times in seconds count.
-        box: (left, top, right, bottom) in pixels, the part of the picture that is kept.
-        told: a sentence is added if the file ends before its header says.
+        path: Video file of any kind that FFmpeg knows.
+        pick: Rule that chooses the frames.
+        size: Height and width of the result in pixels.
+        gray: Whether to keep the luminance only.
+        span: Start and end in seconds; only frames between them count.
+        box: Part of the picture to keep: left, top, right, bottom in pixels.
+        warnings: List that receives a sentence if the file ends before its header says.
+
+    Returns:
+        Array ``(T, H, W, 3)``, or ``(T, H, W)`` if ``gray``.
 
     Raises:
-        UnreadableError: ``missing-file``, ``lfs-pointer``, ``zero-length``, ``undecodable``, ``too-few-frames`` (nothing to pick).
+        UnreadableError: With the reason ``missing-file``, ``lfs-pointer``, ``zero-length``,
+            ``undecodable`` or ``too-few-frames`` (no frame to pick).
+        MissingDependencyError: PyAV or Pillow is not installed.
     """
-    held: list[Any] = []
-    frames, room, end, reach = 0, HELD, 0.0, Reach()
+    cached: list[Any] = []
+    frames, room, end, reach = 0, CACHED, 0.0, Reach()
     with opened(path) as container:
         rate = _rate(container)
         for frame in _within(container, path, span, reach):
-            frames, room, end = (
-                frames + 1,
-                room - 2 * frame.width * frame.height,
-                max(end, _end(frame, rate)),
-            )
+            frames += 1
+            room -= 2 * frame.width * frame.height
+            end = max(end, _end(frame, rate))
             if room > 0:
-                held.append(frame)
+                cached.append(frame)
         if span is None:
-            tell_cut(container, container.streams.video[0], path, end, reach, told)
+            warn_if_cut(container, container.streams.video[0], path, end, reach, warnings)
     if not frames:
         raise UnreadableError("too-few-frames", "no frame could be decoded")
-    wanted = list(pick(frames, rate))
-    if not wanted:
+    chosen = list(pick(frames, rate))
+    if not chosen:
         raise UnreadableError("too-few-frames", f"{frames} frames at {rate:g} per second")
     pictures = {
-        number: resized(held[number].to_image(), size, gray, box)
-        for number in set(wanted)
-        if number < len(held)
+        number: resized(cached[number].to_image(), size, gray, box)
+        for number in set(chosen)
+        if number < len(cached)
     }
-    if len(pictures) < len(set(wanted)):
+    if len(pictures) < len(set(chosen)):
         with opened(path) as container:
             for number, frame in enumerate(_within(container, path, span)):
-                if number in wanted and number not in pictures:
+                if number in chosen and number not in pictures:
                     pictures[number] = resized(frame.to_image(), size, gray, box)
-    return np.stack([pictures[number] for number in wanted])
+    return np.stack([pictures[number] for number in chosen])
 
 
 def decode_span(path: Path, span: Span) -> Iterator[NDArray[np.uint8]]:
-    """Gray frames ``(H, W)`` between two times in seconds, one after the other."""
+    """Yield the gray frames ``(H, W)`` between two times in seconds."""
     with opened(path) as container:
         for frame in _within(container, path, span):
             yield frame.to_ndarray(format="gray")
 
 
 def count_frames(path: Path, span: Span | None = None) -> tuple[int, float]:
-    """How many frames decode, and the rate that the container states."""
+    """Return how many frames can be decoded, and the frame rate that the container states."""
     with opened(path) as container:
         return sum(1 for _ in _within(container, path, span)), _rate(container)
 
 
 def _end(frame: Any, rate: float) -> float:
-    """When a frame ends, in seconds; by the rate where the container does not say how long it stands."""
+    """Return when a frame ends, in seconds; by the frame rate if its own duration is unknown."""
     lasts = float(frame.duration * frame.time_base) if frame.duration else 1 / rate if rate else 0.0
     return (frame.time or 0.0) + lasts
 
 
 def _rate(container: Any) -> float:
+    """Return the frame rate of the video stream; refuse a file that has none."""
     if not container.streams.video:
-        raise UnreadableError("too-few-frames", "there is no stream of pictures")
+        raise UnreadableError("too-few-frames", "it has no video stream")
     stream = container.streams.video[0]
     return float(stream.average_rate or stream.base_rate or Fraction(0))
 
@@ -170,14 +187,14 @@ def _rate(container: Any) -> float:
 def _within(
     container: Any, path: Path, span: Span | None, reach: Reach | None = None
 ) -> Iterator[Any]:
-    _rate(container)  # says so where there are no pictures
+    """Yield the frames of the video stream between two times, or all of them."""
+    _rate(container)
     stream = container.streams.video[0]
     if span is None:
         yield from decoded(container, stream, reach or Reach())
         return
-    start = float(
-        (stream.start_time or 0) * stream.time_base
-    )  # clocks of some containers (MPEG) do not begin at zero
+    # The clocks of some containers (MPEG) do not begin at zero.
+    start = float((stream.start_time or 0) * stream.time_base)
     begin, end = start + span[0], start + span[1]
     if begin <= start:
         yield from _between(container.decode(stream), begin, end)
@@ -188,14 +205,13 @@ def _within(
     if first is not None and first.time is not None and first.time <= begin:
         yield from _between(chain([first], frames), begin, end)
         return
-    with opened(
-        path
-    ) as anew:  # a container without an index (MPEG) lands too late: then all of it, from its start
-        yield from _between(anew.decode(anew.streams.video[0]), begin, end)
+    # In a container without an index (MPEG), seeking ends too late: decode from the start instead.
+    with opened(path) as reopened:
+        yield from _between(reopened.decode(reopened.streams.video[0]), begin, end)
 
 
 def _between(frames: Iterable[Any], begin: float, end: float) -> Iterator[Any]:
-    """Frames that begin at a time or later, and before another."""
+    """Yield the frames that begin at or after one time and before another."""
     for frame in frames:
         if frame.time is not None and frame.time >= end:
             return

@@ -1,4 +1,4 @@
-"""Pictures from files (Pillow): upright, in three times 8 bits, at the size asked for."""
+"""Read images with Pillow: upright, 8-bit RGB, resized."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2d.errors import UnreadableError
-from g2d.prepare.media.files import look, short
+from g2d.prepare.media.files import check_readable, media_library, short
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels."""
 SIXTEEN_BITS = frozenset({"PNG", "PPM"})
-"""Kinds of pictures whose integers have at most 16 bits, though Pillow hands them over as 32."""
+"""File formats whose integers have at most 16 bits, although Pillow returns them as 32 bits."""
 ORIENTATION = 274
-TURNED = {
+"""EXIF tag of the orientation of the camera."""
+UPRIGHT = {
     2: "FLIP_LEFT_RIGHT",
     3: "ROTATE_180",
     4: "FLIP_TOP_BOTTOM",
@@ -26,46 +27,54 @@ TURNED = {
     7: "TRANSVERSE",
     8: "ROTATE_90",
 }
-"""What EXIF calls the way a camera was held, and what makes its picture upright."""
+"""Operation of Pillow that makes an image upright, by EXIF orientation."""
 
 
 def read_image(path: Path | BinaryIO, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A picture as RGB, ``(H, W, 3)`` of the size asked for, bilinear with antialias; the aspect is not kept.
+    """Read an image as RGB and resize it bilinearly with antialiasing, without keeping the aspect.
 
-    It stands as its camera says (EXIF), and 16 bits of gray are scaled to 8.
+    The image is rotated as its EXIF orientation says; 16-bit gray values are scaled to 8 bits.
+
+    Args:
+        path: Image file, or an open binary file.
+        size: Height and width of the result in pixels.
+
+    Returns:
+        Array ``(H, W, 3)``.
 
     Raises:
-        UnreadableError: ``missing-file``, ``lfs-pointer``, ``zero-length``, ``undecodable`` (damaged or cut off, or numbers whose range nobody says).
+        UnreadableError: With the reason ``missing-file``, ``lfs-pointer``, ``zero-length`` or
+            ``undecodable`` (damaged, cut off, or numbers of unknown range).
+        MissingDependencyError: Pillow is not installed.
     """
-    from PIL import Image, UnidentifiedImageError
-
+    image_module = media_library("PIL.Image")
     if isinstance(path, Path):
-        look(path)
+        check_readable(path)
     try:
         with (
-            warnings.catch_warnings(action="ignore"),
-            Image.open(path) as picture,
-        ):  # remarks on what is written beside the picture
-            return resized(_colors(picture), size, gray=False)
-    except UnidentifiedImageError as error:
-        raise UnreadableError("undecodable", "it is no picture of a known kind") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            warnings.catch_warnings(action="ignore"),  # about damaged metadata
+            image_module.open(path) as picture,
+        ):
+            return resized(_as_rgb(picture), size, gray=False)
+    except media_library("PIL").UnidentifiedImageError as error:
+        raise UnreadableError("undecodable", "it is no image of a known format") from error
+    except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as error:
         raise UnreadableError("undecodable", short(error)) from error
 
 
-def _colors(picture: Any) -> Any:
-    """Three times 8 bits, upright. A picture of numbers must say by its kind how great they may be."""
-    from PIL import Image
-
+def _as_rgb(picture: Any) -> Any:
+    """Convert to upright 8-bit RGB; refuse integer or float images of unknown range."""
+    image_module = media_library("PIL.Image")
     picture.load()
-    turned = TURNED.get(picture.getexif().get(ORIENTATION))
-    upright = picture.transpose(Image.Transpose[turned]) if turned else picture
+    operation = UPRIGHT.get(picture.getexif().get(ORIENTATION))
+    upright = picture.transpose(image_module.Transpose[operation]) if operation else picture
     if upright.mode.startswith("I;16") or (upright.mode == "I" and picture.format in SIXTEEN_BITS):
-        return Image.fromarray(np.rint(np.asarray(upright) / 257).astype(np.uint8)).convert("RGB")
+        gray = np.rint(np.asarray(upright) / 257).astype(np.uint8)
+        return image_module.fromarray(gray).convert("RGB")
     if upright.mode in ("I", "F"):
+        kind = "32-bit" if upright.mode == "I" else "floating point"
         raise UnreadableError(
-            "undecodable",
-            f"it holds {'32-bit' if upright.mode == 'I' else 'floating point'} numbers of unknown range; save it with 8 or 16 bits",
+            "undecodable", f"it holds {kind} numbers of unknown range; save it with 8 or 16 bits"
         )
     return upright.convert("RGB")
 
@@ -73,12 +82,21 @@ def _colors(picture: Any) -> Any:
 def resized(
     picture: Any, size: tuple[int, int], gray: bool, box: Box | None = None
 ) -> NDArray[np.uint8]:
-    """A Pillow picture, or a part of it, as an array of the size (H, W)."""
-    from PIL import Image
+    """Resize a Pillow image, or a part of it, bilinearly with antialiasing.
 
-    mode = picture.convert("L") if gray else picture
+    Args:
+        picture: Pillow image.
+        size: Height and width of the result in pixels.
+        gray: Whether to keep the luminance only.
+        box: Part of the image to keep; None for all of it.
+
+    Returns:
+        Array ``(H, W, 3)``, or ``(H, W)`` if ``gray``.
+    """
     height, width = size
+    bilinear = media_library("PIL.Image").Resampling.BILINEAR
+    source = picture.convert("L") if gray else picture
     values: NDArray[np.uint8] = np.asarray(
-        mode.resize((width, height), Image.Resampling.BILINEAR, box=box), dtype=np.uint8
+        source.resize((width, height), bilinear, box=box), dtype=np.uint8
     )
     return values

@@ -1,4 +1,4 @@
-"""Sound from files: mono, at the rate asked for, in 16 bits."""
+"""Read sound: mono, resampled, 16 bits."""
 
 from __future__ import annotations
 
@@ -10,56 +10,84 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2d.errors import UnreadableError
-from g2d.prepare.media.files import Reach, decoded, opened, tell_cut
+from g2d.prepare.media.files import Reach, decoded, opened, warn_if_cut
 
 SILENCE = 1e-3
-"""Sound whose peak stays under this share of full scale is none."""
+"""Sound whose peak is below this share of full scale counts as silent."""
 RATES = (1_000, 768_000)
-"""Samples per second between which sound is believed; a header that says anything else is damaged, and resampling by it would not end."""
+"""Lowest and highest sample rate accepted; any other in a header is damage."""
 LOUDEST = 1e9
-"""Floating point sound beyond that many times full scale is damage, as NaN and infinity are."""
+"""Floating point sound louder than this many times full scale is damage, like NaN and infinity."""
+FULL_SCALE = 32768
+"""Value of a 16-bit sample that stands for 1.0."""
 RESAMPLER = "scipy.signal.resample_poly"
+"""Name of the resampling function, recorded in stores."""
 
 
-def read_audio(path: Path, rate: int, told: list[str] | None = None) -> NDArray[np.int16]:
-    """Mono sound ``(L,)`` at ``rate`` samples per second: the mean of the channels, resampled by a polyphase filter.
+def read_audio(path: Path, rate: int, warnings: list[str] | None = None) -> NDArray[np.int16]:
+    """Read the sound of a file as mono at a given rate.
 
-    The length is ceil(n * rate / native).
+    The channels are averaged. A polyphase filter resamples n samples at the native rate to
+    ceil(n * rate / native) samples.
 
     Args:
-        path: a file of any kind that FFmpeg knows. rate: of the result. told: a sentence is added if the file ends before its header says.
+        path: File of any kind that FFmpeg knows.
+        rate: Sample rate of the result, in samples per second.
+        warnings: List that receives a sentence if the file ends before its header says.
+
+    Returns:
+        Array ``(L,)``.
 
     Raises:
-        UnreadableError: ``missing-file``, ``lfs-pointer``, ``zero-length``, ``no-audio`` (no stream of sound), ``undecodable``, ``non-finite``.
+        UnreadableError: With the reason ``missing-file``, ``lfs-pointer``, ``zero-length``,
+            ``no-audio`` (no audio stream), ``undecodable`` or ``non-finite``.
+        MissingDependencyError: PyAV is not installed.
     """
-    samples, native = decode_audio(path, told)
+    samples, native = decode_audio(path, warnings)
     return to_int16(resample(samples, native, rate))
 
 
-def decode_audio(path: Path, told: list[str] | None = None) -> tuple[NDArray[np.float32], int]:
-    """Mono sound in [-1, 1] as the file holds it, and its rate."""
+def decode_audio(path: Path, warnings: list[str] | None = None) -> tuple[NDArray[np.float32], int]:
+    """Decode the sound of a file as mono in [-1, 1] at its own rate.
+
+    Args:
+        path: File of any kind that FFmpeg knows.
+        warnings: List that receives a sentence if the file ends before its header says.
+
+    Returns:
+        Samples ``(L,)`` and their rate in samples per second.
+
+    Raises:
+        UnreadableError: As in :func:`read_audio`.
+        MissingDependencyError: PyAV is not installed.
+    """
     parts: list[NDArray[np.float32]] = []
     rate, reach = 0, Reach()
     with opened(path) as container:
         if not container.streams.audio:
-            raise UnreadableError("no-audio", "there is no stream of sound")
+            raise UnreadableError("no-audio", "it has no audio stream")
         stream = container.streams.audio[0]
         for frame in decoded(container, stream, reach):
             rate = rate or int(frame.sample_rate)
             parts.append(_mono(frame))
         if not parts:
-            raise UnreadableError("zero-length", "it holds no sound")
+            raise UnreadableError("zero-length", "its audio stream is empty")
         if not RATES[0] <= rate <= RATES[1]:
             raise UnreadableError("undecodable", f"its header says {rate} samples per second")
         samples = np.concatenate(parts)
-        tell_cut(container, stream, path, len(samples) / rate, reach, told)
+        warn_if_cut(container, stream, path, len(samples) / rate, reach, warnings)
     if not np.abs(samples).max(initial=0) <= LOUDEST:
         raise UnreadableError("non-finite", "its sound holds NaN, infinity or absurd values")
     return samples, rate
 
 
 def resample(samples: NDArray[np.float32], native: int, rate: int) -> NDArray[np.float32]:
-    """``ceil(n * rate / native)`` samples.
+    """Resample sound with a polyphase filter to ``ceil(n * rate / native)`` samples.
+
+    Args:
+        samples: Sound ``(n,)``.
+        native: Rate of ``samples``, in samples per second.
+        rate: Rate of the result.
 
     Example:
         >>> resample(np.zeros(36_409, np.float32), 16_000, 22_050).shape
@@ -77,19 +105,25 @@ def resample(samples: NDArray[np.float32], native: int, rate: int) -> NDArray[np
 
 
 def to_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
-    """From [-1, 1]: times 32768, rounded, cut at the ends."""
-    return np.rint(samples.astype(np.float64) * 32768).clip(-32768, 32767).astype(np.int16)
+    """Convert sound in [-1, 1] to 16 bits: multiply by 32768, round, clip."""
+    scaled = np.rint(samples.astype(np.float64) * FULL_SCALE)
+    return scaled.clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
 def is_silent(samples: NDArray[np.int16]) -> bool:
-    """The peak stays under a thousandth of full scale."""
-    return not samples.size or int(np.abs(samples.astype(np.int32)).max()) < SILENCE * 32768
+    """Return whether the peak of 16-bit sound is below a thousandth of full scale."""
+    return not samples.size or int(np.abs(samples.astype(np.int32)).max()) < SILENCE * FULL_SCALE
 
 
 def fit_length(
     samples: NDArray[np.int16], length: int, *, repeat: bool = False
 ) -> NDArray[np.int16]:
-    """Exactly ``length`` samples: the end is cut off; what is short is repeated, or followed by silence.
+    """Cut or extend sound to an exact length.
+
+    Args:
+        samples: Sound ``(L,)``.
+        length: Number of samples of the result.
+        repeat: Whether short sound is repeated; otherwise silence is appended.
 
     Example:
         >>> fit_length(np.array([1, 2, 3], np.int16), 7, repeat=True).tolist()
@@ -112,8 +146,7 @@ def _mono(frame: Any) -> NDArray[np.float32]:
     elif values.dtype.kind == "i":
         scaled = values.astype(np.float32) / -float(np.iinfo(values.dtype).min)
     else:
-        scaled = values.clip(-2 * LOUDEST, 2 * LOUDEST).astype(
-            np.float32
-        )  # infinity stays too loud, and 64-bit numbers fit
+        # Clipping first lets 64-bit numbers fit; infinity stays beyond LOUDEST.
+        scaled = values.clip(-2 * LOUDEST, 2 * LOUDEST).astype(np.float32)
     mono: NDArray[np.float32] = scaled.mean(0, dtype=np.float32)
     return mono

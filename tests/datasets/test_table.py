@@ -17,12 +17,12 @@ from g2d.cli import app
 from g2d.data.store.opening import StoreOptions, open_store
 from g2d.datasets.base import PreparedOptions, open_prepared
 from g2d.datasets.table.opening import open_any
-from g2d.datasets.table.reader import ManifestOptions, plan_manifest
+from g2d.datasets.table.reader import TableOptions, plan_table
 from g2d.datasets.table.rows import Table
 from g2d.errors import ArgumentError, DataError, UnreadableError
 from g2d.fusion import Late
 from g2d.model import MultimodalModel
-from g2d.prepare.preparing import prepare
+from g2d.prepare import prepare
 from g2d.task import Classification, Regression
 from g2d.types import Sequence as TokenSequence
 from support.media_files import moving, tone, write_video, write_wav
@@ -203,7 +203,7 @@ def test_the_scale_of_a_regression_is_learnt_on_training_rows_alone(tmp_path: Pa
             split=split.__getitem__,
         ),
     )
-    prepare(plan_manifest(source, ManifestOptions()), tmp_path, tmp_path / "store")
+    prepare(plan_table(source, TableOptions()), tmp_path, tmp_path / "store")
     opened = open_store(StoreOptions(store="store", root=str(tmp_path)))
     task = opened.task
     assert isinstance(task, Regression)
@@ -217,16 +217,16 @@ def test_several_targets_and_a_task_that_is_asked_for(tmp_path: Path) -> None:
     source = jsonl(
         tmp_path / "a.jsonl", rows_of(30, x=float, y1=lambda i: i % 3, y2=lambda i: i / 7)
     )
-    both = plan_manifest(source, ManifestOptions(target=("y1", "y2")))
+    both = plan_table(source, TableOptions(target=("y1", "y2")))
     assert both.task["outputs"] == 2
     assert both.samples[4].target == (1.0, pytest.approx(4 / 7))
-    assert plan_manifest(source, ManifestOptions(target="y1", ignore=("y2",))).task["classes"] == [
+    assert plan_table(source, TableOptions(target="y1", ignore=("y2",))).task["classes"] == [
         "0",
         "1",
         "2",
     ]
     assert (
-        plan_manifest(source, ManifestOptions(target="y1", task="regression", ignore=("y2",))).task[
+        plan_table(source, TableOptions(target="y1", task="regression", ignore=("y2",))).task[
             "kind"
         ]
         == "regression"
@@ -238,7 +238,7 @@ def test_groups_stay_together_and_validation_is_carved_from_training(tmp_path: P
         tmp_path / "a.jsonl",
         rows_of(400, x=float, label=lambda i: "ab"[i % 2], group=lambda i: f"p{i // 4}"),
     )
-    plan = plan_manifest(source, ManifestOptions())
+    plan = plan_table(source, TableOptions())
     ((name, place),) = plan.protocols.items()
     assert name == "a/shares-v1"
     assert np.bincount(place).tolist() == [320, 40, 40]
@@ -253,7 +253,7 @@ def test_groups_stay_together_and_validation_is_carved_from_training(tmp_path: P
             split=lambda i: "test" if i % 4 == 0 else "train",
         ),
     )
-    ((name, place),) = plan_manifest(given, ManifestOptions()).protocols.items()
+    ((name, place),) = plan_table(given, TableOptions()).protocols.items()
     assert name == "b/given-valid-by-shares-v1"
     assert (place[::4] == 2).all()
     assert (place == 1).sum() == 15
@@ -264,7 +264,7 @@ def test_many_rows_are_divided_by_their_own_hashes_and_few_still_have_every_spli
 ) -> None:
     def divided(count: int) -> Any:
         source = jsonl(tmp_path / "a.jsonl", rows_of(count, x=float, label=lambda i: "ab"[i % 2]))
-        return next(iter(plan_manifest(source, ManifestOptions()).protocols.items()))
+        return next(iter(plan_table(source, TableOptions()).protocols.items()))
 
     (name, many), (_, more) = divided(1500), divided(2000)
     assert name == "a/hash-v1"
@@ -288,7 +288,7 @@ def test_columns_with_the_names_of_something_else_are_modalities_too(tmp_path: P
             label=lambda i: "ab"[i % 2],
         ),
     )
-    plan = plan_manifest(source, ManifestOptions(target="label", id="name"))
+    plan = plan_table(source, TableOptions(target="label", id="name"))
     wanted = [
         "train_",
         "target_",
@@ -347,9 +347,9 @@ def test_what_is_unusual_costs_only_its_own_row_and_says_where(tmp_path: Path) -
         "list": lambda i: [0.5] * (2 + (i == 5)),
         "age": lambda i: age.get(i, i),
     }
-    plan = plan_manifest(
+    plan = plan_table(
         jsonl(tmp_path / "a.jsonl", rows_of(30, **columns, label=lambda i: "ab"[i % 2])),
-        ManifestOptions(),
+        TableOptions(),
     )
     assert {m: signal.shape for m, signal in plan.signals.items()} == {
         "steps": (4, 5),
@@ -375,7 +375,7 @@ def test_a_protocol_without_training_rows_cannot_be_opened(tmp_path: Path) -> No
         tmp_path / "a.jsonl",
         rows_of(10, x=float, label=lambda i: "ab"[i % 2], split=split.__getitem__),
     )
-    prepare(plan_manifest(source, ManifestOptions()), tmp_path, tmp_path / "store")
+    prepare(plan_table(source, TableOptions()), tmp_path, tmp_path / "store")
     with pytest.raises(DataError, match="must have training rows, found none among 10"):
         open_store(StoreOptions(store="store", root=str(tmp_path)))
 
@@ -384,7 +384,7 @@ def test_an_infinite_target_is_skipped(tmp_path: Path) -> None:
     source = jsonl(
         tmp_path / "a.jsonl", rows_of(30, x=float, target=lambda i: "inf" if i == 4 else i / 7)
     )
-    plan = plan_manifest(source, ManifestOptions())
+    plan = plan_table(source, TableOptions())
     assert [(skip.id, skip.reason) for skip in plan.skipped] == [("00000004", "non-finite")]
 
 
@@ -495,7 +495,7 @@ def test_tables_that_differ_in_a_number_or_a_text_beside_files_have_different_ha
     for name in ("one", "same", "another"):
         if name == "another":
             rows[2] |= {column: {"x": 2.5, "note": "on"}[column]}
-        plan = plan_manifest(jsonl(tmp_path / "a.jsonl", rows), ManifestOptions())
+        plan = plan_table(jsonl(tmp_path / "a.jsonl", rows), TableOptions())
         hashes.append(prepare(plan, tmp_path, tmp_path / name).facts["content_hash"])
     assert hashes[0] == hashes[1] != hashes[2]
 
@@ -509,21 +509,21 @@ def test_names_that_nobody_gives_are_found_whatever_their_case_and_told(tmp_path
         x=float,
         Label=ab,
     )
-    plan = plan_manifest(jsonl(tmp_path / "a.jsonl", rows), ManifestOptions())
+    plan = plan_table(jsonl(tmp_path / "a.jsonl", rows), TableOptions())
     assert (
         plan.samples[1].id,
         plan.samples[1].group,
         list(plan.protocols),
         list(plan.signals),
     ) == ("r1", "p1", ["a/given"], ["table"])
-    assert "rows: names from the column 'ID', groups from the column 'GROUP'" in plan.told
-    alone = plan_manifest(tmp_path / "a.jsonl", ManifestOptions(ignore=("Split", "GROUP")))
+    assert "rows: names from the column 'ID', groups from the column 'GROUP'" in plan.inferred
+    alone = plan_table(tmp_path / "a.jsonl", TableOptions(ignore=("Split", "GROUP")))
     assert (alone.samples[1].group, list(alone.protocols)) == ("r1", ["a/shares-v1"])
     assert any(
         "drawn by row" in line
-        for line in plan_manifest(
-            tmp_path / "a.jsonl", ManifestOptions(ignore=("Split", "GROUP", "ID"))
-        ).told
+        for line in plan_table(
+            tmp_path / "a.jsonl", TableOptions(ignore=("Split", "GROUP", "ID"))
+        ).inferred
     )
 
 
@@ -536,12 +536,12 @@ def test_a_given_split_tells_what_it_leaves_out_and_which_groups_it_parts(tmp_pa
         split=split.__getitem__,
         person=lambda i: f"p{max(i, 6) if i < 9 else i}",
     )
-    plan = plan_manifest(jsonl(tmp_path / "a.jsonl", rows), ManifestOptions(group="person"))
-    assert "split: from the column 'split'; 3 rows where it is empty are unused" in plan.told
+    plan = plan_table(jsonl(tmp_path / "a.jsonl", rows), TableOptions(group="person"))
+    assert "split: from the column 'split'; 3 rows where it is empty are unused" in plan.inferred
     assert plan.warnings == ()
     rows[8]["person"] = "p6"
-    (warning,) = plan_manifest(
-        jsonl(tmp_path / "a.jsonl", rows), ManifestOptions(group="person")
+    (warning,) = plan_table(
+        jsonl(tmp_path / "a.jsonl", rows), TableOptions(group="person")
     ).warnings
     assert "1 groups (person) stand in more than one split" in warning
 
@@ -573,8 +573,8 @@ def test_what_could_not_train_is_said_at_once(
     tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
     columns = {"x": float, "y": lambda i: i / 7} | change
-    (warning,) = plan_manifest(
-        jsonl(tmp_path / "a.jsonl", rows_of(10, **columns)), ManifestOptions()
+    (warning,) = plan_table(
+        jsonl(tmp_path / "a.jsonl", rows_of(10, **columns)), TableOptions()
     ).warnings
     assert said in warning
 
@@ -584,16 +584,16 @@ def test_three_groups_are_enough_for_three_splits(tmp_path: Path, groups: int) -
     rows = rows_of(
         10 * groups, x=float, label=lambda i: "ab"[i // 5 % 2], group=lambda i: f"p{i // 10}"
     )
-    plan = plan_manifest(jsonl(tmp_path / "a.jsonl", rows), ManifestOptions())
+    plan = plan_table(jsonl(tmp_path / "a.jsonl", rows), TableOptions())
     assert set(plan.protocols["a/shares-v1"]) == {0, 1, 2}
     assert plan.warnings == ()
 
 
 def test_equal_numbers_are_one_class_and_nan_is_an_empty_target(tmp_path: Path) -> None:
     labels = ["1.0", "1", "01", "2", "nan", "2.0", "inf"]
-    plan = plan_manifest(
+    plan = plan_table(
         jsonl(tmp_path / "a.jsonl", rows_of(7, x=float, label=labels.__getitem__)),
-        ManifestOptions(),
+        TableOptions(),
     )
     assert plan.task["classes"] == ["1", "2"]
     assert [sample.target for sample in plan.samples] == [0, 0, 0, 1, 1]
@@ -601,12 +601,12 @@ def test_equal_numbers_are_one_class_and_nan_is_an_empty_target(tmp_path: Path) 
         ("00000004", "no-agreed-label"),
         ("00000006", "non-finite"),
     ]
-    words = plan_manifest(
+    words = plan_table(
         jsonl(
             tmp_path / "b.jsonl",
             [{"x": i, "label": label} for i, label in enumerate(["None", None, "nan", "1"])],
         ),
-        ManifestOptions(),
+        TableOptions(),
     )
     assert words.task["classes"] == ["1", "None", "nan"]
     assert [skip.id for skip in words.skipped] == ["00000001"]
@@ -623,13 +623,13 @@ def test_lists_of_the_usual_length_are_kept_and_a_list_of_one_is_a_number(tmp_pa
     rows = rows_of(20, **columns, label=ab)
     for row in rows[10:]:
         row["some"] = [1, 2, None]
-    plan = plan_manifest(jsonl(tmp_path / "a.jsonl", rows), ManifestOptions())
+    plan = plan_table(jsonl(tmp_path / "a.jsonl", rows), TableOptions())
     assert {m: signal.shape for m, signal in plan.signals.items()} == {
         "table": (1,),
         "some": (3,),
         "words": (5,),
     }
-    assert "left out: 'none', for nothing stands there" in plan.told
+    assert "left out: 'none', for nothing stands there" in plan.inferred
     assert plan.decode(tmp_path, plan.samples[11]).values["words"].tobytes() == b"so 11"
     faults = {}
     for sample in plan.samples:
@@ -648,13 +648,13 @@ def test_odd_cells_of_jsonl_cost_their_row_or_are_refused(tmp_path: Path) -> Non
     rows = rows_of(
         30, x=lambda i: 10**400 if i == 4 else i, y=lambda i: 10**400 if i == 5 else i / 7
     )
-    plan = plan_manifest(jsonl(tmp_path / "a.jsonl", rows), ManifestOptions())
+    plan = plan_table(jsonl(tmp_path / "a.jsonl", rows), TableOptions())
     assert [(skip.id, skip.reason) for skip in plan.skipped] == [("00000005", "non-finite")]
     with pytest.raises(UnreadableError, match="more than single precision holds"):
         plan.decode(tmp_path, plan.samples[4])
     with pytest.raises(DataError, match="one value a row, found lists in 10"):
-        plan_manifest(
-            jsonl(tmp_path / "b.jsonl", rows_of(10, x=float, y=lambda i: [i, i])), ManifestOptions()
+        plan_table(
+            jsonl(tmp_path / "b.jsonl", rows_of(10, x=float, y=lambda i: [i, i])), TableOptions()
         )
 
 
@@ -670,8 +670,8 @@ def test_long_codes_and_large_numbers_keep_their_differences_here_and_in_new_tab
         note=ab,
         label=ab,
     )
-    plan = plan_manifest(jsonl(tmp_path / "a.jsonl", rows), ManifestOptions(kinds={"code": "text"}))
-    assert any("time is stored relative to 1700000000" in line for line in plan.told)
+    plan = plan_table(jsonl(tmp_path / "a.jsonl", rows), TableOptions(kinds={"code": "text"}))
+    assert any("time is stored relative to 1700000000" in line for line in plan.inferred)
     prepare(plan, tmp_path, tmp_path / "store")
     source = open_any(StoreOptions(store="store", root=str(tmp_path)))
     assert len({row.tobytes() for row in source.arrays["code"][:]}) == 40
@@ -694,9 +694,9 @@ def test_sound_that_is_silent_is_no_sound(tmp_path: Path) -> None:
     silent = {3: 0 * sound, 4: np.stack([sound, -sound], 1)}
     for i in range(30):
         write_wav(tmp_path / f"{i}.wav", silent.get(i, sound), 8000)
-    plan = plan_manifest(
+    plan = plan_table(
         jsonl(tmp_path / "a.jsonl", rows_of(30, s=lambda i: f"{i}.wav", label=ab)),
-        ManifestOptions(rate=8000),
+        TableOptions(rate=8000),
     )
     skipped = prepare(plan, tmp_path, tmp_path / "store").facts["skipped"]
     assert [(int(skip["id"]), skip["reason"]) for skip in skipped] == [
@@ -710,9 +710,9 @@ def test_an_array_of_another_shape_or_with_a_damaged_header_costs_its_row(tmp_pa
         np.save(tmp_path / f"{i}.npy", np.full((2, 6) if i == 3 else 6, 1e300 if i == 5 else i))
     whole = (tmp_path / "4.npy").read_bytes()
     (tmp_path / "4.npy").write_bytes(whole.replace(b"'shape'", b"(shape'"))
-    plan = plan_manifest(
+    plan = plan_table(
         jsonl(tmp_path / "a.jsonl", rows_of(30, v=lambda i: f"{i}.npy", label=ab)),
-        ManifestOptions(),
+        TableOptions(),
     )
     skipped = prepare(plan, tmp_path, tmp_path / "store", allow_partial=True).facts["skipped"]
     assert [(int(skip["id"]), skip["detail"]) for skip in skipped] == [
@@ -728,9 +728,7 @@ def test_defaults_are_listed_as_they_are() -> None:
 
 def test_all_that_a_store_was_prepared_with_otherwise_is_said_together(tmp_path: Path) -> None:
     prepare(
-        plan_manifest(
-            jsonl(tmp_path / "a.jsonl", rows_of(10, x=float, label=ab)), ManifestOptions()
-        ),
+        plan_table(jsonl(tmp_path / "a.jsonl", rows_of(10, x=float, label=ab)), TableOptions()),
         tmp_path,
         tmp_path / "store",
     )
@@ -750,7 +748,7 @@ def test_arrays_of_new_rows_hold_numbers_as_they_are_however_they_are_stored(
         40, time=lambda i: 1_700_000_000 + i, size=lambda i: i / 7, label=lambda i: "ab"[i % 2]
     )
     prepare(
-        plan_manifest(jsonl(tmp_path / "a.jsonl", rows), ManifestOptions()),
+        plan_table(jsonl(tmp_path / "a.jsonl", rows), TableOptions()),
         tmp_path,
         tmp_path / "store",
     )
