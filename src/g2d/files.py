@@ -52,6 +52,11 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
+def temporary_paths(path: Path) -> Iterator[Path]:
+    """Yield what killed processes left of writing ``path``."""
+    yield from path.parent.glob(f".{path.name}.*.tmp")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file atomically."""
     with replaced(path) as temporary:

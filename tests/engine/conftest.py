@@ -1,4 +1,4 @@
-"""A problem small enough to be trained in a blink: two tables, their rows drawn anew in every epoch, and models for them."""
+"""A problem that trains in milliseconds: two tables with new noise every epoch, and models."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WIDTHS = {"a": 6, "b": 4}
 
 @dataclass(frozen=True)
 class Jitter:
-    """Training rows with fresh noise in every epoch."""
+    """View that adds new noise to training rows in every epoch."""
 
     deterministic: bool = False
 
@@ -48,11 +48,12 @@ class Jitter:
 
 @dataclass
 class Toy:
-    """Builds what a test asks for, the same at every call.
+    """Factory of a small problem; every call builds the same objects.
 
     Args:
-        batchnorm, dropout: inside the encoders.
-        changed: of the source's parts.
+        batchnorm: Put BatchNorm in the encoders.
+        dropout: Dropout probability in the encoders.
+        changed: Arguments of the source that replace the default ones.
     """
 
     batchnorm: bool = True
@@ -60,7 +61,7 @@ class Toy:
     changed: dict[str, Any] = field(default_factory=dict)
 
     def source(self) -> Source:
-        """48 training, 20 validation and 21 test rows of three classes."""
+        """Return a source of 48 training, 20 validation and 21 test rows of three classes."""
         rng = np.random.default_rng(0)
         target = rng.integers(0, 3, 89)
         arrays = {
@@ -97,8 +98,12 @@ class Toy:
             {m: self.encoder(m) for m in modalities}, Late(dict.fromkeys(modalities, 5), 3)
         )
 
+    def teacher(self, m: str) -> MultimodalModel:
+        """Return a model of one modality whose weights come from torch's generator."""
+        return MultimodalModel({m: self.encoder(m)}, Late({m: 5}, 3))
+
     def teachers(self) -> Teachers:
-        """Teachers that know nothing, yet differ in their confidence."""
+        """Return untrained teachers that differ in their confidence."""
         return Teachers({m: self.model((m,), seed) for seed, m in enumerate(WIDTHS)})
 
     def method(self, model: MultimodalModel, name: str = "joint", **hyperparameters: Any) -> Method:
@@ -136,7 +141,7 @@ def joint() -> type[Joint]:
 
 @pytest.fixture
 def content() -> Callable[[Path], dict[str, Any]]:
-    """Every file of a run folder by its name, without what a clock says."""
+    """Return a function that reads every file of a run folder, without measured times."""
 
     def timeless(value: Any) -> Any:
         return (
@@ -146,15 +151,15 @@ def content() -> Callable[[Path], dict[str, Any]]:
         )
 
     def read(folder: Path) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        files: dict[str, Any] = {}
         for path in sorted(folder.rglob("*")):
             name = str(path.relative_to(folder))
             if path.suffix == ".json":
-                found[name] = timeless(json.loads(path.read_text()))
+                files[name] = timeless(json.loads(path.read_text()))
             elif path.suffix == ".jsonl":
-                found[name] = [timeless(json.loads(line)) for line in path.read_text().splitlines()]
+                files[name] = [timeless(json.loads(line)) for line in path.read_text().splitlines()]
             elif path.is_file():
-                found[name] = path.read_bytes()
-        return found
+                files[name] = path.read_bytes()
+        return files
 
     return read

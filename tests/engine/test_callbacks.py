@@ -1,4 +1,4 @@
-"""Watchers: what they write, and that they only watch."""
+"""Callbacks: what they write, and that they change nothing."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from g2d.engine.callbacks import (
+    Callback,
     Metrics,
     MLflow,
-    Progress,
+    ProgressLine,
     TensorBoard,
-    Watcher,
     WeightsAndBiases,
     flat,
 )
@@ -48,12 +48,12 @@ def test_metrics_are_one_json_object_per_epoch_and_lines_of_unfinished_epochs_ar
     assert lines[0] == RECORD
 
 
-def test_progress_says_where_it_is_and_how_long_it_will_take(
+def test_progress_shows_the_epoch_and_the_time_left(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([100.0, 112.0, 118.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
-    progress = Progress("student", "accuracy")
+    progress = ProgressLine("student", "accuracy")
     progress.on_start(8, 4)
     progress.on_epoch({**RECORD, "epoch": 6})
     progress.on_epoch({**RECORD, "epoch": 7})
@@ -67,22 +67,22 @@ def test_progress_says_where_it_is_and_how_long_it_will_take(
     assert notice == "student  The ranking is in doubt."
 
 
-def test_a_long_run_says_a_line_for_every_tenth_of_its_epochs(
+def test_a_long_run_prints_a_line_for_every_tenth_of_its_epochs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    progress = Progress("student", "accuracy")
+    progress = ProgressLine("student", "accuracy")
     progress.on_start(95, 0)
     for epoch in range(1, 96):
         progress.on_epoch({**RECORD, "epoch": epoch})
-    shown = [
+    printed = [
         int(re.search(r"epoch (\d+)/95", line)[1]) for line in capsys.readouterr().err.splitlines()
     ]  # type: ignore[index]
-    assert shown == [*range(9, 95, 9), 95]
+    assert printed == [*range(9, 95, 9), 95]
 
 
-def test_watchers_change_nothing(toy: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_callbacks_change_nothing(toy: Any, capsys: pytest.CaptureFixture[str]) -> None:
     _, plain, _ = toy(dropout=0.3).fit()
-    _, watched, _ = toy(dropout=0.3).fit(callbacks=[Progress("x", "accuracy"), Watcher()])
+    _, watched, _ = toy(dropout=0.3).fit(callbacks=[ProgressLine("x", "accuracy"), Callback()])
     assert "epoch 4/4" in capsys.readouterr().err
     assert all(
         torch.equal(a, b)
@@ -90,11 +90,11 @@ def test_watchers_change_nothing(toy: Any, capsys: pytest.CaptureFixture[str]) -
     )
 
 
-def test_numbers_are_flattened_by_path_and_nothing_else_is() -> None:
-    found = flat({**RECORD, "name": "x"})
-    assert found["valid/unimodal/image/accuracy"] == 0.25
-    assert found["train/loss/task"] == 0.5
-    assert "name" not in found
+def test_only_numbers_are_flattened_by_path() -> None:
+    numbers = flat({**RECORD, "name": "x"})
+    assert numbers["valid/unimodal/image/accuracy"] == 0.25
+    assert numbers["train/loss/task"] == 0.5
+    assert "name" not in numbers
 
 
 def test_tensorboard_gets_every_scalar(tmp_path: Path) -> None:
@@ -121,10 +121,10 @@ def test_tensorboard_gets_every_scalar(tmp_path: Path) -> None:
         ("mlflow", lambda: MLflow("x"), "mlflow"),
     ],
 )
-def test_a_watcher_that_is_not_installed_says_how_to_install_it(
+def test_a_library_that_is_not_installed_is_named_with_the_command_that_installs_it(
     monkeypatch: pytest.MonkeyPatch, module: str, build: Any, extra: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, module, None)  # what an import of a missing module meets
+    monkeypatch.setitem(sys.modules, module, None)  # as if the module were not installed
     with pytest.raises(
         MissingDependencyError,
         match=rf"must be installed to watch a run with it\. Run: pip install 'g2d\[{extra}\]'\.",

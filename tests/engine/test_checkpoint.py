@@ -1,4 +1,4 @@
-"""Checkpoints: plain files, put in place at once, and clear words where they are damaged."""
+"""Checkpoints: plain files, replaced atomically, and a clear message if they are damaged."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import torch
 from safetensors import safe_open
 
 from g2d.engine import checkpoint
-from g2d.engine.callbacks import Watcher
-from g2d.engine.fit import check, make_state
+from g2d.engine.callbacks import Callback
 from g2d.engine.options import TrainOptions
+from g2d.engine.setup import check, make_state
 from g2d.errors import RunError
+from g2d.files import temporary_path, temporary_paths
 
 FILES = {
     "state.json",
@@ -51,7 +52,7 @@ def test_a_checkpoint_is_safetensors_and_json_and_nothing_else(run: Path) -> Non
             assert names or path.name == "snapshots.safetensors"
 
 
-def test_what_was_saved_comes_back(toy: Any, tmp_path: Path) -> None:
+def test_loading_restores_what_was_saved(toy: Any, tmp_path: Path) -> None:
     problem = toy()
     model = problem.model()
     method = problem.method(model, "g2d", tau=(1, 1))
@@ -138,7 +139,9 @@ def test_a_damaged_checkpoint_is_refused_in_a_sentence(toy: Any, run: Path, dama
     state = make_state(
         method, model, toy().source(), options, check(method, model, toy().source(), options)
     )
-    with pytest.raises(RunError, match=r"^(a|the) checkpoint .*must .*found:? .*\.$") as caught:
+    with pytest.raises(
+        RunError, match=r"^(cannot read|the) checkpoint .*: .*\.$|must have schema 1, found 99"
+    ) as caught:
         checkpoint.load(last, model, method, state)
     assert str(last) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -153,7 +156,7 @@ def test_weights_of_another_shape_are_refused_in_a_sentence(toy: Any, run: Path)
     ):
         with pytest.raises(
             RunError,
-            match=r"must be whole and fit its recipe's model, found: .*encoders\.a\.1\..*\. Delete the folder to train anew\.$",
+            match=r"must be undamaged and fit .*encoders\.a\.1\..*\. Delete the folder",
         ):
             load()
 
@@ -162,18 +165,18 @@ def test_verifying_reads_every_file(run: Path) -> None:
     last = run / "checkpoints" / "last"
     checkpoint.verify(last)
     _truncate(last / "optimizer.safetensors")
-    with pytest.raises(RunError, match="must be whole"):
+    with pytest.raises(RunError, match="must be undamaged"):
         checkpoint.verify(last)
-    with pytest.raises(RunError, match=r"found no state\.json in .*nowhere"):
+    with pytest.raises(RunError, match=r"nowhere: it has no state\.json"):
         checkpoint.verify(run / "nowhere")
 
 
 class _Killed(BaseException):
-    """The process ends here."""
+    """Replacement for a kill signal."""
 
 
-@pytest.mark.parametrize("moment", ["aside half written", "old one moved away"])
-def test_a_save_that_was_killed_leaves_the_checkpoint_before_it(
+@pytest.mark.parametrize("moment", ["half written", "old one moved away"])
+def test_a_killed_save_leaves_the_previous_checkpoint(
     toy: Any,
     tmp_path: Path,
     moment: str,
@@ -184,12 +187,12 @@ def test_a_save_that_was_killed_leaves_the_checkpoint_before_it(
     saved = checkpoint.save
     plain_rename = Path.rename
 
-    class Kill(Watcher):
-        """Arms the trap when epoch 3 is about to be saved."""
+    class Kill(Callback):
+        """Let the next save fail when epoch 3 is about to be saved."""
 
         def on_epoch(self, record: Any) -> None:
             if record["epoch"] == 3:
-                if moment == "aside half written":
+                if moment == "half written":
                     monkeypatch.setattr(
                         "g2d.engine.checkpoint._random_state",
                         lambda state: (_ for _ in ()).throw(_Killed),
@@ -198,7 +201,7 @@ def test_a_save_that_was_killed_leaves_the_checkpoint_before_it(
                     monkeypatch.setattr(Path, "rename", rename)
 
     def rename(self: Path, target: Path) -> Path:
-        if self.name == ".last.new":
+        if self == temporary_path(target):
             raise _Killed
         return plain_rename(self, target)
 
@@ -206,7 +209,17 @@ def test_a_save_that_was_killed_leaves_the_checkpoint_before_it(
         toy().fit(tmp_path / "cut", [Kill()])
     monkeypatch.undo()
     assert checkpoint.save is saved
-    assert (tmp_path / "cut" / "checkpoints" / ".last.new").exists()
+    assert temporary_path(tmp_path / "cut" / "checkpoints" / "last").exists()
     resumed, _, _ = toy().fit(tmp_path / "cut")
     assert [record["epoch"] for record in resumed.history] == [3, 4]
     assert content(tmp_path / "cut") == content(tmp_path / "whole")
+
+
+def test_a_save_deletes_what_killed_processes_left(run: Path, toy: Any) -> None:
+    best = run / "checkpoints" / "best"
+    leftover = best.with_name(".best.1.tmp")  # written by a process with another number
+    leftover.mkdir()
+    (leftover / "model.safetensors").write_bytes(b"half")
+    model = toy().model()
+    checkpoint.save(best, model, toy().method(model))
+    assert list(temporary_paths(best)) == []

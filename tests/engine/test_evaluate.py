@@ -1,4 +1,4 @@
-"""Evaluation: exact whatever the batches, over the rows that have a modality."""
+"""Evaluation: exact for every batch size, over the rows that have a modality."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from g2d.task import Regression
 from g2d.types import Batch
 
 HAVE = torch.arange(89) % 3 != 0
-"""Which rows of the toy have the modality b."""
+"""Rows of the toy problem that have the modality b."""
 
 
 class Lacking(Source):
-    """A source some of whose rows lack b."""
+    """Source of which some rows lack b."""
 
     have = HAVE
 
@@ -61,15 +61,15 @@ def test_metrics_are_those_of_all_rows_at_once(toy: Any, batch_size: int) -> Non
         output = model.eval()(
             {m: torch.from_numpy(source.arrays[m][rows]) for m in source.modalities}, unimodal=True
         )
-    found = evaluate(method, model, source, "test", batch_size=batch_size)
+    result = evaluate(method, model, source, "test", batch_size=batch_size)
     for logits, loss, metrics, confidence in (
-        (output.logits, found.loss, found.fused, found.confidence),
+        (output.logits, result.loss, result.fused, result.confidence),
         *(
             (
                 output.unimodal_logits[m],
-                found.unimodal_loss[m],
-                found.unimodal[m],
-                found.unimodal_confidence[m],
+                result.unimodal_loss[m],
+                result.unimodal[m],
+                result.unimodal_confidence[m],
             )
             for m in source.modalities
         ),
@@ -89,7 +89,7 @@ def test_metrics_are_those_of_all_rows_at_once(toy: Any, batch_size: int) -> Non
         assert confidence == pytest.approx(
             logits.double().softmax(1)[torch.arange(21), target].mean().item(), rel=1e-6
         )
-    assert (found.rows, found.index) == (21, None)
+    assert (result.rows, result.index) == (21, None)
 
 
 def test_regression_metrics_are_exact_and_in_the_original_unit(toy: Any) -> None:
@@ -110,31 +110,31 @@ def test_regression_metrics_are_exact_and_in_the_original_unit(toy: Any) -> None
         10 + 20 * torch.sigmoid(output.logits.double()),
         10 + 20 * torch.from_numpy(value[rows]).double(),
     )
-    found = evaluate(method, model, source, "test", batch_size=4)
-    assert found.score == pytest.approx(
+    result = evaluate(method, model, source, "test", batch_size=4)
+    assert result.score == pytest.approx(
         (1 - (predicted - truth).square().sum() / (truth - truth.mean()).square().sum()).item(),
         rel=1e-4,
     )
-    assert found.fused["mae"] == pytest.approx((predicted - truth).abs().mean().item(), rel=1e-5)
-    assert found.fused["mape"] == pytest.approx(
+    assert result.fused["mae"] == pytest.approx((predicted - truth).abs().mean().item(), rel=1e-5)
+    assert result.fused["mape"] == pytest.approx(
         (100 * (predicted - truth).abs() / truth).mean().item(), rel=1e-5
     )
 
 
-def test_kept_rows_stand_in_the_order_of_the_split(toy: Any) -> None:
+def test_kept_rows_are_in_the_order_of_the_split(toy: Any) -> None:
     problem = toy()
     model, method = trained(problem)
     source = problem.source()
-    found = evaluate(method, model, source, "test", batch_size=8, keep_rows=True)
-    assert found.index is not None
-    assert found.target is not None
-    assert found.logits is not None
-    assert found.unimodal_logits is not None
-    assert found.index.tolist() == source.rows("test").tolist()
-    assert found.target.tolist() == source.target[source.rows("test")].tolist()
-    torch.testing.assert_close(sum(found.unimodal_logits.values()) / 2, found.logits)
-    assert (found.logits.argmax(1) == found.target).float().mean().item() == pytest.approx(
-        found.score
+    result = evaluate(method, model, source, "test", batch_size=8, keep_rows=True)
+    assert result.index is not None
+    assert result.target is not None
+    assert result.logits is not None
+    assert result.unimodal_logits is not None
+    assert result.index.tolist() == source.rows("test").tolist()
+    assert result.target.tolist() == source.target[source.rows("test")].tolist()
+    torch.testing.assert_close(sum(result.unimodal_logits.values()) / 2, result.logits)
+    assert (result.logits.argmax(1) == result.target).float().mean().item() == pytest.approx(
+        result.score
     )
 
 
@@ -143,27 +143,27 @@ def test_rows_that_lack_a_modality_do_not_count_for_it(toy: Any) -> None:
     model, method = trained(problem)
     source = lacking(problem)
     rows = torch.from_numpy(source.rows("test"))
-    found = evaluate(method, model, source, "test", batch_size=8, keep_rows=True)
+    result = evaluate(method, model, source, "test", batch_size=8, keep_rows=True)
     whole = evaluate(method, model, problem.source(), "test", keep_rows=True)
     assert whole.unimodal_logits is not None
     assert whole.target is not None
-    there = HAVE[rows]
-    right = (whole.unimodal_logits["b"].argmax(1) == whole.target)[there].float().mean().item()
-    assert found.unimodal["b"]["accuracy"] == pytest.approx(right)
-    assert found.unimodal["a"] == whole.unimodal["a"]
-    assert found.rows == 21
+    have = HAVE[rows]
+    right = (whole.unimodal_logits["b"].argmax(1) == whole.target)[have].float().mean().item()
+    assert result.unimodal["b"]["accuracy"] == pytest.approx(right)
+    assert result.unimodal["a"] == whole.unimodal["a"]
+    assert result.rows == 21
 
 
-def test_a_modality_that_no_row_has_is_unknown_rather_than_an_error(toy: Any) -> None:
+def test_a_modality_that_no_row_has_gives_no_metrics_and_no_error(toy: Any) -> None:
     problem = toy()
     model, method = trained(problem)
-    found = evaluate(method, model, lacking(problem, torch.zeros(89, dtype=torch.bool)), "test")
-    assert found.unimodal.get("b", {}) == {}
-    told = found.to_validation()
-    assert told.unimodal_score["a"] == found.unimodal["a"]["accuracy"]
+    result = evaluate(method, model, lacking(problem, torch.zeros(89, dtype=torch.bool)), "test")
+    assert result.unimodal.get("b", {}) == {}
+    validation = result.to_validation()
+    assert validation.unimodal_score["a"] == result.unimodal["a"]["accuracy"]
     assert all(
         math.isnan(value)
-        for table in (told.unimodal_score, told.unimodal_loss)
+        for table in (validation.unimodal_score, validation.unimodal_loss)
         for m, value in table.items()
         if m == "b"
     )
@@ -183,7 +183,7 @@ def test_a_run_whose_rows_lack_a_modality_trains_and_resumes(toy: Any) -> None:
     )
 
 
-def test_evaluation_leaves_no_trace(toy: Any) -> None:
+def test_evaluation_changes_neither_the_model_nor_the_random_state(toy: Any) -> None:
     problem = toy(dropout=0.5)
     model, method = trained(problem)
     model.train()
@@ -236,14 +236,14 @@ def test_several_windows_of_a_recording_are_averaged(toy: Any) -> None:
                 model.eval()({"a": torch.from_numpy(long[rows, s : s + 6]), "b": b}, unimodal=True)
                 for s in starts
             ]
-        found = evaluate(method, model, source, "test", windows=windows, keep_rows=True)
-        assert found.logits is not None
-        assert found.unimodal_logits is not None
+        result = evaluate(method, model, source, "test", windows=windows, keep_rows=True)
+        assert result.logits is not None
+        assert result.unimodal_logits is not None
         torch.testing.assert_close(
-            found.logits, torch.stack([look.logits for look in looks]).mean(0)
+            result.logits, torch.stack([look.logits for look in looks]).mean(0)
         )
         torch.testing.assert_close(
-            found.unimodal_logits["a"],
+            result.unimodal_logits["a"],
             torch.stack([look.unimodal_logits["a"] for look in looks]).mean(0),
         )
     with pytest.raises(DataError, match="2 windows"):

@@ -1,4 +1,4 @@
-"""The loop: what it trains, what it keeps, and that a resumed run is the run."""
+"""The loop: what it trains, what it saves, and that resuming changes nothing."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from g2d.engine.callbacks import Watcher
+from g2d.engine.callbacks import Callback
 from g2d.engine.evaluate import evaluate
-from g2d.engine.fit import check, fit
+from g2d.engine.fit import fit
 from g2d.engine.options import TrainOptions
+from g2d.engine.setup import check
 from g2d.errors import ArgumentError, DataError, RunError, UnsupportedError
 from g2d.fusion import CrossAttention
 from g2d.model import MultimodalModel
@@ -23,8 +24,8 @@ from g2d.model import MultimodalModel
 Content = Callable[[Path], dict[str, Any]]
 
 
-class Interruption(Watcher):
-    """Ctrl-C while the record of an epoch is written."""
+class Interruption(Callback):
+    """Callback that acts like Ctrl-C while the record of an epoch is written."""
 
     def __init__(self, epoch: int) -> None:
         self.epoch, self.ended = epoch, 0
@@ -67,7 +68,7 @@ RUNS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_resumed_run_is_the_undisturbed_one_to_the_last_bit(
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     name: str, toy: Any, content: Content, tmp_path: Path
 ) -> None:
     problem = toy(dropout=0.3)
@@ -80,7 +81,7 @@ def test_a_resumed_run_is_the_undisturbed_one_to_the_last_bit(
         json.loads((tmp_path / "cut" / "checkpoints" / "last" / "state.json").read_text())["epoch"]
         == 2
     )
-    torch.manual_seed(99)  # a resumed run must not lean on the state of a fresh process
+    torch.manual_seed(99)  # a resumed run must not depend on the state of the new process
     resumed, again, _ = problem.fit(tmp_path / "cut", **RUNS[name])
     assert content(tmp_path / "cut") == content(tmp_path / "whole")
     assert (resumed.selected_epoch, resumed.score, resumed.epochs_done, resumed.updates) == (
@@ -94,7 +95,7 @@ def test_a_resumed_run_is_the_undisturbed_one_to_the_last_bit(
         assert torch.equal(a, b)
 
 
-def test_an_interruption_between_two_updates_loses_that_epoch_alone(
+def test_an_interruption_between_two_updates_loses_only_that_epoch(
     toy: Any, content: Content, tmp_path: Path
 ) -> None:
     problem = toy()
@@ -177,7 +178,7 @@ def test_accumulation_leaves_batchnorm_two_rows(toy: Any) -> None:
 
 
 def moved(model: MultimodalModel, start: MultimodalModel) -> dict[str, float]:
-    """How far each parameter group went."""
+    """Return the distance that each parameter group moved."""
     before = {group["name"]: group["params"] for group in start.parameter_groups()}
     return {
         group["name"]: math.sqrt(
@@ -257,16 +258,15 @@ def test_the_best_epoch_is_selected_and_a_later_one_wins_ties(toy: Any) -> None:
         i + 1 for i, score in enumerate(scores) if score == max(scores)
     )
     assert evaluate(method, model, toy().source(), "valid").score == fitted.score
-    standing, _, _ = toy(batchnorm=False).fit(lr=1e-30)
-    assert standing.selected_epoch == 4
+    unchanged, _, _ = toy(batchnorm=False).fit(lr=1e-30)
+    assert unchanged.selected_epoch == 4
 
 
 def test_selection_on_the_test_split_reads_that_split(toy: Any) -> None:
     source = toy().source()
     wrong = source.target.copy()
-    wrong[source.rows("test")] = (
-        wrong[source.rows("test")] + 1
-    ) % 3  # what is learnt makes these answers worse
+    rows = source.rows("test")
+    wrong[rows] = (wrong[rows] + 1) % 3  # training makes the predictions of these rows worse
     problem = toy(changed={"target": wrong}, batchnorm=False)
     chosen = {on: problem.fit(select_on=on, lr=0.1, epochs=6)[0] for on in ("validation", "test")}
     assert chosen["test"].selected_epoch < chosen["validation"].selected_epoch
@@ -290,16 +290,18 @@ def test_an_epochs_record_is_the_mean_over_its_updates(toy: Any) -> None:
     assert set(fitted.history[0]) == {"epoch", "seconds", "lr", "train", "valid"}
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_in_words(toy: Any, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_ends_the_run_with_a_clear_message(
+    toy: Any, tmp_path: Path
+) -> None:
     with pytest.raises(
         RunError,
-        match=r"loss/task must stay finite, found (nan|inf) in epoch \d+\. A smaller lr or train\.clip may help\.",
+        match=r"loss/task must stay finite, found (nan|inf) in epoch \d+\. A smaller lr",
     ):
         toy(batchnorm=False).fit(tmp_path, lr=1e25)
 
 
-def test_a_watcher_may_ask_to_stop(toy: Any) -> None:
-    class Enough(Watcher):
+def test_a_callback_may_ask_to_stop(toy: Any) -> None:
+    class Enough(Callback):
         def on_epoch(self, record: Any) -> bool:
             return bool(record["epoch"] == 2)
 
@@ -331,28 +333,28 @@ def test_a_method_that_has_nothing_left_to_train_stops_and_stays_stopped(
     assert (resumed.epochs_done, resumed.history) == (2, [])
 
 
-def test_notices_reach_the_watchers_once_and_survive_resuming(toy: Any, tmp_path: Path) -> None:
-    heard: list[str] = []
+def test_notices_reach_the_callbacks_once_and_survive_resuming(toy: Any, tmp_path: Path) -> None:
+    received: list[str] = []
 
-    class Listener(Watcher):
+    class Listener(Callback):
         def on_notice(self, sentence: str) -> None:
-            heard.append(sentence)
+            received.append(sentence)
 
     fitted, _, _ = toy().fit(tmp_path, [Listener()], method={"name": "g2d", "tau": (2, 2)})
-    assert heard
-    assert heard == fitted.notices
-    assert len(set(heard)) == len(heard)
-    assert toy().fit(tmp_path, method={"name": "g2d", "tau": (2, 2)})[0].notices == heard
+    assert received
+    assert received == fitted.notices
+    assert len(set(received)) == len(received)
+    assert toy().fit(tmp_path, method={"name": "g2d", "tau": (2, 2)})[0].notices == received
 
 
-def test_a_method_that_is_not_trained_has_no_epochs_and_is_kept(toy: Any, tmp_path: Path) -> None:
+def test_a_method_without_training_has_no_epochs_but_a_checkpoint(toy: Any, tmp_path: Path) -> None:
     problem = toy()
     fitted, _, _ = problem.fit(tmp_path, epochs=3, method={"name": "ume"})
     assert (fitted.epochs_done, fitted.updates, fitted.history) == (0, 0, [])
     assert (tmp_path / "checkpoints" / "best" / "model.safetensors").is_file()
 
 
-def test_calibration_weighs_the_heads_and_helps_where_it_was_fitted(toy: Any) -> None:
+def test_calibration_changes_the_head_weights_and_lowers_the_validation_loss(toy: Any) -> None:
     problem = toy()
     _, model, method = problem.fit(calibrate=True)
     weights = method.head_weights.clone()
@@ -388,7 +390,7 @@ def test_what_cannot_be_trained_is_refused_before_the_first_step(toy: Any) -> No
     refusal(
         toy(),
         ArgumentError,
-        "batch_size must leave every process two rows or more where the model has BatchNorm, found 1",
+        "batch_size must leave every process two rows or more where .* BatchNorm, found 1",
         batch_size=1,
     )
     refusal(
@@ -424,7 +426,7 @@ def test_what_cannot_be_trained_is_refused_before_the_first_step(toy: Any) -> No
     )
 
 
-def test_a_single_training_row_too_many_joins_the_last_batch(toy: Any) -> None:
+def test_a_single_last_training_row_joins_the_batch_before(toy: Any) -> None:
     fitted, _, _ = toy().fit(
         epochs=1, batch_size=47
     )  # 48 rows: the last batch would hold one, which BatchNorm refuses

@@ -46,7 +46,7 @@ def test_the_step_of_the_digits_recipes_falls_at_three_quarters() -> None:
     assert factors(30) == pytest.approx([1.0] * 22 + [0.1] * 8)  # round(22.5) is 22
 
 
-def test_a_plateau_waits_for_its_patience_and_starts_waiting_anew() -> None:
+def test_a_plateau_waits_for_its_patience_after_every_decay() -> None:
     schedule = Schedule(TrainOptions(epochs=20, schedule="plateau", patience=1, decay=0.5))
     seen = []
     for score in (0.1, 0.2, 0.2, 0.1, 0.3, 0.3, 0.3, 0.3, 0.3):
@@ -55,7 +55,7 @@ def test_a_plateau_waits_for_its_patience_and_starts_waiting_anew() -> None:
     assert seen == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125]
 
 
-def test_a_plateau_goes_on_from_what_it_remembered() -> None:
+def test_a_plateau_continues_from_its_saved_state() -> None:
     first, second = (
         Schedule(TrainOptions(epochs=20, schedule="plateau", patience=1)) for _ in range(2)
     )
@@ -156,7 +156,7 @@ def test_all_options_that_break_a_rule_are_named_together() -> None:
         TrainOptions(epochs=1, batch_size=0, lr=-1)
 
 
-def test_where_and_how_fast_is_not_part_of_what_determines_the_weights() -> None:
+def test_options_of_the_machine_do_not_determine_the_weights() -> None:
     base = TrainOptions(epochs=1)
     assert (
         TrainOptions(

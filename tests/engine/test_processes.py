@@ -1,4 +1,4 @@
-"""Two processes started by torchrun end with equal weights, and where one process would have ended."""
+"""Two processes of torchrun end with equal weights, and with those of one process."""
 
 from __future__ import annotations
 
@@ -43,16 +43,20 @@ sizes = {"image": 256, "tone": 288}
 for name, norm in (("plain", nn.Identity), ("batchnorm", nn.BatchNorm1d)):
     def model(modalities, seed):
         torch.manual_seed(seed)
-        encoders = {m: nn.Sequential(nn.Flatten(), nn.Linear(sizes[m], 8), norm(8), nn.Tanh()) for m in modalities}
+        encoders = {
+            m: nn.Sequential(nn.Flatten(), nn.Linear(sizes[m], 8), norm(8), nn.Tanh())
+            for m in modalities
+        }
         return MultimodalModel(encoders, Late(dict.fromkeys(modalities, 8), 10))
 
     teachers = Teachers({m: model((m,), 7) for m in sizes})
-    student = model(tuple(sizes), 10 * process())  # weights differ until process 0 sends its own
+    student = model(tuple(sizes), 10 * process())  # weights differ until rank 0 sends its own
     method = G2D(teachers=teachers, tau=(1, 1, )).build(student, source.task)
     options = TrainOptions(epochs=2, batch_size=101, lr=0.05, clip=0.5, accumulate=2)
     fitted = fit(method, student, source, options, folder=Path(sys.argv[1]) / name)
-    save_file({"score": torch.tensor([fitted.score, fitted.selected_epoch], dtype=torch.float64), **student.state_dict()},
-              Path(sys.argv[1]) / f"{name}-{process()}.safetensors")
+    score = torch.tensor([fitted.score, fitted.selected_epoch], dtype=torch.float64)
+    path = Path(sys.argv[1]) / f"{name}-{process()}.safetensors"
+    save_file({"score": score, **student.state_dict()}, path)
 wait()
 if "TORCHELASTIC_RUN_ID" in os.environ:
     os._exit(0)  # threads of gloo can abort the interpreter on its way out
@@ -88,7 +92,7 @@ def largest_difference(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> floa
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The script's results with two processes and with one."""
+    """Run the script with two processes and with one; return the folders of the results."""
     folder = tmp_path_factory.mktemp("processes")
     (folder / "two").mkdir()
     (folder / "one").mkdir()

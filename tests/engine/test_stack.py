@@ -1,4 +1,4 @@
-"""Stacks of heads: what is summed, what is saved, what is refused."""
+"""Stacks of heads: the weighted sum, saving, and what is refused."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_without_fitted_weights_it_is_the_mean_of_all_heads(fusion: str) -> None
     )
 
 
-def test_its_unimodal_answers_add_up_to_the_fused_one() -> None:
+def test_its_unimodal_logits_add_up_to_the_fused_ones() -> None:
     bench, model, _, stack = stacked()
     stack.weights = torch.tensor([0.1, 2.0, 0.3, 0.4, 0.5, 0.6])
     output = predicted(stack, model, next(bench.rows("valid")))
@@ -76,7 +76,7 @@ def test_its_weights_and_members_are_saved_with_it(tmp_path: Path) -> None:
     assert torch.equal(predicted(again, fresh, batch).logits, expected)
 
 
-def test_it_is_never_trained_and_its_heads_are_not_weighed_twice() -> None:
+def test_it_is_never_trained_and_its_heads_are_not_weighted_twice() -> None:
     bench, model, method, stack = stacked()
     with pytest.raises(UnsupportedError, match="epochs of a stack must be 0"):
         stack.training_step(bench.state(method, model), next(bench.rows()))

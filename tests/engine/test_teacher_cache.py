@@ -1,4 +1,4 @@
-"""Teachers are trained once, and found again by everything that determines them."""
+"""Teachers are trained once, and reused if everything that determines them is equal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 
 from g2d.data.views.plain import Scaled
 from g2d.engine import checkpoint
-from g2d.engine.callbacks import Watcher
+from g2d.engine.callbacks import Callback
 from g2d.engine.evaluate import evaluate
 from g2d.engine.fit import fit
 from g2d.engine.options import TrainOptions
@@ -31,7 +31,7 @@ FIXED = {"views": {"a": Scaled(), "b": Scaled()}}
 
 @pytest.fixture
 def cache(toy: Any, tmp_path: Path) -> Callable[..., TeacherCache]:
-    """A cache in one folder; what it says is in its ``said``."""
+    """Return a factory of caches in one folder, whose messages are in ``messages``."""
 
     def build(
         options: TrainOptions = OPTIONS,
@@ -39,17 +39,17 @@ def cache(toy: Any, tmp_path: Path) -> Callable[..., TeacherCache]:
         watch: Any = lambda name: (),
         **changed: Any,
     ) -> TeacherCache:
-        problem, said = toy(changed=changed), []
+        problem, messages = toy(changed=changed), []
         made = TeacherCache(
             tmp_path / "teachers",
             problem.source(),
             encoders,
-            problem.encoder,
+            problem.teacher,
             options,
-            say=said.append,
+            say=messages.append,
             watch=watch,
         )
-        made.said = said  # type: ignore[attr-defined]
+        made.messages = messages  # type: ignore[attr-defined]
         return made
 
     return build
@@ -58,8 +58,8 @@ def cache(toy: Any, tmp_path: Path) -> Callable[..., TeacherCache]:
 def test_the_second_student_starts_at_once(cache: Any) -> None:
     first, again = cache(), cache()
     trained, reused = first.obtain("a"), again.obtain("a")
-    assert first.said == ["teacher of a: training, because there is none yet."]
-    assert again.said == [f"teacher of a: reused ({trained.folder.name})."]
+    assert first.messages == ["teacher of a: training, because there is none yet."]
+    assert again.messages == [f"teacher of a: reused ({trained.folder.name})."]
     assert (trained.reused, reused.reused) == (False, True)
     assert (reused.folder, reused.facts) == (trained.folder, trained.facts)
 
@@ -73,9 +73,9 @@ def test_a_teacher_is_a_unimodal_model_trained_jointly_and_its_facts_are_measure
     model = made.open(teacher, "best")
     method: Method = Joint().build(model, source.task)
     for split in ("train", "valid", "test"):
-        found = evaluate(method, model, source, split)
-        assert teacher.facts["splits"][split]["accuracy"] == found.score
-        assert teacher.facts["splits"][split]["confidence"] == found.confidence
+        result = evaluate(method, model, source, split)
+        assert teacher.facts["splits"][split]["accuracy"] == result.score
+        assert teacher.facts["splits"][split]["confidence"] == result.confidence
     torch.manual_seed(OPTIONS.seed)
     fresh = toy().model(("b",))
     by_hand = fit(Joint().build(fresh, source.task), fresh, source, OPTIONS)
@@ -88,21 +88,21 @@ def test_a_teacher_is_a_unimodal_model_trained_jointly_and_its_facts_are_measure
 
 def test_best_and_last_are_both_kept(cache: Any) -> None:
     made = cache(replace(OPTIONS, epochs=6, lr=0.5))
-    teachers, found = made.teachers(distil="best", ranking="last")
+    teachers, members = made.teachers(distil="best", ranking="last")
     assert isinstance(teachers, Teachers)
     assert teachers.ranking is not None
-    for teacher in found:
+    for teacher in members:
         best, last = (made.open(teacher, which).state_dict() for which in ("best", "last"))
         same = all(torch.equal(a, b) for a, b in zip(best.values(), last.values(), strict=True))
         assert same == (teacher.facts["epoch"] == 6)
-        for kept, wanted in ((teachers.models, best), (teachers.ranking, last)):
+        for kept, expected in ((teachers.models, best), (teachers.ranking, last)):
             assert all(
                 torch.equal(a, b)
                 for a, b in zip(
-                    kept[teacher.modality].state_dict().values(), wanted.values(), strict=True
+                    kept[teacher.modality].state_dict().values(), expected.values(), strict=True
                 )
             )
-    assert any(teacher.facts["epoch"] < 6 for teacher in found), (
+    assert any(teacher.facts["epoch"] < 6 for teacher in members), (
         "choose a rate under which some best epoch is not the last"
     )
     assert made.teachers()[0].ranking is None
@@ -111,25 +111,25 @@ def test_best_and_last_are_both_kept(cache: Any) -> None:
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"options": replace(OPTIONS, seed=1)}, "none has seed 1 (found seed 0)"),
-        ({"options": replace(OPTIONS, epochs=3)}, "none has epochs 3 (found epochs 2)"),
+        ({"options": replace(OPTIONS, seed=1)}, "the most similar one has seed 0 instead of 1"),
+        ({"options": replace(OPTIONS, epochs=3)}, "the most similar one has epochs 2 instead of 3"),
         (
             {"options": replace(OPTIONS, lr=0.1, momentum=0.5)},
-            "none has lr 0.1 (found lr 0.05), momentum 0.5 (found momentum 0.9)",
+            "the most similar one has lr 0.05 instead of 0.1, momentum 0.9 instead of 0.5",
         ),
         (
             {"options": replace(OPTIONS, group_lr={"a": 0.1})},
-            'none has group_lr {"a": 0.1} (found group_lr {})',
+            'the most similar one has group_lr {} instead of {"a": 0.1}',
         ),
         (
             {"encoders": ENCODERS | {"a": {"name": "toy", "width": 6}}},
-            'none has encoder {"name": "toy", "width": 6} (found encoder {"name": ',
+            'the most similar one has encoder {"name": "toy", "width": 5} instead of {"name": "t',
         ),
-        ({"protocol": "toy/v2"}, "none has protocol "),
-        ({"views": {"a": Scaled(), "b": Scaled()}}, "none has protocol "),
+        ({"protocol": "toy/v2"}, "the most similar one has protocol "),
+        ({"views": {"a": Scaled(), "b": Scaled()}}, "the most similar one has protocol "),
     ],
 )
-def test_whatever_determines_a_teacher_trains_another_and_is_named(
+def test_every_change_of_a_determinant_trains_another_teacher_and_is_named(
     cache: Any, changed: dict[str, Any], reason: str
 ) -> None:
     first = cache().obtain("a")
@@ -137,7 +137,7 @@ def test_whatever_determines_a_teacher_trains_another_and_is_named(
     teacher = made.obtain("a")
     assert not teacher.reused
     assert teacher.folder != first.folder
-    assert made.said[0].startswith(f"teacher of a: training, because {reason}")
+    assert made.messages[0].startswith(f"teacher of a: training, because {reason}")
     assert cache().obtain("a").reused
 
 
@@ -147,10 +147,10 @@ def test_one_changed_byte_of_training_data_trains_another(cache: Any, toy: Any) 
     arrays["a"].view(np.uint8)[0, 0] ^= 1
     made = cache(arrays=arrays)
     assert not made.obtain("a").reused
-    assert "because none has data " in made.said[0]
+    assert "because the most similar one has data " in made.messages[0]
 
 
-def test_what_does_not_determine_a_teacher_reuses_it(cache: Any, toy: Any) -> None:
+def test_a_teacher_is_reused_if_only_options_of_the_machine_differ(cache: Any, toy: Any) -> None:
     for m in ("a", "b"):
         cache().obtain(m)
     elsewhere = replace(
@@ -170,10 +170,12 @@ def test_the_nearest_teacher_is_the_one_that_is_named(cache: Any) -> None:
     cache(replace(OPTIONS, seed=8)).obtain("a")
     made = cache()
     made.obtain("a")
-    assert made.said == ["teacher of a: training, because none has seed 0 (found seed 8)."]
+    assert made.messages == [
+        "teacher of a: training, because the most similar one has seed 8 instead of 0."
+    ]
 
 
-def test_the_determinants_stand_beside_the_teacher(cache: Any) -> None:
+def test_the_determinants_are_saved_with_the_teacher(cache: Any) -> None:
     made = cache()
     facts = json.loads((made.obtain("a").folder / "determinants.json").read_text())
     assert facts == made.determinants("a")
@@ -212,18 +214,18 @@ def test_a_damaged_teacher_is_trained_again(cache: Any, damage: Callable[[Path],
     damage(teacher.folder)
     made = cache()
     again = made.obtain("a")
-    assert made.said == ["teacher of a: training, because the one there is damaged."]
+    assert made.messages == ["teacher of a: training, because its files are damaged."]
     assert {**again.facts, "seconds": 0} == {**teacher.facts, "seconds": 0}
     assert cache().obtain("a").reused
 
 
-class Interruption(Watcher):
+class Interruption(Callback):
     def on_epoch(self, record: Any) -> None:
         if record["epoch"] == 2:
             raise KeyboardInterrupt
 
 
-def test_an_interrupted_teacher_goes_on_and_a_damaged_start_is_thrown_away(
+def test_an_interrupted_teacher_resumes_and_a_damaged_one_is_deleted(
     cache: Any, tmp_path: Path
 ) -> None:
     whole = cache().obtain("b")
@@ -238,7 +240,7 @@ def test_an_interrupted_teacher_goes_on_and_a_damaged_start_is_thrown_away(
     folder = interrupted()
     epochs: list[int] = []
 
-    class Counting(Watcher):
+    class Counting(Callback):
         def on_epoch(self, record: Any) -> None:
             epochs.append(record["epoch"])
 
@@ -254,7 +256,7 @@ def test_an_interrupted_teacher_goes_on_and_a_damaged_start_is_thrown_away(
     assert whole.folder.is_dir()
 
 
-def test_answers_are_cached_only_where_rows_are_the_same_in_every_epoch(cache: Any) -> None:
+def test_outputs_are_cached_only_if_rows_are_the_same_in_every_epoch(cache: Any) -> None:
     assert not isinstance(cache().teachers()[0], CachedTeachers)
     cached, _ = cache(**FIXED).teachers()
     assert isinstance(cached, CachedTeachers)
@@ -270,7 +272,7 @@ def test_answers_are_cached_only_where_rows_are_the_same_in_every_epoch(cache: A
         torch.testing.assert_close(cached(batch).ranking_logits[m], plain(batch).logits[m])
 
 
-def test_a_student_of_cached_teachers_resumes_to_the_last_bit(
+def test_a_student_of_cached_teachers_resumes_bit_for_bit(
     cache: Any, toy: Any, content: Any, tmp_path: Path
 ) -> None:
     def student(folder: Path, callbacks: Any = ()) -> None:
@@ -297,7 +299,7 @@ def test_a_student_of_cached_teachers_resumes_to_the_last_bit(
 def test_training_teachers_or_reusing_them_gives_the_same_student(cache: Any, toy: Any) -> None:
     weights = []
     for _ in range(2):
-        teachers, found = cache().teachers()
+        teachers, members = cache().teachers()
         problem = toy()
         model = problem.model()
         fit(
@@ -307,7 +309,7 @@ def test_training_teachers_or_reusing_them_gives_the_same_student(cache: Any, to
             replace(OPTIONS, epochs=2),
         )
         weights.append(model.state_dict())
-    assert all(isinstance(teacher, Teacher) and teacher.reused for teacher in found)
+    assert all(isinstance(teacher, Teacher) and teacher.reused for teacher in members)
     assert all(
         torch.equal(a, b) for a, b in zip(*(values.values() for values in weights), strict=True)
     )

@@ -1,1 +1,1 @@
-"""Epochs, devices, checkpoints and logs, on torch alone. What happens in a step is the method's business."""
+"""Epochs, devices, checkpoints and logs; what happens in a step is the method's business."""

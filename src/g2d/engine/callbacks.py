@@ -5,172 +5,242 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from g2d.errors import MissingDependencyError
+from g2d.files import write_text
 
 Record = Mapping[str, Any]
 
 
-class Callback(Protocol):
-    """What the engine calls."""
-
-    def on_start(self, epochs: int, done: int) -> None: ...
-
-    def on_epoch(self, record: Record) -> bool | None:
-        """After every epoch; return True to ask for a stop."""
-
-    def on_notice(self, sentence: str) -> None: ...
-
-    def on_end(self) -> None: ...
-
-
-class Watcher:
-    """A callback that ignores everything; the others override what they care about."""
+class Callback:
+    """Base class of all callbacks; every hook does nothing until it is overridden."""
 
     def on_start(self, epochs: int, done: int) -> None:
-        """Training begins; ``done`` epochs stand from before."""
+        """Prepare for training.
+
+        Args:
+            epochs: Number of epochs in the run.
+            done: Epochs finished by earlier sessions.
+        """
 
     def on_epoch(self, record: Record) -> bool | None:
+        """Observe a finished epoch; return True to ask for a stop.
+
+        Args:
+            record: The line of ``metrics.jsonl``.
+        """
         return None
 
     def on_notice(self, sentence: str) -> None:
-        """A sentence for the user that is not an error."""
+        """Receive a warning for the user."""
 
     def on_end(self) -> None:
-        """Training ended, or was interrupted."""
+        """Clean up; called when training ends, also by an error or Ctrl-C."""
 
 
-class Metrics(Watcher):
-    """One JSON object per epoch, one per line."""
+class Watch:
+    """Several callbacks called as one."""
+
+    def __init__(self, callbacks: Sequence[Callback]) -> None:
+        self.callbacks = callbacks
+
+    def epoch(self, record: Record) -> bool:
+        """Pass an epoch's record on; return True if any callback asks for a stop."""
+        stops = [callback.on_epoch(record) for callback in self.callbacks]
+        return any(stops)
+
+    def notices(self, sentences: Iterable[str]) -> None:
+        """Pass warnings on."""
+        for sentence in sentences:
+            for callback in self.callbacks:
+                callback.on_notice(sentence)
+
+
+@contextmanager
+def running(callbacks: Sequence[Callback], epochs: int, done: int) -> Iterator[Watch]:
+    """Start callbacks, yield them as one, and end them whatever happens.
+
+    Args:
+        callbacks: Called in this order.
+        epochs: Number of epochs in the run.
+        done: Epochs finished by earlier sessions.
+    """
+    for callback in callbacks:
+        callback.on_start(epochs, done)
+    try:
+        yield Watch(callbacks)
+    finally:
+        for callback in callbacks:
+            callback.on_end()
+
+
+class Metrics(Callback):
+    """Writer of ``metrics.jsonl``: one JSON object per epoch and line.
+
+    Args:
+        path: The file.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def on_start(self, epochs: int, done: int) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Lines of epochs that a killed run did not finish saving would be written twice.
-        lines = (
-            self.path.read_text(encoding="utf-8").splitlines()[:done] if self.path.exists() else []
-        )
-        self.path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        """Keep the lines of saved epochs; a killed run may have left one line too many."""
+        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        write_text(self.path, "".join(line + "\n" for line in text.splitlines()[:done]))
 
     def on_epoch(self, record: Record) -> None:
+        """Append a line."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
 
-class Progress(Watcher):
-    """One line, rewritten in a terminal, with the time left; a plain line for every tenth of the epochs elsewhere."""
+class ProgressLine(Callback):
+    """Progress on standard error, with the time left.
+
+    In a terminal one line is rewritten; elsewhere a line is printed for every tenth of the epochs.
+
+    Args:
+        name: What is trained, as the first word of the line.
+        headline: The metric to show.
+    """
 
     def __init__(self, name: str, headline: str) -> None:
         self.name, self.headline = name, headline
 
     def on_start(self, epochs: int, done: int) -> None:
+        """Start the clock."""
         self.epochs, self.first, self.started = epochs, done, time.perf_counter()
 
     def on_epoch(self, record: Record) -> None:
+        """Print the epoch, its validation scores and the time left."""
         epoch, elapsed = record["epoch"], time.perf_counter() - self.started
         left = elapsed / (epoch - self.first) * (self.epochs - epoch)
-        scores = {"fused": record["valid"]["fused"], **record["valid"]["unimodal"]}
-        shown = " ".join(
+        metrics = {"fused": record["valid"]["fused"], **record["valid"]["unimodal"]}
+        scores = " ".join(
             f"{m} {values[self.headline]:.3f}"
-            for m, values in scores.items()
+            for m, values in metrics.items()
             if self.headline in values
         )
-        line = f"{self.name}  epoch {epoch}/{self.epochs}  validation {self.headline}: {shown}  {left:.0f} s left"
+        line = (
+            f"{self.name}  epoch {epoch}/{self.epochs}  validation {self.headline}: {scores}  "
+            f"{left:.0f} s left"
+        )
         if sys.stderr.isatty():
-            _say(f"\r\x1b[2K{line}")
+            _print(f"\r\x1b[2K{line}")
         elif epoch == self.epochs or epoch % max(1, self.epochs // 10) == 0:
-            _say(line + "\n")
+            _print(line + "\n")
 
     def on_notice(self, sentence: str) -> None:
-        _say(f"{self._newline()}{self.name}  {sentence}\n")
+        """Print a warning on a line of its own."""
+        _print(f"{self._newline()}{self.name}  {sentence}\n")
 
     def on_end(self) -> None:
-        _say(self._newline())
+        """End the rewritten line."""
+        _print(self._newline())
 
     def _newline(self) -> str:
         return "\n" if sys.stderr.isatty() else ""
 
 
-class TensorBoard(Watcher):
-    """Scalars of every epoch for TensorBoard."""
+class TensorBoard(Callback):
+    """Scalars of every epoch for TensorBoard.
+
+    Args:
+        folder: Gets the event files.
+    """
 
     def __init__(self, folder: Path) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise MissingDependencyError(
-                "TensorBoard must be installed to watch a run with it. Run: pip install 'g2d[tensorboard]'."
-            ) from error
+            raise _missing("TensorBoard", "tensorboard") from error
         self.writer: Any = SummaryWriter(str(folder))
 
     def on_epoch(self, record: Record) -> None:
+        """Write the scalars."""
         for name, value in flat(record).items():
             self.writer.add_scalar(name, value, record["epoch"])
 
     def on_end(self) -> None:
+        """Close the event file."""
         self.writer.close()
 
 
-class WeightsAndBiases(Watcher):
-    """Scalars of every epoch for Weights & Biases."""
+class WeightsAndBiases(Callback):
+    """Scalars of every epoch for Weights & Biases.
+
+    Args:
+        name: Name of the run.
+        project: Name of the project.
+    """
 
     def __init__(self, name: str, project: str = "g2d") -> None:
         try:
             import wandb
         except ImportError as error:
-            raise MissingDependencyError(
-                "wandb must be installed to watch a run with it. Run: pip install 'g2d[wandb]'."
-            ) from error
+            raise _missing("wandb", "wandb") from error
         self.run: Any = wandb.init(project=project, name=name)
 
     def on_epoch(self, record: Record) -> None:
+        """Log the scalars."""
         self.run.log(flat(record), step=record["epoch"])
 
     def on_end(self) -> None:
+        """Finish the run."""
         self.run.finish()
 
 
-class MLflow(Watcher):
-    """Scalars of every epoch for MLflow."""
+class MLflow(Callback):
+    """Scalars of every epoch for MLflow.
+
+    Args:
+        name: Name of the run.
+    """
 
     def __init__(self, name: str) -> None:
         try:
             import mlflow
         except ImportError as error:
-            raise MissingDependencyError(
-                "mlflow must be installed to watch a run with it. Run: pip install 'g2d[mlflow]'."
-            ) from error
+            raise _missing("mlflow", "mlflow") from error
         self.mlflow: Any = mlflow
         mlflow.start_run(run_name=name)
 
     def on_epoch(self, record: Record) -> None:
+        """Log the scalars."""
         self.mlflow.log_metrics(flat(record), step=record["epoch"])
 
     def on_end(self) -> None:
+        """End the run."""
         self.mlflow.end_run()
 
 
-def _say(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
-
-
 def flat(record: Record, prefix: str = "") -> dict[str, float]:
-    """The numbers of a nested record, by path.
+    """Return the numbers of a nested record by their path.
 
     Example:
         >>> flat({"epoch": 1, "valid": {"fused": {"accuracy": 0.5}}})
         {'epoch': 1.0, 'valid/fused/accuracy': 0.5}
     """
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     for key, value in record.items():
         if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}/")
+            numbers |= flat(value, f"{prefix}{key}/")
         elif isinstance(value, int | float):
-            found[f"{prefix}{key}"] = float(value)
-    return found
+            numbers[f"{prefix}{key}"] = float(value)
+    return numbers
+
+
+def _missing(library: str, extra: str) -> MissingDependencyError:
+    return MissingDependencyError(
+        f"{library} must be installed to watch a run with it. Run: pip install 'g2d[{extra}]'."
+    )
+
+
+def _print(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Everything that a run needs to go on, in a folder of safetensors and JSON; nothing is pickled."""
+"""Checkpoints: everything that a run needs to continue, as safetensors and JSON; no pickle."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from g2d.engine.processes import process, wait
 from g2d.errors import RunError
+from g2d.files import temporary_path, temporary_paths
 from g2d.method import Method, TrainState
 from g2d.model import MultimodalModel
+from g2d.runs.folder import CHECKPOINTS
 
 SCHEMA = 1
-FILES = (
-    "state.json",
-    "model.safetensors",
-    "method.safetensors",
-    "optimizer.safetensors",
-    "snapshots.safetensors",
-    "random.safetensors",
-)
+BEST, LAST = "best", "last"
+"""Checkpoints of a run: of the selected epoch, and of the last finished one."""
+NOTES, MODEL, METHOD = "state.json", "model.safetensors", "method.safetensors"
+OPTIMIZER, SNAPSHOTS = "optimizer.safetensors", "snapshots.safetensors"
+RANDOM = "random.safetensors"
+FILES = (NOTES, MODEL, METHOD, OPTIMIZER, SNAPSHOTS, RANDOM)
+"""Files of a checkpoint; the last three are needed only to resume."""
 
 
 def save(
@@ -36,52 +38,50 @@ def save(
     state: TrainState | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a checkpoint aside, then put it in place at once, so that a reader never sees half of one.
+    """Write a checkpoint under a temporary name, then move it into place.
+
+    A reader sees the old checkpoint or the new one, never half of one.
 
     Args:
-        state: also what resuming needs: optimizer, snapshots, random numbers.
-        facts: JSON values to keep beside (epoch, scores, schedule).
+        folder: The checkpoint's folder; an existing one is replaced.
+        model: Its weights are saved.
+        method: Its heads, buffers and counters are saved.
+        state: Also save what resuming needs: optimizer, snapshots, random numbers.
+        facts: JSON values to keep in ``state.json``, such as scores and schedule.
     """
-    aside = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    save_file(_plain(model.state_dict()), aside / "model.safetensors")
-    save_file(_plain(method.state_dict()), aside / "method.safetensors")
+    for leftover in temporary_paths(folder):
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary = temporary_path(folder)
+    temporary.mkdir(parents=True)
+    save_file(_plain(model.state_dict()), temporary / MODEL)
+    save_file(_plain(method.state_dict()), temporary / METHOD)
     notes: dict[str, Any] = {"schema": SCHEMA, **(facts or {})}
     if state is not None:
         tensors, numbers = _optimizer_state(state.optimizer)
-        save_file(tensors, aside / "optimizer.safetensors")
-        save_file(
-            {
-                f"{branch}/{name}": value
-                for branch, values in state.snapshots.items()
-                for name, value in values.items()
-            },
-            aside / "snapshots.safetensors",
-        )
-        save_file(_random_state(state), aside / "random.safetensors")
-        scaler = None if state.scaler is None else state.scaler.state_dict()
+        save_file(tensors, temporary / OPTIMIZER)
+        save_file(_flat(state.snapshots), temporary / SNAPSHOTS)
+        save_file(_random_state(state), temporary / RANDOM)
         notes |= {
             "epoch": state.epoch,
             "step": state.step,
             "optimizer": numbers,
-            "scaler": scaler,
+            "scaler": None if state.scaler is None else state.scaler.state_dict(),
             "notices": method.notices,
         }
-    (aside / "state.json").write_text(json.dumps(notes, indent=1), encoding="utf-8")
+    (temporary / NOTES).write_text(json.dumps(notes, indent=1), encoding="utf-8")
     old = _old(folder)
     recover(folder)
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)
-    aside.rename(folder)
+    temporary.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def recover(folder: Path) -> bool:
-    """Whether a checkpoint stands in a folder. One that was moved aside by a save that was then killed is put back first."""
+    """Return True if a checkpoint exists, after putting back one that a killed save moved away."""
     if not folder.exists():
-        with suppress(OSError):  # nothing there, or another process was faster
+        with suppress(OSError):  # there is none, or another process was faster
             _old(folder).rename(folder)
     return folder.is_dir()
 
@@ -89,54 +89,138 @@ def recover(folder: Path) -> bool:
 def load(
     folder: Path, model: MultimodalModel, method: Method, state: TrainState | None = None
 ) -> dict[str, Any]:
-    """Bring model, method and, if given, the training state back to a checkpoint. Returns its facts.
+    """Restore a model, its method and, if given, the training state from a checkpoint.
+
+    Args:
+        folder: The checkpoint's folder.
+        model: Built as the saved one.
+        method: Built as the saved one.
+        state: Built as the saved one; needs a checkpoint that was saved with a state.
+
+    Returns:
+        The content of ``state.json``.
 
     Raises:
-        RunError: there is none, it is damaged, or it does not fit the model.
+        RunError: There is no checkpoint, it is damaged, or it does not fit the model.
     """
     recover(folder)
-    with _clearly(folder):
+    with _clear_errors(folder):
         notes = _notes(folder)
-        model.load_state_dict(load_file(folder / "model.safetensors"))
-        method.load_state_dict(load_file(folder / "method.safetensors"))
+        model.load_state_dict(load_file(folder / MODEL))
+        method.load_state_dict(load_file(folder / METHOD))
         if state is not None:
             _load_optimizer_state(
-                state.optimizer, load_file(folder / "optimizer.safetensors"), notes["optimizer"]
+                state.optimizer, load_file(folder / OPTIMIZER), notes["optimizer"]
             )
-            state.snapshots = _nested(load_file(folder / "snapshots.safetensors"))
-            _load_random_state(state, load_file(folder / "random.safetensors"))
+            state.snapshots = _nested(load_file(folder / SNAPSHOTS))
+            _load_random_state(state, load_file(folder / RANDOM))
             if state.scaler is not None:
                 state.scaler.load_state_dict(notes["scaler"])
-            state.epoch, state.step, method.notices = (
-                notes["epoch"],
-                notes["step"],
-                notes["notices"],
-            )
+            state.epoch, state.step = notes["epoch"], notes["step"]
+            method.notices = notes["notices"]
     return notes
 
 
 def load_model(folder: Path, model: MultimodalModel) -> None:
-    """Bring a model alone back to a checkpoint.
+    """Restore the weights of a model from a checkpoint.
+
+    Args:
+        folder: The checkpoint's folder.
+        model: Built as the saved one.
 
     Raises:
-        RunError: there is none, it is damaged, or it does not fit the model.
+        RunError: There is no checkpoint, it is damaged, or it does not fit the model.
     """
     recover(folder)
-    with _clearly(folder):
-        model.load_state_dict(load_file(folder / "model.safetensors"))
+    with _clear_errors(folder):
+        model.load_state_dict(load_file(folder / MODEL))
 
 
 def verify(folder: Path) -> None:
     """Read every file of a checkpoint once.
 
+    Args:
+        folder: The checkpoint's folder.
+
     Raises:
-        RunError: it is not there, or damaged.
+        RunError: There is no checkpoint, or it is damaged.
     """
     recover(folder)
-    with _clearly(folder):
+    with _clear_errors(folder):
         _notes(folder)
-        for path in {folder / "model.safetensors", *folder.glob("*.safetensors")}:
+        for path in {folder / MODEL, *folder.glob("*.safetensors")}:
             load_file(path)
+
+
+class FolderKeeper:
+    """Keeper of a run's checkpoints in its folder: rank 0 writes, every process reads.
+
+    Args:
+        run: The run folder.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.folder = run / CHECKPOINTS
+
+    def resume(
+        self, model: MultimodalModel, method: Method, state: TrainState
+    ) -> dict[str, Any] | None:
+        """Restore the last finished epoch; return its notes, or None if there is none."""
+        if not recover(self.folder / LAST):
+            return None
+        notes = load(self.folder / LAST, model, method, state)
+        state.stop = notes["stop"]
+        return notes
+
+    def save_best(self, model: MultimodalModel, method: Method) -> None:
+        """Keep the weights of the best epoch so far."""
+        if process() == 0:
+            save(self.folder / BEST, model, method)
+
+    def save_last(
+        self, model: MultimodalModel, method: Method, state: TrainState, facts: dict[str, Any]
+    ) -> None:
+        """Keep what is needed to continue after this epoch."""
+        if process() == 0:
+            save(self.folder / LAST, model, method, state, facts)
+
+    def restore_best(self, model: MultimodalModel, method: Method) -> None:
+        """Restore the weights of the best epoch."""
+        wait()
+        load(self.folder / BEST, model, method)
+        wait()  # calibration writes this checkpoint again
+
+
+class MemoryKeeper:
+    """Keeper of the best weights in memory, for a run without a folder."""
+
+    def __init__(self) -> None:
+        self.kept: tuple[dict[str, Tensor], dict[str, Tensor]] | None = None
+
+    def resume(
+        self, model: MultimodalModel, method: Method, state: TrainState
+    ) -> dict[str, Any] | None:
+        """Return None: nothing is kept between runs."""
+        return None
+
+    def save_best(self, model: MultimodalModel, method: Method) -> None:
+        """Copy the weights of the best epoch so far."""
+        self.kept = _copied(model.state_dict()), _copied(method.state_dict())
+
+    def save_last(
+        self, model: MultimodalModel, method: Method, state: TrainState, facts: dict[str, Any]
+    ) -> None:
+        """Do nothing: a run in memory cannot be resumed."""
+
+    def restore_best(self, model: MultimodalModel, method: Method) -> None:
+        """Restore the weights of the best epoch."""
+        if self.kept is not None:
+            model.load_state_dict(self.kept[0])
+            method.load_state_dict(self.kept[1])
+
+
+def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in state.items()}
 
 
 def _old(folder: Path) -> Path:
@@ -144,17 +228,16 @@ def _old(folder: Path) -> Path:
 
 
 @contextmanager
-def _clearly(folder: Path) -> Iterator[None]:
-    """What can be wrong with a checkpoint, said in a sentence."""
+def _clear_errors(folder: Path) -> Iterator[None]:
+    """Turn everything that can be wrong with a checkpoint into one sentence."""
     try:
         yield
     except FileNotFoundError as error:
-        # safetensors names no file in an attribute of its error.
-        missing = next(
-            (path.name for name in FILES if not (path := folder / name).is_file()), folder.name
-        )
+        # The error of safetensors has no attribute with the file's name.
+        missing = next((name for name in FILES if not (folder / name).is_file()), folder.name)
         raise RunError(
-            f"a checkpoint must be a folder that g2d wrote, found no {missing} in {folder}. Delete what is left of it to train anew."
+            f"cannot read checkpoint {folder}: it has no {missing}. "
+            "Delete the folder to train from the start."
         ) from error
     except (
         OSError,
@@ -165,37 +248,38 @@ def _clearly(folder: Path) -> Iterator[None]:
         RuntimeError,
         SafetensorError,
     ) as error:
-        found = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
         raise RunError(
-            f"the checkpoint {folder} must be whole and fit its recipe's model, found: {found}. Delete the folder to train anew."
+            f"the checkpoint {folder} must be undamaged and fit its recipe's model, found: "
+            f"{reason}. Delete the folder to train from the start."
         ) from error
 
 
 def _notes(folder: Path) -> dict[str, Any]:
-    notes = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    notes = json.loads((folder / NOTES).read_text(encoding="utf-8"))
     if not isinstance(notes, dict):
-        raise ValueError("state.json holds no mapping")
+        raise ValueError(f"{NOTES} is no mapping")
     if notes.get("schema") != SCHEMA:
         raise RunError(
-            f"the checkpoint {folder} must have schema {SCHEMA}, found {notes.get('schema')}. It was written by another version of g2d."
+            f"the checkpoint {folder} must have schema {SCHEMA}, found {notes.get('schema')}. "
+            "It was written by another version of g2d."
         )
     return notes
 
 
 def _random_state(state: TrainState) -> dict[str, Tensor]:
-    """Of the method's generator and of torch's own, which dropout draws from."""
+    """Return the state of the method's generator and of torch's own, which dropout uses."""
     states = {"method": state.generator.get_state(), "torch": torch.get_rng_state()}
-    return states | (
-        {"cuda": torch.cuda.get_rng_state(state.device)} if state.device.type == "cuda" else {}
-    )
+    if state.device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(state.device)
+    return states
 
 
 def _load_random_state(state: TrainState, states: Mapping[str, Tensor]) -> None:
     state.generator.set_state(states["method"])
     torch.set_rng_state(states["torch"])
-    if (
-        state.device.type == "cuda" and "cuda" in states
-    ):  # a run may go on on another device, though not bit for bit
+    # A run may continue on another device, though not bit for bit.
+    if state.device.type == "cuda" and "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"], state.device)
 
 
@@ -204,20 +288,13 @@ def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors by ``parameter/name``, and the numbers of the groups and the state."""
+    """Return tensors as ``parameter/name``, and the numbers of the groups and the state."""
     packed = optimizer.state_dict()
-    tensors = {
-        f"{i}/{key}": value.contiguous()
-        for i, entry in packed["state"].items()
-        for key, value in entry.items()
-        if isinstance(value, Tensor)
+    values = {
+        f"{i}/{key}": value for i, entry in packed["state"].items() for key, value in entry.items()
     }
-    numbers = {
-        f"{i}/{key}": value
-        for i, entry in packed["state"].items()
-        for key, value in entry.items()
-        if not isinstance(value, Tensor)
-    }
+    tensors = {key: value.contiguous() for key, value in values.items() if _is_tensor(value)}
+    numbers = {key: value for key, value in values.items() if not _is_tensor(value)}
     groups = [
         {key: value for key, value in group.items() if key != "params"}
         for group in packed["param_groups"]
@@ -225,19 +302,29 @@ def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor
     return tensors, {"groups": groups, "numbers": numbers}
 
 
+def _is_tensor(value: object) -> bool:
+    return isinstance(value, Tensor)
+
+
 def _load_optimizer_state(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]
 ) -> None:
-    packed = optimizer.state_dict()
     state: dict[int, dict[str, Any]] = {}
     for name, value in [*tensors.items(), *notes["numbers"].items()]:
         i, _, key = name.partition("/")
         state.setdefault(int(i), {})[key] = value
+    current = optimizer.state_dict()["param_groups"]
     groups = [
         saved | {"params": group["params"]}
-        for group, saved in zip(packed["param_groups"], notes["groups"], strict=True)
+        for group, saved in zip(current, notes["groups"], strict=True)
     ]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _flat(nested: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {
+        f"{branch}/{name}": v for branch, values in nested.items() for name, v in values.items()
+    }
 
 
 def _nested(flat: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:

@@ -1,4 +1,4 @@
-"""What a training step costs: passes of every encoder, updates and floating-point operations, counted and not timed."""
+"""Cost of a training step: encoder passes, updates and floating-point operations, all counted."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from g2d.types import Batch, Encoded
 
 @dataclass
 class Passes:
-    """Counts, by modality.
+    """Passes of every encoder, by modality.
 
     Args:
-        forward: times the encoder was run.
-        backward: times a gradient was asked of its features.
+        forward: Number of forward passes.
+        backward: Number of backward passes that reached the encoder's features.
     """
 
     forward: Counter[str] = field(default_factory=Counter)
@@ -31,12 +31,12 @@ class Passes:
 
 @dataclass(frozen=True)
 class StepCost:
-    """One step's counts.
+    """Counts of one training step.
 
     Args:
-        passes: of the student's encoders.
-        updates: of the optimizer.
-        flops: floating-point operations, of teachers too.
+        passes: Passes of the student's encoders.
+        updates: Updates of the optimizer.
+        flops: Floating-point operations, teachers included.
     """
 
     passes: Passes
@@ -48,6 +48,9 @@ class StepCost:
 def counting(encoders: Mapping[str, nn.Module]) -> Iterator[Passes]:
     """Count every pass of these encoders in the block.
 
+    Args:
+        encoders: Encoders by modality.
+
     Example:
         >>> import torch
         >>> encoder = nn.Linear(2, 3)
@@ -58,13 +61,13 @@ def counting(encoders: Mapping[str, nn.Module]) -> Iterator[Passes]:
     """
     passes = Passes()
 
-    def ran(m: str, _module: nn.Module, _inputs: Any, output: Tensor | Encoded) -> None:
+    def count(m: str, _module: nn.Module, _inputs: Any, output: Tensor | Encoded) -> None:
         passes.forward[m] += 1
         pooled = output.pooled if isinstance(output, Encoded) else output
         if pooled.requires_grad:
             pooled.register_hook(lambda _: passes.backward.update([m]))
 
-    hooks = [encoder.register_forward_hook(partial(ran, m)) for m, encoder in encoders.items()]
+    hooks = [encoder.register_forward_hook(partial(count, m)) for m, encoder in encoders.items()]
     try:
         yield passes
     finally:
@@ -73,7 +76,13 @@ def counting(encoders: Mapping[str, nn.Module]) -> Iterator[Passes]:
 
 
 def step_cost(method: Method, state: TrainState, batch: Batch) -> StepCost:
-    """Take one training step and count it. The model moves: give a copy if it must not."""
+    """Take one training step and count it.
+
+    Args:
+        method: The method whose step is counted.
+        state: Holds the model, which the step changes; pass a copy to keep the original.
+        batch: Rows of the step.
+    """
     before = state.step
     with (
         counting(dict(state.model.encoders.items())) as passes,

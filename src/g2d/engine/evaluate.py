@@ -1,11 +1,12 @@
-"""How good a model is on a split: fused and per modality, exact over the last partial batch."""
+"""Evaluation of a model on a split: fused and per modality, exact over the last partial batch."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,14 +22,21 @@ from g2d.types import Batch, Output
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics of a split, and every row's answer if it was kept.
+    """Metrics of a split and, if kept, the logits of every row.
 
     Args:
-        loss, fused: mean loss and metrics of the fused prediction.
-        unimodal_loss, unimodal: the same of every modality's own prediction, over the rows that have it.
-        confidence, unimodal_confidence: mean confidence in the truth (Eq. 5).
-        rows: how many.
-        index, target, logits, unimodal_logits: of every row, on the CPU; None unless kept.
+        headline: Name of the metric that selects; higher is better.
+        loss: Mean loss of the fused prediction.
+        fused: Metrics of the fused prediction.
+        unimodal_loss: Mean loss of every modality's own prediction, over the rows that have it.
+        unimodal: Metrics of every modality's own prediction, over the rows that have it.
+        confidence: Mean confidence of the fused prediction in the true target (Eq. 5).
+        unimodal_confidence: The same for every modality's own prediction.
+        rows: Number of rows.
+        index: Sample id of every row ``(N,)``, on the CPU; None unless kept.
+        target: Target of every row, on the CPU; None unless kept.
+        logits: Fused logits ``(N, C)``, on the CPU; None unless kept.
+        unimodal_logits: Logits of every modality ``(N, C)``, on the CPU; None unless kept.
     """
 
     headline: str
@@ -39,24 +47,51 @@ class Evaluation:
     confidence: float
     unimodal_confidence: Mapping[str, float]
     rows: int
-    index: Tensor | None = None
-    target: Tensor | None = None
-    logits: Tensor | None = None
-    unimodal_logits: Mapping[str, Tensor] | None = None
+    index: Tensor | None = field(default=None, repr=False)
+    target: Tensor | None = field(default=None, repr=False)
+    logits: Tensor | None = field(default=None, repr=False)
+    unimodal_logits: Mapping[str, Tensor] | None = field(default=None, repr=False)
 
     @property
     def score(self) -> float:
         """The fused headline metric; higher is better."""
         return self.fused[self.headline]
 
+    def __repr__(self) -> str:
+        metrics = {"fused": self.fused, **self.unimodal}
+        lines = [
+            f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in values.items())
+            for name, values in metrics.items()
+        ]
+        return f"Evaluation of {self.rows} rows\n  " + "\n  ".join(lines)
+
     def to_validation(self) -> Validation:
-        """What a method hears of it."""
+        """Return the part of this evaluation that ``Method.epoch_end`` receives."""
         return Validation(
             self.loss,
             self.score,
             self.unimodal_loss,
             {m: metrics.get(self.headline, math.nan) for m, metrics in self.unimodal.items()},
         )
+
+    def record(self) -> dict[str, Any]:
+        """Return the metrics as plain values, as ``metrics.jsonl`` and ``result.json`` keep them.
+
+        Example:
+            >>> Evaluation("r2", 0.1, {"r2": 0.5}, {}, {}, 0.9, {}, rows=3).record()["fused"]
+            {'loss': 0.1, 'r2': 0.5, 'confidence': 0.9}
+        """
+        return {
+            "fused": {"loss": self.loss, **self.fused, "confidence": self.confidence},
+            "unimodal": {
+                m: {
+                    "loss": self.unimodal_loss[m],
+                    **metrics,
+                    "confidence": self.unimodal_confidence[m],
+                }
+                for m, metrics in self.unimodal.items()
+            },
+        }
 
 
 @torch.no_grad()
@@ -71,36 +106,40 @@ def evaluate(
     keep_rows: bool = False,
     windows: int = 1,
 ) -> Evaluation:
-    """Ask a trained model by its method's own rule.
+    """Evaluate a model on a split by its method's own prediction rule.
 
     Args:
-        keep_rows: also return every row's logits.
-        windows: time windows of longer recordings that are looked at, evenly spread; a row's logits are their mean.
+        method: The method that predicts.
+        model: The trained model.
+        source: The data.
+        split: ``train``, ``valid`` or ``test``.
+        batch_size: Rows per step.
+        device: Where to evaluate; None is the model's device.
+        keep_rows: Also return the logits of every row.
+        windows: Number of evenly spread time windows of longer recordings; the logits of a row are
+            their mean.
 
     Raises:
-        DataError: the split has no rows, or no modality is seen through a time window where several are asked for.
+        DataError: The split has no rows, or several windows are requested and no modality has a
+            time window.
     """
     device = device or next(model.parameters()).device
     tallies: dict[str, _Tally] = defaultdict(lambda: _Tally(source.task))
     kept: list[tuple[Batch, Output]] = []
+    loaders = [
+        Loader(view, split, batch_size, device=device).epoch(0)
+        for view in _windows(source, windows)
+    ]
     with evaluating(model), evaluating(method):
-        for looks in zip(
-            *(
-                Loader(look, split, batch_size, device=device).epoch(0)
-                for look in _looks(source, windows)
-            ),
-            strict=True,
-        ):
-            batch = looks[0]
-            output = _mean([method.predict(model, look.inputs, look.present) for look in looks])
+        for batches in zip(*loaders, strict=True):
+            batch = batches[0]
+            output = _mean([method.predict(model, b.inputs, b.present) for b in batches])
             tallies[""].add(output.logits, batch.target)
             for m, z in (output.unimodal_logits or {}).items():
-                there = (
-                    slice(None)
-                    if batch.present is None or m not in batch.present
-                    else batch.present[m]
+                rows = batch.present.get(m) if batch.present is not None else None
+                tallies[m].add(
+                    *((z, batch.target) if rows is None else (z[rows], batch.target[rows]))
                 )
-                tallies[m].add(z[there], batch.target[there])
             if keep_rows:
                 kept.append((batch, output))
     if not tallies:
@@ -109,86 +148,84 @@ def evaluate(
         )
     whole = tallies.pop("")
     return Evaluation(
-        source.task.headline,
-        whole.loss,
-        whole.metrics(),
-        {m: tally.loss for m, tally in tallies.items()},
-        {m: tally.metrics() for m, tally in tallies.items()},
-        whole.confidence,
-        {m: tally.confidence for m, tally in tallies.items()},
-        whole.rows,
-        *_joined(kept),
+        headline=source.task.headline,
+        loss=whole.loss,
+        fused=whole.metrics(),
+        unimodal_loss={m: tally.loss for m, tally in tallies.items()},
+        unimodal={m: tally.metrics() for m, tally in tallies.items()},
+        confidence=whole.confidence,
+        unimodal_confidence={m: tally.confidence for m, tally in tallies.items()},
+        rows=whole.rows,
+        **_joined(kept),
     )
 
 
-def _looks(source: Source, windows: int) -> list[Source]:
-    """The source once per window: their places are (i + 1/2) / windows of the room that there is."""
+def _windows(source: Source, windows: int) -> list[Source]:
+    """Return the source once per window, at (i + 1/2) / windows of the free range."""
     if windows == 1:
         return [source]
-    looks = [
+    sources = [
         source.seen({m: looking(view, (i + 0.5) / windows) for m, view in source.views.items()})
         for i in range(windows)
     ]
-    if looks[0].views == source.views:
+    if sources[0].views == source.views:
         raise DataError(
-            f"{windows} windows must be asked of data with a time window among their views, found none in {source.name}."
+            f"{windows} windows must be requested of data with a time window among their views, "
+            f"found none in {source.name}."
         )
-    return looks
+    return sources
 
 
 def _mean(outputs: list[Output]) -> Output:
-    """Mean logits; the features are those of the first."""
+    """Return the mean of the logits; the features are those of the first output."""
     first = outputs[0]
     if len(outputs) == 1:
         return first
     unimodal = [output.unimodal_logits for output in outputs if output.unimodal_logits is not None]
-    means = (
-        {m: torch.stack([z[m] for z in unimodal]).mean(0) for m in unimodal[0]}
-        if unimodal
-        else None
-    )
-    return Output(first.features, torch.stack([output.logits for output in outputs]).mean(0), means)
+    means = {m: torch.stack([z[m] for z in unimodal]).mean(0) for m in (unimodal or [{}])[0]}
+    logits = torch.stack([output.logits for output in outputs]).mean(0)
+    return Output(first.features, logits, means if unimodal else None)
 
 
 class _Tally:
-    """Loss, confidence and metrics of one kind of prediction, added up batch by batch."""
+    """Loss, confidence and metrics of one kind of prediction, summed over batches."""
 
     def __init__(self, task: Task) -> None:
-        self.task, self.measured = task, task.metrics()
+        self.task, self.sums = task, task.metrics()
         self.rows, self._loss, self._confidence = 0, 0.0, 0.0
 
     def add(self, logits: Tensor, target: Tensor) -> None:
         if len(target) == 0:
             return
-        self.measured.update(logits.float(), target)
+        self.sums.update(logits.float(), target)
         self.rows += len(target)
         self._loss += self.task.loss_per_row(logits, target).double().sum().item()
         self._confidence += self.task.confidence(logits, target).double().sum().item()
 
     @property
     def loss(self) -> float:
-        return self._loss / self.rows if self.rows else float("nan")
+        return self._loss / self.rows if self.rows else math.nan
 
     @property
     def confidence(self) -> float:
-        return self._confidence / self.rows if self.rows else float("nan")
+        return self._confidence / self.rows if self.rows else math.nan
 
     def metrics(self) -> dict[str, float]:
-        return self.measured.compute() if self.rows else {}
+        return self.sums.compute() if self.rows else {}
 
 
-def _joined(
-    kept: list[tuple[Batch, Output]],
-) -> tuple[Tensor | None, Tensor | None, Tensor | None, Mapping[str, Tensor] | None]:
+def _joined(kept: list[tuple[Batch, Output]]) -> dict[str, Any]:
+    """Return the kept rows of all batches as the last four fields of :class:`Evaluation`."""
     if not kept:
-        return None, None, None, None
-    index = torch.cat([batch.index for batch, _ in kept if batch.index is not None]).cpu()
-    target = torch.cat([batch.target for batch, _ in kept]).cpu()
-    logits = torch.cat([output.logits for _, output in kept]).float().cpu()
+        return {}
     unimodal = [output.unimodal_logits for _, output in kept if output.unimodal_logits is not None]
-    z = (
-        {m: torch.cat([part[m] for part in unimodal]).float().cpu() for m in unimodal[0]}
+    return {
+        "index": torch.cat([batch.index for batch, _ in kept if batch.index is not None]).cpu(),
+        "target": torch.cat([batch.target for batch, _ in kept]).cpu(),
+        "logits": torch.cat([output.logits for _, output in kept]).float().cpu(),
+        "unimodal_logits": {
+            m: torch.cat([part[m] for part in unimodal]).float().cpu() for m in unimodal[0]
+        }
         if unimodal
-        else None
-    )
-    return index, target, logits, z
+        else None,
+    }

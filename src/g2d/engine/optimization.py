@@ -12,7 +12,11 @@ from g2d.errors import ArgumentError
 
 
 def make_optimizer(groups: list[dict[str, Any]], options: TrainOptions) -> torch.optim.Optimizer:
-    """The optimizer over named groups; each remembers its ``base_lr``.
+    """Return the optimizer over named groups, each with its ``base_lr``.
+
+    Args:
+        groups: Parameter groups as :meth:`~g2d.method.Method.parameter_groups` returns them.
+        options: Kind of optimizer and learning rates.
 
     Raises:
         ArgumentError: ``group_lr`` names a group that does not exist.
@@ -23,9 +27,10 @@ def make_optimizer(groups: list[dict[str, Any]], options: TrainOptions) -> torch
             raise ArgumentError(
                 f"group_lr must name parameter groups ({', '.join(names)}), found {name!r}."
             )
-    groups = [group | {"lr": options.group_lr.get(group["name"], options.lr)} for group in groups]
-    for group in groups:
-        group["base_lr"] = group["lr"]
+    rates = {name: options.group_lr.get(name, options.lr) for name in names}
+    groups = [
+        group | {"lr": rates[group["name"]], "base_lr": rates[group["name"]]} for group in groups
+    ]
     if options.optimizer == "sgd":
         return torch.optim.SGD(
             groups, lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay
@@ -35,21 +40,38 @@ def make_optimizer(groups: list[dict[str, Any]], options: TrainOptions) -> torch
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> dict[str, float]:
-    """lr = base_lr * factor * method_factor of every group (a method may keep a factor of its own there). Returns the rates."""
+    """Set the learning rate of every group to base_lr * factor * method_factor.
+
+    Args:
+        optimizer: Made by :func:`make_optimizer`; a method may set ``method_factor`` in a group.
+        factor: The schedule's factor for the epoch.
+
+    Returns:
+        The learning rates by group.
+    """
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor * group.get("method_factor", 1.0)
     return {group["name"]: group["lr"] for group in optimizer.param_groups}
 
 
 class Schedule:
-    """The factor of an epoch; ``plateau`` remembers how validation went."""
+    """Factor on the learning rate per epoch; ``plateau`` remembers the validation scores.
+
+    Args:
+        options: Kind of schedule, number of epochs, warm-up.
+
+    Example:
+        >>> schedule = Schedule(TrainOptions(epochs=4, schedule="step", decay_at=[0.5]))
+        >>> [schedule.factor(epoch) for epoch in (1, 2, 3, 4)]
+        [1.0, 1.0, 0.1, 0.1]
+    """
 
     def __init__(self, options: TrainOptions) -> None:
         self.options = options
         self.best, self.waited, self.plateau = -math.inf, 0, 1.0
 
     def factor(self, epoch: int) -> float:
-        """Of a 1-based epoch."""
+        """Return the factor of an epoch, counted from 1."""
         options, done = self.options, epoch - 1
         if done < options.warmup:
             return (done + 1) / (options.warmup + 1)
@@ -58,16 +80,12 @@ class Schedule:
                 done >= round(share * options.epochs) for share in options.decay_at
             )
         if options.schedule == "cosine":
-            return (
-                1
-                + math.cos(
-                    math.pi * (done - options.warmup) / max(1, options.epochs - options.warmup)
-                )
-            ) / 2
+            length = max(1, options.epochs - options.warmup)
+            return (1 + math.cos(math.pi * (done - options.warmup) / length)) / 2
         return self.plateau
 
     def observe(self, score: float) -> None:
-        """The validation score of the epoch that ended."""
+        """Record the validation score of the epoch that ended."""
         if score > self.best:
             self.best, self.waited = score, 0
             return
@@ -76,7 +94,9 @@ class Schedule:
             self.plateau, self.waited = self.plateau * self.options.decay, 0
 
     def state(self) -> dict[str, float]:
+        """Return the values that a checkpoint keeps."""
         return {"best": self.best, "waited": self.waited, "plateau": self.plateau}
 
     def load(self, state: dict[str, float]) -> None:
+        """Restore the values of a checkpoint."""
         self.best, self.waited, self.plateau = state["best"], int(state["waited"]), state["plateau"]

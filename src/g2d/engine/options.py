@@ -1,4 +1,4 @@
-"""How a model is trained, apart from what it is and what it learns from."""
+"""Options of training, apart from the model and the data."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from g2d.errors import ArgumentError
+from g2d.runs.folder import INCIDENTAL
 
 Optimizer = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "step", "cosine", "plateau"]
@@ -24,26 +25,43 @@ PRECISIONS: dict[str, torch.dtype | None] = {
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Hyperparameters of the loop.
+    """Options of the training loop.
 
     Args:
-        epochs: passes over the training rows.
-        batch_size: rows of one update, over all processes together.
-        optimizer, lr, momentum, weight_decay: momentum is SGD's.
-        group_lr: learning rates of single groups, by modality or ``fusion`` or ``method``.
-        schedule: ``step`` multiplies by ``decay`` at every share of the epochs in ``decay_at``; ``cosine`` ends at zero; ``plateau``
-            multiplies by ``decay`` after ``patience`` epochs without a better validation score.
-        warmup: epochs of linear increase before.
-        clip: largest global gradient norm.
-        accumulate: parts that a batch is cut into; still one update.
-        precision: compute type of the forward pass.
-        seed: of initial weights, order, views and the method's own draws.
-        device: ``auto`` is CUDA where there is one.
-        workers: processes that read ahead. threads: of torch; None leaves them.
-        select_on: the split whose fused headline metric picks the best epoch (a later epoch wins ties).
-        calibrate: weigh the heads on the validation rows after training.
-        compile: torch.compile for encoders and fusion, one by one.
-        eval_batch_size: rows of an evaluation step.
+        epochs: Passes over the training rows.
+        batch_size: Rows per update, over all processes together.
+        optimizer: ``sgd``, ``adam`` or ``adamw``.
+        lr: Learning rate.
+        group_lr: Learning rates of single groups: a modality, ``fusion`` or ``method``.
+        momentum: Momentum of SGD.
+        weight_decay: Weight decay of every group.
+        schedule: ``step`` multiplies the rate by ``decay`` at every share of the epochs in
+            ``decay_at``; ``cosine`` ends at zero; ``plateau`` multiplies by ``decay`` after
+            ``patience`` epochs without a better validation score; ``constant`` does nothing.
+        decay_at: Shares of the epochs, between 0 and 1.
+        decay: Factor of ``step`` and ``plateau``.
+        patience: Epochs that ``plateau`` waits.
+        warmup: Epochs of linear increase at the start.
+        clip: Largest norm of all gradients together; None does not clip.
+        accumulate: Number of parts that a batch is cut into; still one update per batch.
+        precision: Number type of the forward pass.
+        seed: Seed of initial weights, order, views and the method's own random numbers.
+        device: ``cpu``, ``cuda``, ``cuda:N``, or ``auto``: CUDA if there is a device.
+        workers: Processes that read batches ahead; 0 reads in the training process.
+        threads: Threads of torch; None keeps torch's own number.
+        select_on: Split whose fused headline metric selects the best epoch; a later epoch wins
+            ties.
+        calibrate: Fit a weight per head on the validation rows after training.
+        compile: Compile encoders and fusion with ``torch.compile``, one by one.
+        eval_batch_size: Rows per evaluation step.
+
+    Raises:
+        ArgumentError: A value is out of range; the message lists every such value.
+
+    Example:
+        >>> TrainOptions(epochs=0, lr=-1)
+        Traceback (most recent call last):
+        g2d.errors.ArgumentError: lr must be positive, found -1.
     """
 
     epochs: int
@@ -81,57 +99,53 @@ class TrainOptions:
         for name in ("epochs", "warmup", "workers", "weight_decay", "momentum", "patience", "seed"):
             if not getattr(self, name) >= 0:
                 yield f"{name} must not be negative, found {getattr(self, name)}."
-        for name, rate in (
-            ("lr", self.lr),
-            ("clip", self.clip),
-            ("decay", self.decay),
-            *((f"group_lr.{m}", lr) for m, lr in self.group_lr.items()),
-        ):
+        rates = {"lr": self.lr, "clip": self.clip, "decay": self.decay}
+        rates |= {f"group_lr.{m}": lr for m, lr in self.group_lr.items()}
+        for name, rate in rates.items():
             if rate is not None and not 0 < rate < math.inf:
                 yield f"{name} must be positive, found {rate}."
-        for name, kind in (
-            ("optimizer", Optimizer),
-            ("schedule", Schedule),
-            ("precision", Precision),
-            ("select_on", Selection),
-        ):
-            if getattr(self, name) not in get_args(kind):
-                yield f"{name} must be one of {', '.join(get_args(kind))}, found {getattr(self, name)!r}."
+        choices = {
+            "optimizer": get_args(Optimizer),
+            "schedule": get_args(Schedule),
+            "precision": get_args(Precision),
+            "select_on": get_args(Selection),
+        }
+        for name, valid in choices.items():
+            if getattr(self, name) not in valid:
+                yield f"{name} must be one of {', '.join(valid)}, found {getattr(self, name)!r}."
         if not all(0 <= share <= 1 for share in self.decay_at):
-            yield f"decay_at must hold shares of the epochs between 0 and 1, found {list(self.decay_at)}."
+            yield (
+                "decay_at must hold shares of the epochs between 0 and 1, "
+                f"found {list(self.decay_at)}."
+            )
         try:
             torch.device("cpu" if self.device == "auto" else self.device)
         except RuntimeError:
             yield f"device must be auto, cpu, cuda or cuda:N, found {self.device!r}."
 
     def training(self) -> dict[str, Any]:
-        """What determines the trained weights: all but where and how fast it happens."""
-        elsewhere = {"device", "workers", "threads", "compile", "eval_batch_size"}
-        return {
-            name: dict(value)
-            if isinstance(value, Mapping)
-            else list(value)
-            if isinstance(value, tuple | list)
-            else value
-            for name, value in vars(self).items()
-            if name not in elsewhere
-        }
+        """Return the options that determine the trained weights, as plain values."""
+        return {name: _plain(value) for name, value in vars(self).items() if name not in INCIDENTAL}
 
     def resolved_device(self) -> torch.device:
-        """Where training happens on this machine.
+        """Return the device on which this machine trains.
 
         Raises:
-            ArgumentError: there is no such device here.
+            ArgumentError: The device does not exist on this machine.
         """
-        device = torch.device(
-            ("cuda" if torch.cuda.is_available() else "cpu")
-            if self.device == "auto"
-            else self.device
-        )
+        cuda = torch.cuda.is_available()
+        device = torch.device(self.device if self.device != "auto" else "cuda" if cuda else "cpu")
         try:
             torch.empty(0, device=device)
         except (RuntimeError, AssertionError, NotImplementedError):
             raise ArgumentError(
-                f"device must exist on this machine, found {self.device!r}, which does not. device=auto takes what is there."
+                f"device must exist on this machine, found {self.device!r}, which does not. "
+                "device=auto uses CUDA if it is available and the CPU otherwise."
             ) from None
         return device
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, tuple | list) else value

@@ -1,4 +1,4 @@
-"""Several processes, started by ``torchrun``: who is who, and what they must agree on."""
+"""Several processes started by ``torchrun``: joining them, and what they must agree on."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from g2d.method import processes
 
 
 def start() -> None:
-    """Join the others if ``torchrun`` started us; does nothing otherwise."""
+    """Join the process group if ``torchrun`` started this process; otherwise do nothing."""
     if "TORCHELASTIC_RUN_ID" in os.environ and not dist.is_initialized():
         dist.init_process_group("gloo", timeout=timedelta(minutes=30))
         atexit.register(leave)
 
 
 def leave() -> None:
-    """Part from the others; threads of theirs would otherwise outlive the interpreter and abort it."""
+    """Destroy the process group; its threads would otherwise abort the interpreter at exit."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 def process() -> int:
-    """Our number; 0 is the one that writes."""
+    """Return the rank of this process; rank 0 writes files."""
     return dist.get_rank() if processes() > 1 else 0
 
 
 def seed_everything(seed: int) -> None:
-    """The global generators of Python and torch: initial weights and dropout come from them."""
+    """Seed the global generators of Python and torch, which initial weights and dropout use."""
     random.seed(seed)
     torch.manual_seed(seed)
 
 
 def broadcast_weights(*modules: nn.Module) -> None:
-    """Start from the weights of process 0."""
+    """Copy the weights of rank 0 to all processes."""
     if processes() > 1:
         for module in modules:
             for value in module.state_dict().values():
@@ -56,6 +56,6 @@ def average_statistics(model: nn.Module) -> None:
 
 
 def wait() -> None:
-    """Until all have come this far."""
+    """Wait until every process has reached this call (a barrier)."""
     if processes() > 1:
         dist.barrier()

@@ -1,37 +1,39 @@
-"""Teachers are trained once: kept by the hash of everything that determines them, found again by it.
+"""A cache of trained teachers, found by the hash of everything that determines them.
 
-A teacher is a model of one modality, an encoder and one linear layer, trained by joint training like any other model. A folder
-holds it with its best and its last checkpoint; a second student that needs the same one starts at once.
+A teacher is a model of one modality, an encoder and one linear layer, trained by joint training
+like any other model. Its folder has its best and its last checkpoint; another student that needs
+the same teacher uses it without training.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from g2d.data import Loader, Source
 from g2d.engine import checkpoint
 from g2d.engine.callbacks import Callback
+from g2d.engine.checkpoint import BEST, LAST
 from g2d.engine.evaluate import evaluate
-from g2d.engine.fit import as_record, fit
+from g2d.engine.fit import fit
 from g2d.engine.options import TrainOptions
 from g2d.engine.processes import process, seed_everything, wait
 from g2d.errors import RunError
-from g2d.fusion import Late
+from g2d.files import write_json
+from g2d.method import Method
 from g2d.methods import Joint
-from g2d.model import CachedTeachers, MultimodalModel, Teachers, feature_dims
+from g2d.model import CachedTeachers, MultimodalModel, Teachers
+from g2d.runs.folder import CHECKPOINTS
 
 SCHEMA = 1
-KNOWN = "teacher.json"
-"""What stands in the folder of a finished teacher."""
-CHECKPOINTS = ("best", "last")
+FACTS, DETERMINANTS = "teacher.json", "determinants.json"
+"""Files of a teacher's folder; the first one exists once the teacher is finished."""
 CACHED_ROWS = 256
 
 
@@ -40,10 +42,11 @@ class Teacher:
     """One teacher in the cache.
 
     Args:
-        modality: what it sees.
-        folder: where it is kept.
-        reused: it stood there before.
-        facts: selected epoch, seconds of training, and per split metrics and mean confidence in the truth.
+        modality: The modality that it sees.
+        folder: Its folder.
+        reused: False if it was trained by this call.
+        facts: Selected epoch, seconds of training, and per split the metrics and the mean
+            confidence in the true target.
     """
 
     modality: str
@@ -53,16 +56,16 @@ class Teacher:
 
 
 class TeacherCache:
-    """Trains what is missing.
+    """Cache that trains missing teachers.
 
     Args:
-        folder: of all teachers; one sub-folder each.
-        source: the student's data; every teacher sees its own modality of it.
-        encoders: per modality the encoder's name and options, as plain values.
-        build: a fresh encoder of a modality.
-        options: how teachers are trained; their seed is among them.
-        say: takes sentences for the user.
-        watch: callbacks for a teacher in training, by its name.
+        folder: Folder of all teachers, one sub-folder each.
+        source: The student's data; every teacher sees its own modality.
+        encoders: Name and options of every encoder, as plain values by modality.
+        build: Returns an untrained teacher of a modality; its weights come from torch's generator.
+        options: How teachers are trained, their seed included.
+        say: Receives messages for the user.
+        watch: Returns the callbacks of a training by its name.
     """
 
     def __init__(
@@ -70,75 +73,71 @@ class TeacherCache:
         folder: Path,
         source: Source,
         encoders: Mapping[str, Mapping[str, Any]],
-        build: Callable[[str], nn.Module],
+        build: Callable[[str], MultimodalModel],
         options: TrainOptions,
         *,
         say: Callable[[str], object] = lambda sentence: None,
         watch: Callable[[str], Sequence[Callback]] = lambda name: (),
     ) -> None:
-        self.folder, self.source, self.encoders, self.build, self.options = (
-            folder,
-            source,
-            dict(encoders),
-            build,
-            options,
-        )
+        self.folder, self.source, self.encoders = folder, source, dict(encoders)
+        self.build, self.options = build, options
         self.say, self.watch = say, watch
 
     def obtain(self, modality: str) -> Teacher:
-        """The teacher of a modality, from the cache or trained now; says which, and why."""
-        facts = self.determinants(modality)
-        folder = self.folder / f"{modality}-{_key(facts)}"
-        known = _read(folder)
-        reason = None if known is not None else self.reason(modality, facts)
-        wait()  # so that every process looks before one of them writes
-        if known is not None:
+        """Return the teacher of a modality, trained if it is missing, and report why."""
+        determinants = self.determinants(modality)
+        folder = self._folder(modality, determinants)
+        facts = _read(folder)
+        reason = None if facts is not None else self.reason(modality, determinants)
+        wait()  # every process must look before one of them writes
+        if facts is not None:
             self.say(f"teacher of {modality}: reused ({folder.name}).")
-            return Teacher(modality, folder, True, known)
+            return Teacher(modality, folder, True, facts)
         self.say(f"teacher of {modality}: training, because {reason}.")
-        return Teacher(modality, folder, False, self._train(modality, folder, facts))
+        return Teacher(modality, folder, False, self._train(modality, folder, determinants))
 
     def find(self, modality: str) -> Teacher | None:
-        """The teacher of a modality if it is there; nothing is trained."""
-        folder = self.folder / f"{modality}-{_key(self.determinants(modality))}"
-        known = _read(folder)
-        return None if known is None else Teacher(modality, folder, True, known)
+        """Return the teacher of a modality, or None if it is missing; nothing is trained."""
+        folder = self._folder(modality, self.determinants(modality))
+        facts = _read(folder)
+        return None if facts is None else Teacher(modality, folder, True, facts)
 
     def teachers(
-        self, *, distil: str = "best", ranking: str = "best"
+        self, *, distil: str = BEST, ranking: str = BEST
     ) -> tuple[Teachers, list[Teacher]]:
-        """Frozen teachers of all modalities, and where they came from.
+        """Return frozen teachers of all modalities, and where they come from.
 
         Args:
-            distil, ranking: the checkpoint whose features and logits are distilled, and the one whose confidence ranks
-                (``"best"`` on validation, or ``"last"``).
+            distil: Checkpoint whose features and logits are distilled, ``best`` or ``last``.
+            ranking: Checkpoint whose confidence ranks the modalities.
         """
-        found = [self.obtain(m) for m in self.source.modalities]
-        distils = {teacher.modality: self.open(teacher, distil) for teacher in found}
-        ranks = (
-            None
-            if ranking == distil
-            else {teacher.modality: self.open(teacher, ranking) for teacher in found}
-        )
+        members = [self.obtain(m) for m in self.source.modalities]
+        models = {teacher.modality: self.open(teacher, distil) for teacher in members}
+        ranks = None
+        if ranking != distil:
+            ranks = {
+                teacher.modality: self._opened(
+                    teacher.folder, ranking, copy.deepcopy(models[teacher.modality])
+                )
+                for teacher in members
+            }
         if not self.source.deterministic:
-            return Teachers(distils, ranks), found
-        cached = CachedTeachers(distils, ranks, rows=self.source.size)
-        # Every row once, in one order: were rows looked up as batches come, the last bit would depend on where a run was resumed.
+            return Teachers(models, ranks), members
+        cached = CachedTeachers(models, ranks, rows=self.source.size)
+        # Fill the cache in one fixed order: filled batch by batch during training, the last bit of
+        # an output would depend on where a run was resumed.
+        device = self.options.resolved_device()
         for split in ("train", "valid"):
-            for batch in Loader(
-                self.source, split, CACHED_ROWS, device=self.options.resolved_device()
-            ).epoch(0):
+            for batch in Loader(self.source, split, CACHED_ROWS, device=device).epoch(0):
                 cached(batch)
-        return cached, found
+        return cached, members
 
     def open(self, teacher: Teacher, which: str) -> MultimodalModel:
-        """A teacher's model at one of its two checkpoints."""
-        model = self._model(teacher.modality)
-        checkpoint.load_model(teacher.folder / "checkpoints" / which, model)
-        return model.to(self.options.resolved_device())
+        """Return a teacher's model at its ``best`` or ``last`` checkpoint."""
+        return self._opened(teacher.folder, which, self._model(teacher.modality))
 
     def determinants(self, modality: str) -> dict[str, Any]:
-        """Everything that a teacher's weights depend on, as plain values."""
+        """Return everything that a teacher's weights depend on, as plain values."""
         source = self.source.only((modality,))
         return {
             "schema": SCHEMA,
@@ -150,107 +149,101 @@ class TeacherCache:
             **self._options(modality).training(),
         }
 
-    def _options(self, modality: str) -> TrainOptions:
-        """How this teacher is trained: the other encoders' learning rates do not concern it."""
-        own = {
-            name: lr for name, lr in self.options.group_lr.items() if name in (modality, "fusion")
-        }
-        return replace(self.options, group_lr=own)
+    def reason(self, modality: str, determinants: Mapping[str, Any]) -> str:
+        """Return why no teacher in the cache fits: how the most similar one differs."""
+        if (self._folder(modality, determinants) / FACTS).is_file():
+            return "its files are damaged"
+        differences = list(self._differences(modality, determinants))
+        if not differences:
+            return "there is none yet"
+        nearest = min(differences, key=len)
+        return "the most similar one has " + ", ".join(
+            f"{name} {_short(other)} instead of {_short(value)}" for name, value, other in nearest
+        )
 
-    def reason(self, modality: str, facts: Mapping[str, Any]) -> str:
-        """Why no teacher in the cache will do: how the nearest one differs."""
-        if (self.folder / f"{modality}-{_key(facts)}" / KNOWN).is_file():
-            return "the one there is damaged"
-        differing = []
-        for path in sorted(self.folder.glob(f"{modality}-*/determinants.json")):
+    def _differences(
+        self, modality: str, determinants: Mapping[str, Any]
+    ) -> Iterator[list[tuple[str, Any, Any]]]:
+        for path in sorted(self.folder.glob(f"{modality}-*/{DETERMINANTS}")):
             if _read(path.parent) is not None:
                 other = json.loads(path.read_text(encoding="utf-8"))
-                differing.append(
-                    [
-                        (name, value, other.get(name))
-                        for name, value in facts.items()
-                        if other.get(name) != value
-                    ]
-                )
-        if not differing:
-            return "there is none yet"
-        nearest = min(differing, key=len)
-        return f"none has {', '.join(f'{name} {_short(value)} (found {name} {_short(other)})' for name, value, other in nearest)}"
+                yield [
+                    (name, value, other.get(name))
+                    for name, value in determinants.items()
+                    if other.get(name) != value
+                ]
 
-    def _train(self, modality: str, folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    def _folder(self, modality: str, determinants: Mapping[str, Any]) -> Path:
+        text = json.dumps(determinants, sort_keys=True)
+        return self.folder / f"{modality}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+    def _options(self, modality: str) -> TrainOptions:
+        """Return a teacher's options, without the learning rates of other encoders."""
+        rates = self.options.group_lr
+        own = {name: rates[name] for name in rates if name in (modality, "fusion")}
+        return replace(self.options, group_lr=own)
+
+    def _train(
+        self, modality: str, folder: Path, determinants: Mapping[str, Any]
+    ) -> dict[str, Any]:
         source, options = self.source.only((modality,)), self._options(modality)
         if process() == 0:
             _clear_damage(folder)
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "determinants.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+            write_json(folder / DETERMINANTS, determinants)
         wait()
         model = self._model(modality)
-        method = Joint().build(model, source.task)
-        fitted = fit(
-            method,
-            model,
-            source,
-            options,
-            folder=folder,
-            callbacks=self.watch(f"teacher of {modality}"),
-        )
-        known: dict[str, Any] = {
+        method: Method = Joint().build(model, source.task)
+        callbacks = self.watch(f"teacher of {modality}")
+        fitted = fit(method, model, source, options, folder=folder, callbacks=callbacks)
+
+        def measured(split: str) -> dict[str, Any]:
+            size = options.eval_batch_size
+            fused: dict[str, Any] = evaluate(
+                method, model, source, split, batch_size=size
+            ).record()["fused"]
+            return fused
+
+        facts: dict[str, Any] = {
             "epoch": fitted.selected_epoch,
             "seconds": fitted.seconds,
-            "splits": {},
-            "last": {},
+            "splits": {split: measured(split) for split in ("train", "valid", "test")},
         }
-        for split in ("train", "valid", "test"):
-            record = as_record(
-                evaluate(method, model, source, split, batch_size=options.eval_batch_size)
-            )
-            known["splits"][split] = record["fused"]
-        last = self._model(modality)
-        checkpoint.load_model(folder / "checkpoints" / "last", last)
-        last.to(options.resolved_device())
-        for split in ("train", "valid"):
-            known["last"][split] = as_record(
-                evaluate(method, last, source, split, batch_size=options.eval_batch_size)
-            )["fused"]
+        self._opened(folder, LAST, model)
+        facts["last"] = {split: measured(split) for split in ("train", "valid")}
         if process() == 0:
-            aside = folder / ".teacher.json"
-            aside.write_text(json.dumps(known, indent=1), encoding="utf-8")
-            aside.replace(folder / KNOWN)  # what stands there makes it a finished teacher
+            write_json(folder / FACTS, facts)
         wait()
-        return known
+        return facts
 
     def _model(self, modality: str) -> MultimodalModel:
         seed_everything(self.options.seed)
-        example = next(Loader(self.source.only((modality,)), "valid", 2).epoch(0))
-        encoder = {modality: self.build(modality)}
-        return MultimodalModel(
-            encoder, Late(feature_dims(encoder, example.inputs), self.source.task.outputs)
-        )
+        return self.build(modality)
 
-
-def _key(facts: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    def _opened(self, folder: Path, which: str, model: MultimodalModel) -> MultimodalModel:
+        checkpoint.load_model(folder / CHECKPOINTS / which, model)
+        return model.to(self.options.resolved_device())
 
 
 def _read(folder: Path) -> dict[str, Any] | None:
-    """The facts of a finished, undamaged teacher."""
+    """Return the facts of a finished, undamaged teacher."""
     try:
-        facts: dict[str, Any] = json.loads((folder / KNOWN).read_text(encoding="utf-8"))
+        facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return facts if all(_whole(folder / "checkpoints" / which) for which in CHECKPOINTS) else None
+    return (
+        facts if all(_undamaged(folder / CHECKPOINTS / which) for which in (BEST, LAST)) else None
+    )
 
 
 def _clear_damage(folder: Path) -> None:
-    """Make room for a teacher where a damaged one stands; one that is only unfinished goes on where it was."""
-    there = [
-        path for which in CHECKPOINTS if checkpoint.recover(path := folder / "checkpoints" / which)
-    ]
-    if (folder / KNOWN).is_file() or not all(map(_whole, there)):
+    """Delete a damaged teacher; keep an unfinished one so that it resumes."""
+    paths = [folder / CHECKPOINTS / which for which in (BEST, LAST)]
+    saved = [path for path in paths if checkpoint.recover(path)]
+    if (folder / FACTS).is_file() or not all(map(_undamaged, saved)):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _whole(folder: Path) -> bool:
+def _undamaged(folder: Path) -> bool:
     try:
         checkpoint.verify(folder)
     except RunError:

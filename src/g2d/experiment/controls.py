@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from g2d.data import Source
+from g2d.engine.calibration import calibrate
 from g2d.engine.evaluate import evaluate
-from g2d.engine.fit import as_record, calibrate
 from g2d.engine.options import TrainOptions
 from g2d.fusion import Late
 from g2d.method import Method
@@ -41,11 +41,11 @@ def controls(
     best = max(scores, key=lambda m: scores[m]["valid"][source.task.headline])
     model, method = teacher_ensemble(teachers, source.task)
     raw = evaluate(method, model, source, "test", batch_size=options.eval_batch_size)
-    calibrate(method, model, source, options)
+    calibrate(method, model, source, options.eval_batch_size)
     calibrated = evaluate(method, model, source, "test", batch_size=options.eval_batch_size)
     weights = dict(zip(method.modalities, method.head_weights.tolist(), strict=True))
     return {
         "best_teacher": {"modality": best, "test": scores[best]["test"]},
-        "ensemble": {"test": as_record(raw)["fused"]},
-        "ensemble_calibrated": {"test": as_record(calibrated)["fused"], "head_weights": weights},
+        "ensemble": {"test": raw.record()["fused"]},
+        "ensemble_calibrated": {"test": calibrated.record()["fused"], "head_weights": weights},
     }

@@ -16,11 +16,12 @@ import torch
 import g2d
 from g2d.data import Source
 from g2d.engine import checkpoint
-from g2d.engine.callbacks import Callback, MLflow, Progress, TensorBoard, WeightsAndBiases
+from g2d.engine.callbacks import Callback, MLflow, ProgressLine, TensorBoard, WeightsAndBiases
 from g2d.engine.cost import step_cost
 from g2d.engine.evaluate import Evaluation, evaluate
-from g2d.engine.fit import Fit, as_record, check, fit
+from g2d.engine.fit import Fit, fit
 from g2d.engine.processes import process, start, wait
+from g2d.engine.setup import check
 from g2d.engine.stack import Stack
 from g2d.errors import DataError
 from g2d.experiment.controls import controls
@@ -109,7 +110,7 @@ def run(
         model, source.task
     )
     if progress and main:
-        watchers.append(Progress(recipe.name, source.task.headline))
+        watchers.append(ProgressLine(recipe.name, source.task.headline))
     fitted = fit(method, model, source, recipe.train, folder=out, callbacks=watchers)
     asked, stacked = method, dict[str, float]()
     sets = [] if taught is None else [taught]
@@ -200,8 +201,8 @@ def summarize(
         "select_on": recipe.train.select_on,
         "selection_metric": task.headline,
         "calibrated": recipe.train.calibrate,
-        "test": {**as_record(test), **size(source, "test")},
-        "valid": {**as_record(valid), **size(source, "valid")},
+        "test": {**test.record(), **size(source, "test")},
+        "valid": {**valid.record(), **size(source, "valid")},
         "teachers": teachers,
         "controls": free,
         "cost": {
@@ -245,7 +246,8 @@ def counted_step(
         method, "teachers", None
     )  # they do not move, and may hold an answer for every row
     model, method = copy.deepcopy((model, method), {id(teachers): teachers})
-    model.train(), method.train()
+    model.train()
+    method.train()
     batch = source.view(
         source.gather(source.rows("train")[: recipe.train.batch_size]), seed=0, epoch=1, train=False
     )

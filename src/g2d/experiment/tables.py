@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from g2d.engine.evaluate import Evaluation
-from g2d.engine.fit import as_record
 from g2d.report.formatting import COUNTS, aligned, spread
 from g2d.report.layouts import cautions
 from g2d.task import Task, task_from_config
@@ -39,7 +38,7 @@ def evaluation_table(evaluation: Evaluation, task: Task, data: Mapping[str, Any]
     Args:
         data: facts of the data, as every result holds them.
     """
-    record = as_record(evaluation)
+    record = evaluation.record()
     return "\n".join([metrics_table(record["fused"], record["unimodal"], task), *cautions(data)])
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from g2d.data import Source
-from g2d.engine.callbacks import Callback, Progress
+from g2d.engine.callbacks import Callback, ProgressLine
 from g2d.engine.teacher_cache import Teacher, TeacherCache
-from g2d.model import Teachers
+from g2d.fusion import Late
+from g2d.model import MultimodalModel, Teachers, feature_dims
 from g2d.recipe import Recipe
 
 
@@ -86,14 +87,20 @@ def teacher_cache(
     """Where a recipe's teachers are kept, or would be."""
 
     def watch(name: str) -> Sequence[Callback]:
-        return [Progress(name, source.task.headline)] if progress else []
+        return [ProgressLine(name, source.task.headline)] if progress else []
+
+    def build(m: str) -> MultimodalModel:
+        encoder = {m: recipe.build_encoder(source, m)}
+        example = source.view(source.gather(source.rows("train")[:2]), seed=0, epoch=1, train=False)
+        dims = feature_dims(encoder, example.inputs)
+        return MultimodalModel(encoder, Late(dims, source.task.outputs))
 
     encoders = {m: encoder.plain() for m, encoder in recipe.encoders.items()}
     return TeacherCache(
         folder,
         source,
         encoders,
-        lambda m: recipe.build_encoder(source, m),
+        build,
         recipe.teachers.train,
         say=say,
         watch=watch,

@@ -13,7 +13,8 @@ import torch
 import yaml
 
 from g2d.engine.evaluate import evaluate
-from g2d.engine.fit import check, fit
+from g2d.engine.fit import fit
+from g2d.engine.setup import check
 from g2d.errors import MissingDependencyError, RecipeError, RunError
 from g2d.experiment.run import Say
 from g2d.experiment.taught import Taught, obtain
