@@ -6,11 +6,13 @@ import ast
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 import g2d
+from g2d import functional
 
 SGD = "torch.optim.SGD([torch.zeros(1)], lr=0.1)"
 SHORT = "import sys; sys.argv = ['g2d', *{arguments!r}]; from g2d.cli import app; app()"
@@ -18,6 +20,7 @@ HEAVY = {"torch", "numpy", "scipy", "sklearn", "transformers", "matplotlib", "pa
 STANDARD = {*sys.stdlib_module_names, "g2d", "_distutils_hack"}
 
 
+@cache
 def third_party(code: str, **environment: str) -> set[str]:
     """Return the third-party packages that a new interpreter has loaded after some code."""
     report = (
@@ -51,14 +54,26 @@ def test_the_methods_load_nothing_that_torch_does_not() -> None:
     assert third_party(f"import torch, g2d.methods; {SGD}") <= needed
 
 
-@pytest.mark.parametrize("name", ["functional", "task", "fusion", "model", "encoders"])
-def test_parts_for_your_own_loop_load_nothing_that_torch_does_not(name: str) -> None:
-    assert third_party(f"import torch, g2d.{name}; {SGD}") <= third_party(f"import torch; {SGD}")
+def test_parts_for_your_own_loop_load_nothing_that_torch_does_not() -> None:
+    parts = "g2d.functional, g2d.task, g2d.fusion, g2d.model, g2d.encoders"
+    assert third_party(f"import torch, {parts}; {SGD}") <= third_party(f"import torch; {SGD}")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["list", "--help"]])
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert not third_party(SHORT.format(arguments=arguments)) & HEAVY
+
+
+def test_every_function_of_a_formula_can_be_imported_from_functional() -> None:
+    folder = Path(functional.__file__).parent
+    functions = {
+        node.name
+        for path in folder.glob("[!_]*.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+    }
+    assert functions == set(functional.__all__)
+    assert all(callable(getattr(functional, name)) for name in functions)
 
 
 @pytest.mark.parametrize("name", g2d.__all__)

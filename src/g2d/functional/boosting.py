@@ -1,4 +1,4 @@
-"""What a learner still has to learn: ReconBoost's weighted loss."""
+"""ReconBoost's losses: rows that the other modalities already solve count less."""
 
 from __future__ import annotations
 
@@ -15,17 +15,21 @@ def residual_loss(
     weights: tuple[float, float],
     class_mean: bool = True,
 ) -> Tensor:
-    """L_i = -( w_1 - w_2 q_i[y_i] ) log p_i^m[y_i]: rows that the others already solve (q near 1) weigh less.
+    """Return L_i = -( w_1 - w_2 q_i[y_i] ) log p_i^m[y_i] of each row.
+
+    p^m = softmax(z^m), and q is the softmax of the other modalities' sum. Rows that the others
+    already solve (q near 1) count less.
 
     Args:
-        unimodal: z^m ``(B, C)``, p^m = softmax(z^m); receives the gradient.
-        target: y ``(B,)``.
-        others: logits of the others' sum ``(B, C)``, q = softmax; receives none. None is q = 1: nobody has learnt yet.
+        unimodal: Unimodal logits z^m ``(B, C)``; receive the gradient.
+        target: Class numbers y ``(B,)``.
+        others: Sum of the other modalities' logits ``(B, C)``; receives no gradient. None means
+            q = 1: no other modality has been trained.
         weights: w_1 and w_2.
-        class_mean: divide by C, as the released code does (it averages a product over the classes).
+        class_mean: Divide by C, as the released code does (it averages over the classes).
 
     Returns:
-        ``(B,)``.
+        Losses ``(B,)``.
 
     Example:
         >>> z, q = torch.tensor([[0.5, 0.5]]).log(), torch.tensor([[0.6, 0.4]]).log()
@@ -42,5 +46,13 @@ def residual_loss(
 
 
 def consolidation(unimodal: Tensor, previous: Tensor) -> Tensor:
-    """Squared distance of softmax(z^m) and softmax(z^prev), averaged over the classes, ``(B,)``; z^prev receives no gradient."""
+    """Return the squared distance of softmax(z^m) from softmax(z^prev), averaged over the classes.
+
+    Args:
+        unimodal: Unimodal logits z^m ``(B, C)``; receive the gradient.
+        previous: Unimodal logits z^prev ``(B, C)`` of the previous phase; receive no gradient.
+
+    Returns:
+        Distances ``(B,)``.
+    """
     return (unimodal.float().softmax(1) - previous.detach().float().softmax(1)).square().mean(1)

@@ -1,7 +1,7 @@
 """Weights for over-confident heads: one positive number per head, fitted on validation rows.
 
-A memorised head outvotes a good one in a mean of logits. Weighing the heads repairs that without any training; it is a control
-that every table needs.
+A head that memorized the training rows outvotes a good one in a mean of logits. Weighting the
+heads repairs that without any training; it is a control that every table needs.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 LOW, HIGH = 1e-3, 50.0
+"""Limits of a weight."""
 
 
 def fit_head_weights(
@@ -20,25 +21,28 @@ def fit_head_weights(
     target: Tensor,
     negative_log_likelihood: Callable[[Tensor, Tensor], Tensor],
 ) -> Tensor:
-    """Weights a_j = exp(u_j) in [1e-3, 50] of q heads, whose weighted sum is the calibrated prediction.
+    """Fit weights a_j = exp(u_j) in [1e-3, 50] of q heads by maximum a posteriori.
 
-    u = argmin  NLL( sum_j a_j h_j(x), y ) + 1/2 sum_j (u_j + log q)²,  by L-BFGS in at most 25 iterations.
+    u = argmin  NLL( sum_j a_j h_j(x), y ) + 1/2 sum_j (u_j + log q)²
 
+    by L-BFGS in at most 25 iterations. The weighted sum of the heads is the calibrated prediction.
     The prior draws every weight towards 1/q, the plain mean of the heads.
 
     Args:
-        heads: q tensors ``(N, C)`` whose *mean* is the uncalibrated prediction, on validation rows.
-        target: their truth.
-        negative_log_likelihood: of logits and target, summed over the rows (:meth:`g2d.task.Task.negative_log_likelihood`).
+        heads: Logits h_j of q heads on validation rows, each ``(N, C)``; their *mean* is the
+            uncalibrated prediction.
+        target: Targets y of these rows.
+        negative_log_likelihood: Function of logits and target, summed over the rows
+            (:meth:`g2d.task.Task.negative_log_likelihood`).
 
     Returns:
-        a ``(q,)`` float32; all 1/q if nothing speaks for other weights.
+        Weights a ``(q,)``, float32; all 1/q where the rows do not favor other weights.
 
     Example:
-        >>> import torch.nn.functional as F
         >>> good = torch.tensor([[2.0, 0.0], [0.0, 2.0]]).repeat(50, 1)
         >>> noise = 9 * torch.randn(100, 2, generator=torch.Generator().manual_seed(0))
-        >>> a = fit_head_weights([good, noise], torch.tensor([0, 1]).repeat(50), lambda l, y: F.cross_entropy(l, y, reduction="sum"))
+        >>> loss = torch.nn.CrossEntropyLoss(reduction="sum")
+        >>> a = fit_head_weights([good, noise], torch.tensor([0, 1]).repeat(50), loss)
         >>> bool(a[0] > 1 > 0.2 > a[1])
         True
     """

@@ -1,4 +1,4 @@
-"""Who is sure of a row: weights of modalities by the entropy of their own predictions."""
+"""Weights of modalities by the entropy of their own predictions."""
 
 from __future__ import annotations
 
@@ -13,23 +13,27 @@ from g2d.functional.prototypes import entropy_per_row
 def certainty_weights(
     unimodal_logits: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None
 ) -> dict[str, Tensor]:
-    """lambda_i^m = softmax over m of -H(softmax(z_i^m)): per row, the surer a modality the larger its weight.
+    """Return the weight of every modality in every row: the more certain, the larger.
+
+    lambda_i^m = softmax over m of -H(softmax(z_i^m))
 
     Args:
-        unimodal_logits: z^m ``(B, C)`` per modality.
-        present: ``(B,)`` bool per modality; a row that lacks a modality gives it no weight.
+        unimodal_logits: Unimodal logits z^m ``(B, C)`` per modality.
+        present: Rows that have the modality ``(B,)``, bool, per modality; a missing modality gets
+            a weight of zero.
 
     Returns:
-        per modality ``(B,)``, adding up to 1 in every row.
+        Weights ``(B,)`` per modality, which add up to 1 in every row.
 
     Example:
-        >>> z = {"image": torch.tensor([[0.9, 0.1]]).log(), "tone": torch.tensor([[0.6, 0.4]]).log()}
-        >>> {m: round(weight.item(), 6) for m, weight in certainty_weights(z).items()}
+        >>> probability = {"image": [[0.9, 0.1]], "tone": [[0.6, 0.4]]}
+        >>> weights = certainty_weights({m: torch.tensor(p).log() for m, p in probability.items()})
+        >>> {m: round(weight.item(), 6) for m, weight in weights.items()}
         {'image': 0.586115, 'tone': 0.413885}
     """
     entropies = []
     for m, z in unimodal_logits.items():
-        entropy, there = entropy_per_row(z), None if present is None else present.get(m)
-        entropies.append(entropy if there is None else entropy.masked_fill(~there, 1e9))
+        entropy, has = entropy_per_row(z), None if present is None else present.get(m)
+        entropies.append(entropy if has is None else entropy.masked_fill(~has, 1e9))
     weights = torch.softmax(-torch.stack(entropies), dim=0)
     return dict(zip(unimodal_logits, weights, strict=True))

@@ -1,4 +1,4 @@
-"""Gradient rules: the scaling at the door (Eq. 8)."""
+"""Scaling of a gradient on its way back (Eq. 8)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class _Scale(torch.autograd.Function):
-    """Identity forward, bit for bit; the gradient times kappa backward."""
+    """Identity in the forward pass, bit for bit; gradient times kappa in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, kappa: Tensor | float) -> Tensor:
@@ -23,15 +23,16 @@ class _Scale(torch.autograd.Function):
 
 
 def scale_gradient(values: Tensor, kappa: Tensor | float) -> Tensor:
-    """The same values, whose gradient is scaled by kappa on its way back  (Eq. 8).
+    """Return the same values, but scale their gradient by kappa in the backward pass  (Eq. 8).
 
-    An encoder is reached only through its features f^m, so kappa * dL/df^m scales the gradient of all its parameters by
-    exactly kappa.
+    An encoder is reached only through its features f^m, so kappa * dL/df^m scales the gradient of
+    all its parameters by exactly kappa.
 
     Args:
-        values: any tensor; receives kappa times the gradient.
-        kappa: a number, or a 0-d tensor on the device of ``values`` (which torch.compile does not compile anew for every new
-            value). The number 1 returns ``values`` itself; the number 0 cuts the graph.
+        values: Any tensor; it receives kappa times the gradient.
+        kappa: A number, or a 0-d tensor on the device of ``values`` (for which torch.compile does
+            not compile again at every new value). The number 1 returns ``values`` itself; the
+            number 0 cuts the graph.
 
     Example:
         >>> x = torch.ones(2, requires_grad=True)

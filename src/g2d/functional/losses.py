@@ -1,6 +1,7 @@
-"""The distillation losses of G²D (Eqs. 2-4), as pure functions.
+"""Distillation losses of G²D (Eqs. 2-4).
 
-Source: M. Rakib, A. Bagavathi, "G²D: Boosting Multimodal Learning with Gradient-Guided Distillation", ICCV 2025.
+Source: M. Rakib, A. Bagavathi, "G²D: Boosting Multimodal Learning with Gradient-Guided
+Distillation", ICCV 2025.
 """
 
 from __future__ import annotations
@@ -23,34 +24,37 @@ def feature_distillation(
     reduction: Reduction = "mean",
     present: Tensor | None = None,
 ) -> Tensor:
-    """Distance of the student's features from its teacher's.
+    """Return the distance of the student's features from its teacher's.
 
     L_feat^m = E_x ‖f_s^m - f_t^m‖²  (Eq. 2), the expectation over the rows of the batch.
 
-    The paper writes the squared norm, a sum over the D features; the authors' code, with which alpha = 1 was used, takes the mean
-    over D. ``"mean"`` follows the code, ``"sum"`` the letter: alpha_sum = alpha_mean / D.
+    The paper writes the squared norm, a sum over the D features. The authors' code, with which
+    alpha = 1 was used, takes the mean over D. ``"mean"`` follows the code and ``"sum"`` the
+    formula: alpha_sum = alpha_mean / D.
 
     Args:
-        student: f_s^m ``(B, D)``; receives the gradient.
-        teacher: f_t^m ``(B, D)``; receives none.
-        reduction: over the features; over the rows it is always the mean.
-        present: ``(B,)`` bool; rows that lack the modality add nothing (they still count in B, so that the loss of a batch is
-            the average of the losses of its parts).
+        student: Features f_s^m ``(B, D)``; receive the gradient.
+        teacher: Features f_t^m ``(B, D)``; receive no gradient.
+        reduction: Reduction over the features; over the rows it is always the mean.
+        present: Rows that have the modality ``(B,)``, bool. The others add nothing but still count
+            in B, so that the loss of a batch is the average of the losses of its parts.
 
     Returns:
         A scalar.
 
     Raises:
-        ArgumentError: the two shapes differ (a distance between spaces of different width means nothing).
+        ArgumentError: The two shapes differ; features of different width have no distance.
 
     Example:
         >>> import torch
-        >>> feature_distillation(torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 0.0]]), reduction="sum")
+        >>> student, teacher = torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 0.0]])
+        >>> feature_distillation(student, teacher, reduction="sum")
         tensor(5.)
     """
     if student.shape != teacher.shape:
         raise ArgumentError(
-            f"features of student and teacher must have the same shape, found {tuple(student.shape)} and {tuple(teacher.shape)}. "
+            "features of student and teacher must have the same shape, "
+            f"found {tuple(student.shape)} and {tuple(teacher.shape)}. "
             "Give both the same encoder, or distil logits only (alpha = 0)."
         )
     squared = (student.float() - teacher.detach().float()).square()
@@ -61,18 +65,20 @@ def feature_distillation(
 def logit_distillation(
     student: Tensor, teacher: Tensor, *, temperature: float = 1.0, present: Tensor | None = None
 ) -> Tensor:
-    """Divergence of the student's fused prediction from one teacher's.
+    """Return the divergence of the student's fused prediction from one teacher's.
 
-    L_logit^m = E_x KL( softmax(l_t^m) ‖ softmax(l_s) )  (Eq. 3): the teacher first, and the student's *fused* logits.
-    With a temperature T both logits are divided by T and the loss is multiplied by T² (T = 1 in the paper).
+    L_logit^m = E_x KL( softmax(l_t^m) ‖ softmax(l_s) )  (Eq. 3): the teacher comes first, and the
+    student's logits are the *fused* ones. With a temperature T both logits are divided by T and
+    the loss is multiplied by T² (T = 1 in the paper).
 
     Args:
-        student: l_s ``(B, C)``; receives the gradient.
-        teacher: l_t^m ``(B, C)``; receives none.
-        present: ``(B,)`` bool; rows that lack the teacher's modality add nothing.
+        student: Fused logits l_s ``(B, C)``; receive the gradient.
+        teacher: Logits l_t^m ``(B, C)``; receive no gradient.
+        temperature: T, positive.
+        present: Rows that have the teacher's modality ``(B,)``, bool; the others add nothing.
 
     Returns:
-        A scalar in nats: summed over the classes, averaged over the rows.
+        A scalar in nats: the sum over the classes, averaged over the rows.
 
     Example:
         >>> import torch
@@ -87,7 +93,11 @@ def logit_distillation(
 
 
 def weight_of(weight: float | Mapping[str, float], modality: str) -> float:
-    """The weight of a modality's term: one number for all, or one for each.
+    """Return the weight of one modality's term.
+
+    Args:
+        weight: One weight for all modalities, or one for each.
+        modality: Name of the modality.
 
     Example:
         >>> weight_of(2.0, "tone"), weight_of({"tone": 0.5}, "tone")
@@ -104,12 +114,22 @@ def feature_terms(
     reduction: Reduction = "mean",
     present: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """The terms weight * L_feat^m of Eq. 4, one per modality; those of weight zero are left out.
+    """Return the terms alpha * L_feat^m of Eq. 4, one per modality.
+
+    Terms with a weight of zero are left out.
 
     Args:
-        student, teacher: features per modality.
+        student: Features f_s^m ``(B, D_m)`` per modality.
+        teacher: Features f_t^m ``(B, D_m)`` per modality.
         weight: alpha, one number for all modalities or one for each.
-        reduction, present: see :func:`feature_distillation`.
+        reduction: Reduction over the features, see :func:`feature_distillation`.
+        present: Rows that have the modality ``(B,)``, bool, per modality.
+
+    Example:
+        >>> import torch
+        >>> f = {"image": torch.ones(1, 2), "tone": torch.ones(1, 3)}
+        >>> feature_terms(f, {m: 0 * v for m, v in f.items()}, {"image": 2.0, "tone": 0.0})
+        {'feature/image': tensor(2.)}
     """
     return {
         f"feature/{m}": weight_of(weight, m)
@@ -130,14 +150,17 @@ def logit_terms(
     temperature: float = 1.0,
     present: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """The terms weight * L_logit^m of Eq. 4, one per modality; those of weight zero are left out.
+    """Return the terms beta * L_logit^m of Eq. 4, one per modality.
+
+    Terms with a weight of zero are left out.
 
     Args:
-        student: the fused logits l_s ``(B, C)``.
-        teacher: l_t^m ``(B, C)`` per modality.
+        student: Fused logits l_s ``(B, C)``.
+        teacher: Logits l_t^m ``(B, C)`` per modality.
         weight: beta, one number for all modalities or one for each.
-        distillation: the task's own (:meth:`g2d.task.Task.distillation`).
-        temperature, present: see :func:`logit_distillation`.
+        distillation: L_logit of the task (:meth:`g2d.task.Task.distillation`).
+        temperature: T, see :func:`logit_distillation`.
+        present: Rows that have the modality ``(B,)``, bool, per modality.
     """
     return {
         f"logit/{m}": weight_of(weight, m)

@@ -1,4 +1,4 @@
-"""How well two modalities agree on the same rows, and how DLMG fades that term out: losses and schedules."""
+"""Agreement of two modalities on the same rows, and the schedules by which DLMG fades it out."""
 
 from __future__ import annotations
 
@@ -22,10 +22,16 @@ FITTED = (
 
 
 def js_reverse(a: Tensor, b: Tensor) -> Tensor:
-    """1/2 ( KL(M‖p) + KL(M‖q) ), M = (p + q) / 2: the authors' released matching, unbounded; a scalar, mean over the rows.
+    """Return the matching of the authors' released code, which is unbounded.
+
+    1/2 ( KL(M‖p) + KL(M‖q) ) with p = softmax(a), q = softmax(b) and M = (p + q) / 2.
 
     Args:
-        a, b: unimodal logits ``(B, C)``, p and q their softmax; both receive gradients.
+        a: Unimodal logits ``(B, C)`` of one modality; receive the gradient.
+        b: Unimodal logits ``(B, C)`` of the other; receive the gradient.
+
+    Returns:
+        A scalar, the mean over the rows.
 
     Example:
         >>> p, q = torch.tensor([[0.8, 0.2]]).log(), torch.tensor([[0.2, 0.8]]).log()
@@ -37,15 +43,34 @@ def js_reverse(a: Tensor, b: Tensor) -> Tensor:
 
 
 def jensen_shannon(a: Tensor, b: Tensor) -> Tensor:
-    """1/2 ( KL(p‖M) + KL(q‖M) ), M = (p + q) / 2: the divergence that the release meant; at most log 2."""
+    """Return the Jensen-Shannon divergence, which the released code intended; at most log 2.
+
+    1/2 ( KL(p‖M) + KL(q‖M) ) with p = softmax(a), q = softmax(b) and M = (p + q) / 2.
+
+    Args:
+        a: Unimodal logits ``(B, C)`` of one modality; receive the gradient.
+        b: Unimodal logits ``(B, C)`` of the other; receive the gradient.
+
+    Returns:
+        A scalar, the mean over the rows.
+    """
     log_p, log_q, log_m = _log_mixture(a, b)
     return (log_p.exp() * (log_p - log_m) + log_q.exp() * (log_q - log_m)).sum(1).mean() / 2
 
 
 def infonce(a: Tensor, b: Tensor, *, temperature: float = 0.07) -> Tensor:
-    """Contrastive matching of paired rows: each must find its partner among the rows of the batch, in both directions.
+    """Return the contrastive loss of paired rows, averaged over both directions.
 
-    The cosine of the unimodal logits is the similarity, since features of two modalities need not have the same width.
+    Each row must find its partner among the rows of the batch. The similarity is the cosine of
+    the unimodal logits, because features of two modalities can differ in width.
+
+    Args:
+        a: Unimodal logits ``(B, C)`` of one modality; receive the gradient.
+        b: Unimodal logits ``(B, C)`` of the other; receive the gradient.
+        temperature: Divisor of the similarities.
+
+    Returns:
+        A scalar.
     """
     similarity = F.normalize(a.float(), dim=1) @ F.normalize(b.float(), dim=1).T / temperature
     partner = torch.arange(len(a), device=a.device)
@@ -64,12 +89,16 @@ def pairwise_matching(
     matching: Callable[[Tensor, Tensor], Tensor],
     present: Mapping[str, Tensor] | None = None,
 ) -> Tensor | None:
-    """L_mm: the mean of a matching over all pairs of modalities; None if there is no pair.
+    """Return L_mm, the mean of a matching over all pairs of modalities.
 
     Args:
-        logits: z^m ``(B, C)`` per modality.
-        matching: of two of them, a mean over the rows.
-        present: ``(B,)`` bool per modality; rows that lack one of a pair add nothing to it (they still count in B).
+        logits: Unimodal logits z^m ``(B, C)`` per modality.
+        matching: Function of two of them that returns a mean over the rows.
+        present: Rows that have the modality ``(B,)``, bool, per modality. Rows that lack one of a
+            pair add nothing to it but still count in B.
+
+    Returns:
+        A scalar; None if there is no pair.
     """
     terms = []
     for a, b in combinations(logits, 2):
@@ -88,7 +117,13 @@ def pairwise_matching(
 
 
 def fitted_weight(epoch: int, epochs: int) -> float:
-    """a_cls of an epoch counted from 1: the authors' polynomial of 200 epochs, stretched over this run and kept in [0, 1].
+    """Return a_cls of an epoch by the authors' polynomial.
+
+    The polynomial of 200 epochs is stretched over the run and clipped to [0, 1].
+
+    Args:
+        epoch: Epoch, counted from 1.
+        epochs: Number of epochs of the run.
 
     Example:
         >>> [round(fitted_weight(e + 1, 200), 4) for e in (0, 80, 150, 180)]
@@ -99,7 +134,10 @@ def fitted_weight(epoch: int, epochs: int) -> float:
 
 
 def heuristic_weight(epoch: int) -> float:
-    """a_cls = exp(-1/t) of an epoch t counted from 1: what the decreasing weight 1 - exp(-1/t) of the matching leaves.
+    """Return a_cls = exp(-1/t) of an epoch t; the weight of the matching is 1 - a_cls.
+
+    Args:
+        epoch: Epoch t, counted from 1.
 
     Example:
         >>> [round(1 - heuristic_weight(t), 3) for t in (1, 2, 5, 10, 100)]
@@ -109,5 +147,6 @@ def heuristic_weight(epoch: int) -> float:
 
 
 def _log_mixture(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return log p, log q and log M."""
     log_p, log_q = a.float().log_softmax(1), b.float().log_softmax(1)
     return log_p, log_q, torch.logaddexp(log_p, log_q) - math.log(2)

@@ -7,13 +7,16 @@ from torch import Tensor
 
 
 def gradient_noise(gradient: Tensor, generator: torch.Generator) -> Tensor:
-    """n ~ N(0, sigma²) of the gradient's shape, sigma the standard deviation of its entries (plus 1e-8).
+    """Draw n ~ N(0, sigma²) in the shape of a gradient.
 
-    The paper asks for the covariance of the gradient's own noise; its authors' code, followed here, takes one number per tensor.
+    sigma is the standard deviation of the gradient's entries, plus 1e-8. The paper uses the
+    covariance of the gradient's own noise; the authors' code, followed here, takes one number per
+    tensor.
 
     Args:
-        gradient: one parameter's, before any scaling.
-        generator: the same state on every process, or replicas would drift apart.
+        gradient: Gradient of one parameter, before any scaling.
+        generator: Source of random numbers. Its state must be the same on every process, or the
+            replicas diverge.
 
     Returns:
         The noise; zeros for a single entry, which has no standard deviation.

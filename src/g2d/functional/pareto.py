@@ -1,4 +1,4 @@
-"""Two gradients, one direction: the minimum-norm point between them, and MMPareto's rescaling of it."""
+"""One direction from two gradients: the minimum-norm point, and MMPareto's rescaling of it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from torch import Tensor
 
 
 def min_norm_weights(joint: Tensor, own: Tensor) -> tuple[float, float]:
-    """Weights a of the shortest vector a_0 g_0 + a_m g_m with a_0 + a_m = 1, a >= 0.
+    """Return the weights of the shortest vector a_0 g_0 + a_m g_m with a_0 + a_m = 1, a >= 0.
 
-    a_0 = ( ‖g_m‖² - <g_0, g_m> ) / ‖g_0 - g_m‖², clipped to [0, 1]. The result conflicts with neither gradient: its product with
-    both is at least its own squared norm.
+    a_0 = ( ‖g_m‖² - <g_0, g_m> ) / ‖g_0 - g_m‖², clipped to [0, 1]. The result conflicts with
+    neither gradient: its product with both is at least its own squared norm.
 
     Args:
-        joint, own: g_0 and g_m, any equal shape; no gradient passes.
+        joint: Gradient g_0 of the multimodal loss.
+        own: Gradient g_m of the unimodal loss, of the same shape.
+
+    Returns:
+        a_0 and a_m.
 
     Example:
         >>> a = min_norm_weights(torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 1.0]))
@@ -30,7 +34,11 @@ def min_norm_weights(joint: Tensor, own: Tensor) -> tuple[float, float]:
 
 
 def cosine(joint: Tensor, own: Tensor) -> float:
-    """cos(g_0, g_m), negative where the gradients conflict; 0 where one of them is zero.
+    """Return cos(g_0, g_m): negative where the gradients conflict, 0 where one of them is zero.
+
+    Args:
+        joint: Gradient g_0 of the multimodal loss.
+        own: Gradient g_m of the unimodal loss, of the same shape.
 
     Example:
         >>> cosine(torch.tensor([1.0, 0.0]), torch.tensor([-2.0, 0.0]))
@@ -42,7 +50,14 @@ def cosine(joint: Tensor, own: Tensor) -> float:
 
 
 def pareto_weights(joint: Tensor, own: Tensor) -> tuple[float, float]:
-    """MMPareto's weights: (1/2, 1/2) where the gradients agree (cos > 0) or one of them is zero, the minimum-norm point where they conflict.
+    """Return MMPareto's weights a_0 and a_m.
+
+    They are (1/2, 1/2) where the gradients agree (cos > 0) or one of them is zero, and those of
+    the minimum-norm point where they conflict.
+
+    Args:
+        joint: Gradient g_0 of the multimodal loss.
+        own: Gradient g_m of the unimodal loss, of the same shape.
 
     Example:
         >>> pareto_weights(torch.tensor([1.0, 0.0]), torch.tensor([1.0, 9.0]))
@@ -55,17 +70,19 @@ def pareto_weights(joint: Tensor, own: Tensor) -> tuple[float, float]:
 def pareto_gradients(
     joint: Sequence[Tensor], own: Sequence[Tensor], *, gamma: float, by_tensor: bool = True
 ) -> list[Tensor]:
-    """gamma * h, h = 2 a_0 g_0 + 2 a_m g_m, brought to the size of the plain sum g_0 + g_m.
+    """Return gamma * h with h = 2 a_0 g_0 + 2 a_m g_m, as long as the plain sum g_0 + g_m.
 
     Args:
-        joint, own: the gradients of an encoder's parameters, one tensor each.
-        gamma: the final magnification.
-        by_tensor: every tensor is enlarged to the norm of its own plain sum where it is shorter (the released code); otherwise the
-            encoder's whole gradient is, which keeps the direction and with it the guarantee that neither loss is made worse.
+        joint: Gradients g_0 of an encoder's parameters, one tensor each.
+        own: Gradients g_m of the same parameters.
+        gamma: Factor of the result.
+        by_tensor: Enlarge every tensor that is shorter than its own plain sum to that length, as
+            the released code does. Otherwise rescale the whole gradient of the encoder, which
+            keeps its direction, and with it the guarantee that neither loss gets worse.
 
     Example:
-        >>> h = pareto_gradients([torch.tensor([1.0, 0.0])], [torch.tensor([-1.0, 1.0])], gamma=1.5)
-        >>> [round(value, 4) for value in h[0].tolist()]
+        >>> g = [torch.tensor([1.0, 0.0])], [torch.tensor([-1.0, 1.0])]
+        >>> [round(value, 4) for value in pareto_gradients(*g, gamma=1.5)[0].tolist()]
         [0.6708, 1.3416]
     """
     a, b = pareto_weights(
@@ -83,10 +100,11 @@ def pareto_gradients(
 
 
 def _ratio(plain: Sequence[Tensor], mixed: Sequence[Tensor]) -> float:
-    """‖plain‖ / ‖mixed‖; 1 where there is nothing to enlarge."""
-    length = torch.stack([h.double().square().sum() for h in mixed]).sum().sqrt().item()
-    return (
-        torch.stack([p.double().square().sum() for p in plain]).sum().sqrt().item() / length
-        if length > 0
-        else 1.0
-    )
+    """Return ‖plain‖ / ‖mixed‖, or 1 if ``mixed`` is zero."""
+    length = _norm(mixed)
+    return _norm(plain) / length if length > 0 else 1.0
+
+
+def _norm(tensors: Sequence[Tensor]) -> float:
+    """Return the Euclidean norm of all entries together, in float64."""
+    return torch.stack([t.double().square().sum() for t in tensors]).sum().sqrt().item()

@@ -1,4 +1,8 @@
-"""Where a shared head may still move: the projector of recursive least squares, which remembers every direction that was used."""
+"""Projector of recursive least squares: directions in which a shared head may still move.
+
+MLA multiplies the gradient of its shared head by this matrix, so that one modality does not undo
+what the head learned from another.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,11 @@ from torch import Tensor
 
 
 def forgetting(batch: int, batches_per_epoch: int) -> float:
-    """lambda = 0.1^(1 + b/N), which falls from 0.1 to 0.01 within an epoch; b counts batches from 0, N is their number.
+    """Return lambda = 0.1^(1 + b/N), which falls from 0.1 to 0.01 within an epoch.
+
+    Args:
+        batch: Number b of the batch in its epoch, counted from 0.
+        batches_per_epoch: Number of batches N.
 
     Example:
         >>> round(forgetting(0, 10), 6), round(forgetting(10, 10), 6)
@@ -16,13 +24,14 @@ def forgetting(batch: int, batches_per_epoch: int) -> float:
 
 
 def narrowed(projector: Tensor, features: Tensor, damping: float) -> Tensor:
-    """P - q h^T P  with  q = P h / (lambda + h^T P h): the projector after a direction h has been used.
+    """Return the projector after a direction h has been used.
 
-    P stays symmetric with eigenvalues in (0, 1]; along h it shrinks by lambda / (lambda + h^T P h).
+    P' = P - q h^T P  with  q = P h / (lambda + h^T P h). P stays symmetric with eigenvalues in
+    (0, 1]; along h it shrinks by lambda / (lambda + h^T P h).
 
     Args:
-        projector: P ``(D, D)``, the identity at first.
-        features: h ``(D,)``, the mean feature of the rows that used the head.
+        projector: Matrix P ``(D, D)``, the identity at first.
+        features: Direction h ``(D,)``, the mean feature of the rows that used the head.
         damping: lambda, positive.
 
     Example:

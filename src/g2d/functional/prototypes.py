@@ -1,4 +1,4 @@
-"""Class prototypes as unimodal classifiers without parameters, and the weights that PMR derives from them."""
+"""Class prototypes as unimodal classifiers without parameters, and PMR's weights from them."""
 
 from __future__ import annotations
 
@@ -11,30 +11,43 @@ from torch import Tensor
 def class_sums(
     features: Tensor, target: Tensor, classes: int, present: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Sum of the features of every class, and its number of rows; means over many batches are sums of both, divided.
+    """Return the sum of the features of every class, and its number of rows.
+
+    To get the prototypes of many batches, add both over the batches and divide.
 
     Args:
-        features: ``(B, D)``.
-        target: ``(B,)`` class numbers.
-        present: ``(B,)`` bool; rows that lack the modality count nowhere.
+        features: Features ``(B, D)``.
+        target: Class numbers ``(B,)``.
+        classes: Number of classes C.
+        present: Rows that have the modality ``(B,)``, bool; the others are left out.
 
     Returns:
-        ``(C, D)`` and ``(C,)``.
+        Sums ``(C, D)`` and counts ``(C,)``.
+
+    Example:
+        >>> class_sums(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([0, 0, 1]), 2)
+        (tensor([[3.],
+                [4.]]), tensor([2., 1.]))
     """
-    there = torch.ones(len(target), device=features.device) if present is None else present.float()
+    has = torch.ones(len(target), device=features.device) if present is None else present.float()
     sums = torch.zeros(classes, features.shape[1], device=features.device).index_add_(
-        0, target, features.float() * there[:, None]
+        0, target, features.float() * has[:, None]
     )
-    return sums, torch.zeros(classes, device=features.device).index_add_(0, target, there)
+    return sums, torch.zeros(classes, device=features.device).index_add_(0, target, has)
 
 
 def prototype_logits(features: Tensor, prototypes: Tensor, known: Tensor | None = None) -> Tensor:
-    """sim[i, c] = -‖f_i - c_c‖: Euclidean, not squared; its gradient is 0, not NaN, where a row hits a prototype.
+    """Return sim[i, c] = -‖f_i - c_c‖, the negative Euclidean distance (not squared).
+
+    Its gradient is 0, not NaN, where a row equals a prototype.
 
     Args:
-        features: ``(B, D)``; receives the gradient.
-        prototypes: ``(C, D)``; receives none.
-        known: ``(C,)`` bool; classes without a prototype get no probability.
+        features: Features ``(B, D)``; receive the gradient.
+        prototypes: Prototypes ``(C, D)``; receive no gradient.
+        known: Classes that have a prototype ``(C,)``, bool; the others get no probability.
+
+    Returns:
+        Logits ``(B, C)``.
 
     Example:
         >>> sim = prototype_logits(torch.tensor([[0.5]]), torch.tensor([[0.0], [2.0]]))
@@ -48,13 +61,18 @@ def prototype_logits(features: Tensor, prototypes: Tensor, known: Tensor | None 
 
 
 def rebalance_weights(scores: Mapping[str, float]) -> dict[str, float]:
-    """beta^m = clip( S* / S^m - 1, 0, 1 ), S* = max_j S^j: how far a modality lies behind the best one, which gets 0.
+    """Return beta^m = clip( S* / S^m - 1, 0, 1 ) with S* = max_j S^j, per modality.
 
-    With two modalities this is the paper's rule: rho = S^0 / S^1 < 1 gives clip(1/rho - 1) to modality 0, rho > 1 gives
-    clip(rho - 1) to modality 1.
+    It grows with the distance of a modality from the best one, which gets 0. With two modalities
+    this is the paper's rule: rho = S^0 / S^1 < 1 gives clip(1/rho - 1) to modality 0, and
+    rho > 1 gives clip(rho - 1) to modality 1.
+
+    Args:
+        scores: Score S^m per modality.
 
     Example:
-        >>> {m: round(value, 6) for m, value in rebalance_weights({"audio": 0.4, "video": 0.5}).items()}
+        >>> beta = rebalance_weights({"audio": 0.4, "video": 0.5})
+        >>> {m: round(value, 6) for m, value in beta.items()}
         {'audio': 0.25, 'video': 0.0}
     """
     best = max(scores.values())
@@ -62,7 +80,13 @@ def rebalance_weights(scores: Mapping[str, float]) -> dict[str, float]:
 
 
 def entropy_per_row(logits: Tensor) -> Tensor:
-    """H(softmax(l)) of each row in nats, ``(B,)``.
+    """Return the entropy H(softmax(l)) of each row in nats.
+
+    Args:
+        logits: Logits l ``(B, C)``.
+
+    Returns:
+        Entropies ``(B,)``.
 
     Example:
         >>> entropy_per_row(torch.zeros(1, 2))

@@ -1,4 +1,4 @@
-"""Sequential Modality Prioritization: who learns when, and how much (Eqs. 6-7)."""
+"""Sequential Modality Prioritization: who learns in an epoch, and how much (Eqs. 6-7)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,19 @@ _COMBINE: dict[str, Callable[[Sequence[float]], float]] = {"mean": fmean, "sum":
 
 
 def stage(epoch: int, tau: Sequence[int]) -> int:
-    """The stage j that a 1-based epoch belongs to: sum_{i<j} tau_i < e <= sum_{i<=j} tau_i  (Eq. 6).
+    """Return the stage j of an epoch e: sum_{i<j} tau_i < e <= sum_{i<=j} tau_i  (Eq. 6).
 
-    A stage of length zero is skipped; after the end of the schedule the last stage goes on.
+    A stage of length zero is skipped. After the end of the schedule the last stage continues.
+
+    Args:
+        epoch: Epoch e, counted from 1.
+        tau: Length of every stage in epochs.
+
+    Returns:
+        The number of the stage, counted from 1.
 
     Raises:
-        ArgumentError: the epoch is not 1-based, or a length is negative.
+        ArgumentError: The epoch is below 1, or a length is negative.
 
     Example:
         >>> [stage(e, (75, 75, 150)) for e in (1, 75, 76, 150, 151, 300)]
@@ -46,8 +53,8 @@ def checked_tau(tau: Tau, modalities: Sequence[str] | None = None) -> Tau:
         modalities: Names of the modalities, to check that there is one length for each.
 
     Raises:
-        ArgumentError: if tau is another text than ``"none"``, holds a negative length, mixes up
-            epochs and shares, or does not hold one length per modality.
+        ArgumentError: tau is a text other than ``"none"``, holds a negative length, mixes epochs
+            and shares, or does not hold one length per modality.
 
     Example:
         >>> checked_tau([15, 15]), checked_tau([0.5, 0.5]), checked_tau("none")
@@ -75,23 +82,23 @@ def checked_tau(tau: Tau, modalities: Sequence[str] | None = None) -> Tau:
 def stage_epochs(tau: Tau, epochs: int | None, modalities: Sequence[str]) -> tuple[int, ...]:
     """Return the prioritization epochs tau_1..tau_k as whole numbers of epochs.
 
-    With shares, the exclusive stages together last floor(E * their shares) of E epochs. This part is
-    divided by the shares, the remainder goes to the earlier stages, and all epochs that are left
-    belong to the last stage.
+    With shares, the exclusive stages together last floor(E * their shares) of E epochs. This part
+    is divided by the shares, the remainder goes to the earlier stages, and all other epochs belong
+    to the last stage.
 
     Args:
         tau: One of
 
             - whole epochs, one per modality, returned as they are;
             - shares of the run that add up to 1, one per modality: floating-point numbers;
-            - None, the default: half of the run in equal exclusive stages, half for all modalities,
-              as in the paper (150/150 and 75/75/150);
+            - None, the default: half of the run in equal exclusive stages, half for all
+              modalities, as in the paper (150/150 and 75/75/150);
             - ``"none"``: no exclusive stage.
         epochs: E, the length of the run; needed unless tau holds whole epochs.
         modalities: Names of the k modalities.
 
     Raises:
-        ArgumentError: if ``epochs`` is needed but unknown, or too few for one epoch per stage.
+        ArgumentError: ``epochs`` is needed but unknown, or too few for one epoch per stage.
 
     Example:
         >>> stage_epochs(None, 30, ("image", "tone", "word"))
@@ -127,6 +134,7 @@ def stage_epochs(tau: Tau, epochs: int | None, modalities: Sequence[str]) -> tup
 
 
 def _are_shares(lengths: Sequence[float]) -> bool:
+    """Return whether the lengths are shares of a run rather than whole epochs."""
     return any(isinstance(length, float) for length in lengths)
 
 
@@ -148,14 +156,17 @@ def _divided(shares: Sequence[float], epochs: int) -> tuple[int, ...]:
 
 
 def prioritized(ranking: Sequence[str], epoch: int, tau: Sequence[int]) -> tuple[str, ...]:
-    """The prioritized modalities M (Eq. 6): {pi[j]} in stage j = 1..k-1, all of them in the last stage.
+    """Return the prioritized modalities M of an epoch (Eq. 6).
+
+    M = {pi[j]} in stage j = 1..k-1, and all modalities in the last stage.
 
     Args:
-        ranking: pi, least confident first.
-        tau: prioritization epochs tau_1..tau_k, one per modality.
+        ranking: Modalities pi, the least confident first.
+        epoch: Epoch, counted from 1.
+        tau: Prioritization epochs tau_1..tau_k, one per modality.
 
     Raises:
-        ArgumentError: tau has not one length per modality.
+        ArgumentError: The number of lengths differs from the number of modalities.
 
     Example:
         >>> [prioritized(("image", "tone"), e, (5, 5)) for e in (5, 6)]
@@ -167,7 +178,11 @@ def prioritized(ranking: Sequence[str], epoch: int, tau: Sequence[int]) -> tuple
 
 
 def coefficients(prioritized: Collection[str], modalities: Sequence[str]) -> dict[str, float]:
-    """kappa^m = 1 if m is prioritized, else 0  (Eq. 7).
+    """Return kappa^m per modality: 1 if m is prioritized, else 0  (Eq. 7).
+
+    Args:
+        prioritized: Prioritized modalities M.
+        modalities: All modalities, in the order of the data.
 
     Example:
         >>> coefficients(("tone",), ("image", "tone"))
@@ -179,19 +194,26 @@ def coefficients(prioritized: Collection[str], modalities: Sequence[str]) -> dic
 def partial_suppression(
     scores: Mapping[str, float], *, strength: float = 1.0, against: Others = "mean"
 ) -> dict[str, float]:
-    """Damp whoever is above the others: kappa^m = 1 - tanh(strength * x), x = s^m / mean_{j≠m} s^j, where x > 1; else 1.
+    """Return coefficients that suppress modalities whose score is above that of the others.
 
-    With the teachers' confidence as score this is the partial suppression of Table 6; with the student's own scores and a
-    strength alpha it is the coefficient of OGM-GE. Denominators are kept above 1e-8.
+    kappa^m = 1 - tanh(strength * x) with x = s^m / mean_{j≠m} s^j, where x > 1; else 1.
+
+    With the teachers' confidence as score this is the partial suppression of Table 6. With the
+    student's own scores and a strength alpha it is the coefficient of OGM-GE. Denominators are
+    kept above 1e-8.
 
     Args:
-        scores: s^m per modality.
-        strength: alpha; 0 damps nobody.
-        against: what s^m is compared with: the ``"mean"``, the ``"sum"`` or the ``"min"`` of the other scores; the same for two
-            modalities.
+        scores: Score s^m per modality.
+        strength: Strength alpha; 0 suppresses no modality.
+        against: Number that s^m is divided by: the ``"mean"``, the ``"sum"`` or the ``"min"`` of
+            the other scores; all the same for two modalities.
+
+    Returns:
+        kappa^m per modality.
 
     Example:
-        >>> {m: round(c, 6) for m, c in partial_suppression({"audio": 1.2, "video": 0.8}, strength=0.8).items()}
+        >>> kappa = partial_suppression({"audio": 1.2, "video": 0.8}, strength=0.8)
+        >>> {m: round(value, 6) for m, value in kappa.items()}
         {'audio': 0.166345, 'video': 1.0}
     """
     if len(scores) < 2:
@@ -205,10 +227,16 @@ def partial_suppression(
 
 
 def checked_window(window: Sequence[int] | None) -> tuple[int, int] | None:
-    """A first and a last epoch, counted from 1, in which a method modulates; None is always.
+    """Check the epochs in which a method modulates.
+
+    Args:
+        window: First and last epoch, counted from 1; None for all epochs.
+
+    Returns:
+        The same two epochs, or None.
 
     Raises:
-        ArgumentError: not two numbers, or the last is before the first.
+        ArgumentError: There are not two numbers, or the last is before the first.
     """
     if window is None:
         return None
@@ -220,7 +248,11 @@ def checked_window(window: Sequence[int] | None) -> tuple[int, int] | None:
 
 
 def within(window: tuple[int, int] | None, epoch: int) -> bool:
-    """Whether an epoch lies in a window, both ends included.
+    """Return whether an epoch is in a window, both ends included.
+
+    Args:
+        window: First and last epoch, counted from 1; None for all epochs.
+        epoch: Epoch, counted from 1.
 
     Example:
         >>> within((1, 51), 51), within((1, 51), 52), within(None, 1000)

@@ -1,4 +1,4 @@
-"""Confidence of the teachers and the ranking it gives (Eq. 5)."""
+"""Confidence of the teachers and the ranking that follows from it (Eq. 5)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,16 @@ from torch import Tensor
 
 
 def true_class_confidence(logits: Tensor, target: Tensor) -> Tensor:
-    """Probability that each row's prediction gives to its true class: softmax(l)[i, y_i], ``(B,)``.
+    """Return the probability that each row gives to its true class, softmax(l)[i, y_i].
 
-    The batch mean of it over a teacher's logits is rho_t^m of Eq. 5.
+    Its batch mean over a teacher's logits is rho_t^m of Eq. 5.
+
+    Args:
+        logits: Logits l ``(B, C)``.
+        target: Class numbers y ``(B,)``, int64.
+
+    Returns:
+        Probabilities ``(B,)``, float32.
 
     Example:
         >>> true_class_confidence(torch.tensor([[0.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1]))
@@ -23,10 +30,19 @@ def true_class_confidence(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def error_confidence(prediction: Tensor, target: Tensor, variance: Tensor | float) -> Tensor:
-    """Confidence of a regression, where a true class does not exist: exp(-(p - y)² / Var_train(y)), ``(B,)``.
+    """Return the confidence of a regression, exp(-(p - y)² / Var_train(y)).
 
-    The paper leaves it open. Dividing by the variance of the training targets keeps the margins between teachers visible:
-    on targets in (0, 1) the plain exp(-(p - y)²) sits near 0.99 for every teacher. Several outputs are averaged.
+    The paper does not define one. Division by the variance of the training targets keeps the
+    differences between teachers visible: on targets in (0, 1) the plain exp(-(p - y)²) is near
+    0.99 for every teacher.
+
+    Args:
+        prediction: Predictions p ``(B, C)``.
+        target: Targets y ``(B, C)``.
+        variance: Var_train(y), one number or one per output.
+
+    Returns:
+        Confidence ``(B,)`` in [0, 1], averaged over the outputs.
 
     Example:
         >>> error_confidence(torch.tensor([[1.0]]), torch.tensor([[1.0]]), 2.0)
@@ -36,7 +52,10 @@ def error_confidence(prediction: Tensor, target: Tensor, variance: Tensor | floa
 
 
 def ranking(rho: Mapping[str, float]) -> tuple[str, ...]:
-    """Modalities from the least to the most confident; ties keep the order of the data.
+    """Sort modalities from the least to the most confident; ties keep the order of the data.
+
+    Args:
+        rho: Confidence per modality.
 
     Example:
         >>> ranking({"image": 0.4, "tone": 0.9, "word": 0.4})
@@ -46,7 +65,13 @@ def ranking(rho: Mapping[str, float]) -> tuple[str, ...]:
 
 
 def margin(rho: Mapping[str, float]) -> float:
-    """Smallest difference of confidence between neighbours of the ranking; infinite for a single modality.
+    """Return the smallest difference of confidence between adjacent modalities of the ranking.
+
+    Args:
+        rho: Confidence per modality.
+
+    Returns:
+        The difference; infinite for a single modality.
 
     Example:
         >>> round(margin({"image": 0.4, "tone": 0.9, "word": 0.6}), 6)
@@ -57,7 +82,13 @@ def margin(rho: Mapping[str, float]) -> float:
 
 
 def flip_rate(rankings: Iterable[tuple[str, ...]] | Mapping[tuple[str, ...], int]) -> float:
-    """Share of updates whose ranking differs from the most frequent one; 0 if there were none.
+    """Return the share of updates whose ranking differs from the most frequent one.
+
+    Args:
+        rankings: Rankings of all updates, or the number of updates per ranking.
+
+    Returns:
+        A share in [0, 1); 0 without updates.
 
     Example:
         >>> flip_rate([("a", "b"), ("a", "b"), ("b", "a"), ("a", "b")])

@@ -1,4 +1,4 @@
-"""Shapley-style shares of a fused prediction, and the coefficients that AGM derives from them."""
+"""Shapley shares of a fused prediction, and the coefficients that AGM derives from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Coalition = frozenset[str]
 
 
 def coalitions(modalities: Sequence[str]) -> Iterator[Coalition]:
-    """Every non-empty subset, small ones first.
+    """Yield every non-empty subset of the modalities, small ones first.
 
     Example:
         >>> [sorted(s) for s in coalitions(("a", "b"))]
@@ -24,26 +24,28 @@ def coalitions(modalities: Sequence[str]) -> Iterator[Coalition]:
 
 
 def shares(values: Mapping[Coalition, Tensor], modalities: Sequence[str]) -> dict[str, Tensor]:
-    """Split f(M) among its modalities.
+    """Split f(M) among its modalities by Shapley's formula.
 
-    u^m = sum_{S ⊆ M∖{m}} |S|! (k-|S|-1)! / k! * ( f(S ∪ {m}) - f(S) ),  with f(∅) := 0, so that sum_m u^m = f(M).
+    u^m = sum_{S ⊆ M∖{m}} |S|! (k-|S|-1)! / k! * ( f(S ∪ {m}) - f(S) ),  with f(∅) := 0,
+    so that sum_m u^m = f(M).
 
     Args:
-        values: f(S) ``(B, C)`` of every coalition; gradients pass. A missing empty coalition counts as 0, as in AGM; give its
-            value to get true Shapley values, which add up to f(M) - f(∅).
-        modalities: M.
+        values: f(S) ``(B, C)`` of every coalition; gradients pass. A missing empty coalition
+            counts as 0, as in AGM; with its value the shares are true Shapley values, which add
+            up to f(M) - f(∅).
+        modalities: All modalities M.
 
     Returns:
-        u^m ``(B, C)`` per modality.
+        The share u^m ``(B, C)`` per modality.
 
     Example:
-        >>> f = {frozenset("a"): torch.tensor(1.0), frozenset("b"): torch.tensor(2.0), frozenset("ab"): torch.tensor(5.0)}
-        >>> shares(f, ("a", "b"))
+        >>> value = {"a": torch.tensor(1.0), "b": torch.tensor(2.0), "ab": torch.tensor(5.0)}
+        >>> shares({frozenset(s): f for s, f in value.items()}, ("a", "b"))
         {'a': tensor(2.), 'b': tensor(3.)}
     """
     k = len(modalities)
     zero = torch.zeros_like(values[frozenset(modalities)])
-    found = {}
+    share = {}
     for m in modalities:
         others = [j for j in modalities if j != m]
         total = zero
@@ -53,8 +55,8 @@ def shares(values: Mapping[Coalition, Tensor], modalities: Sequence[str]) -> dic
                 total = total + weight * (
                     values[frozenset((*chosen, m))] - values.get(frozenset(chosen), zero)
                 )
-        found[m] = total
-    return found
+        share[m] = total
+    return share
 
 
 def modulation_coefficients(
@@ -64,19 +66,25 @@ def modulation_coefficients(
     alpha: float,
     cap: float | None = None,
 ) -> dict[str, float]:
-    """c^m = exp( alpha * min(R^m - r^m, cap) ), r^m = exp( k/(k-1) * (mean_j q^j - q^m) ), and R^m the same of the running means.
+    """Return AGM's coefficients c^m = exp( alpha * min(R^m - r^m, cap) ).
 
-    r^m is large for the modality that fits best now. Where it is larger than over the run so far, the modality is damped (c < 1).
-    Arguments of both exponentials are kept below 30.
+    r^m = exp( k/(k-1) * (mean_j q^j - q^m) ), and R^m is the same of the running means Q^m.
+
+    r^m is large for the modality that fits best now. Where it is larger than over the run so far,
+    the modality is suppressed (c < 1). Arguments of both exponentials are kept below 30.
 
     Args:
-        current: q^m, the cross-entropy of every share in this update.
-        running: Q^m, its mean over the updates before.
-        alpha: strength; 0 gives 1 for all.
-        cap: of R^m - r^m.
+        current: Cross-entropy q^m of every share in this update.
+        running: Mean Q^m of q^m over the updates before.
+        alpha: Strength; 0 gives 1 for all modalities.
+        cap: Upper limit of R^m - r^m; None for no limit.
+
+    Returns:
+        c^m per modality.
 
     Example:
-        >>> c = modulation_coefficients({"audio": 0.5, "video": 1.5}, {"audio": 0.0, "video": 0.0}, alpha=1.0)
+        >>> now, before = {"audio": 0.5, "video": 1.5}, {"audio": 0.0, "video": 0.0}
+        >>> c = modulation_coefficients(now, before, alpha=1.0)
         >>> {m: round(value, 6) for m, value in c.items()}
         {'audio': 0.179374, 'video': 1.881596}
     """
@@ -86,7 +94,12 @@ def modulation_coefficients(
 
 
 def relative_strength(q: Mapping[str, float]) -> dict[str, float]:
-    """r^m = exp( k/(k-1) * (mean_j q^j - q^m) ): above 1 for who fits better than the average; 1 for a single modality.
+    """Return r^m = exp( k/(k-1) * (mean_j q^j - q^m) ) per modality.
+
+    It is above 1 for a modality that fits better than the average, and 1 for a single modality.
+
+    Args:
+        q: Cross-entropy per modality.
 
     Example:
         >>> r = relative_strength({"a": 1.0, "b": 2.0, "c": 3.0})
