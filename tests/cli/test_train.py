@@ -142,7 +142,7 @@ def test_a_finished_run_is_said_to_be_finished(trained: Path) -> None:
 def test_another_recipe_in_the_same_folder_exits_2(trained: Path) -> None:
     result = train(trained, "seed=1")
     assert result.exit_code == 2
-    assert "seed is 0 there and 1 here" in result.output
+    assert "seed was 0 and is now 1" in result.output
     assert "Traceback" not in result.output
 
 

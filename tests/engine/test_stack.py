@@ -110,15 +110,13 @@ def test_a_recipe_stacks_and_is_opened_again(recipe: str, heads: list[str], tmp_
     assert result.exit_code == 0, result.output
     run = g2d.load(tmp_path / "a")
     assert run.result is not None
-    assert list(run.result["stack"]["head_weights"]) == [
+    assert list(run.result.stack.head_weights) == [
         f"{member}: {m}" for member in heads for m in ("image", "tone")
     ]
-    assert run.evaluate().fused["accuracy"] == pytest.approx(
-        run.result["test"]["fused"]["accuracy"]
-    )
+    assert run.evaluate().fused["accuracy"] == pytest.approx(run.result.test.fused["accuracy"])
     assert isinstance(run.method, Stack)
     assert run.method.weights.tolist() == pytest.approx(
-        list(run.result["stack"]["head_weights"].values())
+        list(run.result.stack.head_weights.values())
     )
 
 

@@ -10,6 +10,8 @@ import pytest
 from g2d.errors import ArgumentError
 from g2d.experiment import demonstrate
 from g2d.experiment.demo import PROBLEMS, demo_recipes, in_words
+from g2d.runs import METRICS, Result
+from support.written_runs import result_of
 
 
 @pytest.fixture
@@ -47,22 +49,20 @@ def test_the_demonstration_ends_in_a_table_a_sentence_and_figures(tmp_path: Path
     }
 
 
-def written_result(
-    out: Path, name: str, fused: float, image: float, first: str = ""
-) -> dict[str, object]:
-    folder = out / name / "seed-0"
-    folder.mkdir(parents=True)
+def written_result(out: Path, name: str, fused: float, image: float, first: str = "") -> Result:
     kappa = {f"kappa/{m}": float(m == first) for m in ("image", "tone")}
-    (folder / "metrics.jsonl").write_text(json.dumps({"epoch": 1, "train": kappa}) + "\n")
+    (out / name / "seed-0").mkdir(parents=True)
+    epoch = json.dumps({"epoch": 1, "train": kappa})
+    (out / name / "seed-0" / METRICS).write_text(epoch + "\n")
     unimodal = {"image": {"accuracy": image}, "tone": {"accuracy": 0.3}}
-    return {
-        "name": name,
-        "seed": 0,
-        "modalities": ["image", "tone"],
-        "test": {"fused": {"accuracy": fused}, "unimodal": unimodal},
-        "teachers": {"image": {"test": {"accuracy": 0.8}}, "tone": {"test": {"accuracy": 0.31}}},
-        "controls": {"ensemble_calibrated": {"test": {"accuracy": 0.82}}},
-    }
+    return result_of(
+        name,
+        0,
+        fused,
+        test={"fused": {"accuracy": fused}, "unimodal": unimodal},
+        teachers={"image": {"test": {"accuracy": 0.8}}, "tone": {"test": {"accuracy": 0.31}}},
+        controls={"ensemble_calibrated": {"test": {"accuracy": 0.82}}},
+    )
 
 
 def test_words_tell_a_right_ranking_from_a_wrong_one(tmp_path: Path) -> None:

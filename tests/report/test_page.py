@@ -15,7 +15,7 @@ from g2d.cli import app
 from g2d.report import render_page
 from g2d.report.curves import epoch_figures
 from g2d.report.page import write_page, write_report
-from g2d.runs.records import find_runs, read_run
+from g2d.runs import find_runs, read_run
 
 VOID = {
     "meta",
@@ -111,7 +111,7 @@ def test_a_diagnosis_that_lies_beside_a_run_is_shown_as_what_it_looks_like(make_
             "image": {"mean": [0.25, 0.2, 0.3], "state": "<suppressed>"},
             "tone": {"mean": [0.75, 0.7, 0.8], "state": "well"},
         },
-        "recall_by_class": {"image": [0.1, 0.5, 0.9], "tone": [0.3, 0.3, 0.3]},
+        "recall_by_class": {"a": {"image": 0.1, "tone": 0.3}},
         "pairs": {"image": [[1, 2], [3, 4]], "tone": "no"},
     }
     (folder / "analysis.json").write_text(json.dumps(sections))

@@ -9,7 +9,7 @@ import pytest
 
 from g2d.errors import ArgumentError
 from g2d.report import Table, build, published
-from g2d.runs.records import find_runs
+from g2d.runs import RunRecord, find_runs
 
 NOISE = (0.0, 0.02, -0.02)
 WORSE_NOISE = (0.001, 0.018, -0.019)
@@ -180,9 +180,10 @@ def test_recipes_of_one_name_that_differ_are_told_apart_and_repeated_seeds_are_n
 ) -> None:
     make_run("a", 0, 0.5, recipe={"name": "same", "method": {"name": "g2d", "alpha": 1}})
     make_run("b", 1, 0.7, recipe={"name": "same", "method": {"name": "g2d", "alpha": 2}})
-    runs = found(tmp_path)
-    for run in runs:
-        run.result["name"] = "same"
+    runs = [
+        RunRecord(run.folder, run.result.model_copy(update={"name": "same"}))
+        for run in found(tmp_path)
+    ]
     (table,) = build(runs)
     assert [row.name for row in table.rows] == ["same (method.alpha=1)", "same (method.alpha=2)"]
     (table,) = build([runs[0], runs[0]])

@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from g2d.cli import app
-from g2d.errors import ArgumentError, RunError
+from g2d.errors import ArgumentError
 from g2d.report import FORMATS, build
-from g2d.runs.records import find_runs, read_run
+from g2d.runs import find_runs, read_run
 
 JOINT, OTHER = (0.50, 0.52, 0.51), (0.70, 0.74, 0.71)
 
@@ -80,7 +80,7 @@ def test_every_format_holds_the_same_numbers(make_run: Any, tmp_path: Path) -> N
 
 def test_runs_on_other_data_stand_in_a_table_of_their_own(make_run: Any, tmp_path: Path) -> None:
     make_run("joint", 0, 0.5)
-    other = read_run(make_run("umt", 0, 0.6)).result["data"]
+    other = read_run(make_run("umt", 0, 0.6)).result.data.plain()
     make_run("g2d", 0, 0.7, data={**other, "content_hash": "d" * 64})
     assert len(build(find_runs([tmp_path / "runs"])[0])) == 2
 
@@ -121,24 +121,6 @@ def test_what_cannot_be_laid_out_is_refused(make_run: Any, tmp_path: Path) -> No
         build(runs, baseline="g2d")
 
 
-def test_other_versions_and_damage_are_refused_with_a_sentence(
-    make_run: Any, tmp_path: Path
-) -> None:
-    folder = make_run("joint", 0, 0.5)
-    content = json.loads((folder / "result.json").read_text())
-    for schema, sentence in (
-        (0, "An earlier g2d wrote it: train again"),
-        (7, "A later g2d wrote it: read it with that one"),
-        (None, "found none"),
-    ):
-        (folder / "result.json").write_text(json.dumps({**content, "schema": schema}))
-        with pytest.raises(RunError, match=sentence):
-            find_runs([tmp_path / "runs"])
-    (folder / "result.json").write_text("{")
-    with pytest.raises(RunError, match="must be readable JSON, found damage"):
-        read_run(folder)
-
-
 def test_unfinished_runs_are_named_and_left_out(make_run: Any, tmp_path: Path) -> None:
     make_run("joint", 0, 0.5)
     (make_run("joint", 1, 0.6) / "result.json").unlink()
@@ -147,10 +129,6 @@ def test_unfinished_runs_are_named_and_left_out(make_run: Any, tmp_path: Path) -
     result = CliRunner().invoke(app, ["report", str(tmp_path / "runs"), "--format", "markdown"])
     assert result.exit_code == 0
     assert "| joint" in result.output
-    with pytest.raises(RunError, match="a folder to report on must exist"):
-        find_runs([tmp_path / "nothing"])
-    with pytest.raises(RunError, match="must hold at least one finished run, found none"):
-        find_runs([tmp_path / "runs" / "joint" / "seed-1"])
 
 
 @pytest.mark.parametrize(

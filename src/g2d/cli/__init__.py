@@ -110,6 +110,7 @@ def evaluate(
     Example: `g2d evaluate runs/a runs/b --split valid`
     """
     from g2d.experiment import evaluation_table, load
+    from g2d.runs import DataFacts
 
     for folder in runs:
         loaded = load(folder)
@@ -118,7 +119,9 @@ def evaluate(
             f"{folder} · {loaded.name} · {loaded.source.protocol} · {split.value}"
             + (f" · {windows} windows" if windows > 1 else "")
         )
-        typer.echo(evaluation_table(found, loaded.task, loaded.source.facts))
+        typer.echo(
+            evaluation_table(found, loaded.task, DataFacts.model_validate(loaded.source.describe()))
+        )
 
 
 @app.command()

@@ -28,9 +28,10 @@ def diagnose(
     The figures are kept as analysis.json in the run folder, and shown on its page (report.html).
     """
     from g2d.experiment.diagnosing import described, diagnose_run
+    from g2d.runs import DataFacts
 
     for folder in runs:
         run, found = diagnose_run(folder, split=split, teachers=teachers)
         typer.echo(
-            f"{folder} · {run.name} · {run.source.protocol} · {split}\n\n{found}\n\n{described(found, run.source.facts)}\n"
+            f"{folder} · {run.name} · {run.source.protocol} · {split}\n\n{found}\n\n{described(found, DataFacts.model_validate(run.source.describe()))}\n"
         )

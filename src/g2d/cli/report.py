@@ -68,8 +68,8 @@ def report(
     Differences are paired by seed, with 95 % intervals, and corrected for how many there are. The page needs no network.
     """
     from g2d.report import FORMATS, build
-    from g2d.report.page import PAGE, write_page
-    from g2d.runs.records import find_runs
+    from g2d.report.page import write_page
+    from g2d.runs import PAGE, find_runs
 
     runs, unfinished = find_runs(folders)
     for folder in unfinished:

@@ -19,7 +19,7 @@ from g2d.errors import RunError
 from g2d.files import temporary_path, temporary_paths
 from g2d.method import Method, TrainState
 from g2d.model import MultimodalModel
-from g2d.runs.folder import CHECKPOINTS
+from g2d.runs import CHECKPOINTS
 
 SCHEMA = 1
 BEST, LAST = "best", "last"

@@ -24,7 +24,7 @@ from g2d.engine.setup import check, make_state
 from g2d.errors import RunError
 from g2d.method import Method
 from g2d.model import MultimodalModel
-from g2d.runs.records import METRICS
+from g2d.runs import METRICS
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from g2d.errors import ArgumentError
-from g2d.runs.folder import INCIDENTAL
+from g2d.runs import MACHINE_OPTIONS
 
 Optimizer = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "step", "cosine", "plateau"]
@@ -125,7 +125,9 @@ class TrainOptions:
 
     def training(self) -> dict[str, Any]:
         """Return the options that determine the trained weights, as plain values."""
-        return {name: _plain(value) for name, value in vars(self).items() if name not in INCIDENTAL}
+        return {
+            name: _plain(value) for name, value in vars(self).items() if name not in MACHINE_OPTIONS
+        }
 
     def resolved_device(self) -> torch.device:
         """Return the device on which this machine trains.

@@ -29,7 +29,7 @@ from g2d.files import write_json
 from g2d.method import Method
 from g2d.methods import Joint
 from g2d.model import CachedTeachers, MultimodalModel, Teachers
-from g2d.runs.folder import CHECKPOINTS
+from g2d.runs import CHECKPOINTS
 
 SCHEMA = 1
 FACTS, DETERMINANTS = "teacher.json", "determinants.json"

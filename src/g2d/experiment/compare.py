@@ -10,10 +10,10 @@ from g2d.errors import RecipeError, UnsupportedError
 from g2d.experiment.run import Say, run
 from g2d.files import write_text
 from g2d.recipe import Recipe
-from g2d.report.page import PAGE, write_page
+from g2d.report.page import write_page
 from g2d.report.paper import build
 from g2d.report.tables import FORMATS
-from g2d.runs.records import RunRecord
+from g2d.runs import PAGE, RunRecord
 
 WIDTH = 150
 """Characters: wider tables are broken between groups of columns where they are printed."""

@@ -13,10 +13,10 @@ from g2d.experiment.run import Say
 from g2d.files import nearest, write_text
 from g2d.recipe import Recipe
 from g2d.report.layouts import comparison_table
-from g2d.report.page import PAGE, write_page
-from g2d.runs.records import Record, read_epochs
+from g2d.report.page import write_page
+from g2d.runs import PAGE, Result, read_epochs
 
-Results = Sequence[Record]
+Results = Sequence[Result]
 
 CNN, MLP, TRANSFORMER = {"name": "cnn"}, {"name": "mlp"}, {"name": "transformer"}
 # One thread: for networks this small, more of them wait for each other longer than they compute.
@@ -93,15 +93,12 @@ def draw(results: Results, out: Path) -> list[Path]:
     from g2d import report
 
     runs = {
-        name: [
-            out / name / f"seed-{result['seed']}" for result in results if result["name"] == name
-        ]
+        name: [out / name / f"seed-{result.seed}" for result in results if result.name == name]
         for name in ("joint", *RANKED_BY)
     }
-    taught = [result["teachers"] for result in results if result["teachers"]]
+    taught = [result.teachers for result in results if result.teachers]
     teachers = {
-        m: statistics.fmean(teacher[m]["valid"]["accuracy"] for teacher in taught)
-        for m in taught[0]
+        m: statistics.fmean(teacher[m].valid["accuracy"] for teacher in taught) for m in taught[0]
     }
     ranked = {name: runs[name] for name in RANKED_BY}
     figures = out / "figures"
@@ -152,25 +149,22 @@ def demo_recipes(setting: str, data_seed: int | None = None) -> list[Recipe]:
 def in_words(results: Results, out: Path) -> str:
     """What happened to which modality."""
     by = {
-        name: [result for result in results if result["name"] == name]
+        name: [result for result in results if result.name == name]
         for name in ("joint", *RANKED_BY)
     }
     by = {name: runs for name, runs in by.items() if runs}
-    modalities = by["g2d"][0]["modalities"]
+    modalities = by["g2d"][0].modalities
     teacher = {
-        m: _mean([result["teachers"][m]["test"]["accuracy"] for result in by["g2d"]])
-        for m in modalities
+        m: _mean([result.teachers[m].test["accuracy"] for result in by["g2d"]]) for m in modalities
     }
     alone = {
         name: {
-            m: _mean([result["test"]["unimodal"][m]["accuracy"] for result in runs])
-            for m in modalities
+            m: _mean([result.test.unimodal[m]["accuracy"] for result in runs]) for m in modalities
         }
         for name, runs in by.items()
     }
     fused = {
-        name: _mean([result["test"]["fused"]["accuracy"] for result in runs])
-        for name, runs in by.items()
+        name: _mean([result.test.fused["accuracy"] for result in runs]) for name, runs in by.items()
     }
     loser = max(modalities, key=lambda m: teacher[m] - alone["joint"][m])
     suppressed = teacher[loser] - alone["joint"][loser] >= 5
@@ -179,10 +173,7 @@ def in_words(results: Results, out: Path) -> str:
     sentences = [f"Joint training suppressed {loser}: {learnt}." if suppressed else balanced]
     for name in [name for name in by if name in RANKED_BY]:
         first = statistics.mode(
-            [
-                _first_learner(out / name / f"seed-{result['seed']}", modalities)
-                for result in by[name]
-            ]
+            [_first_learner(out / name / f"seed-{result.seed}", modalities) for result in by[name]]
         )
         which = (
             ""
@@ -196,7 +187,7 @@ def in_words(results: Results, out: Path) -> str:
             f"and all modalities together to {fused[name]:.1f} % against {fused['joint']:.1f} % of joint training ({fused[name] - fused['joint']:+.1f} points)."
         )
     calibrated = _mean(
-        [result["controls"]["ensemble_calibrated"]["test"]["accuracy"] for result in by["g2d"]]
+        [result.controls["ensemble_calibrated"].test["accuracy"] for result in by["g2d"]]
     )
     return " ".join(
         [
@@ -208,7 +199,7 @@ def in_words(results: Results, out: Path) -> str:
 
 def _first_learner(folder: Path, modalities: list[str]) -> str:
     """The modality that learnt in the first epoch, in most updates."""
-    kappa = read_epochs(folder)[0]["train"]
+    kappa = read_epochs(folder)[0].train
     return max(modalities, key=lambda m: kappa[f"kappa/{m}"])
 
 

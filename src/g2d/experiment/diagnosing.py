@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,10 @@ from g2d import analysis
 from g2d.data import Loader
 from g2d.experiment.loading import Run, load
 from g2d.experiment.taught import teacher_cache
-from g2d.files import write_json
 from g2d.model import MultimodalModel
 from g2d.report.formatting import aligned, number
 from g2d.report.layouts import cautions
-from g2d.runs.records import ANALYSIS, RESULT
+from g2d.runs import RESULT, Analysis, DataFacts
 from g2d.types import Batch, Output
 
 
@@ -68,7 +67,8 @@ def diagnose_run(
         complete=right.get(everyone),
         shapley={m: float(value.mean()) for m, value in shapley.items()} or None,
     )
-    write_json(run.folder / ANALYSIS, {**_kept(found), **_more(run, rows, other, right)})
+    content = {**_kept(found), **_more(run, rows, other, right)}
+    Analysis.model_validate(content).write(run.folder)
     if (run.folder / RESULT).is_file():
         from g2d.report import write_report
 
@@ -93,7 +93,7 @@ def find_teachers(run: Run) -> dict[str, MultimodalModel]:
     return {}
 
 
-def described(diagnosis: analysis.Diagnosis, data: Mapping[str, Any]) -> str:
+def described(diagnosis: analysis.Diagnosis, data: DataFacts) -> str:
     """The figures behind a verdict, as a table, and what must stand beside it.
 
     Args:

@@ -20,8 +20,7 @@ from g2d.errors import ArgumentError, DataError, RunError
 from g2d.method import Method
 from g2d.model import MultimodalModel
 from g2d.recipe import Recipe
-from g2d.runs.folder import CHECKPOINTS, STACK, hashes_of, same_data
-from g2d.runs.records import RECIPE, read_result
+from g2d.runs import CHECKPOINTS, RECIPE, STACK, Result, hashes_of, read_result, same_data
 from g2d.task import Classification, Regression, Task
 from g2d.types import Batch, Inputs, Output
 
@@ -80,7 +79,7 @@ class Run:
     source: Source
     model: MultimodalModel
     method: Method
-    result: dict[str, Any] | None
+    result: Result | None
 
     @property
     def name(self) -> str:

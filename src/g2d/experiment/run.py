@@ -30,8 +30,18 @@ from g2d.files import write_json, write_text
 from g2d.method import Method, TrainState, processes
 from g2d.model import MultimodalModel, warm_start
 from g2d.recipe import Recipe
-from g2d.runs.folder import CHECKPOINTS, DATA, PREDICTIONS, STACK, claim, hashes_of, same_data
-from g2d.runs.records import RECIPE, RESULT, SCHEMA
+from g2d.runs import (
+    CHECKPOINTS,
+    DATA,
+    PREDICTIONS,
+    RECIPE,
+    SCHEMA,
+    STACK,
+    Result,
+    claim,
+    hashes_of,
+    same_data,
+)
 
 Say = Callable[[str], object]
 
@@ -51,7 +61,7 @@ def run(
     progress: bool = True,
     watch: Sequence[str] = (),
     say: Say = print,
-) -> dict[str, Any]:
+) -> Result:
     """Train what a recipe says, in a folder.
 
     An existing folder of the same recipe is resumed; a finished one is said to be finished, and its result returned.
@@ -121,12 +131,13 @@ def run(
             lambda other: obtain(other, source, out, progress=progress and main, say=say),
         )
         asked, stacked = stack(method, model, source, sets, recipe.train.eval_batch_size, out)
-    result = summarize(recipe, source, model, asked, fitted, taught, out)
-    result["cost"] |= counted_step(recipe, model, method, source) if processes() == 1 else {}
-    result["cost"]["teacher_seconds"] = sum(other.seconds for other in sets)
-    result["stack"] = {"teacher_sets": recipe.stack, "head_weights": stacked}
+    content = summarize(recipe, source, model, asked, fitted, taught, out)
+    content["cost"] |= counted_step(recipe, model, method, source) if processes() == 1 else {}
+    content["cost"]["teacher_seconds"] = sum(other.seconds for other in sets)
+    content["stack"] = {"teacher_sets": recipe.stack, "head_weights": stacked}
+    result = Result.model_validate(content)
     if main:
-        write_json(out / RESULT, result)
+        result.write(out)
         write_report(out)
     wait()
     return result

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from g2d.engine.evaluate import Evaluation
 from g2d.report.formatting import COUNTS, aligned, spread
 from g2d.report.layouts import cautions
+from g2d.runs import DataFacts, Result
 from g2d.task import Task, task_from_config
 
 
@@ -32,7 +32,7 @@ def metrics_table(
     return aligned(["", "fused", *unimodal], rows)
 
 
-def evaluation_table(evaluation: Evaluation, task: Task, data: Mapping[str, Any]) -> str:
+def evaluation_table(evaluation: Evaluation, task: Task, data: DataFacts) -> str:
     """An evaluation as a table, and what must stand beside it.
 
     Args:
@@ -42,15 +42,15 @@ def evaluation_table(evaluation: Evaluation, task: Task, data: Mapping[str, Any]
     return "\n".join([metrics_table(record["fused"], record["unimodal"], task), *cautions(data)])
 
 
-def run_summary(result: Mapping[str, Any]) -> str:
+def run_summary(result: Result) -> str:
     """What a finished run has to say: its test metrics, its notices."""
-    task = task_from_config(result["task"])
-    test = result["test"]
-    marked = " (selected on the test split)" if result["select_on"] == "test" else ""
-    where = f"{result['data']['protocol']}, epoch {result['selected_epoch']} of {result['epochs']}"
+    task = task_from_config(result.task)
+    test = result.test
+    marked = " (selected on the test split)" if result.select_on == "test" else ""
+    where = f"{result.data.protocol}, epoch {result.selected_epoch} of {result.epochs}"
     lines = [
         f"Test{marked}, {where}:",
-        metrics_table(test["fused"], test["unimodal"], task),
-        *cautions(result["data"]),
+        metrics_table(test.fused, test.unimodal, task),
+        *cautions(result.data),
     ]
-    return "\n".join([*lines, *(f"Notice: {notice}" for notice in result["notices"])])
+    return "\n".join([*lines, *(f"Notice: {notice}" for notice in result.notices)])

@@ -17,7 +17,7 @@ from g2d.report.charts import Level, Mark, Series, line_chart, plane_chart, row_
 from g2d.report.formatting import scale_of
 from g2d.report.layouts import TEACHERS, Line, Values
 from g2d.report.statistics import LEVEL, MINIMUM_SEEDS, summarize
-from g2d.runs.records import Record, RunRecord
+from g2d.runs import Epoch, RunRecord
 
 KIND_COLORS = {"run": 0, "control": 2, "teacher": 1}
 """Which of the page's colors a row has."""
@@ -65,7 +65,7 @@ def epoch_figures(runs: Sequence[RunRecord], points: int | None = None) -> list[
     modalities, headline = kept[0].modalities, kept[0].headline
     scale, first = scale_of(headline), kept[0].epochs[0]
     unit = f" ({scale.unit})" if scale.unit else ""
-    recorded = dict.fromkeys(name for record in kept[0].epochs for name in record["train"])
+    recorded = dict.fromkeys(name for record in kept[0].epochs for name in record.train)
     over = (
         f"Mean of {len(kept)} seeds, band: one standard deviation."
         if len(kept) > 1
@@ -73,17 +73,17 @@ def epoch_figures(runs: Sequence[RunRecord], points: int | None = None) -> list[
     )
     over += f" Every {step} epochs; all of them are in metrics.jsonl." if step > 1 else ""
 
-    def valid(*path: str) -> Callable[[Record], Any]:
-        return lambda record: _at(record["valid"], *path, headline)
+    def valid(*path: str) -> Callable[[Epoch], Any]:
+        return lambda record: _at(record.valid.model_dump(), *path, headline)
 
-    def train(name: str) -> Callable[[Record], Any]:
-        return lambda record: record["train"].get(name)
+    def train(name: str) -> Callable[[Epoch], Any]:
+        return lambda record: record.train.get(name)
 
     found = []
     alone = {
         m: _series(kept, step, valid("unimodal", m), m, i, scale.factor)
         for i, m in enumerate(modalities)
-        if m in first["valid"].get("unimodal", {})
+        if m in first.valid.unimodal
     }
     together = _series(kept, step, valid("fused"), "fused", -1, scale.factor)
     levels = _teacher_levels(kept, modalities, headline)
@@ -354,7 +354,7 @@ def _lines(
 def _series(
     runs: Sequence[RunRecord],
     step: int,
-    value: Callable[[Record], Any],
+    value: Callable[[Epoch], Any],
     name: str,
     color: int,
     factor: float = 1.0,
@@ -378,9 +378,7 @@ def _teacher_levels(
     factor, found = scale_of(metric).factor, []
     for i, m in enumerate(modalities):
         values = [
-            run.result["teachers"][m]["valid"].get(metric)
-            for run in runs
-            if m in run.result.get("teachers", {})
+            run.result.teachers[m].valid.get(metric) for run in runs if m in run.result.teachers
         ]
         mean = summarize(values).mean
         if mean is not None:

@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from g2d.runs.records import Record, read_epochs
+from g2d.runs import Epoch, read_epochs
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette, told apart without red and green."""
@@ -48,7 +48,7 @@ def unimodal_curves(
     return _panels(
         runs,
         out,
-        lambda record, m: percent * record["valid"]["unimodal"].get(m, {}).get(headline, np.nan),
+        lambda record, m: percent * record.valid.unimodal.get(m, {}).get(headline, np.nan),
         label,
         level,
         note,
@@ -60,7 +60,7 @@ def confidence_curves(runs: Runs, out: Path) -> list[Path]:
     return _panels(
         runs,
         out,
-        lambda record, m: record["train"].get(f"confidence/{m}", np.nan),
+        lambda record, m: record.train.get(f"confidence/{m}", np.nan),
         "teachers' confidence (mean probability of the truth)",
     )
 
@@ -70,7 +70,7 @@ def prioritized_modality(runs: Runs, out: Path) -> list[Path]:
     return _panels(
         runs,
         out,
-        lambda record, m: record["train"].get(f"kappa/{m}", np.nan),
+        lambda record, m: record.train.get(f"kappa/{m}", np.nan),
         "share of updates in which the encoder learns",
     )
 
@@ -82,9 +82,9 @@ def write_figures(folder: Path) -> list[Path]:
         return []
     runs, out = {folder.name: [folder]}, folder / "figures"
     written = unimodal_curves(runs, out / "unimodal")
-    if any(name.startswith("confidence/") for name in records[0]["train"]):
+    if any(name.startswith("confidence/") for name in records[0].train):
         written += confidence_curves(runs, out / "confidence")
-    if any(name.startswith("kappa/") for name in records[0]["train"]):
+    if any(name.startswith("kappa/") for name in records[0].train):
         written += prioritized_modality(runs, out / "prioritized")
     return written
 
@@ -92,14 +92,14 @@ def write_figures(folder: Path) -> list[Path]:
 def _headline(runs: Runs) -> str:
     for folders in runs.values():
         for record in read_epochs(folders[0])[:1]:
-            return "accuracy" if "accuracy" in record["valid"]["fused"] else "r2"
+            return "accuracy" if "accuracy" in record.valid.fused else "r2"
     return "accuracy"
 
 
 def _panels(
     runs: Runs,
     out: Path,
-    value: Callable[[Record, str], float],
+    value: Callable[[Epoch, str], float],
     label: str,
     decorate: Callable[[Axes], None] | None = None,
     note: str = "",
@@ -118,7 +118,7 @@ def _panels(
         panels = figure.subplots(1, len(runs), sharey=True, squeeze=False)[0]
         for axes, (name, folders) in zip(panels, runs.items(), strict=True):
             kept = [records for records in map(read_epochs, folders) if records]
-            modalities = list(kept[0][0]["valid"]["unimodal"]) if kept else []
+            modalities = list(kept[0][0].valid.unimodal) if kept else []
             ends = [
                 _curve(
                     axes,

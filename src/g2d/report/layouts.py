@@ -6,7 +6,7 @@ nothing is marked, and so nothing is bold, unless the corrected test excludes th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from g2d.report.formatting import Scale, scale_of
 from g2d.report.published import NOTE, published
 from g2d.report.statistics import MINIMUM_SEEDS, Difference, compare_all, summarize
 from g2d.report.tables import BETTER, TEST_SELECTED, WORSE, Cell, Column, Row, Table
-from g2d.runs.records import Record, RunRecord, by_recipe, number_or_none
+from g2d.runs import DataFacts, Result, RunRecord, grouped
 
 Values = dict[int, float | None]
 """One value per seed."""
@@ -67,16 +67,10 @@ def lines(runs: Sequence[RunRecord], metric: str) -> list[Line]:
     found = []
     if taught:
         alone = {
-            m: {
-                seed: number_or_none(result["teachers"][m]["test"].get(metric))
-                for seed, result in taught.items()
-            }
+            m: {seed: result.teachers[m].test.get(metric) for seed, result in taught.items()}
             for m in modalities
         }
-        seconds: Values = {
-            seed: number_or_none(result["cost"].get("teacher_seconds"))
-            for seed, result in taught.items()
-        }
+        seconds: Values = {seed: result.cost.teacher_seconds for seed, result in taught.items()}
         found.append(
             Line(
                 TEACHERS,
@@ -86,7 +80,7 @@ def lines(runs: Sequence[RunRecord], metric: str) -> list[Line]:
                 cost={"teacher_seconds": seconds},
             )
         )
-    for name, same in by_recipe(runs).items():
+    for name, same in grouped(runs)[0].recipes.items():
         found.append(
             Line(
                 name,
@@ -102,12 +96,11 @@ def lines(runs: Sequence[RunRecord], metric: str) -> list[Line]:
     for key, name in CONTROLS.items():
         if controlled:
             values = {
-                seed: number_or_none(result["controls"].get(key, {}).get("test", {}).get(metric))
+                seed: result.controls[key].test.get(metric) if key in result.controls else None
                 for seed, result in controlled.items()
             }
             cost: Values = {
-                seed: number_or_none(result["cost"].get("teacher_seconds"))
-                for seed, result in controlled.items()
+                seed: result.cost.teacher_seconds for seed, result in controlled.items()
             }
             found.append(Line(name, "control", values, cost={"teacher_seconds": cost}))
     return found
@@ -135,7 +128,7 @@ def comparison_table(runs: Sequence[RunRecord], baseline: str | None = None) -> 
         )
     columns += _published_column(shown, metric)
     if metric != "accuracy":
-        others = [name for name in ("mape", "mae") if name in runs[0].result["test"]["fused"]]
+        others = [name for name in ("mape", "mae") if name in runs[0].result.test.fused]
         for other in others:
             by_name = {line.name: line for line in lines(runs, other)}
             columns.append(
@@ -182,27 +175,27 @@ def comparison_table(runs: Sequence[RunRecord], baseline: str | None = None) -> 
 
 def title_of(runs: Sequence[RunRecord], metric: str) -> str:
     """What is measured, on which data, over which seeds."""
-    data, seeds = runs[0].result["data"], sorted({run.seed for run in runs})
+    data, seeds = runs[0].result.data, sorted({run.seed for run in runs})
     over = (
         f"mean ± standard deviation over seeds {listed(seeds)}"
         if len(seeds) > 1
         else f"seed {seeds[0]}"
     )
-    return f"{data['name']}, {data['protocol']}: test {metric}{' in %' if scale_of(metric).unit else ''}, {over}"
+    return f"{data.name}, {data.protocol}: test {metric}{' in %' if scale_of(metric).unit else ''}, {over}"
 
 
-def cautions(data: Mapping[str, Any]) -> list[str]:
+def cautions(data: DataFacts) -> list[str]:
     """What must stand beside every figure that was measured on the data: how much of them there is, and what their makers did."""
     partial = (
         [
-            f"Partial data: {data['kept']:,} of {data['expected']:,} samples. Only results of the same data hash compare."
+            f"Partial data: {data.kept:,} of {data.expected:,} samples. Only results of the same data hash compare."
         ]
-        if data.get("partial")
+        if data.partial
         else []
     )
     return [
         *partial,
-        *(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in data.get("cautions", ())),
+        *(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in data.cautions),
     ]
 
 
@@ -212,10 +205,10 @@ def notes_of(
     baseline: str | None = None,
 ) -> tuple[str, ...]:
     """Protocol, selection rule, and what the marks mean."""
-    data, on_test = runs[0].result["data"], [run for run in runs if selected_on_test(run)]
-    chosen = f"the epoch is selected by {runs[0].result['selection_metric']} on validation, the later one of equals, and the test split is opened once"
+    data, on_test = runs[0].result.data, [run for run in runs if selected_on_test(run)]
+    chosen = f"the epoch is selected by {runs[0].result.selection_metric} on validation, the later one of equals, and the test split is opened once"
     notes = [
-        f"Protocol {data['protocol']} (data {data['content_hash'][:12]}, split {data['protocol_hash'][:12]}): {chosen}."
+        f"Protocol {data.protocol} (data {data.content_hash[:12]}, split {data.protocol_hash[:12]}): {chosen}."
     ]
     notes += cautions(data)
     if on_test:
@@ -240,7 +233,7 @@ def notes_of(
                 f"Fewer than {MINIMUM_SEEDS} seeds in common with the baseline: no interval, no p, no claim."
             )
     if any(
-        published(protocol_of(run), run.result["method"], run.headline) is not None for run in runs
+        published(protocol_of(run), run.result.method, run.headline) is not None for run in runs
     ):
         notes.append(NOTE)
     return tuple(notes)
@@ -258,17 +251,17 @@ def baseline_of(shown: Sequence[Line], name: str | None) -> str | None:
 
 def is_plain_joint(run: RunRecord) -> bool:
     """Joint training from scratch, of which nothing is held back."""
-    return run.result["method"] in BASELINES and not (
+    return run.result.method in BASELINES and not (
         run.recipe.get("warm_start") or run.recipe.get("stack") or modulation_of(run)
     )
 
 
 def selected_on_test(run: RunRecord) -> bool:
-    return bool(run.result["select_on"] == "test")
+    return bool(run.result.select_on == "test")
 
 
 def protocol_of(run: RunRecord) -> str:
-    return str(run.result["data"]["protocol"])
+    return str(run.result.data.protocol)
 
 
 def cell(
@@ -345,7 +338,7 @@ def _difference_columns(
 
 def _published_column(shown: Sequence[Line], metric: str) -> list[tuple[Column, list[Cell]]]:
     known = [
-        published(protocol_of(line.runs[0]), line.runs[0].result["method"], metric)
+        published(protocol_of(line.runs[0]), line.runs[0].result.method, metric)
         if line.runs
         else None
         for line in shown
@@ -364,32 +357,35 @@ def _marks(difference: Difference | None) -> tuple[str, ...]:
     return (BETTER if difference.mean > 0 else WORSE,)
 
 
-def modulation_of(run: RunRecord) -> Record:
+def modulation_of(run: RunRecord) -> dict[str, Any]:
     """What is laid over a method, by the recipe; empty where nothing is."""
     return run.recipe.get("method", {}).get("modulation") or {}
 
 
-def _cost(result: Record, key: str) -> float | None:
+def _cost(result: Result, key: str) -> float | None:
     """A number of a result's cost; passes are summed over modalities."""
-    value = result["cost"].get(key, result["cost"].get("passes", {}).get(key))
-    return float(sum(value.values())) if isinstance(value, dict) else number_or_none(value)
+    if key in ("encoder_forward", "encoder_backward"):
+        passes = result.cost.passes.get(key)
+        return None if passes is None else float(sum(passes.values()))
+    value: float | None = getattr(result.cost, key)
+    return value
 
 
-def _ratio(run: RunRecord, taught: dict[int, Record], modality: str) -> float | None:
+def _ratio(run: RunRecord, taught: dict[int, Result], modality: str) -> float | None:
     """The student's mean confidence from a modality over that of its teacher; teachers of the same seed lend theirs to runs without any."""
-    own = run.result if run.result["teachers"] else taught.get(run.result["teacher_seed"])
+    own = run.result if run.result.teachers else taught.get(run.result.teacher_seed)
     confidence = run.unimodal(modality, "confidence")
     return (
         None
         if own is None or confidence is None
-        else confidence / float(own["teachers"][modality]["confidence"]["test"])
+        else confidence / float(own.teachers[modality].confidence["test"])
     )
 
 
-def _one_per_teacher_seed(runs: Sequence[RunRecord], key: str) -> dict[int, Record]:
+def _one_per_teacher_seed(runs: Sequence[RunRecord], key: str) -> dict[int, Result]:
     """The first result of every teacher seed that has something: teachers and controls are the same in all runs of a seed."""
-    found: dict[int, Record] = {}
+    found: dict[int, Result] = {}
     for run in runs:
-        if run.result.get(key):
-            found.setdefault(int(run.result["teacher_seed"]), run.result)
+        if getattr(run.result, key):
+            found.setdefault(run.result.teacher_seed, run.result)
     return found

@@ -26,9 +26,8 @@ from g2d.report.layouts import baseline_of, cautions, lines
 from g2d.report.paper import COMPARE, build
 from g2d.report.tables import Cell, Column, Row, Table
 from g2d.report.words import comparison_words, run_words, seeds_words
-from g2d.runs.records import RESULT, RunRecord, by_recipe, problems, read_run
+from g2d.runs import PAGE, RESULT, Cost, RunRecord, grouped, read_run
 
-PAGE = "report.html"
 OPEN_RECIPES = 20
 """Up to so many recipes, their curves are shown at once; beyond, each is opened when wanted."""
 POINTS = 12_000
@@ -104,7 +103,7 @@ def render_page(
     environment.filters |= {"svg": Markup, "numeric": _is_numeric}
     return environment.get_template("page.html").render(
         title=title or (runs[0].name if single else "Comparison"),
-        subtitle=f"{runs[0].result['method']} on {runs[0].result['data']['name']}, seed {runs[0].seed}"
+        subtitle=f"{runs[0].result.method} on {runs[0].result.data.name}, seed {runs[0].seed}"
         if single
         else seeds_words(runs),
         problems=found,
@@ -134,24 +133,24 @@ def write_page(path: Path, runs: Sequence[RunRecord], **options: Any) -> Path:
 def _run_problem(run: RunRecord) -> Problem:
     table = run_table(run)
     section = Section(
-        run.name, epoch_figures([run]), run.recipe_text, run.result["notices"], _analyses(run)
+        run.name, epoch_figures([run]), run.recipe_text, run.result.notices, _analyses(run)
     )
     return Problem(run.name, run_words(run), [table], [], [section], facts(run))
 
 
 def _comparison(runs: Sequence[RunRecord], baseline: str | None, layout: str) -> list[Problem]:
-    groups, asked = problems(runs), build(runs, layout, baseline)
-    protocols = [group[0].result["data"]["protocol"] for group in groups]
+    groups, asked = [p.runs for p in grouped(runs)], build(runs, layout, baseline)
+    protocols = [group[0].result.data.protocol for group in groups]
     points = max(20, POINTS // len({run.name for run in runs}))
     found = []
     for i, (group, compared) in enumerate(zip(groups, build(runs, baseline=baseline), strict=True)):
         metric, result = group[0].headline, group[0].result
         shown = lines(group, metric)
         sections = []
-        for name, same in by_recipe(group).items():
+        for name, same in grouped(group)[0].recipes.items():
             notices = list(
                 dict.fromkeys(
-                    f"seed {run.seed}: {notice}" for run in same for notice in run.result["notices"]
+                    f"seed {run.seed}: {notice}" for run in same for notice in run.result.notices
                 )
             )
             analyses = [
@@ -164,11 +163,11 @@ def _comparison(runs: Sequence[RunRecord], baseline: str | None, layout: str) ->
             fused_figure(shown, metric, baseline_of(shown, baseline)),
             *unimodal_figures(shown, group[0].modalities, metric),
         ]
-        title = f"{result['data']['name']}: {protocols[i]}"
+        title = f"{result.data.name}: {protocols[i]}"
         if (
             protocols.count(protocols[i]) > 1
         ):  # the same protocol with another task or other modalities
-            title += f", {result['task']['kind']} from {', '.join(group[0].modalities)}"
+            title += f", {result.task['kind']} from {', '.join(group[0].modalities)}"
         tables = [compared] if i or layout == COMPARE else [*asked, compared]
         found.append(
             Problem(
@@ -187,13 +186,13 @@ def _comparison(runs: Sequence[RunRecord], baseline: str | None, layout: str) ->
 
 def run_table(run: RunRecord) -> Table:
     """A run's test metrics: fused, every modality, and every modality's teacher."""
-    test, modalities, teachers = run.result["test"], run.modalities, run.result["teachers"]
+    test, modalities, teachers = run.result.test, run.modalities, run.result.teachers
     metrics = [
         run.headline,
         *(
             name
-            for name in test["fused"]
-            if name not in (run.headline, "loss") and (name not in COUNTS or test["fused"][name])
+            for name in test.fused
+            if name not in (run.headline, "loss") and (name not in COUNTS or test.fused[name])
         ),
         "loss",
     ]
@@ -203,12 +202,12 @@ def run_table(run: RunRecord) -> Table:
         *(Column(f"teacher {m}") for m in modalities if m in teachers),
     ]
     rows = []
-    for name in [name for name in metrics if name in test["fused"]]:
+    for name in [name for name in metrics if name in test.fused]:
         scale = scale_of(name)
         sources = [
-            test["fused"],
-            *(test["unimodal"].get(m, {}) for m in modalities),
-            *(teachers[m]["test"] for m in modalities if m in teachers),
+            test.fused,
+            *(test.unimodal.get(m, {}) for m in modalities),
+            *(teachers[m].test for m in modalities if m in teachers),
         ]
         values = [source.get(name) for source in sources]
         shown = [
@@ -223,7 +222,7 @@ def run_table(run: RunRecord) -> Table:
                 tuple(Cell(text) for text in shown),
             )
         )
-    ratios = {m: teachers[m].get("confidence_ratio") for m in modalities if m in teachers}
+    ratios = {m: teachers[m].confidence_ratio for m in modalities if m in teachers}
     if ratios:
         cells = [
             Cell(ABSENT),
@@ -233,17 +232,17 @@ def run_table(run: RunRecord) -> Table:
         rows.append(Row("confidence ratio", tuple(cells)))
     chosen = (
         "(*) selected on the test split"
-        if run.result["select_on"] == "test"
+        if run.result.select_on == "test"
         else "selected on validation; the test split was opened once"
     )
     size = (
-        f"{test['rows']} test rows in {test['groups']} independent groups"
-        if "rows" in test
+        f"{test.rows} test rows in {test.groups} independent groups"
+        if test.rows is not None
         else "test rows"
     )
     notes = (
-        f"{size}. Epoch {run.result['selected_epoch']} of {run.result['epochs']}, {chosen}.",
-        *cautions(run.result["data"]),
+        f"{size}. Epoch {run.result.selected_epoch} of {run.result.epochs}, {chosen}.",
+        *cautions(run.result.data),
     )
     return Table("Test metrics", tuple(columns), tuple(rows), notes, "metric")
 
@@ -260,14 +259,14 @@ def runs_table(runs: Sequence[RunRecord]) -> Table:
     )
     rows = []
     for run in runs:
-        fused, seconds = run.fused(run.headline), run.result["cost"].get("seconds")
-        epoch = f"{run.result['selected_epoch']} of {run.result['epochs']}"
+        fused, seconds = run.fused(run.headline), run.result.cost.seconds
+        epoch = f"{run.result.selected_epoch} of {run.result.epochs}"
         cells = (
             Cell(str(run.seed)),
             Cell(None if fused is None else scale.factor * fused),
             Cell(epoch),
             Cell(seconds),
-            Cell(float(len(run.result["notices"]))),
+            Cell(float(len(run.result.notices))),
         )
         rows.append(Row(run.name, cells))
     return Table("Every run", columns, tuple(rows), (), "recipe")
@@ -275,41 +274,37 @@ def runs_table(runs: Sequence[RunRecord]) -> Table:
 
 def facts(run: RunRecord) -> dict[str, str]:
     """Data, protocol, versions and cost of a run, in words."""
-    result, data, cost = run.result, run.result["data"], run.result["cost"]
-    rows = data.get("rows", {})
+    result, data, cost = run.result, run.result.data, run.result.cost
+    rows = data.rows
+    samples = f"{data.kept:,} of {data.expected:,} prepared" if data.kept is not None else ""
     found = {
-        "Data": f"{data['name']}, content {data['content_hash'][:16]}",
-        "Protocol": f"{data['protocol']}, split {data['protocol_hash'][:16]}",
+        "Data": f"{data.name}, content {data.content_hash[:16]}",
+        "Protocol": f"{data.protocol}, split {data.protocol_hash[:16]}",
         "Rows": ", ".join(f"{split} {count:,}" for split, count in rows.items()),
-        "Samples": f"{data['kept']:,} of {data['expected']:,} prepared{' (partial)' if data.get('partial') else ''}"
-        if "kept" in data
-        else "",
+        "Samples": samples + (" (partial)" if data.partial else ""),
         "Modalities": ", ".join(run.modalities),
-        "Task": ", ".join(f"{key} {_listed(value)}" for key, value in result["task"].items()),
-        "Note on the data": " ".join([str(data.get("note", "")), *cautions(data)]).strip(),
-        "Method, fusion": f"{result['method']}, {result['fusion']}",
-        "Selection": f"by {result['selection_metric']} on {result['select_on']}"
-        + (", heads calibrated on validation" if result.get("calibrated") else ""),
-        "Seeds": f"run {result['seed']}, teachers {result['teacher_seed']}",
-        "Versions": ", ".join(f"{name} {version}" for name, version in result["versions"].items()),
-        "Machine": f"{result['device']}, {result['threads']} thread{'' if result['threads'] == 1 else 's'}",
+        "Task": ", ".join(f"{key} {_listed(value)}" for key, value in result.task.items()),
+        "Note on the data": " ".join([data.note, *cautions(data)]).strip(),
+        "Method, fusion": f"{result.method}, {result.fusion}",
+        "Selection": f"by {result.selection_metric} on {result.select_on}"
+        + (", heads calibrated on validation" if result.calibrated else ""),
+        "Seeds": f"run {result.seed}, teachers {result.teacher_seed}",
+        "Versions": ", ".join(f"{name} {version}" for name, version in result.versions.items()),
+        "Machine": f"{result.device}, {result.threads} thread{'' if result.threads == 1 else 's'}",
         "Cost": _cost_words(cost),
         "Folder": str(run.folder),
     }
     return {name: text for name, text in found.items() if text}
 
 
-def _cost_words(cost: Mapping[str, Any]) -> str:
-    said = [f"{number(cost.get('seconds'), 1)} s of training"]
-    if cost.get("teacher_seconds"):
-        said.append(f"{number(cost['teacher_seconds'], 1)} s for its teachers")
-    said += [f"{cost['updates']:,} updates"] if cost.get("updates") else []
-    said += (
-        [f"{cost['flops_per_step'] / 1e9:.3g} GFLOP per step"] if cost.get("flops_per_step") else []
-    )
+def _cost_words(cost: Cost) -> str:
+    said = [f"{number(cost.seconds, 1)} s of training"]
+    if cost.teacher_seconds:
+        said.append(f"{number(cost.teacher_seconds, 1)} s for its teachers")
+    said += [f"{cost.updates:,} updates"] if cost.updates else []
+    said += [f"{cost.flops_per_step / 1e9:.3g} GFLOP per step"] if cost.flops_per_step else []
     said += [
-        f"{name.replace('_', ' ')} passes {_listed(count)}"
-        for name, count in (cost.get("passes") or {}).items()
+        f"{name.replace('_', ' ')} passes {_listed(count)}" for name, count in cost.passes.items()
     ]
     return ", ".join(said)
 
@@ -317,7 +312,7 @@ def _cost_words(cost: Mapping[str, Any]) -> str:
 def _analyses(run: RunRecord, suffix: str = "") -> list[Analysis]:
     """What ``analysis.json`` holds, section by section; a list of sentences, of records, or of numbers is recognized, all else is shown as it is."""
     found = []
-    for name, content in run.analysis.items():
+    for name, content in ({} if run.analysis is None else run.analysis.plain()).items():
         title = f"{name.replace('_', ' ').capitalize()}{suffix}"
         if isinstance(content, str | int | float | bool) or content is None:
             found.append(Analysis(title, words=[str(content)]))

@@ -31,7 +31,7 @@ from g2d.report.layouts import (
 from g2d.report.published import NOTE, PARTIAL, published, published_schedule
 from g2d.report.statistics import compare_all, correct, paired_difference
 from g2d.report.tables import Cell, Column, Row, Table
-from g2d.runs.records import RunRecord, by_recipe, problems
+from g2d.runs import RunRecord, grouped
 
 Problems = Sequence[Sequence[RunRecord]]
 """Runs of one problem each."""
@@ -54,7 +54,7 @@ def build(
     """
     if layout not in LAYOUTS:
         raise ArgumentError(f"--table must be one of {', '.join(LAYOUTS)}, found {layout!r}.")
-    groups = problems(runs)
+    groups = [problem.runs for problem in grouped(runs)]
     names = list(
         dict.fromkeys(
             line.name for group in groups for line in lines(group, group[0].headline) if line.fused
@@ -80,7 +80,7 @@ def method_table(groups: Problems, baseline: str | None, metrics: Sequence[str])
     columns: list[tuple[Column, dict[str, Cell]]] = []
     kinds: dict[str, str] = {}
     for group in groups:
-        before = f"{group[0].result['data']['name']}: " if len(groups) > 1 else ""
+        before = f"{group[0].result.data.name}: " if len(groups) > 1 else ""
         for metric in metrics:
             shown = _by_method(group, metric)
             kinds |= {line.name: line.kind for line in shown if line.name not in kinds}
@@ -142,7 +142,7 @@ def _method_columns(
         )
     )
     reported = {
-        line.name: published(protocol_of(group[0]), line.runs[0].result["method"], metric)
+        line.name: published(protocol_of(group[0]), line.runs[0].result.method, metric)
         for line in shown
         if line.runs
     }
@@ -171,7 +171,7 @@ def crossed_table(
         reported: what the paper reports for a run.
     """
     grid: dict[str, dict[str, list[RunRecord]]] = {}
-    for name, same in by_recipe(runs).items():
+    for name, same in _recipes(runs).items():
         row, column = row_of(same[0]), column_of(same[0])
         if row is None or column is None:
             continue
@@ -233,7 +233,12 @@ def crossed_table(
     tested = sum(
         difference is not None and difference.p is not None for difference in family.values()
     )
-    notes = [note for group in problems(shown) for note in notes_of(group) if note != NOTE]
+    notes = [
+        note
+        for group in [p.runs for p in grouped(shown)]
+        for note in notes_of(group)
+        if note != NOTE
+    ]
     notes.append(
         f"Differences are paired by seed, with a 95 % interval of Student's t; p is corrected for "
         f"{counted(tested, 'comparison')} (Holm). ↑ better, ↓ worse: p < 0.05."
@@ -253,13 +258,16 @@ def schedule_table(runs: Sequence[RunRecord]) -> Table | None:
     """One row per schedule tau (Table 7), compared with the one that has the fewest exclusive epochs."""
     scheduled = [run for run in runs if tau_of(run)]
     by_tau: dict[tuple[int, ...], list[RunRecord]] = {}
-    for same in by_recipe(scheduled).values():
+    for same in _recipes(scheduled).values():
         by_tau.setdefault(tau_of(same[0]), []).extend(same)
     if len(by_tau) < 2:
         return None
     order = sorted(by_tau, key=lambda tau: (sum(tau[:-1]), tau))
     renamed = [
-        RunRecord(run.folder, {**run.result, "name": f"({', '.join(map(str, tau))})"})
+        RunRecord(
+            run.folder,
+            run.result.model_copy(update={"name": f"({', '.join(map(str, tau))})"}),
+        )
         for tau in order
         for run in by_tau[tau]
     ]
@@ -320,8 +328,13 @@ def suppression_of(run: RunRecord) -> str:
     return PARTIAL_SUPPRESSION if modulation_of(run) else NO_SUPPRESSION
 
 
+def _recipes(runs: Sequence[RunRecord]) -> dict[str, Sequence[RunRecord]]:
+    """Return all runs by recipe."""
+    return {name: same for p in grouped(runs) for name, same in p.recipes.items()}
+
+
 def _objective(run: RunRecord) -> str:
-    return str(run.result["method"])
+    return str(run.result.method)
 
 
 def _label(run: RunRecord) -> str:
@@ -334,9 +347,9 @@ def _label(run: RunRecord) -> str:
     )
 
 
-def _by_label(group: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
+def _by_label(group: Sequence[RunRecord]) -> dict[str, Sequence[RunRecord]]:
     """Recipes by what they do; by their name where two of a problem do the same."""
-    recipes = by_recipe(group)
+    recipes = grouped(group)[0].recipes
     labels = [_label(runs[0]) for runs in recipes.values()]
     return {
         label if labels.count(label) == 1 else name: runs
@@ -349,7 +362,7 @@ def _tables(found: Sequence[Table | None]) -> list[Table]:
 
 
 def _classification(group: Sequence[RunRecord]) -> bool:
-    return "accuracy" in group[0].result["test"]["fused"]
+    return "accuracy" in group[0].result.test.fused
 
 
 def _smp(groups: Problems, baseline: str | None) -> list[Table]:
@@ -372,7 +385,7 @@ def _smp(groups: Problems, baseline: str | None) -> list[Table]:
 
 def _fusions(groups: Problems, baseline: str | None) -> list[Table]:
     def fusion(run: RunRecord) -> str:
-        return str(run.result["fusion"])
+        return str(run.result.fusion)
 
     found = []
     for group in groups:
@@ -400,8 +413,8 @@ def _fusions(groups: Problems, baseline: str | None) -> list[Table]:
 def _suppression(groups: Problems, baseline: str | None) -> list[Table]:
     def problem(run: RunRecord) -> str | None:
         return (
-            f"{run.result['data']['name']}, {_objective(run)}"
-            if (run.result["data"]["protocol_hash"], _objective(run)) in partly
+            f"{run.result.data.name}, {_objective(run)}"
+            if (run.result.data.protocol_hash, _objective(run)) in partly
             else None
         )
 
@@ -415,7 +428,7 @@ def _suppression(groups: Problems, baseline: str | None) -> list[Table]:
 
     every = [run for group in groups for run in group if suppression_of(run) != NO_SUPPRESSION]
     partly = {
-        (run.result["data"]["protocol_hash"], _objective(run))
+        (run.result.data.protocol_hash, _objective(run))
         for run in every
         if suppression_of(run) == PARTIAL_SUPPRESSION
     }

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from g2d.report.formatting import number, scale_of
 from g2d.report.layouts import Line, baseline_of, counted, lines, listed
 from g2d.report.statistics import LEVEL, MINIMUM_SEEDS, Difference, compare_all, summarize
-from g2d.runs.records import RunRecord
+from g2d.runs import RunRecord
 
 SUPPRESSED = 0.9
 """A modality is called held back where its own logits reach less than this share of its teacher's score."""
@@ -17,7 +17,7 @@ def run_words(run: RunRecord) -> list[str]:
     """One run: how good, which modality is held back, whether the free controls do better, and what was in doubt."""
     metric = run.headline
     fused = run.fused(metric)
-    when = f"epoch {run.result['selected_epoch']} of {run.result['epochs']}, seed {run.seed}"
+    when = f"epoch {run.result.selected_epoch} of {run.result.epochs}, seed {run.seed}"
     said = [f"All modalities together reach a test {metric} of {_shown(fused, metric)} ({when})."]
     shown = lines([run], metric)
     said += _held_back(shown, run.name, run.modalities, metric)
@@ -58,7 +58,7 @@ def comparison_words(runs: Sequence[RunRecord], baseline: str | None = None) -> 
             compare_all({line.name: line.fused for line in shown if line.fused}, base), base, metric
         )
         said += _held_back(shown, base, runs[0].modalities, metric)
-    if any(run.result["select_on"] == "test" for run in runs):
+    if any(run.result.select_on == "test" for run in runs):
         said.append(
             "Rows marked (*) selected their epoch on the test split; their values are too good."
         )

@@ -1,0 +1,49 @@
+"""The run folder: the names of its files, its typed results, and when a run may be resumed.
+
+=======================  ============================================================
+file                     content
+=======================  ============================================================
+``recipe.yaml``          the resolved recipe
+``data.json``            hashes of the data, written when training starts
+``metrics.jsonl``        one :class:`Epoch` per line
+``checkpoints/``         ``best``, ``last``, and ``stack`` for a stack
+``predictions/``         logits of every test row
+``result.json``          the :class:`Result`, written when the run is complete
+``analysis.json``        the :class:`Analysis` of a diagnosis
+``report.html``          the page
+=======================  ============================================================
+
+No other package knows these names or formats.
+"""
+
+from g2d.runs.analysis import Analysis as Analysis
+from g2d.runs.analysis import Plot as Plot
+from g2d.runs.analysis import read_analysis as read_analysis
+from g2d.runs.grouping import Problem as Problem
+from g2d.runs.grouping import grouped as grouped
+from g2d.runs.names import ANALYSIS as ANALYSIS
+from g2d.runs.names import CHECKPOINTS as CHECKPOINTS
+from g2d.runs.names import DATA as DATA
+from g2d.runs.names import FIGURES as FIGURES
+from g2d.runs.names import METRICS as METRICS
+from g2d.runs.names import PAGE as PAGE
+from g2d.runs.names import PREDICTIONS as PREDICTIONS
+from g2d.runs.names import RECIPE as RECIPE
+from g2d.runs.names import RESULT as RESULT
+from g2d.runs.names import STACK as STACK
+from g2d.runs.names import TEACHERS as TEACHERS
+from g2d.runs.reading import RunRecord as RunRecord
+from g2d.runs.reading import find_runs as find_runs
+from g2d.runs.reading import read_epochs as read_epochs
+from g2d.runs.reading import read_result as read_result
+from g2d.runs.reading import read_run as read_run
+from g2d.runs.result import SCHEMA as SCHEMA
+from g2d.runs.result import Cost as Cost
+from g2d.runs.result import DataFacts as DataFacts
+from g2d.runs.result import Epoch as Epoch
+from g2d.runs.result import Result as Result
+from g2d.runs.result import Scores as Scores
+from g2d.runs.resuming import MACHINE_OPTIONS as MACHINE_OPTIONS
+from g2d.runs.resuming import claim as claim
+from g2d.runs.resuming import hashes_of as hashes_of
+from g2d.runs.resuming import same_data as same_data

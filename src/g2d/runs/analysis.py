@@ -1,0 +1,120 @@
+"""Typed content of ``analysis.json``, the file of a diagnosis."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from g2d.errors import RunError
+from g2d.files import write_json
+from g2d.runs.names import ANALYSIS
+from g2d.runs.result import Content, Metrics, damage, read_content
+
+REBUILD = "Run g2d diagnose again to rebuild it."
+Estimate = tuple[float, float, float]
+"""A value, and the ends of its 95 % interval."""
+Scored = dict[str, float | None]
+"""Values by name."""
+
+
+class Plot(Content):
+    """Points that are drawn in a plane.
+
+    Args:
+        points: Coordinates ``(x, y)`` by name of a line or cloud.
+        x: Label of the horizontal axis.
+        y: Label of the vertical axis.
+        caption: How to read the plot.
+        joined: Whether the points of a name are joined to a line.
+        diagonal: Whether y = x is drawn too.
+    """
+
+    points: dict[str, list[tuple[float, float]]]
+    x: str = ""
+    y: str = ""
+    caption: str = ""
+    joined: bool = False
+    diagonal: bool = False
+
+
+class ModalityDiagnosis(Content):
+    """Diagnosis of one modality. Scores are shares: 1 is perfect.
+
+    Args:
+        own: Score of the model's own logits of the modality, ``inside the model`` in the file.
+        teacher: Score of its teacher, ``teacher alone``.
+        gap: Teacher minus own, with its interval.
+        ratio: Mean confidence in the true class, own over teacher's, ``confidence ratio``.
+        drop: Loss of the fused score without the modality, ``loss without it``.
+        shapley: Its mean Shapley value, ``Shapley value``.
+        probe: Score of a linear probe of its encoder, ``linear probe``.
+        state: The judgment in one or two words.
+    """
+
+    own: float | None = Field(None, alias="inside the model")
+    teacher: float | None = Field(None, alias="teacher alone")
+    gap: Estimate | None = None
+    ratio: Estimate | None = Field(None, alias="confidence ratio")
+    drop: float | None = Field(None, alias="loss without it")
+    shapley: float | None = Field(None, alias="Shapley value")
+    probe: float | None = Field(None, alias="linear probe")
+    state: str = ""
+
+
+class Analysis(Content):
+    """Content of ``analysis.json``. Scores are shares: 1 is perfect.
+
+    Args:
+        verdict: The diagnosis in sentences.
+        modalities: Diagnosis by modality.
+        shapley_shares: Share of every modality in the score.
+        subset_scores: Score of every subset of modalities.
+        class_recalls: Recall by class, and within it by modality.
+        calibration_errors: Expected calibration error of every head.
+        reliability: Accuracy against confidence of every head.
+        noise: Validation score while the input of one modality is disturbed.
+        alignment: Mean cosine of each modality's features with its teacher's.
+        modality_gaps: Distance between the mean features of two modalities.
+        plane: Features of every modality, projected to a plane.
+        gradients: Gradient of each encoder: its norm, and its cosine with that of its own loss.
+        calibrated_heads: Weights of calibrated heads, and the fused score before and after.
+    """
+
+    verdict: list[str] = Field(default_factory=list)
+    modalities: dict[str, ModalityDiagnosis] = Field(default_factory=dict)
+    shapley_shares: Scored = Field(default_factory=dict, alias="Shapley_share_of_the_score")
+    subset_scores: Scored = Field(default_factory=dict, alias="score_of_every_subset")
+    class_recalls: dict[str, Scored] = Field(default_factory=dict, alias="recall_by_class")
+    calibration_errors: Scored = Field(default_factory=dict, alias="calibration_error")
+    reliability: Plot | None = None
+    noise: Plot | None = Field(None, alias="score_under_noise")
+    alignment: Scored = Field(default_factory=dict, alias="alignment_with_teacher")
+    modality_gaps: Metrics = Field(default_factory=dict, alias="modality_gap")
+    plane: Plot | None = Field(None, alias="modalities_in_a_plane")
+    gradients: dict[str, Scored] = Field(default_factory=dict, alias="gradient_of_every_encoder")
+    calibrated_heads: Scored = Field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Write ``analysis.json`` in a run folder atomically; empty sections are left out."""
+        write_json(folder / ANALYSIS, {name: part for name, part in self.plain().items() if part})
+
+
+def read_analysis(folder: Path) -> Analysis | None:
+    """Return the diagnosis of a run, or None if it has none.
+
+    Args:
+        folder: The run folder.
+
+    Raises:
+        RunError: ``analysis.json`` is damaged.
+    """
+    path = folder / ANALYSIS
+    if not path.is_file():
+        return None
+    try:
+        return Analysis.model_validate(read_content(path, REBUILD))
+    except ValidationError as error:
+        raise RunError(
+            f"{path} must hold a diagnosis, found damage: {damage(error)}. {REBUILD}"
+        ) from None

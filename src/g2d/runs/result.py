@@ -1,0 +1,291 @@
+"""Typed content of ``result.json`` and ``metrics.jsonl``, validated when read.
+
+Keys that a class does not declare are kept, so that files of other versions with the same schema
+open and can be written again without loss.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from g2d.errors import RunError
+from g2d.files import write_json
+from g2d.runs.names import RESULT
+
+SCHEMA = 1
+"""Version of ``result.json`` that is written and read."""
+
+Number = int | float
+Metrics = dict[str, Number]
+"""Values by metric name."""
+
+
+class Content(BaseModel):
+    """Base class of everything that is read from a run folder."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the plain values that were given, under the names of the file."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
+
+
+class Scores(Content):
+    """Metrics of one split.
+
+    Args:
+        fused: Metrics of all modalities together.
+        unimodal: Metrics of the model's own logits of each modality.
+        rows: Number of rows; None in ``metrics.jsonl``.
+        groups: Number of independent groups of rows; None in ``metrics.jsonl``.
+    """
+
+    fused: Metrics = Field(default_factory=dict)
+    unimodal: dict[str, Metrics] = Field(default_factory=dict)
+    rows: int | None = None
+    groups: int | None = None
+
+
+class DataFacts(Content):
+    """Description of the data of a run.
+
+    Args:
+        name: Name of the data set.
+        protocol: Name of the split.
+        content_hash: SHA-256 of the content.
+        protocol_hash: SHA-256 of the split and of what was fitted on its training rows.
+        modalities: Names of the modalities.
+        rows: Number of rows per split.
+        setting: Setting of a built-in data set.
+        options: Options of a built-in data set.
+        parameters: Options with which a store was prepared.
+        expected: Number of samples of the complete data set.
+        partial: Whether samples are missing.
+        cautions: Sentences that belong to every number measured on these data.
+        kept: Number of prepared samples.
+        note: A remark about the data.
+    """
+
+    name: str
+    protocol: str
+    content_hash: str
+    protocol_hash: str
+    modalities: list[str] = Field(default_factory=list)
+    rows: dict[str, int] = Field(default_factory=dict)
+    setting: Any = None
+    options: Any = None
+    parameters: Any = None
+    expected: int | None = None
+    partial: bool = False
+    cautions: list[str] = Field(default_factory=list)
+    kept: int | None = None
+    note: str = ""
+
+
+class TeacherResult(Content):
+    """One teacher of a run.
+
+    Args:
+        test: Its test metrics.
+        valid: Its validation metrics.
+        confidence: Its mean probability of the true class per split.
+        confidence_ratio: Confidence of the student's own logits of this modality on the test
+            split, divided by that of the teacher.
+        epoch: Epoch of the checkpoint.
+        reused: Whether it had been trained for another run.
+        seconds: Duration of its training, in seconds.
+        folder: Name of its folder.
+    """
+
+    test: Metrics
+    valid: Metrics = Field(default_factory=dict)
+    confidence: Metrics = Field(default_factory=dict)
+    confidence_ratio: float | None = None
+    epoch: int | None = None
+    reused: bool = False
+    seconds: Number = 0.0
+    folder: str = ""
+
+
+class Control(Content):
+    """A model that needs no training once the teachers exist.
+
+    Args:
+        modality: Modality of the best teacher; None for an ensemble.
+        test: Test metrics.
+        head_weights: Weight per modality of a calibrated ensemble.
+    """
+
+    modality: str | None = None
+    test: Metrics = Field(default_factory=dict)
+    head_weights: Metrics = Field(default_factory=dict)
+
+
+class Cost(Content):
+    """Cost of a run.
+
+    Args:
+        seconds: Duration of the student's training, in seconds.
+        epochs: Number of epochs.
+        updates: Number of updates.
+        flops_per_step: Floating-point operations of one training step of the last epoch.
+        updates_per_step: Number of updates per training step.
+        passes: Calls of each encoder per training step, under ``encoder_forward`` and
+            ``encoder_backward``.
+        teacher_seconds: Duration of the teachers' training, in seconds.
+    """
+
+    seconds: Number | None = None
+    epochs: int | None = None
+    updates: int | None = None
+    flops_per_step: Number | None = None
+    updates_per_step: int | None = None
+    passes: dict[str, dict[str, int]] = Field(default_factory=dict)
+    teacher_seconds: Number | None = None
+
+
+class StackFacts(Content):
+    """Stacking of a run.
+
+    Args:
+        teacher_sets: Number of sets of teachers stacked with the student; 0 for no stack.
+        head_weights: Weight of every stacked head.
+    """
+
+    teacher_sets: int = 0
+    head_weights: Metrics = Field(default_factory=dict)
+
+
+class Result(Content):
+    """Content of ``result.json``: everything that a finished run reports.
+
+    Args:
+        schema_version: Version of the format, ``schema`` in the file.
+        name: Name of the recipe.
+        method: Name of the method.
+        fusion: Name of the fusion.
+        modalities: Names of the modalities.
+        task: Configuration of the task; ``kind`` is its name.
+        data: Description of the data.
+        seed: Seed of the run.
+        teacher_seed: Seed of its teachers.
+        versions: Versions of the libraries.
+        threads: Number of threads of torch.
+        device: Device of the training.
+        epochs: Number of epochs that were trained.
+        selected_epoch: Epoch of the selected checkpoint.
+        select_on: Split that selects the epoch.
+        selection_metric: Metric that selects the epoch.
+        calibrated: Whether the heads were calibrated on the validation split.
+        test: Test scores.
+        valid: Validation scores.
+        teachers: Teacher per modality; empty if the run has none.
+        controls: Control by name; empty if the recipe asks for none.
+        cost: Cost of the run.
+        notices: Warnings of the run.
+        complete: Whether the run is complete.
+        stack: Stacking of the run.
+    """
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    name: str
+    method: str
+    fusion: str
+    modalities: list[str]
+    task: dict[str, Any]
+    data: DataFacts
+    seed: int
+    teacher_seed: int
+    versions: dict[str, str] = Field(default_factory=dict)
+    threads: int = 1
+    device: str = ""
+    epochs: int
+    selected_epoch: int
+    select_on: str
+    selection_metric: str
+    calibrated: bool = False
+    test: Scores
+    valid: Scores = Field(default_factory=Scores)
+    teachers: dict[str, TeacherResult] = Field(default_factory=dict)
+    controls: dict[str, Control] = Field(default_factory=dict)
+    cost: Cost = Field(default_factory=Cost)
+    notices: list[str] = Field(default_factory=list)
+    complete: bool = True
+    stack: StackFacts = Field(default_factory=StackFacts)
+
+    @property
+    def selected_on_test(self) -> bool:
+        """Whether the test split selected the epoch, so that the test scores are too good."""
+        return self.select_on == "test"
+
+    def write(self, folder: Path) -> None:
+        """Write ``result.json`` in a run folder atomically."""
+        write_json(folder / RESULT, self.plain())
+
+    def __repr__(self) -> str:
+        metric = self.selection_metric
+        own = {"fused": self.test.fused, **self.test.unimodal}
+        scores = ", ".join(
+            f"{name} {scores[metric]:.3f}" for name, scores in own.items() if metric in scores
+        )
+        return (
+            f"Result({self.name!r}, seed {self.seed}, epoch {self.selected_epoch} of "
+            f"{self.epochs}; test {metric}: {scores})"
+        )
+
+    __str__ = __repr__
+
+
+class Epoch(Content):
+    """One line of ``metrics.jsonl``.
+
+    Args:
+        epoch: Number of the epoch, from 1.
+        seconds: Duration of the epoch, in seconds.
+        lr: Learning rate per parameter group.
+        train: Mean of every recorded value over the updates of the epoch.
+        valid: Validation scores.
+    """
+
+    epoch: int
+    seconds: Number = 0.0
+    lr: Metrics = Field(default_factory=dict)
+    train: Metrics = Field(default_factory=dict)
+    valid: Scores = Field(default_factory=Scores)
+
+
+def read_content(path: Path, remedy: str) -> Any:
+    """Read a JSON file of a run.
+
+    Args:
+        path: The file.
+        remedy: Sentence that says how to rebuild a damaged file.
+
+    Raises:
+        RunError: The file is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} must be readable JSON, found damage: {error}. {remedy}") from None
+
+
+def damage(error: ValidationError) -> str:
+    """Return the first fault of a validation as part of a sentence.
+
+    Example:
+        >>> try:
+        ...     Epoch.model_validate({"epoch": "one"})
+        ... except ValidationError as error:
+        ...     damage(error)
+        "epoch: Input should be a valid integer, unable to parse string as an integer, found 'one'"
+    """
+    first = error.errors(include_url=False)[0]
+    place = ".".join(map(str, first["loc"])) or "content"
+    if first["type"] == "missing":
+        return f"{place} is missing"
+    return f"{place}: {first['msg']}, found {str(repr(first['input']))[:60]}"

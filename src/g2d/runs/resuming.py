@@ -1,0 +1,143 @@
+"""Decide whether a recipe may continue in a run folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from g2d.errors import RunError
+from g2d.plainyaml import read_mapping
+from g2d.runs.names import DATA, RECIPE
+from g2d.runs.reading import read_result
+from g2d.runs.result import Result
+
+if TYPE_CHECKING:
+    from g2d.data import Source
+
+HASHES = ("content_hash", "protocol_hash")
+"""Attributes of a source that identify its data."""
+MACHINE_OPTIONS = ("device", "workers", "threads", "compile", "eval_batch_size")
+"""Training options that change where and how fast a run is trained, but not its result."""
+PLACES = ("data.root", "teachers.folder")
+"""Keys of a recipe that only say where files are."""
+
+
+def claim(folder: Path, resolved: Mapping[str, Any]) -> Result | None:
+    """Return the result of a finished run of the same recipe, or None if it may start or continue.
+
+    Nothing is written.
+
+    Args:
+        folder: The run folder; it need not exist.
+        resolved: The resolved recipe.
+
+    Raises:
+        RunError: The folder belongs to another recipe, or is not a run folder.
+    """
+    if not folder.exists():
+        return None
+    if not folder.is_dir():
+        raise RunError(f"--out must be a folder, found the file {folder}.")
+    if not (folder / RECIPE).is_file():
+        if any(folder.iterdir()):
+            raise RunError(
+                "--out must be a new folder or a run folder, found other files in "
+                f"{folder}. Choose another --out."
+            )
+        return None
+    changes = differences(dict(essential(read_mapping(folder / RECIPE))), dict(essential(resolved)))
+    if changes:
+        raise RunError(
+            f"{folder} must have the same recipe to be resumed, found another: "
+            f"{'; '.join(changes)}. Choose another --out, or delete the folder."
+        )
+    return read_result(folder)
+
+
+def trained_on(folder: Path) -> dict[str, str]:
+    """Return the content hash and protocol hash of a run's data; empty before training.
+
+    Args:
+        folder: The run folder.
+
+    Raises:
+        RunError: The file of the hashes is damaged.
+    """
+    path = folder / DATA
+    if not path.is_file():
+        result = read_result(folder)
+        return {} if result is None else {name: getattr(result.data, name) for name in HASHES}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {name: content[name] for name in HASHES}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} must be what g2d train wrote, found damage: {error!r}.") from error
+
+
+def same_data(folder: Path, hashes: Mapping[str, str]) -> None:
+    """Refuse data that differ from those that the run was started with.
+
+    Args:
+        folder: The run folder.
+        hashes: Content hash and protocol hash of the present data; unknown ones may be left out.
+
+    Raises:
+        RunError: A hash differs.
+    """
+    for name, before in trained_on(folder).items():
+        if name in hashes and hashes[name] != before:
+            raise RunError(
+                f"{folder} must be opened with the data it was trained on "
+                f"({name.replace('_', ' ')} {before[:12]}), found others under the same name "
+                f"({hashes[name][:12]}). Set data.root or G2D_DATA to the folder of the original "
+                "data, or train with another --out."
+            )
+
+
+def hashes_of(source: Source) -> dict[str, str]:
+    """Return the content hash and protocol hash of a source."""
+    return {name: getattr(source, name) for name in HASHES}
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what differs between two recipes.
+
+    Args:
+        before: Values of the old recipe by dotted key.
+        now: Values of the new recipe by dotted key.
+
+    Example:
+        >>> differences({"seed": 0, "method.name": "g2d"}, {"seed": 1, "method.name": "g2d"})
+        ['seed was 0 and is now 1']
+    """
+    return [
+        f"{key} was {before.get(key)!r} and is now {now.get(key)!r}"
+        for key in dict.fromkeys([*before, *now])
+        if before.get(key) != now.get(key)
+    ]
+
+
+def essential(resolved: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the dotted keys and values of a recipe that can change the result.
+
+    Args:
+        resolved: The resolved recipe.
+
+    Example:
+        >>> dict(essential({"data": {"name": "digits", "root": "/a"}, "train": {"workers": 2}}))
+        {'data.name': 'digits'}
+    """
+    machine = tuple(f"train.{name}" for name in MACHINE_OPTIONS)
+    for key, value in _dotted(json.loads(json.dumps(resolved))):
+        if key not in PLACES and not key.endswith(machine):
+            yield key, value
+
+
+def _dotted(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(content, dict) and content:
+        for key, value in content.items():
+            yield from _dotted(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, content

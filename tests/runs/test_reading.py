@@ -1,0 +1,126 @@
+"""Results, epochs and diagnoses: typed when read, and written again byte for byte."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from g2d.errors import RunError
+from g2d.runs import (
+    ANALYSIS,
+    METRICS,
+    RESULT,
+    Analysis,
+    Result,
+    find_runs,
+    read_analysis,
+    read_epochs,
+    read_result,
+    read_run,
+)
+from support.written_runs import plain_result, result_of, write_run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_run(tmp_path / "g2d" / "seed-0", "g2d", 0, 0.7, taught=True)
+
+
+def test_a_result_is_read_into_attributes(folder: Path) -> None:
+    run = read_run(folder)
+    assert run.result.teachers["image"].confidence["test"] == 0.6
+    assert run.result.controls["ensemble_calibrated"].head_weights == {"image": 1.0, "tone": 0.5}
+    assert (run.headline, run.fused("accuracy"), run.fused("r2")) == ("accuracy", 0.7, None)
+    assert run.unimodal("tone", "accuracy") == pytest.approx(0.5)
+    assert [epoch.epoch for epoch in run.epochs] == [1, 2, 3, 4]
+    assert run.epochs[0].train["confidence/tone"] == 0.2
+
+
+def test_a_result_is_written_with_the_same_bytes_as_it_was_read(folder: Path) -> None:
+    plain = plain_result("g2d", 0, 0.7, taught=True, stack={"teacher_sets": 1, "later": [1]})
+    plain["invented"] = {"by": "a later version"}
+    text = json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
+    (folder / RESULT).write_text(text)
+    result = read_result(folder)
+    assert result is not None
+    result.write(folder)
+    assert (folder / RESULT).read_text() == text
+
+
+def test_the_representation_of_a_result_is_one_line() -> None:
+    assert repr(result_of("joint", 3, 0.5)) == (
+        "Result('joint', seed 3, epoch 3 of 4; test accuracy: fused 0.500, image 0.400, tone 0.300)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"schema": 0}, "must have schema 1, found 0. An earlier version of g2d wrote it"),
+        ({"schema": 7}, "must have schema 1, found 7. A later version of g2d wrote it"),
+        ({"schema": None}, "must have schema 1, found none"),
+        ({"test": 3}, "must hold a complete result, found damage: test: .*, found 3"),
+        ({"data": {}}, "found damage: data.name is missing. Delete it and train again"),
+    ],
+)
+def test_damage_and_other_versions_are_one_sentence(
+    folder: Path, change: dict[str, Any], sentence: str
+) -> None:
+    (folder / RESULT).write_text(json.dumps(plain_result("g2d", 0, 0.7) | change))
+    with pytest.raises(RunError, match=sentence):
+        read_result(folder)
+
+
+@pytest.mark.parametrize("name", [RESULT, METRICS, ANALYSIS])
+@pytest.mark.parametrize("content", ["{", "[3]", '{"schema": 1, "complete": true, "verdict": 1}'])
+def test_every_damaged_file_is_refused_by_its_path(folder: Path, name: str, content: str) -> None:
+    (folder / name).write_text(content)
+    with pytest.raises(RunError, match=f"{name} must (be|hold|have) .*found"):
+        read_result(folder), read_epochs(folder), read_analysis(folder)
+
+
+def test_an_incomplete_result_is_no_result(folder: Path) -> None:
+    (folder / RESULT).write_text(json.dumps({"schema": 1, "complete": False}))
+    assert read_result(folder) is None
+    with pytest.raises(RunError, match="must be a finished run, found no complete result"):
+        read_run(folder)
+
+
+def test_runs_are_found_in_natural_order_and_each_only_once(tmp_path: Path) -> None:
+    for seed in (10, 2):
+        write_run(tmp_path / "joint" / f"seed-{seed}", "joint", seed, 0.5)
+    write_run(tmp_path / "joint" / "seed-3", "joint", 3, 0.5).joinpath(RESULT).unlink()
+    runs, unfinished = find_runs([tmp_path, tmp_path / "joint" / "seed-2"])
+    assert [run.seed for run in runs] == [2, 10]
+    assert [folder.name for folder in unfinished] == ["seed-3"]
+    with pytest.raises(RunError, match="no such folder"):
+        find_runs([tmp_path / "nothing"])
+    with pytest.raises(RunError, match=r"at least one finished run, found none \(1 unfinished\)"):
+        find_runs([tmp_path / "joint" / "seed-3"])
+
+
+def test_a_diagnosis_keeps_the_names_of_its_file(tmp_path: Path) -> None:
+    plain = {
+        "verdict": ["image is suppressed"],
+        "modalities": {"image": {"inside the model": 0.5, "gap": [0.2, 0.1, 0.3], "state": "well"}},
+        "score_of_every_subset": {"none": 0.1},
+        "reliability": {"points": {"image": [[0.5, 0.25]]}, "x": "confidence", "joined": True},
+        "later": [1, 2],
+    }
+    Analysis.model_validate({**plain, "alignment_with_teacher": {}}).write(tmp_path)
+    assert json.loads((tmp_path / ANALYSIS).read_text()) == plain
+    analysis = read_analysis(tmp_path)
+    assert analysis is not None
+    assert analysis.modalities["image"].gap == (0.2, 0.1, 0.3)
+    assert analysis.reliability is not None
+    assert analysis.reliability.points == {"image": [(0.5, 0.25)]}
+    assert read_analysis(tmp_path / "nothing") is None
+
+
+def test_a_result_can_be_built_in_python(tmp_path: Path) -> None:
+    built = Result(**plain_result("joint", 0, 0.5))
+    built.write(tmp_path)
+    assert read_result(tmp_path) == built
