@@ -1,4 +1,4 @@
-"""UR-FUNNY: what the six files say is what is stored, and what does not fit together is told."""
+"""UR-FUNNY: the content of the six files is stored unchanged, and contradictions are reported."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from g2d.datasets.ur_funny import formats
 from g2d.datasets.ur_funny.reader import URFunnyOptions, plan_ur_funny
 from g2d.errors import DataError
 from g2d.prepare import Decoded, Plan
@@ -18,12 +19,13 @@ from support.raw_ur_funny import first_version, ur_funny_content, write_ur_funny
 
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That another process reads the files is tested with the pickles; without it these tests are quick."""
+    """Read pickles without another process, which has tests of its own, to save time."""
 
-    def read(path: Path, told: tuple[str, str, str, str], *_: Any) -> None:
+    def read(path: Path, arguments: tuple[str, ...], *_: Any) -> None:
+        _, kind, _, _, folder = arguments
         try:
             with path.open("rb") as file:
-                child.KINDS[told[0]](child.read(file), Path(told[3]))
+                formats.CONVERTERS[kind](child.read(file), Path(folder))
         except child.RefusedError as error:
             raise DataError(f"{path} must hold {error}.") from error
 
@@ -49,19 +51,19 @@ def vectors(content: dict[str, Any], indexes: list[int]) -> Any:
 
 
 @pytest.mark.parametrize("protocol", [2, 5])
-def test_punchlines_are_what_the_files_say(tmp_path: Path, protocol: int) -> None:
+def test_punchlines_are_stored_as_in_the_files(tmp_path: Path, protocol: int) -> None:
     content = ur_funny_content()
     plan = planned(tmp_path, content, protocol, words=4)
-    found = decoded(plan, tmp_path, 10)
-    assert {m: v.shape for m, v in found.values.items() if v is not None} == {
+    values = decoded(plan, tmp_path, 10).values
+    assert {m: v.shape for m, v in values.items() if v is not None} == {
         m: (4, width) for m, width in WIDTHS.items()
     }
     for m, name in (("audio", "covarep_features_sdk.pkl"), ("visual", "openface_features_sdk.pkl")):
         assert np.array_equal(
-            found.values[m], np.array(content[name][10]["punchline_features"], np.float32)[:4]
+            values[m], np.array(content[name][10]["punchline_features"], np.float32)[:4]
         )
     assert np.array_equal(
-        found.values["text"],
+        values["text"],
         vectors(content, content["language_sdk.pkl"][10]["punchline_embedding_indexes"])[:4],
     )
     odd = decoded(plan, tmp_path, 7).values["audio"]
@@ -76,7 +78,7 @@ def test_punchlines_are_what_the_files_say(tmp_path: Path, protocol: int) -> Non
 
 
 def sentences_of(content: dict[str, Any], number: int, lengths: dict[str, list[int]]) -> None:
-    """Give a sample a context of so many words per sentence; the numbers say sentence and word."""
+    """Give a sample a context with some words per sentence, numbered by sentence and word."""
     for m, name in (("audio", "covarep_features_sdk.pkl"), ("visual", "openface_features_sdk.pkl")):
         rows = [
             [[100.0 * j + w] * WIDTHS[m] for w in range(length)]
@@ -96,10 +98,10 @@ def test_the_context_is_five_sentences_of_twenty_words(tmp_path: Path) -> None:
     plan = planned(tmp_path, content, context=True)
     assert next(iter(plan.protocols)) == "ur_funny/context-v1"
     for number, lengths in ((10, many), (11, few), (13, none)):
-        found = decoded(plan, tmp_path, number)
+        row = decoded(plan, tmp_path, number)
         last = list(enumerate(lengths))[-5:]
         for m, width in WIDTHS.items():
-            values, mask = found.values[f"{m}_context"], found.masks[f"{m}_context"]
+            values, mask = row.values[f"{m}_context"], row.masks[f"{m}_context"]
             assert values is not None
             assert values.shape == (100, width)
             values, mask = values.reshape(5, 20, width), mask.reshape(5, 20)
@@ -115,7 +117,7 @@ def test_the_context_is_five_sentences_of_twenty_words(tmp_path: Path) -> None:
                     else np.repeat(100.0 * j + np.arange(kept), width).reshape(kept, width)
                 )
                 assert np.array_equal(values[place, :kept], expected)
-        assert found.warnings == ()
+        assert row.warnings == ()
 
 
 def test_a_context_that_differs_between_modalities_is_cut_and_counted(tmp_path: Path) -> None:
@@ -125,12 +127,12 @@ def test_a_context_that_differs_between_modalities_is_cut_and_counted(tmp_path: 
     plan = planned(tmp_path, content, context=True)
     assert plan.report["context_cut_to_shortest"] == 2
     for number, expected in ((10, [0, 0, 0, 3, 2]), (11, [0, 0, 0, 0, 2])):
-        found = decoded(plan, tmp_path, number)
-        assert found.warnings == (
+        row = decoded(plan, tmp_path, number)
+        assert row.warnings == (
             "the sentences before it differ between its modalities: cut to the shortest",
         )
         for m in WIDTHS:
-            assert found.masks[f"{m}_context"].reshape(5, 20).sum(1).tolist() == expected
+            assert row.masks[f"{m}_context"].reshape(5, 20).sum(1).tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -140,25 +142,28 @@ def test_a_word_without_a_vector_is_refused(tmp_path: Path, where: str, wrong: i
     content = ur_funny_content()
     indexes = content["language_sdk.pkl"][10][f"{where}_embedding_indexes"]
     (indexes[0] if where == "context" else indexes)[1] = wrong
-    said = rf"language_sdk\.pkl must name words by their rows in word_embedding_list\.pkl \(0 to 19\), found {wrong} in the {where} of id 10\."
-    with pytest.raises(DataError, match=said):
+    message = (
+        r"language_sdk\.pkl must name words by their rows in word_embedding_list\.pkl \(0 to 19\), "
+        rf"found {wrong} in the {where} of id 10\."
+    )
+    with pytest.raises(DataError, match=message):
         planned(tmp_path, content)
 
 
-def test_ids_in_no_fold_are_told(tmp_path: Path) -> None:
+def test_ids_in_no_fold_are_reported(tmp_path: Path) -> None:
     content = ur_funny_content()
     del content["data_folds.pkl"]["train"][9:12]
     plan = planned(tmp_path, content)
     assert plan.report["without_fold"] == 3
-    assert "3 ids have features but stand in no fold, and are left out" in plan.warnings
+    assert "3 ids have features but no fold; they are left out" in plan.warnings
     assert not [
         sentence
         for sentence in planned(tmp_path, ur_funny_content()).warnings
-        if "fold," in sentence
+        if "no fold" in sentence
     ]
 
 
-def test_what_is_strange_in_the_text_is_counted_too(tmp_path: Path) -> None:
+def test_strange_numbers_of_the_text_are_counted_too(tmp_path: Path) -> None:
     content = ur_funny_content()
     for word, value in ((17, np.nan), (18, -np.inf), (19, 1e30)):
         content["word_embedding_list.pkl"][word][3] = value
@@ -202,7 +207,7 @@ def test_version_1_has_protocols_of_its_own(tmp_path: Path) -> None:
     write_ur_funny(tmp_path, content={"language_sdk.pkl": ur_funny_content()["language_sdk.pkl"]})
     with pytest.raises(
         DataError,
-        match=r"one version of UR-FUNNY, found language_sdk\.pkl and word_embedding_indexes_sdk\.pkl",
+        match=r"one version of UR-FUNNY, found language_sdk\.pkl and word_embedding_indexes_sdk",
     ):
         plan_ur_funny(tmp_path, URFunnyOptions())
 
@@ -222,7 +227,7 @@ def test_files_of_the_other_version_are_refused(tmp_path: Path) -> None:
         )
 
 
-def test_a_damaged_conversion_is_made_again(tmp_path: Path) -> None:
+def test_a_damaged_conversion_is_repeated(tmp_path: Path) -> None:
     before = planned(tmp_path, ur_funny_content())
     for name in ("punch.npy", "context_offset.npy", "folds.json", "embedding.npy"):
         path = next((tmp_path / ".g2d-converted").glob(f"*/{name}"))

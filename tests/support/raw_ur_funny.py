@@ -1,4 +1,4 @@
-"""UR-FUNNY's six pickles of version 2, with the faults that occur in the real ones."""
+"""Write the six pickles of UR-FUNNY, version 2, with the faults of the real ones."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 
 IDS = list(range(1, 37))
 PLANTED = {"00003": "missing-file", "00004": "no-agreed-label", "00005": "zero-length"}
-"""Skipped; 7 has a -inf, 8 has modalities of different lengths, 12 no text."""
+"""Samples to be skipped. Sample 7 has a -inf, 8 modalities of different lengths, 12 no text."""
 
 
 def ur_funny_content() -> dict[str, Any]:
-    """By file name; numbers follow the label a little, so that there is something to learn."""
+    """Return the content by file name; the numbers depend slightly on the label."""
     rng = np.random.default_rng(0)
     language: dict[int, Any] = {}
     covarep: dict[int, Any] = {}
@@ -50,7 +50,7 @@ def ur_funny_content() -> dict[str, Any]:
 
 
 def first_version(content: dict[str, Any]) -> dict[str, Any]:
-    """The same, as version 1 has it: indexes with a last axis of one number, no sentences, 75 numbers of the face."""
+    """Return content as in version 1: nested indexes, no sentences, 75 numbers of the face."""
     language, face = content["language_sdk.pkl"], content["openface_features_sdk.pkl"]
     indexes = {
         i: {
@@ -77,7 +77,7 @@ def first_version(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_ur_funny(folder: Path, protocol: int = 4, content: dict[str, Any] | None = None) -> None:
-    """The six files."""
+    """Write the six files."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, value in (content or ur_funny_content()).items():
         (folder / name).write_bytes(pickle.dumps(value, protocol))

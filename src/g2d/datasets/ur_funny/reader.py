@@ -1,4 +1,4 @@
-"""UR-FUNNY: whether a punchline of a talk is funny, by its words, sound and face (Hasan et al., EMNLP 2019)."""
+"""UR-FUNNY: are punchlines of talks funny, by words, sound and face (Hasan et al., EMNLP 2019)."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from g2d.data.splits import TEST, TRAIN, UNUSED, VALID
 from g2d.data.store.facts import Signal
 from g2d.datasets.base import ReaderOptions
 from g2d.datasets.table.values import text_bytes
+from g2d.datasets.ur_funny import formats
+from g2d.datasets.ur_funny.formats import Ragged
 from g2d.errors import DataError
 from g2d.prepare import Decoded, Plan, Sample, Skip, places
 from g2d.prepare.plainpickle import convert
@@ -27,12 +29,17 @@ CLASSES = ("not humorous", "humorous")
 
 @dataclass(frozen=True)
 class Release:
-    """What one of the two published versions has of its own.
+    """Properties of one of the two published versions.
 
     Args:
-        name: of the version. rows: how many samples it has. words: the file of word indexes. kinds: of the files whose content differs.
-        protocols: without the context and with it. legacy: test samples that ``ur_funny/legacy-994`` must end with, 0 where it belongs to the other
-            version. sentences: whether they are published.
+        name: Name of the version.
+        rows: Number of samples.
+        words: File of the word indexes.
+        kinds: Kinds of content of the files that differ between the versions, by file.
+        protocols: Names of the protocols without and with context.
+        legacy: Number of test samples of ``ur_funny/legacy-994``; 0 if the version has no such
+            protocol.
+        sentences: Whether the sentences are published.
     """
 
     name: str
@@ -46,11 +53,11 @@ class Release:
 
 RELEASES = (
     Release(
-        "v2",
-        10_166,
-        "language_sdk.pkl",
-        {"words": "words", "visual": "openface"},
-        ("ur_funny/folds-v2", "ur_funny/context-v1"),
+        name="v2",
+        rows=10_166,
+        words="language_sdk.pkl",
+        kinds={"words": "words", "visual": "openface"},
+        protocols=("ur_funny/folds-v2", "ur_funny/context-v1"),
         legacy=994,
     ),
     Release(
@@ -66,58 +73,74 @@ FEATURES = {
     "audio": ("covarep_features_sdk.pkl", "covarep"),
     "visual": ("openface_features_sdk.pkl", "openface"),
 }
+"""File and kind of content of every modality of features."""
 OTHERS = {
     "folds": ("data_folds.pkl", "folds"),
     "labels": ("humor_label_sdk.pkl", "labels"),
     "embedding": ("word_embedding_list.pkl", "embedding"),
 }
+"""The other files of both versions."""
 PICKLES = frozenset({".pkl", ".pickle", ".pk", ".p"})
 LEGACY = "ur_funny/legacy-994"
 PLACE = {"train": TRAIN, "dev": VALID, "test": TEST}
 CONTEXT, CONTEXT_WORDS = 5, 20
+"""Sentences of the context, and words of each."""
 CHARACTERS = 400
+"""Bytes of a stored sentence."""
 Folders = tuple[tuple[str, Path], ...]
-"""What was converted, and to where."""
+"""Folder of the conversion of every file."""
 BY_TRAINING = ({"name": "standardize", "fill": "median", "clip": 5.0},)
+VECTORS = ({"name": "standardize", "clip": 5.0},)
 
 
 class URFunnyOptions(ReaderOptions):
-    """What ``g2d data prepare ur_funny`` can be told."""
+    """Options of ``g2d data prepare ur_funny``."""
 
-    words: int = Field(50, ge=1, description="of a punchline that are kept, from its start")
+    words: int = Field(50, ge=1, description="words stored per punchline, from its start")
     context: bool = Field(
         False,
-        description="add the last five sentences before it, 20 words each (protocol ur_funny/context-v1)",
+        description="add the last five sentences before the punchline, 20 words each "
+        "(protocol ur_funny/context-v1)",
     )
     text: Literal["vectors", "tokens"] = Field(
-        "vectors", description="GloVe vectors, or the sentence for a tokenizer"
+        "vectors", description="vectors: GloVe vectors; tokens: the sentence, for a tokenizer"
     )
 
 
 def plan_ur_funny(source: Path, options: URFunnyOptions) -> Plan:
-    """The six pickles of version 2 (or 1), converted first, each in a process of its own."""
+    """Plan the preparation of the six pickles of version 2 or 1, after converting each of them.
+
+    Args:
+        source: Folder of the pickles.
+        options: Options of the reader.
+
+    Raises:
+        DataError: A file is missing, unknown or unusable, or the options do not fit the version.
+    """
     release, folders, digests = _convert(source)
-    if not release.sentences and options.text in _AS_BYTES:
+    if not release.sentences and options.text == "tokens":
         raise DataError(
-            "text must be vectors for version 1 of UR-FUNNY, which publishes no sentences, found tokens."
+            "text must be vectors for version 1 of UR-FUNNY, which publishes no sentences, "
+            "found tokens."
         )
-    _opened.cache_clear()  # a conversion that was damaged has been made again
+    _opened.cache_clear()  # a damaged conversion may have been replaced
     content = _opened(folders)
     _check_indexes(content, release.words)
     counts = Counter[str]()
     samples, skipped = _samples(content, options, counts)
     protocols = {release.protocols[options.context]: places(samples, _fold)}
     warnings = [
-        "no table of speakers is published: a group is a sample, and that folds do not share speakers is its authors' word"
+        "no table of speakers is published, so every sample is a group of its own; "
+        "that no speaker is in two folds is a statement of the authors"
     ]
     if release.legacy:
         protocols[LEGACY] = places(
             samples, lambda s: UNUSED if s.notes["without_text"] else _fold(s)
         )
         if (legacy := int((protocols[LEGACY] == TEST).sum())) != release.legacy:
-            warnings.append(f"{LEGACY} must end with {release.legacy} test samples, found {legacy}")
-    if strays := content.strays():
-        warnings.append(f"{len(strays)} ids have features but stand in no fold, and are left out")
+            warnings.append(f"{LEGACY} must have {release.legacy} test samples, found {legacy}")
+    if without_fold := content.without_fold():
+        warnings.append(f"{len(without_fold)} ids have features but no fold; they are left out")
     widths = {m: int(content.tables[m].rows.shape[1]) for m in FEATURES} | {
         "text": int(content.embedding.shape[1])
     }
@@ -133,7 +156,7 @@ def plan_ur_funny(source: Path, options: URFunnyOptions) -> Plan:
         report={
             "cut_to_shortest": counts["punch"],
             "context_cut_to_shortest": counts["context"],
-            "without_fold": len(strays),
+            "without_fold": len(without_fold),
             "strange_numbers": _strange(content, samples),
         },
         warnings=tuple(warnings),
@@ -143,89 +166,91 @@ def plan_ur_funny(source: Path, options: URFunnyOptions) -> Plan:
 
 
 def _convert(source: Path) -> tuple[Release, Folders, dict[str, str]]:
-    """The release, the conversions, and of each file its hash."""
+    """Convert all files; return the version, the folders of the conversions, and the hashes."""
     known = {name for name, _ in (*OTHERS.values(), *FEATURES.values())} | {
         release.words for release in RELEASES
     }
-    if strange := sorted(
-        path.name
-        for path in source.glob("*")
-        if path.suffix.lower() in PICKLES and path.name not in known
-    ):
+    pickles = (path.name for path in source.glob("*") if path.suffix.lower() in PICKLES)
+    if unknown := sorted(set(pickles) - known):
         raise DataError(
-            f"{source} must hold UR-FUNNY's own files ({', '.join(sorted(known))}), found {strange[0]!r}. Move it away: what is not known is not opened."
+            f"{source} must hold only the pickles of UR-FUNNY ({', '.join(sorted(known))}), "
+            f"found {unknown[0]!r}. Move it away: unknown pickles are not opened."
         )
-    there = [release for release in RELEASES if (source / release.words).is_file()]
-    if len(there) > 1:
+    present = [release for release in RELEASES if (source / release.words).is_file()]
+    if len(present) > 1:
         raise DataError(
-            f"{source} must hold one version of UR-FUNNY, found {' and '.join(release.words for release in there)}. Move the other's files away."
+            f"{source} must hold one version of UR-FUNNY, "
+            f"found {' and '.join(release.words for release in present)}. "
+            "Move the files of the other version away."
         )
-    release = there[0] if there else RELEASES[0]
-    wanted = {
+    release = present[0] if present else RELEASES[0]
+    files = {
         key: (name, release.kinds.get(key, kind))
         for key, (name, kind) in (OTHERS | FEATURES | {"words": (release.words, "words")}).items()
     }
-    if absent := [name for name, _ in wanted.values() if not (source / name).is_file()]:
-        raise DataError(
-            f"{source} must hold {', '.join(name for name, _ in wanted.values())}, found no {absent[0]}."
-        )
-    done = {key: convert(source / name, kind) for key, (name, kind) in wanted.items()}
+    names = [name for name, _ in files.values()]
+    if missing := [name for name in names if not (source / name).is_file()]:
+        raise DataError(f"{source} must hold {', '.join(names)}, found no {missing[0]}.")
+    done = {key: convert(source / name, kind, formats) for key, (name, kind) in files.items()}
     return (
         release,
         tuple((key, folder) for key, (folder, _) in done.items()),
-        {wanted[key][0]: digest for key, (_, digest) in done.items()},
+        {files[key][0]: digest for key, (_, digest) in done.items()},
     )
 
 
 def _check_indexes(content: Content, name: str) -> None:
-    """A word without a vector, or counted from the end, would silently be another word."""
+    """Refuse word indexes without a vector; a negative index would silently be another word."""
     words, rows = content.tables["words"], len(content.embedding)
     for i in words.place:
         for where, parts in (("punchline", [words.punch(i)]), ("context", words.context(i))):
             for part in parts:
-                if ((part < 0) | (part >= rows)).any():
-                    wrong = int(part[(part < 0) | (part >= rows)][0])
+                outside = part[(part < 0) | (part >= rows)]
+                if len(outside):
                     raise DataError(
-                        f"{name} must name words by their rows in {OTHERS['embedding'][0]} (0 to {rows - 1}), found {wrong} in the {where} of id {i}. "
-                        "Fetch both files again, from one version."
+                        f"{name} must name words by their rows in {OTHERS['embedding'][0]} "
+                        f"(0 to {rows - 1}), found {int(outside[0])} in the {where} of id {i}. "
+                        "Download both files again, from one version."
                     )
 
 
 def _samples(
     content: Content, options: URFunnyOptions, counts: Counter[str]
 ) -> tuple[list[Sample], list[Skip]]:
-    samples, skipped, seen = [], [], set[int]()
+    """Return the usable samples and the skipped ones, and count differing lengths."""
+    samples: list[Sample] = []
+    skipped: list[Skip] = []
+    seen: set[int] = set()
     for fold, ids in content.folds.items():
         for i in ids:
-            found = (
-                Skip(f"{i:05d}", "duplicate", f"it stands in {fold} and before")
+            name = f"{i:05d}"
+            skip = (
+                Skip(name, "duplicate", f"it is in {fold} and in an earlier fold")
                 if i in seen
                 else _unusable(i, content)
             )
             seen.add(i)
-            if found is not None:
-                skipped.append(found)
+            if skip is not None:
+                skipped.append(skip)
                 continue
             punch, context = content.lengths(i)
             counts["punch"] += _differ(punch)
             counts["context"] += options.context and _differ(context)
             facts = {"number": i, "sentence": content.sentences[str(i)][0]}
-            notes = {
-                "fold": fold,
-                "without_text": float(content.words(i).sum(dtype=np.float64)) == 0,
-            }
-            samples.append(
-                Sample(f"{i:05d}", int(content.labels[str(i)]), f"{i:05d}", (), facts, notes)
-            )
-    return sorted(samples, key=lambda sample: sample.id.encode()), sorted(
-        skipped, key=lambda skip: skip.id.encode()
+            without_text = float(content.words(i).sum(dtype=np.float64)) == 0
+            notes = {"fold": fold, "without_text": without_text}
+            samples.append(Sample(name, int(content.labels[str(i)]), name, (), facts, notes))
+    return (
+        sorted(samples, key=lambda sample: sample.id.encode()),
+        sorted(skipped, key=lambda skip: skip.id.encode()),
     )
 
 
 def _unusable(i: int, content: Content) -> Skip | None:
+    """Return why an id cannot be used, None if it can."""
     name, label = f"{i:05d}", content.labels.get(str(i))
-    if lacking := [m for m, table in content.tables.items() if i not in table.place]:
-        return Skip(name, "missing-file", f"no {' and no '.join(lacking)}")
+    if missing := [m for m, table in content.tables.items() if i not in table.place]:
+        return Skip(name, "missing-file", f"no {' and no '.join(missing)}")
     if label not in (0, 1):
         return Skip(name, "no-agreed-label", f"its label is {label}")
     if min(table.lengths(i)[0] for table in content.tables.values()) == 0:
@@ -234,28 +259,30 @@ def _unusable(i: int, content: Content) -> Skip | None:
 
 
 def _strange(content: Content, samples: list[Sample]) -> dict[str, dict[str, Any]]:
-    """Per modality and fold: how many numbers of the punchlines are no finite ones, in which columns, and how many words are all zero."""
-    found: dict[str, dict[str, Any]] = {}
+    """Count NaN and infinite numbers of the punchlines, and words of zeros, by modality and fold.
+
+    The columns that hold such numbers are listed too.
+    """
+    counts: dict[str, dict[str, Any]] = {}
     for sample in samples:
         for m, rows in content.punch(sample.facts["number"]).items():
-            folds = found.setdefault(m, {})
-            told = folds.setdefault(
+            count = counts.setdefault(m, {}).setdefault(
                 sample.notes["fold"],
                 {"nan": 0, "+inf": 0, "-inf": 0, "zero_words": 0, "columns": set()},
             )
-            told["zero_words"] += int((rows == 0).all(1).sum())
+            count["zero_words"] += int((rows == 0).all(1).sum())
             if np.isfinite(rows).all():
                 continue
-            for kind, there in (
+            for kind, odd in (
                 ("nan", np.isnan(rows)),
                 ("+inf", np.isposinf(rows)),
                 ("-inf", np.isneginf(rows)),
             ):
-                told[kind] += int(there.sum())
-                told["columns"] |= set(np.flatnonzero(there.any(0)).tolist())
+                count[kind] += int(odd.sum())
+                count["columns"] |= set(np.flatnonzero(odd.any(0)).tolist())
     return {
-        m: {fold: told | {"columns": sorted(told["columns"])} for fold, told in folds.items()}
-        for m, folds in found.items()
+        m: {fold: count | {"columns": sorted(count["columns"])} for fold, count in folds.items()}
+        for m, folds in counts.items()
     }
 
 
@@ -264,54 +291,16 @@ def _fold(sample: Sample) -> int:
 
 
 @dataclass(frozen=True)
-class Ragged:
-    """Rows of many samples one after the other: those of the punchline, and those of every sentence before it."""
-
-    place: dict[int, int]
-    rows: NDArray[Any]
-    offset: NDArray[np.int64]
-    context_rows: NDArray[Any]
-    context_offset: NDArray[np.int64]
-    sentence_offset: NDArray[np.int64]
-
-    @classmethod
-    def open(cls, folder: Path) -> Ragged:
-        """A folder that the conversion wrote."""
-        names = ("punch", "punch_offset", "context", "context_offset", "sentence_offset")
-        arrays = [
-            np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names
-        ]
-        ids = np.load(folder / "ids.npy", allow_pickle=False)
-        return cls({int(i): place for place, i in enumerate(ids)}, *arrays)
-
-    def punch(self, i: int) -> NDArray[Any]:
-        """``(words, d)``."""
-        place = self.place[i]
-        return np.array(self.rows[self.offset[place] : self.offset[place + 1]])
-
-    def lengths(self, i: int) -> tuple[int, tuple[int, ...]]:
-        """Words of the punchline, and of every sentence before it."""
-        place = self.place[i]
-        sentences = slice(
-            int(self.sentence_offset[place]), int(self.sentence_offset[place + 1]) + 1
-        )
-        return int(self.offset[place + 1] - self.offset[place]), tuple(
-            np.diff(self.context_offset[sentences]).tolist()
-        )
-
-    def context(self, i: int) -> list[NDArray[Any]]:
-        """``(words, d)`` of the sentences before it."""
-        place = self.place[i]
-        sentences = range(int(self.sentence_offset[place]), int(self.sentence_offset[place + 1]))
-        return [
-            np.array(self.context_rows[self.context_offset[s] : self.context_offset[s + 1]])
-            for s in sentences
-        ]
-
-
-@dataclass(frozen=True)
 class Content:
-    """What the six files hold."""
+    """Content of the six files.
+
+    Args:
+        folds: Ids of every fold.
+        labels: Label of every id, as text.
+        sentences: Punchline and the sentences before it, by id as text.
+        tables: Word indexes and features, by modality.
+        embedding: Word vectors ``(words, 300)``.
+    """
 
     folds: dict[str, list[int]]
     labels: dict[str, float]
@@ -320,27 +309,26 @@ class Content:
     embedding: NDArray[np.float32]
 
     def lengths(self, i: int) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
-        """By modality, words of the punchline, and of every sentence before it."""
-        return tuple(table.lengths(i)[0] for table in self.tables.values()), tuple(
-            table.lengths(i)[1] for table in self.tables.values()
-        )
+        """Return the words of a punchline and of every sentence before it, by modality."""
+        punch, context = zip(*(table.lengths(i) for table in self.tables.values()), strict=True)
+        return punch, context
 
     def words(self, i: int) -> NDArray[np.float32]:
-        """``(words, 300)``: the vectors of a punchline, as they are published."""
+        """Return the vectors ``(words, 300)`` of a punchline, as published."""
         return self._vectors(self.tables["words"].punch(i))
 
     def punch(self, i: int) -> dict[str, NDArray[Any]]:
-        """Per modality ``(words, d)``."""
+        """Return the rows ``(words, d)`` of a punchline, by modality."""
         return {m: self.tables[m].punch(i) for m in FEATURES} | {"text": _half(self.words(i))}
 
     def context(self, i: int) -> dict[str, list[NDArray[Any]]]:
-        """Per modality ``(words, d)`` of every sentence before the punchline."""
+        """Return the rows ``(words, d)`` of every sentence before a punchline, by modality."""
         return {m: self.tables[m].context(i) for m in FEATURES} | {
             "text": [_half(self._vectors(part)) for part in self.tables["words"].context(i)]
         }
 
-    def strays(self) -> set[int]:
-        """Ids with features that stand in no fold."""
+    def without_fold(self) -> set[int]:
+        """Return the ids that have features but are in no fold."""
         return {i for table in self.tables.values() for i in table.place} - {
             i for ids in self.folds.values() for i in ids
         }
@@ -350,64 +338,62 @@ class Content:
 
 
 def _half(vectors: NDArray[np.float32]) -> NDArray[np.float16]:
-    """As text is stored; what is beyond becomes infinite, and counts as missing."""
+    """Convert to half precision; values that are too large become infinite and count as missing."""
     with np.errstate(over="ignore"):
         return vectors.astype(np.float16)
 
 
 @lru_cache(maxsize=2)
 def _opened(folders: Folders) -> Content:
-    """Once in every process."""
-    where = dict(folders)
+    """Open the conversions, once per process."""
+    folder = dict(folders)
     folds, labels, sentences = (
-        where["folds"] / "folds.json",
-        where["labels"] / "labels.json",
-        where["words"] / "sentences.json",
+        json.loads((folder[key] / name).read_text(encoding="utf-8"))
+        for key, name in (
+            ("folds", "folds.json"),
+            ("labels", "labels.json"),
+            ("words", "sentences.json"),
+        )
     )
     return Content(
-        json.loads(folds.read_text(encoding="utf-8")),
-        json.loads(labels.read_text(encoding="utf-8")),
-        json.loads(sentences.read_text(encoding="utf-8")),
-        {m: Ragged.open(where[m]) for m in (*FEATURES, "words")},
-        np.load(where["embedding"] / "embedding.npy", mmap_mode="r", allow_pickle=False),
+        folds,
+        labels,
+        sentences,
+        {m: Ragged.open(folder[m]) for m in (*FEATURES, "words")},
+        np.load(folder["embedding"] / "embedding.npy", mmap_mode="r", allow_pickle=False),
     )
 
 
 def _signals(options: URFunnyOptions, widths: dict[str, int]) -> dict[str, Signal]:
-    signals = {
-        m: Signal("sequence", "float32", (options.words, widths[m]), BY_TRAINING, masked=True)
-        for m in FEATURES
-    }
-    vectors = Signal(
-        "sequence",
-        "float16",
-        (options.words, widths["text"]),
-        ({"name": "standardize", "clip": 5.0},),
-        masked=True,
-    )
-    tokens = Signal("text", "uint8", (CHARACTERS,), ({"name": "tokens"},))
-    signals["text"] = {"vectors": vectors, "tokens": tokens}[options.text]
+    """Return how every modality is stored."""
+
+    def sequence(m: str, steps: int) -> Signal:
+        view = VECTORS if m == "text" else BY_TRAINING
+        return Signal("sequence", DTYPES[m], (steps, widths[m]), view, masked=True)
+
+    signals = {m: sequence(m, options.words) for m in DTYPES}
+    if options.text == "tokens":
+        signals["text"] = Signal("text", "uint8", (CHARACTERS,), ({"name": "tokens"},))
     if options.context:
-        steps = CONTEXT * CONTEXT_WORDS
-        signals |= {
-            f"{m}_context": Signal(
-                "sequence", "float32", (steps, widths[m]), BY_TRAINING, masked=True
-            )
-            for m in FEATURES
-        }
-        signals["text_context"] = Signal(
-            "sequence",
-            "float16",
-            (steps, widths["text"]),
-            ({"name": "standardize", "clip": 5.0},),
-            masked=True,
-        )
+        signals |= {f"{m}_context": sequence(m, CONTEXT * CONTEXT_WORDS) for m in DTYPES}
     return signals
+
+
+DTYPES = {"audio": "float32", "visual": "float32", "text": "float16"}
+"""Type of the stored numbers of every modality."""
 
 
 @dataclass(frozen=True)
 class URFunnyDecode:
-    """Sequences of a punchline, and of the sentences before it."""
+    """Decodes a punchline, and optionally the sentences before it.
+
+    Args:
+        folders: Folders of the conversions.
+        steps: Words stored per punchline.
+        context: Whether the sentences before it are stored.
+        text: ``"vectors"`` or ``"tokens"``.
+        widths: Numbers per word, by modality.
+    """
 
     folders: Folders
     steps: int
@@ -418,22 +404,20 @@ class URFunnyDecode:
     def __call__(self, source: Path, sample: Sample) -> Decoded:
         content, i = _opened(self.folders), sample.facts["number"]
         punch, context = content.lengths(i)
-        told = (
-            ["its modalities have different numbers of words: cut to the shortest"]
-            if _differ(punch)
-            else []
-        )
+        warnings = []
+        if _differ(punch):
+            warnings.append("its modalities have different numbers of words: cut to the shortest")
         values, masks = self._padded([content.punch(i)], 1, self.steps)
-        if self.text in _AS_BYTES:
+        if self.text == "tokens":
             values["text"] = text_bytes(sample.facts["sentence"], CHARACTERS)
             masks.pop("text")
         if self.context:
             if _differ(context):
-                told.append(
+                warnings.append(
                     "the sentences before it differ between its modalities: cut to the shortest"
                 )
             before = content.context(i)
-            # A sentence that a modality lacks is taken for the last, as words are.
+            # Sentences that a modality lacks are cut from the end, as words are.
             sentences = [
                 dict(zip(before, parts, strict=True))
                 for parts in zip(*before.values(), strict=False)
@@ -441,19 +425,17 @@ class URFunnyDecode:
             more, more_masks = self._padded(sentences[-CONTEXT:], CONTEXT, CONTEXT_WORDS)
             values |= {f"{m}_context": rows for m, rows in more.items()}
             masks |= {f"{m}_context": mask for m, mask in more_masks.items()}
-        return Decoded(values, masks, tuple(told))
+        return Decoded(values, masks, tuple(warnings))
 
     def _padded(
         self, sentences: list[dict[str, NDArray[Any]]], most: int, words: int
     ) -> tuple[dict[str, Any], dict[str, NDArray[np.bool_]]]:
-        """A sentence fills its place from the left, up to its shortest modality; the last sentence has the last place, so the nearest always stands there.
+        """Pad sentences to arrays ``(most * words, d)`` and masks; infinite numbers become NaN.
 
-        Infinite numbers count as missing.
+        A sentence fills its place from the left, up to the length of its shortest modality. The
+        last sentence fills the last place, so that the nearest sentence is always in it.
         """
-        values = {
-            m: np.zeros((most, words, width), _KIND.get(m, np.float32))
-            for m, width in self.widths.items()
-        }
+        values = {m: np.zeros((most, words, width), DTYPES[m]) for m, width in self.widths.items()}
         masks = {m: np.zeros((most, words), np.bool_) for m in values}
         for place, sentence in enumerate(sentences, most - len(sentences)):
             kept = min(words, *map(len, sentence.values()))
@@ -463,10 +445,6 @@ class URFunnyDecode:
         return {m: part.reshape(most * words, -1) for m, part in values.items()}, {
             m: mask.reshape(-1) for m, mask in masks.items()
         }
-
-
-_KIND: dict[str, Any] = {"text": np.float16}
-_AS_BYTES = frozenset({"tokens"})
 
 
 def _differ(lengths: Iterable[Any]) -> bool:

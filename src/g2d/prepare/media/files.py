@@ -1,4 +1,4 @@
-"""Open media files with FFmpeg (PyAV), decode them to the end, and compare them with their headers."""
+"""Open media files with FFmpeg (PyAV), decode them to the end, and check what headers promise."""
 
 from __future__ import annotations
 

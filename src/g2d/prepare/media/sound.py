@@ -19,7 +19,7 @@ RATES = (1_000, 768_000)
 LOUDEST = 1e9
 """Floating point sound louder than this many times full scale is damage, like NaN and infinity."""
 FULL_SCALE = 32768
-"""Value of a 16-bit sample that stands for 1.0."""
+"""Value of a 16-bit sample that represents 1.0."""
 RESAMPLER = "scipy.signal.resample_poly"
 """Name of the resampling function, recorded in stores."""
 

@@ -1,6 +1,9 @@
-"""Feature files that come as pickles: read in a process of their own, with limits, and nothing that they name is ever executed.
+"""Convert pickles to plain files in a separate, limited process that executes nothing in them.
 
-What is read is written as plain arrays and JSON; the rest of the library never sees a pickle.
+The process writes plain arrays and JSON; the rest of the package never opens a pickle. The caller
+passes a module of converters, which define what a pickle must hold: its ``CONVERTERS`` maps a kind
+of content to a function (see :data:`g2d.prepare.plainpickle.child.Converter`), and its ``VERSION``
+is raised whenever the written files change.
 """
 
 from __future__ import annotations
@@ -12,70 +15,83 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from g2d.errors import DataError
-from g2d.files import sha256
+from g2d.files import sha256, write_text
 
 CHILD = Path(__file__).with_name("child.py")
-VERSION = 2
-"""Of what the child writes; raised with every change of it, so that what an older one left is not taken for its work."""
 REFUSED = 3
-"""Exit code of the child for a file that it will not read."""
+"""Exit code of the child for a file that it refuses to read."""
 DONE = "done.json"
+"""Name of the record that completes a conversion."""
 GIB = 2**30
-SHOWN = 400
-"""Characters of the child's sentence that are shown; it quotes what a stranger wrote."""
+MOST_SHOWN = 400
+"""Characters of the child's message that are shown; it can quote the file."""
 
 
 def convert(
-    path: Path, kind: str, *, memory: int | None = None, seconds: float | None = None
+    path: Path,
+    kind: str,
+    converters: ModuleType,
+    *,
+    memory: int | None = None,
+    seconds: float | None = None,
 ) -> tuple[Path, str]:
-    """A pickle as a folder of plain files, made once: the folder's name holds the kind and the pickle's hash.
+    """Convert a pickle to a folder of plain files, unless that has been done before.
+
+    The folder's name contains the kind and the hash of the pickle.
 
     Args:
-        path: of the pickle. kind: one of the child's ``KINDS``, which says what it must hold.
-        memory: bytes that the child may take; by default 4 GiB and 16 times the file. seconds: that it may work; by default 60 and 5 per MB.
+        path: Pickle to convert.
+        kind: Kind of content, a key of ``converters.CONVERTERS``.
+        converters: Module that checks and writes the content. It may import only the standard
+            library, NumPy and :mod:`g2d.prepare.plainpickle.child`.
+        memory: Memory limit in bytes; by default 4 GiB plus 16 times the size of the file.
+        seconds: Time limit; by default 60 seconds plus 5 per MB.
 
     Returns:
         The folder, and the SHA-256 of the pickle.
 
     Raises:
-        DataError: it names anything but plain containers, numbers, text and arrays; it is damaged; it holds something else than its kind; it changed
-            meanwhile; or a limit was met.
+        DataError: The pickle names anything but plain containers, numbers, text and arrays; it is
+            damaged, has other content than its kind, changed while it was read, or met a limit.
     """
     try:
         size, digest = path.stat().st_size, sha256(path)
     except OSError as error:
-        raise DataError(
-            f"{path} must be a file that can be read, found: {error.strerror}."
-        ) from error
+        raise DataError(f"cannot read {path}: {_reason(error)}.") from error
+    record = {"kind": kind, "version": converters.VERSION, "sha256": digest}
     folder = _shelf(path.parent) / f"{path.stem}-{kind}-{digest[:16]}"
-    if _whole(folder, kind, digest):
+    if _is_complete(folder, record):
         return folder, digest
     fresh = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
     try:
         fresh.mkdir()
         _read(
             path,
-            (kind, str(path), digest, str(fresh)),
+            (str(converters.__file__), kind, str(path), digest, str(fresh)),
             memory or 4 * GIB + 16 * size,
             seconds or 60 + 5 * size / 2**20,
         )
-        (fresh / DONE).write_text(json.dumps(_record(fresh, kind, digest)), encoding="utf-8")
-        _put(fresh, folder, kind, digest)
+        write_text(fresh / DONE, json.dumps(_with_files(record, fresh)))
+        _move(fresh, folder, record)
     except OSError as error:
         raise DataError(
-            f"{folder} must be a new folder with room for what {path.name} holds, found: {error.strerror}. Delete it or make room."
+            f"cannot write {folder}, the conversion of {path.name}: {_reason(error)}. "
+            "Delete it or free disk space."
         ) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return folder, digest
 
 
-def _read(path: Path, told: tuple[str, ...], memory: int, seconds: float) -> None:
-    """The child at work, for as long as it may."""
-    command = [sys.executable, "-I", str(CHILD), *told, str(memory), str(int(seconds) + 1)]
+def _read(path: Path, arguments: tuple[str, ...], memory: int, seconds: float) -> None:
+    """Run the child process within its limits."""
+    command = [sys.executable, "-I", str(CHILD), *arguments, str(memory), str(int(seconds) + 1)]
+    # Libraries that start threads reserve memory for each; the limit is meant for the data.
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     try:
         done = subprocess.run(
             command,
@@ -83,86 +99,83 @@ def _read(path: Path, told: tuple[str, ...], memory: int, seconds: float) -> Non
             timeout=seconds,
             check=False,
             stdin=subprocess.DEVNULL,
-            env=_environment(),
+            env=environment,
         )
     except subprocess.TimeoutExpired:
         raise DataError(
-            f"{path} must be read within {seconds:.0f} s, found that it takes longer. Nothing in it was executed."
+            f"{path} must be read within {seconds:.0f} s, found that it takes longer. "
+            "Nothing in it was executed."
         ) from None
-    said = done.stderr.decode(errors="replace").strip()
+    message = done.stderr.decode(errors="replace").strip()
     if done.returncode == REFUSED:
-        raise DataError(f"{path} must hold {_clean(said)}. Nothing in it was executed.")
+        raise DataError(f"{path} must hold {_clean(message)}. Nothing in it was executed.")
     if done.returncode:
-        ending = _clean(_ending(done.returncode, said))
+        ending = _clean(_ending(done.returncode, message))
         raise DataError(
-            f"{path} must be a sound pickle, found that its reader ended with {ending}. Nothing in it was executed."
+            f"{path} must be an undamaged pickle, found that its reader ended with {ending}. "
+            "Nothing in it was executed."
         )
 
 
-def _record(folder: Path, kind: str, digest: str) -> dict[str, Any]:
-    """What a folder was made from, by what, and every file in it."""
+def _with_files(record: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a record with the size and hash of every file in a folder."""
     files = sorted(path for path in folder.iterdir() if path.name != DONE)
-    return {
-        "kind": kind,
-        "version": VERSION,
-        "sha256": digest,
-        "files": {path.name: [path.stat().st_size, sha256(path)] for path in files},
-    }
+    return record | {"files": {path.name: [path.stat().st_size, sha256(path)] for path in files}}
 
 
-def _whole(folder: Path, kind: str, digest: str) -> bool:
-    """Whether a folder holds, byte for byte, what its record says; a damaged one is made again."""
+def _is_complete(folder: Path, record: dict[str, Any]) -> bool:
+    """Return whether a folder holds, byte for byte, what its record says."""
     try:
-        return bool(
-            json.loads((folder / DONE).read_text(encoding="utf-8")) == _record(folder, kind, digest)
-        )
+        stored = json.loads((folder / DONE).read_text(encoding="utf-8"))
+        return bool(stored == _with_files(record, folder))
     except (OSError, ValueError):
         return False
 
 
-def _put(fresh: Path, folder: Path, kind: str, digest: str) -> None:
-    """In one move, unless another process was as quick."""
-    if _whole(folder, kind, digest):
+def _move(fresh: Path, folder: Path, record: dict[str, Any]) -> None:
+    """Move a conversion into place, unless another process was faster."""
+    if _is_complete(folder, record):
         return
     shutil.rmtree(folder, ignore_errors=True)
     try:
         fresh.rename(folder)
     except OSError:
-        if not _whole(folder, kind, digest):
+        if not _is_complete(folder, record):
             raise
 
 
 def _shelf(folder: Path) -> Path:
-    """Beside the pickles, or where that cannot be written, in a folder that only the user can open."""
-    beside = folder / ".g2d-converted"
+    """Return the folder for conversions: next to the pickles, or private in the user's cache."""
+    local = folder / ".g2d-converted"
     try:
-        beside.mkdir(exist_ok=True)
-        if os.access(beside, os.W_OK):
-            return beside
+        local.mkdir(exist_ok=True)
+        if os.access(local, os.W_OK):
+            return local
     except OSError:
         pass
-    own = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "g2d" / "converted"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "g2d" / "converted"
     try:
-        own.mkdir(mode=0o700, parents=True, exist_ok=True)
-        own.chmod(0o700)  # refused by the system where it belongs to someone else
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        cache.chmod(0o700)  # fails if the folder belongs to another user
     except OSError as error:
         raise DataError(
-            f"{own} must be a folder of yours, for {folder} cannot be written, found: {error.strerror}. Set XDG_CACHE_HOME to another."
+            f"cannot write converted pickles to {folder} or {cache}: {_reason(error)}. "
+            "Set XDG_CACHE_HOME to a folder of yours."
         ) from error
-    return own
+    return cache
 
 
-def _environment() -> dict[str, str]:
-    # Libraries that start threads reserve memory for each; the limit is for the data.
-    return {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
-def _ending(code: int, said: str) -> str:
-    lines = said.splitlines()
+def _ending(code: int, message: str) -> str:
+    """Describe how the child ended: a signal, the last line of its output, or its exit code."""
+    lines = message.splitlines()
     return f"signal {-code}" if code < 0 else (lines[-1] if lines else f"exit code {code}")
 
 
-def _clean(said: str) -> str:
-    """Short, and without what a terminal would obey."""
-    shown = "".join(letter if letter.isprintable() else " " for letter in said[: SHOWN + 1])
-    return shown if len(said) <= SHOWN else f"{shown[:SHOWN]}..."
+def _clean(message: str) -> str:
+    """Shorten a message and remove what a terminal would interpret."""
+    text = "".join(letter if letter.isprintable() else " " for letter in message[: MOST_SHOWN + 1])
+    return text if len(message) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."

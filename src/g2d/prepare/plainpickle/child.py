@@ -1,57 +1,66 @@
-"""The process that reads a pickle: ``python -I child.py KIND PICKLE SHA256 FOLDER BYTES SECONDS``. Standard library and NumPy only.
+"""The process that reads a pickle, on the standard library and NumPy alone.
 
-Four gates, each of which would do: a scan of the opcodes, names that are not on a short list are not looked up, what is built is ours until the
-file is read and is then walked, and the process has limits of memory and time.
+It runs as ``python -I child.py CONVERTERS KIND PICKLE SHA256 FOLDER BYTES SECONDS``. ``CONVERTERS``
+is the path of a module of this package whose ``CONVERTERS`` maps a kind to the function that checks
+what was read and writes it as plain files.
+
+Four independent barriers keep a malicious file harmless: a scan of the opcodes; a list of the only
+names that are looked up; placeholders for NumPy's types while the file is read, and a walk
+over the result; and limits of memory and time for the process.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
+import importlib.util
 import math
 import pickle
 import pickletools
 import re
 import sys
 from collections.abc import Callable, Iterable
-from functools import partial
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 _ALLOWED = (
-    "PROTO FRAME STOP MARK POP POP_MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING",
-    "SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8 EMPTY_LIST APPEND APPENDS LIST",
-    "EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_DICT DICT SETITEM SETITEMS EMPTY_SET ADDITEMS FROZENSET GET BINGET LONG_BINGET PUT BINPUT",
-    "LONG_BINPUT MEMOIZE GLOBAL STACK_GLOBAL REDUCE BUILD",
+    "PROTO FRAME STOP MARK POP POP_MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2",
+    "LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE",
+    "SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8 EMPTY_LIST",
+    "APPEND APPENDS LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_DICT DICT SETITEM",
+    "SETITEMS EMPTY_SET ADDITEMS FROZENSET GET BINGET LONG_BINGET PUT BINPUT LONG_BINPUT",
+    "MEMOIZE GLOBAL STACK_GLOBAL REDUCE BUILD",
 )
 OPCODES = frozenset(name for line in _ALLOWED for name in line.split())
+"""Opcodes that a pickle may use."""
 DEPTH = 8
+"""Deepest nesting of containers."""
 SCALARS = frozenset({type(None), str, bytes, int, float, bool})
-COVAREP, OPENFACE, OPENFACE_1, GLOVE = 81, 371, 75, 300
 PLAIN = "plain containers, numbers, text and arrays"
+Converter = Callable[[Any, Path], None]
+"""Function that checks what a pickle holds and writes it into a folder as plain files."""
 
 
 class RefusedError(Exception):
-    """What the file must hold, and what it holds instead."""
+    """Error about a file that is not read: the rule for its content, and what it holds instead."""
 
 
 def shown(value: Any, most: int = 80) -> str:
-    """A value of the file in a sentence: short, and without characters that a terminal would obey."""
+    """Return a value of the file for a message: short, and free of control characters."""
     text = repr(value) if type(value) in SCALARS else f"a {type(value).__name__}"
     return text if len(text) <= most else f"{text[:most]}..."
 
 
-# NumPy's own unpickling believes what a file says of a type: where the file denies that an array of objects holds objects, its bytes are taken for
-# their addresses. So nothing of NumPy is built while a file is read. Its names stand for the classes below, which only keep what they are told;
-# arrays are made of that when all is read, from bytes of exactly the right number.
+# NumPy's own unpickling trusts what a file says about a type: if the file denies that an array of
+# objects holds objects, the bytes are taken for their addresses. So nothing of NumPy is built while
+# a file is read. NumPy's names are replaced by the classes below, which only store their arguments;
+# arrays are built from these after the whole file was read, and only if the number of bytes fits.
 
 
 class Name:
-    """What a name of a file stands for: it can be called, and nothing else can be done to it."""
+    """Placeholder for an importable name in the pickle; only calling it is allowed."""
 
     __slots__ = ("_make",)
 
@@ -66,7 +75,7 @@ class Name:
 
 
 class DType:
-    """Stands for a numpy.dtype: its code, and the order of its bytes."""
+    """Placeholder for a numpy.dtype: its code and its byte order."""
 
     __slots__ = ("code", "order")
     CODE = re.compile(r"b1|[iu][1248]|f[248]|[SU][1-9]\d{0,8}|O\d?")
@@ -91,18 +100,18 @@ class DType:
 
     @property
     def objects(self) -> bool:
-        """Whether it is one of references, not of values."""
+        """Whether the array holds references to objects."""
         return self.code[0] == "O"
 
     def numpy(self) -> np.dtype[Any]:
-        """The type itself."""
+        """Return the NumPy type; refuse a type of objects."""
         if self.objects or not self.order:
             raise RefusedError("arrays of plain numbers or text, found a type of something else")
         return np.dtype(self.order + self.code)
 
 
 class Array:
-    """Stands for a numpy.ndarray: what the file says of it."""
+    """Placeholder for a numpy.ndarray: its state as the file gives it."""
 
     __slots__ = ("state",)
 
@@ -113,7 +122,7 @@ class Array:
         self.state = state
 
     def made(self) -> Any:
-        """The array; nested lists where it is one of objects."""
+        """Build the array, or nested lists if it holds objects."""
         state = self.state
         if (
             type(state) is not tuple
@@ -127,7 +136,7 @@ class Array:
         if type(shape) is not tuple or not all(type(size) is int and size >= 0 for size in shape):
             raise RefusedError(f"{PLAIN}, found an array with an impossible shape")
         if type(data) is str:
-            data = data.encode("latin1")  # bytes, as Python 2 wrote them
+            data = data.encode("latin1")  # Python 2 wrote bytes as text
         unit = 1 if dtype.objects else dtype.numpy().itemsize
         fits = (
             type(data) is (list if dtype.objects else bytes)
@@ -195,11 +204,11 @@ for _core in ("numpy.core", "numpy._core"):
     }
 for _builtins in ("builtins", "__builtin__"):
     NAMES |= {(_builtins, made.__name__): Name(made) for made in (list, dict, int, set)}
-    NAMES[_builtins, "bytes"] = Name(_no_bytes)  # so protocols 0 to 2 write empty bytes
+    NAMES[_builtins, "bytes"] = Name(_no_bytes)  # how protocols 0 to 2 write empty bytes
 
 
 class Unpickler(pickle.Unpickler):
-    """Looks up nothing that is not on the list."""
+    """Unpickler that looks up only the names in ``NAMES``."""
 
     def find_class(self, module: str, name: str) -> Any:
         try:
@@ -212,7 +221,15 @@ class Unpickler(pickle.Unpickler):
 
 
 def read(file: BufferedReader) -> Any:
-    """What a pickle holds, in plain containers."""
+    """Read a pickle and return its content in plain containers.
+
+    Args:
+        file: Pickle, opened in binary mode at its start.
+
+    Raises:
+        RefusedError: The pickle uses an opcode or a name that is not allowed, has bytes after its
+            end, or nests containers too deeply.
+    """
     for opcode, argument, _ in pickletools.genops(file):
         if opcode.name not in OPCODES:
             raise RefusedError(f"{PLAIN}, found the opcode {opcode.name}")
@@ -227,14 +244,15 @@ def read(file: BufferedReader) -> Any:
 
 
 class Walk:
-    """Puts what the stand-ins stand for in their place, and admits only what a feature file can hold.
+    """Replaces placeholders by arrays, and refuses everything but plain containers and values.
 
-    What is shared is looked at once: a small file can say a list of lists of lists that no machine could count.
+    A shared value is visited once, because a small file can describe nested lists with more
+    elements than any machine could count.
     """
 
     def __init__(self) -> None:
         self.done: dict[int, tuple[Any, Any, int]] = {}
-        """By its id, a value (so that the id stays its own), its plain form, and how many containers stand in one another in it."""
+        """Memo: id -> (original, kept alive; plain copy; nesting depth)."""
 
     def __call__(self, value: Any, around: int = 0) -> tuple[Any, int]:
         if type(value) in SCALARS:
@@ -262,7 +280,7 @@ class Walk:
         raise RefusedError(f"{PLAIN}, found {shown(value)}")
 
     def _all(self, values: Iterable[Any], around: int) -> tuple[Any, int]:
-        """Of what a container holds; where that is numbers or text it stays as it is."""
+        """Return the plain form of all values; numbers and text stay as they are."""
         if SCALARS.issuperset(map(type, values)):
             return values, 0
         parts = [self(value, around) for value in values]
@@ -273,201 +291,37 @@ class Walk:
             raise RefusedError(f"at most {DEPTH} containers in one another, found more")
 
 
-def folds(value: Any, folder: Path) -> None:
-    """``train``, ``dev``, ``test``: lists of ids."""
-    names = {"train", "dev", "test"}
-    _keys(value, names, names)
-    for ids in value.values():
-        if type(ids) not in (list, tuple, set, np.ndarray):
-            raise RefusedError(f"a list of ids for each fold, found {shown(ids)}")
-    (folder / "folds.json").write_text(
-        json.dumps({name: [_id(i) for i in ids] for name, ids in value.items()})
-    )
-
-
-def labels(value: Any, folder: Path) -> None:
-    """Id -> 0 or 1."""
-    table = {}
-    for i, label in _table(value).items():
-        what = f"one number as the label of id {_id(i)}"
-        number = _numbers(label, what)
-        if number.size != 1:
-            raise RefusedError(f"{what}, found {number.size}")
-        table[_id(i)] = float(number.item())
-    (folder / "labels.json").write_text(json.dumps(table))
-
-
-def embedding(value: Any, folder: Path) -> None:
-    """A row of 300 numbers per word index."""
-    np.save(
-        folder / "embedding.npy",
-        _rows(_numbers(value, f"rows of {GLOVE} numbers"), GLOVE, "word").astype(np.float32),
-    )
-
-
-INDEXES = {"punchline_embedding_indexes", "context_embedding_indexes"}
-SENTENCES = {"punchline_sentence", "context_sentences"}
-INTERVALS = {"punchline_intervals", "context_intervals"}
-
-
-def words(value: Any, folder: Path, needed: set[str]) -> None:
-    """Id -> word indexes of the punchline and its context, and in version 2 the sentences."""
-    punch, context, said = {}, {}, {}
-    for key, entry in _table(value).items():
-        i = _id(key)
-        _keys(entry, needed, INDEXES | SENTENCES | INTERVALS)
-        punch[i] = _indexes(entry["punchline_embedding_indexes"], i)
-        context[i] = [_indexes(sentence, i) for sentence in entry["context_embedding_indexes"]]
-        said[i] = [
-            _text(entry.get("punchline_sentence", ""), i),
-            [_text(text, i) for text in entry.get("context_sentences", [])],
-        ]
-    _ragged(folder, punch, context, np.zeros((0, 1), np.int64))
-    (folder / "sentences.json").write_text(json.dumps(said))
-
-
-def features(value: Any, folder: Path, width: int) -> None:
-    """Id -> numbers per word of the punchline and of its context."""
-    punch, context = {}, {}
-    for key, entry in _table(value).items():
-        i = _id(key)
-        _keys(entry, {"punchline_features"}, {"punchline_features", "context_features"})
-        punch[i] = _features(entry["punchline_features"], width, i)
-        context[i] = [
-            _features(sentence, width, i) for sentence in entry.get("context_features", [])
-        ]
-    _ragged(folder, punch, context, np.zeros((0, width), np.float32))
-
-
-def _ragged(
-    folder: Path, punch: dict[int, Any], context: dict[int, list[Any]], none: NDArray[Any]
-) -> None:
-    """All rows of all ids, one after the other, and where each begins; ``none`` is an array of no row."""
-    ids = sorted(punch)
-    np.save(folder / "ids.npy", np.array(ids, np.int64))
-    for name, parts in (
-        ("punch", [punch[i] for i in ids]),
-        ("context", [part for i in ids for part in context[i]]),
-    ):
-        np.save(folder / f"{name}.npy", np.concatenate([none, *parts]))
-        np.save(folder / f"{name}_offset.npy", np.cumsum([0, *(len(part) for part in parts)]))
-    np.save(folder / "sentence_offset.npy", np.cumsum([0, *(len(context[i]) for i in ids)]))
-
-
-def _numbers(value: Any, what: str) -> NDArray[Any]:
-    """What is no number is refused: NumPy would make one of None and of text."""
-    try:
-        numbers = np.asarray(value)
-    except ValueError:
-        raise RefusedError(f"{what}, found rows of different lengths") from None
-    if numbers.size and numbers.dtype.kind not in "biuf":
-        raise RefusedError(
-            f"{what}, found {shown(next((part for part in _leaves(value) if type(part) not in (bool, int, float)), value))}"
-        )
-    return numbers
-
-
-def _leaves(value: Any) -> Iterable[Any]:
-    for part in value if isinstance(value, list | tuple) else ():
-        yield from _leaves(part) if isinstance(part, list | tuple) else (part,)
-
-
-def _rows(numbers: NDArray[Any], width: int, what: str) -> NDArray[Any]:
-    """``(rows, width)``; no row at all may come without a width."""
-    if numbers.ndim and not len(numbers):
-        return np.zeros((0, width), numbers.dtype)
-    if numbers.ndim != 2 or numbers.shape[1] != width:
-        raise RefusedError(
-            f"{width} numbers per {what}, found {numbers.shape[1] if numbers.ndim == 2 else f'the shape {numbers.shape}'}"
-        )
-    return numbers
-
-
-def _features(value: Any, width: int, i: int) -> NDArray[Any]:
-    where = f"word of id {i}"
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, which is counted later
-        return _rows(_numbers(value, f"{width} numbers per {where}"), width, where).astype(
-            np.float32
-        )
-
-
-def _whole(value: Any, what: str) -> NDArray[np.int64]:
-    numbers = _numbers(value, what)
-    with np.errstate(invalid="ignore"):
-        whole = numbers.astype(np.int64)
-    if (whole != numbers).any():
-        raise RefusedError(f"{what}, found {numbers[whole != numbers][0]}")
-    return whole
-
-
-def _indexes(value: Any, i: int) -> NDArray[Any]:
-    """``(words, 1)``; version 1 writes them so, version 2 without the last axis."""
-    whole = _whole(value, f"whole numbers as word indexes of id {i}")
-    return _rows(whole[:, None] if whole.ndim == 1 else whole, 1, f"word of id {i}")
-
-
-def _id(value: Any) -> int:
-    what = "whole numbers as ids"
-    number = _whole(value, what)
-    if number.ndim:
-        raise RefusedError(f"{what}, found {shown(value)}")
-    return int(number)
-
-
-def _text(value: Any, i: int) -> str:
-    if type(value) is not str:
-        raise RefusedError(f"text as the sentences of id {i}, found {shown(value)}")
-    value.encode()  # half a character, which no file of text can hold, is refused here
-    return value
-
-
-def _table(value: Any) -> dict[Any, Any]:
-    if not isinstance(value, dict):
-        raise RefusedError(f"a mapping, found {shown(value)}")
-    return value
-
-
-def _keys(value: Any, needed: set[str], known: set[str]) -> None:
-    there = set(_table(value))
-    if there - known:
-        raise RefusedError(
-            f"the keys {', '.join(sorted(known))}, found {shown(min(there - known, key=repr))}"
-        )
-    if needed - there:
-        raise RefusedError(f"the keys {', '.join(sorted(needed))}, found no {min(needed - there)}")
-
-
-KINDS: dict[str, Callable[[Any, Path], None]] = {
-    "folds": folds,
-    "labels": labels,
-    "embedding": embedding,
-    "words": partial(words, needed=INDEXES | SENTENCES),
-    "words-v1": partial(words, needed=INDEXES),
-    "covarep": partial(features, width=COVAREP),
-    "openface": partial(features, width=OPENFACE),
-    "openface-v1": partial(features, width=OPENFACE_1),
-}
-
-
 def limit(memory: int, seconds: int) -> None:
-    """No more memory, no more time, no file larger than what memory could hold."""
+    """Limit the memory, the processor time and the size of written files of this process."""
     try:
         import resource
-    except ImportError:  # not on Windows; the parent still stops it in time
+    except ImportError:  # Windows; there the parent still enforces the time limit
         return
-    for what, most in (
+    for kind, most in (
         (resource.RLIMIT_AS, memory),
         (resource.RLIMIT_CPU, seconds),
         (resource.RLIMIT_FSIZE, memory),
     ):
-        _, hard = resource.getrlimit(what)
-        resource.setrlimit(
-            what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard)
-        )
+        _, hard = resource.getrlimit(kind)
+        soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (soft, hard))
 
 
-def _still(file: BufferedReader, digest: str) -> None:
-    """Refuse a file that is not the one whose hash names its conversion."""
+def load_converter(path: str, kind: str) -> Converter:
+    """Import the module at ``path`` and return its converter for a kind of content."""
+    # The module imports this one under its full name, and this process cannot see the package.
+    sys.modules["g2d.prepare.plainpickle.child"] = sys.modules[__name__]
+    spec = importlib.util.spec_from_file_location("converters", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    converter: Converter = module.CONVERTERS[kind]
+    return converter
+
+
+def _check_unchanged(file: BufferedReader, digest: str) -> None:
+    """Refuse a file whose SHA-256 is not ``digest``, and go back to its start."""
     file.seek(0)
     if hashlib.file_digest(file, "sha256").hexdigest() != digest:
         raise RefusedError(
@@ -476,25 +330,40 @@ def _still(file: BufferedReader, digest: str) -> None:
     file.seek(0)
 
 
-def main(kind: str, path: str, digest: str, folder: str, memory: str, seconds: str) -> int:
-    """Exit code 0, or 3 with a sentence on stderr."""
+def main(
+    converters: str, kind: str, path: str, digest: str, folder: str, memory: str, seconds: str
+) -> int:
+    """Convert a pickle to plain files.
+
+    Args:
+        converters: Path of the module that holds the converter.
+        kind: Name of the converter.
+        path: Pickle to read.
+        digest: Expected SHA-256 of the pickle.
+        folder: Existing folder for the converted files.
+        memory: Memory limit in bytes.
+        seconds: Limit of processor time.
+
+    Returns:
+        Exit code 0, or 3 with one sentence on stderr.
+    """
     limit(int(memory), int(seconds))
+    convert = load_converter(converters, kind)
     try:
         with Path(path).open("rb") as file:
-            _still(file, digest)
+            _check_unchanged(file, digest)
             value = read(file)
-            _still(file, digest)
-        KINDS[kind](value, Path(folder))
+            _check_unchanged(file, digest)
+        convert(value, Path(folder))
     except RefusedError as error:
         sys.stderr.write(str(error))
     except MemoryError:
         sys.stderr.write(f"no more than {int(memory) / 2**30:.1f} GiB, found that it asks for more")
     except OSError as error:
-        sys.stderr.write(f"what can be read and written again, found: {error.strerror}")
+        sys.stderr.write(f"content that can be read and written, found: {error.strerror}")
     except Exception as error:
-        sys.stderr.write(
-            f"{PLAIN}, found damage or something else ({type(error).__name__}: {shown(str(error), 200)})"
-        )
+        detail = f"{type(error).__name__}: {shown(str(error), 200)}"
+        sys.stderr.write(f"{PLAIN}, found damage or something else ({detail})")
     else:
         return 0
     return 3
