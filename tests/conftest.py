@@ -22,8 +22,6 @@ torch.set_num_threads(1)
 settings.register_profile("g2d", deadline=None)
 settings.load_profile("g2d")
 
-PACKS = Path(os.environ.get("G2D_DATA", Path(__file__).parents[2] / "shared" / "data"))
-
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
@@ -32,14 +30,7 @@ def _seeded() -> None:
 
 @pytest.fixture
 def pack() -> Callable[[str], Path]:
-    """``pack("mosi-utt")`` is the folder of a real data pack; the test is skipped, by name and reason, where it is absent."""
-
-    def folder_of(name: str) -> Path:
-        folder = PACKS / name
-        if not folder.is_dir():
-            pytest.skip(
-                f"the data pack {name!r} is not here; point G2D_DATA at the folder that holds it"
-            )
-        return folder
+    """Return a function from the name of a development pack to its folder; see ``support.packs``."""
+    from support.packs import pack as folder_of
 
     return folder_of

@@ -14,12 +14,12 @@ from pydantic import ValidationError
 
 from g2d.data.splits import TEST, TRAIN, UNUSED, VALID
 from g2d.datasets.iemocap.reader import IemocapOptions, plan_iemocap, shared_words
+from g2d.datasets.iemocap.sample import CODES, DIALOGUES, SIZE, both_actors, write_sample
 from g2d.datasets.iemocap.sides import find_sides
 from g2d.datasets.iemocap.turns import parse_turn, parse_words
 from g2d.errors import DataError
 from g2d.prepare import Plan, prepare
 from support.media_files import write_video
-from support.raw_iemocap import CODES, DIALOGUES, SIZE, both_actors, write_iemocap
 
 FIRST = DIALOGUES[0]
 SPEAKERS = ["F" if i % 2 == 0 else "M" for i in range(len(CODES))]
@@ -29,7 +29,7 @@ TURNS = [(speaker, float(i), i + 1.0) for i, speaker in enumerate(SPEAKERS)]
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("iemocap")
-    write_iemocap(folder)
+    write_sample(folder)
     return folder
 
 

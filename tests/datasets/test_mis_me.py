@@ -23,9 +23,10 @@ from g2d.datasets.mis_me.reader import (
     similar_across,
     station_disjoint,
 )
+from g2d.datasets.mis_me.sample import write_sample
+from g2d.datasets.mis_me.tables import NEEDED as COLUMNS
 from g2d.errors import DataError
 from g2d.prepare import Plan, Sample, prepare
-from support.raw_mis_me import COLUMNS, write_mis_me
 
 Cells = list[Any]
 NAMES = [
@@ -560,7 +561,7 @@ def test_a_changed_weather_value_changes_the_content(tmp_path: Path) -> None:
 def test_weather_is_standardized_by_the_training_rows_and_what_lacks_is_their_mean(
     tmp_path: Path,
 ) -> None:
-    write_mis_me(tmp_path / "raw")
+    write_sample(tmp_path / "raw")
     prepare(planned(tmp_path / "raw"), tmp_path / "raw", tmp_path / "store", allow_partial=True)
     source = open_store(StoreOptions(store="store", root=str(tmp_path), modalities=("table",)))
     stored = source.arrays["table"][:].astype(np.float64)

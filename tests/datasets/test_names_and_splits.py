@@ -19,11 +19,12 @@ from g2d.datasets.iemocap.sides import Side, contradictions
 from g2d.datasets.iemocap.turns import parse_turn, parse_words
 from g2d.datasets.mis_me import reader as mis_me
 from g2d.datasets.ur_funny.reader import URFunnyOptions, plan_ur_funny
+from g2d.datasets.ur_funny.sample import ur_funny_content
+from g2d.datasets.ur_funny.sample import write_sample as write_ur_funny
 from g2d.datasets.vggsound.reader import VGGSoundOptions, disjoint, plan_vggsound, read_rows
 from g2d.errors import DataError
 from g2d.prepare import Sample, name_hash, prepare
 from support.media_files import tone, write_wav
-from support.raw_ur_funny import ur_funny_content, write_ur_funny
 
 SENTENCES = ["IEO", "TIE", "IOM", "IWW", "TAI", "MTI", "IWL", "ITH", "DFA", "ITS", "TSI", "WSI"]
 

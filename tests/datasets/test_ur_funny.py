@@ -10,11 +10,12 @@ import pytest
 
 from g2d.datasets.ur_funny import formats
 from g2d.datasets.ur_funny.reader import URFunnyOptions, plan_ur_funny
+from g2d.datasets.ur_funny.sample import first_version, ur_funny_content
+from g2d.datasets.ur_funny.sample import write_sample as write_ur_funny
 from g2d.errors import DataError
 from g2d.prepare import Decoded, Plan
 from g2d.prepare import plainpickle as pickles
 from g2d.prepare.plainpickle import child
-from support.raw_ur_funny import first_version, ur_funny_content, write_ur_funny
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from g2d.datasets.ur_funny.formats import Ragged
 from g2d.datasets.ur_funny.reader import URFunnyOptions, plan_ur_funny
 from g2d.errors import DataError
 from g2d.prepare.plainpickle import child, convert
-from support import raw_ur_funny
+from g2d.datasets.ur_funny.sample import write_sample
 
 
 def save(path: Path, value: Any, protocol: int = 4) -> Path:
@@ -213,7 +213,7 @@ def test_content_that_conversion_would_change_is_refused(
 
 
 def test_a_malicious_file_ends_the_preparation_with_exit_code_2(tmp_path: Path) -> None:
-    raw_ur_funny.write_ur_funny(tmp_path / "raw")
+    write_sample(tmp_path / "raw")
     (tmp_path / "raw" / "covarep_features_sdk.pkl").write_bytes(
         f"cposix\nsystem\n(S'touch {tmp_path / 'touched'}'\ntR.".encode()
     )
@@ -240,7 +240,7 @@ def test_a_malicious_file_ends_the_preparation_with_exit_code_2(tmp_path: Path) 
     "strange", ["more.pkl", "more.pickle", "more.p", "more.pk", "DATA.PKL", "data_folds.Pickle"]
 )
 def test_unknown_pickles_are_not_opened(tmp_path: Path, strange: str) -> None:
-    raw_ur_funny.write_ur_funny(tmp_path)
+    write_sample(tmp_path)
     (tmp_path / strange).write_bytes(b"anything")
     with pytest.raises(
         DataError,

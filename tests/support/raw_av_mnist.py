@@ -1,4 +1,4 @@
-"""AV-MNIST: the circulating arrays, small; and MNIST's idx files, recordings and noise written from the pack's arrays."""
+"""Parts of AV-MNIST: MNIST's idx files, recordings and noise, made up or from the pack."""
 
 from __future__ import annotations
 
@@ -7,25 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from support.media_files import tone, write_wav
-
-
-def write_circulating(folder: Path) -> None:
-    """60 training and 20 test rows; one picture holds a NaN."""
-    rng = np.random.default_rng(0)
-    base = folder / "avmnist"
-    for split, rows in (("train", 60), ("test", 20)):
-        labels = np.arange(rows, dtype=np.uint8) % 10
-        image = rng.normal(0, 60, (rows, 784)) + 8 * labels[:, None]
-        if split == "train":
-            image[2, 5] = np.nan
-        for kind, values in (
-            ("image", image),
-            ("audio", rng.integers(0, 255, (rows, 112, 112)).astype(np.uint8)),
-        ):
-            (base / kind).mkdir(parents=True, exist_ok=True)
-            np.save(base / kind / f"{split}_data.npy", values)
-        np.save(base / f"{split}_labels.npy", labels)
-
 
 IDX = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", 50),

@@ -4,72 +4,10 @@ from __future__ import annotations
 
 import csv
 import os
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from g2d.errors import DataError
-
-
-@lru_cache(maxsize=4)
-def open_pack(path: Path) -> dict[str, NDArray[Any]]:
-    """Load the arrays of an ``.npz`` file into memory.
-
-    Raises:
-        DataError: The file does not exist, or is damaged.
-    """
-    try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise DataError(f"{path.name} must lie in {path.parent}, found no such file.") from None
-    except (
-        OSError,
-        EOFError,
-        TypeError,
-        ValueError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:  # a single array is no context manager: TypeError
-        raise DataError(
-            f"{path} must be a file of plain arrays, found damage: {error}. Fetch it again."
-        ) from error
-
-
-def check_arrays(
-    table: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]], where: object
-) -> None:
-    """Refuse arrays if one is missing, rows have a wrong shape, or their counts differ.
-
-    Args:
-        table: Arrays by name.
-        shapes: Shape of a row of each array.
-        where: File or folder they come from, for the message.
-    """
-    rows = set()
-    for name, shape in shapes.items():
-        if name not in table:
-            raise DataError(
-                f"{where} must hold {', '.join(shapes)}, found no {name}. Fetch it again."
-            )
-        actual = table[name].shape
-        if not actual or actual[1:] != shape:
-            raise DataError(
-                f"{name} of {where} must have rows of shape {shape}, found an array of {actual}. "
-                "Is it another data set's?"
-            )
-        rows.add(actual[0])
-    if len(rows) > 1:
-        counts = ", ".join(f"{len(table[name])} of {name}" for name in shapes)
-        raise DataError(
-            f"{where} must hold as many rows of everything, found {counts}. Fetch it again."
-        )
 
 
 def find_file(source: Path, name: str) -> Path | None:
@@ -126,14 +64,14 @@ def by_stem(source: Path, paths: Iterable[Path]) -> tuple[dict[str, str], list[s
             repeated.append((name, files[path.stem]))
     if not repeated:
         return files, []
-    second, first = map(shown, repeated[0])
+    second, first = map(printable, repeated[0])
     return files, [
         f"{len(repeated)} files have the name of an earlier one and are ignored, "
         f"such as {second} after {first} (in bytewise order)"
     ]
 
 
-def shown(name: str) -> str:
+def printable(name: str) -> str:
     """Return a file name that can be printed and stored: bytes that are not UTF-8 are replaced."""
     return os.fsencode(name).decode(errors="replace")
 

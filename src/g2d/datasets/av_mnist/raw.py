@@ -20,7 +20,7 @@ from g2d.datasets.av_mnist.parts import (
     pools_by_take,
     read_pack,
 )
-from g2d.datasets.folders import find_file, find_files, shown
+from g2d.datasets.folders import find_file, find_files, printable
 from g2d.errors import DataError, UnreadableError
 from g2d.prepare.media import read_audio
 
@@ -161,7 +161,7 @@ def _recordings(folder: Path, told: list[str]) -> dict[tuple[int, str, int], NDA
     for path in find_files(folder, ".wav"):
         name = re.fullmatch(RECORDING, path.stem)
         if name is None:
-            strange.append(shown(path.name))
+            strange.append(printable(path.name))
         elif (key := (int(name[1]), name[2], int(name[3]))) in found:
             told.append(
                 f"{path.name} is left out: another file is the same take, and the first in bytewise order counts"
@@ -182,7 +182,7 @@ def _recordings(folder: Path, told: list[str]) -> dict[tuple[int, str, int], NDA
 def _noise(folder: Path, told: list[str]) -> dict[str, NDArray[np.int16]]:
     """By name, in order of names."""
     found = {
-        shown(path.relative_to(folder).as_posix()): _heard(path, told)
+        printable(path.relative_to(folder).as_posix()): _heard(path, told)
         for path in find_files(folder, ".wav")
     }
     sounding = {name: sound for name, sound in found.items() if sound is not None}
@@ -206,5 +206,5 @@ def _heard(path: Path, told: list[str]) -> NDArray[np.int16] | None:
             sound = None
     except UnreadableError as error:
         said.append(f"left out: {error.reason} {error.detail}")
-    told.extend(f"{shown(path.name)}: {sentence}" for sentence in said)
+    told.extend(f"{printable(path.name)}: {sentence}" for sentence in said)
     return sound

@@ -19,7 +19,7 @@ from g2d.data.splits import TEST, TRAIN, UNUSED, VALID
 from g2d.data.store.facts import Signal
 from g2d.data.views.pictures import IMAGENET_MEAN, IMAGENET_STD
 from g2d.datasets.base import ReaderOptions
-from g2d.datasets.folders import by_stem, find_files, read_csv, shown
+from g2d.datasets.folders import by_stem, find_files, printable, read_csv
 from g2d.errors import DataError, UnreadableError
 from g2d.prepare import Decoded, Plan, Sample, Skip, name_hash, places
 from g2d.prepare.media import (
@@ -115,7 +115,7 @@ def plan_crema(source: Path, options: CremaOptions, grammar: Grammar | None = No
             )
     if strange:
         warnings.append(
-            f"{len(strange)} files whose names are not those of clips are left alone, such as {shown(strange[0])}"
+            f"{len(strange)} files whose names are not those of clips are left alone, such as {printable(strange[0])}"
         )
     protocols, told = _protocols(source, samples, {skip.id for skip in skipped}, grammar)
     frames = 1 if isinstance(options.frames, str) else options.frames

@@ -1,4 +1,8 @@
-"""GRID, speaker 1: a spoken digit and the mouth that says it (Cooke, Barker, Cunningham & Shao, JASA 2006)."""
+"""GRID, speaker 1: a spoken digit and the mouth that says it.
+
+Cooke, Barker, Cunningham & Shao, An audio-visual corpus for speech perception and automatic speech
+recognition, JASA 120(5), 2006.
+"""
 
 from __future__ import annotations
 
@@ -15,26 +19,29 @@ from pydantic import Field
 from g2d.data.splits import TEST, TRAIN, VALID
 from g2d.data.store.facts import Signal
 from g2d.datasets.base import ReaderOptions
-from g2d.datasets.folders import check_arrays, find_files, open_pack, shown
+from g2d.datasets.folders import find_files, printable
 from g2d.errors import DataError, UnreadableError
 from g2d.prepare import Decoded, Plan, Sample, Skip, places
 from g2d.prepare.media import fit_length, is_silent, opened
 
 SENTENCES = 1000
-"""Of a speaker, who says every color, letter and digit together once."""
+"""Sentences of a speaker, who says each color, letter and digit together once."""
 NAME = re.compile(r"[blps][bgrw][abiw][a-vx-z][1-9z][anps]")
-"""A file's name is its sentence: the first letters of the words, the digit as a figure, z for zero."""
-RATE, FRAME_RATE, FRAMES, SAMPLES = 8000, 25, 16, 5120
-WHOLE = 75
-"""Frames of a clip."""
+"""Name of a file: the first letters of the words, with the digit as a figure (z for zero)."""
+RATE, FRAME_RATE = 8000, 25
+"""Stored samples per second, and frames per second of the videos."""
+FRAMES, SAMPLES = 16, 5120
+"""Length of the window around the digit, in frames and in samples (0.64 s)."""
+CLIP_FRAMES = 75
+"""Frames of a complete clip."""
 ALIGNMENT_RATE = 25_000
-"""Units of a second in the corpus's alignments."""
+"""Units per second in the corpus's alignments."""
 WIDTH, HEIGHT = 360, 288
 ROWS, COLUMNS = slice(172, 252), slice(100, 228)
-"""The mouth in the picture."""
+"""Region of the mouth in the picture."""
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 LETTERS = tuple("abcdefghijklmnopqrstuvxyz")
-"""All but w."""
+"""All letters except w."""
 COLORS = ("blue", "green", "red", "white")
 TARGETS: dict[str, tuple[int, tuple[str, ...]]] = {
     "digit": (4, WORDS),
@@ -42,14 +49,6 @@ TARGETS: dict[str, tuple[int, tuple[str, ...]]] = {
     "color": (1, COLORS),
 }
 """Place in the sentence (command, color, preposition, letter, digit, adverb), and the classes."""
-PACK = "grid_s1_digit_windows.npz"
-ARRAYS = {
-    "name": (),
-    "words": (6,),
-    "first_frame": (),
-    "mouth": (FRAMES, 40, 64),
-    "waveform": (SAMPLES,),
-}
 MEL = {"name": "log_mel", "rate": RATE, "n_fft": 512, "hop": 160, "bands": 32}
 OVERALL = {"name": "standardize", "axes": "all"}
 SIGNALS = {
@@ -65,85 +64,169 @@ SIGNALS = {
 
 
 class GridOptions(ReaderOptions):
-    """What ``g2d data prepare grid_av`` can be told."""
+    """Options of ``g2d data prepare grid_av``."""
 
     target: Literal["digit", "letter", "color"] = Field(
-        "digit", description="which word is the target"
+        "digit", description="word of the sentence to predict"
     )
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """Where a sentence's window lies."""
+    """Sentence with a usable alignment.
+
+    Args:
+        name: Name of its files without the suffix.
+        words: Its six words.
+        first_frame: First of the 16 frames around the digit.
+    """
 
     name: str
     words: tuple[str, ...]
     first_frame: int
 
 
-@dataclass(frozen=True)
-class Found:
-    """What a folder holds.
-
-    Args:
-        sentences: that can be used, by name. skipped: the others. videos: a path per name; none where all is in the pack.
-        strays: files that are called like no sentence.
-    """
-
-    sentences: list[Sentence]
-    skipped: list[Skip]
-    videos: dict[str, str]
-    strays: list[str]
-
-
 def plan_grid(source: Path, options: GridOptions) -> Plan:
-    """From the pack of arrays, or from the corpus: ``*.mpg`` and ``*.align`` in any folders, paired by name."""
-    packed = (source / PACK).is_file()
-    found = _packed(source) if packed else _raw(source)
+    """Plan a store from one speaker's ``*.mpg`` and ``*.align`` files, paired by name.
+
+    The files may be in any folders.
+
+    Raises:
+        DataError: There are no such files, or those of two speakers.
+    """
+    videos, other_videos = _files(source, ".mpg")
+    alignments, other_alignments = _files(source, ".align")
+    if not videos or not alignments:
+        raise DataError(
+            f"{source} must hold GRID's *.mpg and *.align files of one speaker, in any folders, "
+            f"with names such as bbaf2n, found {len(videos)} and {len(alignments)}."
+        )
+    names = sorted(videos.keys() | alignments.keys(), key=str.encode)
+    parsed = [_sentence(source, name, videos, alignments) for name in names]
     place, classes = TARGETS[options.target]
     samples = [
         Sample(
             s.name,
             classes.index(s.words[place]),
             s.name,
-            () if packed else (found.videos[s.name],),
-            {"row": row} if packed else {"first_frame": s.first_frame},
+            (videos[s.name],),
+            {"first_frame": s.first_frame},
             {"words": list(s.words)},
         )
-        for row, s in sorted(enumerate(found.sentences), key=lambda item: item[1].name.encode())
+        for s in parsed
+        if isinstance(s, Sentence)
     ]
-    warnings = []
-    if found.strays:
-        warnings.append(
-            f"{len(found.strays)} files that are called like no sentence of GRID are left alone, such as {found.strays[0]}"
-        )
+    unknown = [*other_videos, *other_alignments]
     return Plan(
         name="grid_av",
         task={"kind": "classification", "classes": list(classes)},
         signals=SIGNALS,
         samples=samples,
-        decode=Packed() if packed else decode,
-        protocols={
-            "grid_av/stratified-v1": stratified(
-                samples, [*(s.name for s in found.sentences), *(skip.id for skip in found.skipped)]
-            )
-        },
-        skipped=found.skipped,
+        decode=decode,
+        protocols={"grid_av/stratified-v1": stratified(samples, names)},
+        skipped=[s for s in parsed if isinstance(s, Skip)],
         parameters={
             "target": options.target,
             "windows": "16 frames around the digit",
             "resampler": "libswresample",
         },
-        warnings=tuple(warnings),
-        cautions=("all clips are of one speaker: figures do not speak of new faces or voices",),
+        warnings=(
+            f"{len(unknown)} files without the name of a GRID sentence are ignored, "
+            f"such as {unknown[0]}",
+        )
+        if unknown
+        else (),
+        cautions=("all clips are of one speaker: results do not hold for new faces or voices",),
         official=SENTENCES,
     )
 
 
-def stratified(samples: list[Sample], names: Collection[str]) -> NDArray[np.int8]:
-    """Inside each digit, by name: places 2, 7, 12, ... are test, 4, 14, 24, ... valid, the others train.
+def _files(source: Path, suffix: str) -> tuple[dict[str, str], list[str]]:
+    """Return the path of every sentence's file by name, and the files with other names.
 
-    Skipped names count too, so that a damaged file moves no other one to another side.
+    Raises:
+        DataError: A color, letter and digit occur together twice: a copy, or a second speaker.
+    """
+    paths: dict[str, str] = {}
+    unknown = []
+    for path in find_files(source, suffix):
+        name, place = path.stem, path.relative_to(source).as_posix()
+        if NAME.fullmatch(name) is None:
+            unknown.append(printable(place))
+            continue
+        first = paths.setdefault(name[1] + name[3:5], place)
+        if first != place:
+            raise DataError(
+                f"{source} must hold one speaker, who says a color, a letter and a digit together "
+                f"once, found {first} and {place}. Give the folder of one speaker, without copies."
+            )
+    return {Path(place).stem: place for place in paths.values()}, unknown
+
+
+def _sentence(
+    source: Path, name: str, videos: Collection[str], alignments: dict[str, str]
+) -> Sentence | Skip:
+    """Return the sentence with a name, or why it is skipped."""
+    if name not in videos or name not in alignments:
+        missing = "no video" if name in alignments else "no alignment"
+        return Skip(name, "missing-file", missing)
+    path = source / alignments[name]
+    try:
+        parsed = parse_alignment(path.read_text(encoding="ascii", errors="replace"))
+    except OSError as error:  # a broken link
+        return Skip(name, "missing-file", f"its alignment: {error.strerror}")
+    if parsed is None:
+        return Skip(name, "undecodable", "its alignment does not hold six known words")
+    words, first_frame = parsed
+    if file_name(words) != name:
+        return Skip(name, "no-agreed-label", f"its alignment says {' '.join(words)}")
+    return Sentence(name, words, first_frame)
+
+
+def file_name(words: tuple[str, ...]) -> str:
+    """Return the name of a sentence's files.
+
+    Example:
+        >>> file_name(("bin", "blue", "at", "f", "two", "now"))
+        'bbaf2n'
+    """
+    figure = "z" if words[4] == "zero" else str(WORDS.index(words[4]))
+    return "".join(word[0] for word in words[:4]) + figure + words[5][0]
+
+
+def parse_alignment(text: str) -> tuple[tuple[str, ...], int] | None:
+    """Parse the lines ``begin end word`` of an alignment.
+
+    Returns:
+        The six words, and the first of the 16 frames around the digit: round(25 m - 8) for a digit
+        whose middle is m seconds into the clip. None if the text holds no such sentence.
+
+    Example:
+        >>> lines = ["0 50 bin", "90 120 blue", "120 140 at", "140 170 f", "17000 23000 two"]
+        >>> parse_alignment("\\n".join([*lines, "23000 300000 now"]))
+        (('bin', 'blue', 'at', 'f', 'two', 'now'), 12)
+    """
+    spoken = [
+        (int(begin), int(end), word)
+        for begin, end, word in re.findall(r"^\s*(\d+)\s+(\d+)\s+(\w+)\s*$", text, re.MULTILINE)
+        if word not in ("sil", "sp")
+    ]
+    words = tuple(word for _, _, word in spoken)
+    if len(words) != 6 or any(words[place] not in classes for place, classes in TARGETS.values()):
+        return None
+    begin, end, _ = spoken[4]
+    middle = (begin + end) / 2 / ALIGNMENT_RATE
+    first_frame = round(FRAME_RATE * middle - FRAMES / 2)
+    return words, min(max(first_frame, 0), CLIP_FRAMES - FRAMES)
+
+
+def stratified(samples: list[Sample], names: Collection[str]) -> NDArray[np.int8]:
+    """Split each digit by name: places 2, 7, 12, ... test, 4, 14, 24, ... validate, others train.
+
+    Args:
+        samples: Samples to split.
+        names: Names of all files, skipped ones included, so that a damaged file does not move
+            another one to a different split.
 
     Example:
         >>> stratified([Sample("bbad2n", 2, "")], ["bbaa2n", "bbab2n", "bbac3n", "bbad2n"]).tolist()
@@ -157,15 +240,16 @@ def stratified(samples: list[Sample], names: Collection[str]) -> NDArray[np.int8
 
 
 def decode(source: Path, sample: Sample) -> Decoded:
-    """Gray mouth pictures, averaged 2 x 2, and the sound of the same time."""
-    first, told = sample.facts["first_frame"], []
-    pictures, sound = _decoded(source / sample.files[0])
+    """Decode the gray pictures of the mouth, averaged 2 x 2, and the sound of the same time."""
+    first = sample.facts["first_frame"]
+    pictures, sound = _decode_clip(source / sample.files[0])
     if len(pictures) < first + FRAMES:
         raise UnreadableError(
             "too-few-frames", f"{len(pictures)}, and its digit needs {first + FRAMES}"
         )
-    if len(pictures) < WHOLE:
-        told.append(f"its video is cut off: {len(pictures)} of {WHOLE} frames")
+    warnings = []
+    if len(pictures) < CLIP_FRAMES:
+        warnings.append(f"its video is cut off: {len(pictures)} of {CLIP_FRAMES} frames")
     mouth = (
         np.stack(pictures[first : first + FRAMES])[:, ROWS, COLUMNS]
         .astype(np.float64)
@@ -176,22 +260,20 @@ def decode(source: Path, sample: Sample) -> Decoded:
     heard = sound[start : start + SAMPLES]
     if is_silent(heard):
         raise UnreadableError("no-audio", "there is no sound around its digit")
-    if (
-        SAMPLES - len(heard) > RATE // FRAME_RATE
-    ):  # the sound of a whole clip is a little shorter than its pictures
-        told.append(
-            f"its sound ends {(SAMPLES - len(heard)) / RATE:.2f} s too early, and silence stands there"
-        )
+    missing = SAMPLES - len(heard)
+    if missing > RATE // FRAME_RATE:  # the sound of a complete clip is a little short, too
+        warnings.append(f"its sound ends {missing / RATE:.2f} s too early and is padded")
     return Decoded(
         {"audio": fit_length(heard, SAMPLES), "video": np.rint(mouth).astype(np.uint8)},
-        warnings=tuple(told),
+        warnings=tuple(warnings),
     )
 
 
-def _decoded(path: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int16]]:
-    """All frames ``(H, W)``, gray as the decoder gives it, and the sound, mixed and resampled by FFmpeg.
+def _decode_clip(path: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int16]]:
+    """Decode all frames ``(H, W)``, gray as the decoder yields them, and the resampled sound.
 
-    So the pack was made; any other way (over colors, by another filter) moves most values by a few steps.
+    FFmpeg mixes and resamples the sound. Any other way (through colors, with another filter)
+    changes most values by a few steps.
     """
     import av
 
@@ -205,111 +287,10 @@ def _decoded(path: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int16]]:
             raise UnreadableError("no-audio", "there is no stream of sound")
         for frame in container.decode(video=0, audio=0):
             if isinstance(frame, av.VideoFrame):
-                pictures.append(
-                    frame.to_ndarray(format="gray", width=WIDTH, height=HEIGHT).astype(
-                        np.uint8, copy=False
-                    )
-                )
+                gray = frame.to_ndarray(format="gray", width=WIDTH, height=HEIGHT)
+                pictures.append(gray.astype(np.uint8, copy=False))
             elif isinstance(frame, av.AudioFrame):
                 parts += resampler.resample(frame)
         parts += resampler.resample(None)
-    return pictures, np.concatenate(
-        [np.zeros(0, np.int16), *(part.to_ndarray()[0] for part in parts)]
-    )
-
-
-@dataclass(frozen=True)
-class Packed:
-    """Rows of the pack."""
-
-    def __call__(self, source: Path, sample: Sample) -> Decoded:
-        pack = open_pack(source / PACK)
-        row = sample.facts["row"]
-        return Decoded({"audio": pack["waveform"][row], "video": pack["mouth"][row]})
-
-
-def _packed(source: Path) -> Found:
-    pack = open_pack(source / PACK)
-    check_arrays(pack, ARRAYS, source / PACK)
-    rows = zip(pack["name"], pack["words"], pack["first_frame"], strict=True)
-    return Found([Sentence(str(n), tuple(map(str, w)), int(f)) for n, w, f in rows], [], {}, [])
-
-
-def _raw(source: Path) -> Found:
-    strays: list[str] = []
-    videos, alignments = _files(source, ".mpg", strays), _files(source, ".align", strays)
-    if not videos or not alignments:
-        raise DataError(
-            f"{source} must hold GRID's *.mpg and *.align files of one speaker, in any folders, called like bbaf2n, found {len(videos)} and {len(alignments)}."
-        )
-    sentences, skipped = [], []
-    for name in sorted(videos.keys() | alignments.keys()):
-        if name not in videos or name not in alignments:
-            skipped.append(
-                Skip(name, "missing-file", "no video" if name in alignments else "no alignment")
-            )
-            continue
-        try:
-            parsed = parse_alignment(
-                (source / alignments[name]).read_text(encoding="ascii", errors="replace")
-            )
-        except OSError as error:  # a link to nowhere
-            skipped.append(Skip(name, "missing-file", f"its alignment: {error.strerror}"))
-            continue
-        if parsed is None:
-            skipped.append(Skip(name, "undecodable", "its alignment does not hold six known words"))
-        elif called(parsed[0]) != name:
-            skipped.append(
-                Skip(name, "no-agreed-label", f"its alignment says {' '.join(parsed[0])}")
-            )
-        else:
-            sentences.append(Sentence(name, *parsed))
-    return Found(sentences, skipped, videos, strays)
-
-
-def _files(source: Path, suffix: str, strays: list[str]) -> dict[str, str]:
-    """A path per name. The same color, letter and digit twice are a second copy or a second speaker."""
-    found: dict[str, str] = {}
-    for path in find_files(source, suffix):
-        name, place = path.stem, path.relative_to(source).as_posix()
-        if NAME.fullmatch(name) is None:
-            strays.append(shown(place))
-            continue
-        other = found.setdefault(name[1] + name[3:5], place)
-        if other != place:
-            raise DataError(
-                f"{source} must hold one speaker, who says a color, a letter and a digit together once, found {other} and {place}. "
-                "Give the folder of one speaker, without copies."
-            )
-    return {Path(place).stem: place for place in found.values()}
-
-
-def called(words: tuple[str, ...]) -> str:
-    """The name of a sentence's files.
-
-    Example:
-        >>> called(("bin", "blue", "at", "f", "two", "now"))
-        'bbaf2n'
-    """
-    figure = "z" if words[4] == "zero" else str(WORDS.index(words[4]))
-    return "".join(word[0] for word in words[:4]) + figure + words[5][0]
-
-
-def parse_alignment(text: str) -> tuple[tuple[str, ...], int] | None:
-    """The six words, and the first of the 16 frames around the digit; None if that is not what the text holds.
-
-    Example:
-        >>> parse_alignment("\\n".join("0 50 bin|90 120 blue|120 140 at|140 170 f|17000 23000 two|23000 300000 now".split("|")))
-        (('bin', 'blue', 'at', 'f', 'two', 'now'), 12)
-    """
-    spoken = [
-        (int(a), int(b), word)
-        for a, b, word in re.findall(r"^\s*(\d+)\s+(\d+)\s+(\w+)\s*$", text, re.MULTILINE)
-        if word not in ("sil", "sp")
-    ]
-    words = tuple(word for _, _, word in spoken)
-    if len(words) != 6 or any(words[place] not in classes for place, classes in TARGETS.values()):
-        return None
-    begin, end, _ = spoken[4]
-    middle = (begin + end) / 2 / ALIGNMENT_RATE
-    return words, min(max(round(FRAME_RATE * middle - FRAMES / 2), 0), WHOLE - FRAMES)
+    sounds = [np.zeros(0, np.int16), *(part.to_ndarray()[0] for part in parts)]
+    return pictures, np.concatenate(sounds)

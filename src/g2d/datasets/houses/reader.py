@@ -1,14 +1,13 @@
-"""Houses: photographs and a few numbers -> price, in the shape of MIS-ME (Ahmed & Moustafa, IJCCI 2016)."""
+"""Houses: the price of a house from photographs and a few numbers, in the shape of MIS-ME.
+
+Ahmed & Moustafa, House price estimation from visual and textual features, IJCCI 2016.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
-import zipfile
 from dataclasses import dataclass
-from functools import lru_cache
 from math import isfinite, log
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -19,21 +18,39 @@ from g2d.data.splits import TEST, TRAIN, VALID
 from g2d.data.store.facts import Signal
 from g2d.datasets.base import ReaderOptions
 from g2d.datasets.folders import by_stem, find_file, find_files
-from g2d.errors import DataError, UnreadableError
+from g2d.errors import DataError
 from g2d.prepare import Decoded, Plan, Sample, Skip, places
 from g2d.prepare.media import read_image
 
-HOUSES, SIDE = 535, 256
-PACK, PACK_TABLE, TABLE = "houses.zip", "houses.csv", "HousesInfo.txt"
-CELLS = ("house", "bedrooms", "bathrooms", "area_sqft", "zipcode", "price_usd")
-"""Columns of the pack's table; the line of the authors' own has the same, but for the number."""
+HOUSES = 535
+"""Houses of the whole data set."""
+SIDE = 256
+"""Height and width of the stored photographs, in pixels."""
+TABLE = "HousesInfo.txt"
 COLUMNS = ("bedrooms", "bathrooms", "log area")
 View = Literal["frontal", "bathroom", "bedroom", "kitchen"]
+TASK = {
+    "kind": "regression",
+    "outputs": 1,
+    "scale": "train",
+    "log": True,
+    "clip": [0.01, 0.99],
+    "output": "sigmoid",
+}
 
 
 @dataclass(frozen=True)
 class House:
-    """A line of the table."""
+    """Line of the table.
+
+    Args:
+        number: Number of the house, from 1.
+        bedrooms: Number of bedrooms.
+        bathrooms: Number of bathrooms.
+        area: Area in square feet.
+        zipcode: Zip code.
+        price: Price in dollars.
+    """
 
     number: int
     bedrooms: float
@@ -44,87 +61,48 @@ class House:
 
     @property
     def usable(self) -> bool:
-        """All is finite, and area and price, of which the logarithm is taken, are more than nothing."""
-        return (
-            all(map(isfinite, (self.bedrooms, self.bathrooms, self.area, self.price)))
-            and self.area > 0
-            and self.price > 0
-        )
+        """Whether all numbers are finite, and area and price have a logarithm."""
+        numbers = (self.bedrooms, self.bathrooms, self.area, self.price)
+        return all(map(isfinite, numbers)) and self.area > 0 and self.price > 0
 
 
 class HousesOptions(ReaderOptions):
-    """What ``g2d data prepare houses`` can be told."""
+    """Options of ``g2d data prepare houses``."""
 
     views: tuple[View, ...] = Field(
         ("frontal",),
         min_length=1,
-        description="photographs; one is called image, several by their own names",
+        description="photographs; a single one is called image, several have their own names",
     )
-    zipcode: bool = Field(False, description="add the zip code to the table, one column for each")
+    zipcode: bool = Field(False, description="add one column for each zip code to the table")
 
 
 def plan_houses(source: Path, options: HousesOptions) -> Plan:
-    """From the pack, or from the folder ``Houses Dataset`` with ``HousesInfo.txt``."""
-    packed = (source / PACK).is_file()
-    houses, photos, warnings = _packed(source / PACK) if packed else _raw(source)
-    samples, skipped = [], []
-    for house in houses:
-        files = [
-            photos.get(f"{house.number:03d}_{view}") or photos.get(f"{house.number}_{view}")
-            for view in options.views
-        ]
-        name = f"{house.number:03d}"
-        if absent := [
-            view for view, file in zip(options.views, files, strict=True) if file is None
-        ]:
-            skipped.append(Skip(name, "missing-file", f"no photograph {' or '.join(absent)}"))
-            continue
-        if not house.usable:
-            skipped.append(
-                Skip(
-                    name,
-                    "non-finite",
-                    f"its numbers are {house.bedrooms:g}, {house.bathrooms:g}, area {house.area:g}, price {house.price:g}",
-                )
-            )
-            continue
-        facts = {
-            "table": [house.bedrooms, house.bathrooms, log(house.area)],
-            "zipcode": house.zipcode,
-        } | ({"photos": files} if packed else {})
-        samples.append(
-            Sample(name, house.price, name, () if packed else tuple(map(str, files)), facts)
-        )
+    """Plan a store from the folder ``Houses Dataset`` with its table ``HousesInfo.txt``.
+
+    Raises:
+        DataError: The table is missing or damaged.
+    """
+    houses, photos, warnings = _read(source)
+    parsed = [_sample(house, photos, options.views) for house in houses]
+    samples = [sample for sample in parsed if isinstance(sample, Sample)]
     codes = tuple(sorted({house.zipcode for house in houses})) if options.zipcode else ()
     names = ("image",) if len(options.views) == 1 else options.views
     pixels = ({"name": "pixels"}, {"name": "standardize", "axes": "all"})
     signals = {m: Signal("image", "uint8", (SIDE, SIDE, 3), pixels) for m in names}
+    columns = [*COLUMNS, *codes]
     signals["table"] = Signal(
-        "table",
-        "float32",
-        (len(COLUMNS) + len(codes),),
-        ({"name": "standardize"},),
-        {"columns": [*COLUMNS, *codes]},
+        "table", "float32", (len(columns),), ({"name": "standardize"},), {"columns": columns}
     )
+    split = places(samples, lambda s: {0: TEST, 1: VALID}.get(int(s.id) % 5, TRAIN))
     return Plan(
         name="houses",
-        task={
-            "kind": "regression",
-            "outputs": 1,
-            "scale": "train",
-            "log": True,
-            "clip": [0.01, 0.99],
-            "output": "sigmoid",
-        },
+        task=TASK,
         signals=signals,
         samples=samples,
-        decode=HousesDecode(tuple(names), codes, packed),
-        protocols={
-            "houses/by-number-v1": places(
-                samples, lambda s: {0: TEST, 1: VALID}.get(int(s.id) % 5, TRAIN)
-            )
-        },
-        skipped=skipped,
+        decode=HousesDecode(tuple(names), codes),
+        protocols={"houses/by-number-v1": split},
+        skipped=[skip for skip in parsed if isinstance(skip, Skip)],
         parameters=options.model_dump() | {"side": SIDE},
         warnings=tuple(warnings),
         official=HOUSES,
@@ -132,124 +110,99 @@ def plan_houses(source: Path, options: HousesOptions) -> Plan:
     )
 
 
+def _sample(house: House, photos: dict[str, str], views: tuple[View, ...]) -> Sample | Skip:
+    """Return the sample of a house, or why it is skipped."""
+    files = {
+        view: photos.get(f"{house.number:03d}_{view}") or photos.get(f"{house.number}_{view}")
+        for view in views
+    }
+    name = f"{house.number:03d}"
+    if missing := [view for view, file in files.items() if file is None]:
+        return Skip(name, "missing-file", f"no photograph {' or '.join(missing)}")
+    if not house.usable:
+        return Skip(
+            name,
+            "non-finite",
+            f"its numbers are {house.bedrooms:g}, {house.bathrooms:g}, area {house.area:g}, "
+            f"price {house.price:g}",
+        )
+    facts = {
+        "table": [house.bedrooms, house.bathrooms, log(house.area)],
+        "zipcode": house.zipcode,
+    }
+    return Sample(name, house.price, name, tuple(map(str, files.values())), facts)
+
+
 @dataclass(frozen=True)
 class HousesDecode:
-    """Photographs and numbers of a house."""
+    """Decoder of a house's photographs and numbers.
+
+    Args:
+        names: Names of the photographs, in the order of the sample's files.
+        codes: Zip codes with a column of the table each.
+    """
 
     names: tuple[str, ...]
     codes: tuple[str, ...]
-    packed: bool
 
     def __call__(self, source: Path, sample: Sample) -> Decoded:
-        table = [
-            *sample.facts["table"],
-            *(float(code == sample.facts["zipcode"]) for code in self.codes),
-        ]
-        values: dict[str, NDArray[Any]] = {"table": np.array(table, np.float32)}
-        for m, file in zip(
-            self.names, sample.facts["photos"] if self.packed else sample.files, strict=True
-        ):
-            values[m] = read_image(
-                _unpacked(source / PACK, file) if self.packed else source / file, (SIDE, SIDE)
-            )
+        """Return the photographs ``(256, 256, 3)`` and the table of a house."""
+        codes = (float(code == sample.facts["zipcode"]) for code in self.codes)
+        values: dict[str, NDArray[Any]] = {
+            "table": np.array([*sample.facts["table"], *codes], np.float32)
+        }
+        for m, file in zip(self.names, sample.files, strict=True):
+            values[m] = read_image(source / file, (SIDE, SIDE))
         return Decoded(values)
 
 
-def _unpacked(pack: Path, name: str) -> io.BytesIO:
-    try:
-        return io.BytesIO(_archive(pack).read(name))
-    except (KeyError, zipfile.BadZipFile) as error:
-        raise UnreadableError("undecodable", f"{name} in {pack.name}: {error}") from error
+def _read(source: Path) -> tuple[list[House], dict[str, str], list[str]]:
+    """Read the houses and find their photographs, which are next to the table.
 
+    Line N of the table is house N: bedrooms bathrooms area zipcode price.
 
-@lru_cache(maxsize=1)
-def _archive(pack: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(pack)
-    except zipfile.BadZipFile as error:
-        raise DataError(
-            f"{pack} must be a zip file, found damage: {error}. Fetch it again."
-        ) from error
-
-
-def _packed(pack: Path) -> tuple[list[House], dict[str, str], list[str]]:
-    archive = _archive(pack)
-    photos = {
-        PurePosixPath(name).stem: name
-        for name in sorted(archive.namelist())
-        if name.endswith(".jpg")
-    }
-    try:
-        reader = csv.DictReader(io.StringIO(archive.read(PACK_TABLE).decode("utf-8")))
-    except (KeyError, zipfile.BadZipFile, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{pack} must hold {PACK_TABLE} in UTF-8, found: {error}. Fetch it again."
-        ) from error
-    if absent := [name for name in CELLS if name not in (reader.fieldnames or ())]:
-        raise DataError(
-            f"{PACK_TABLE} in {pack} must have the columns {', '.join(CELLS)}, found no {absent[0]}. Fetch it again."
-        )
-    return (
-        [
-            _house(
-                [row[name] or "" for name in CELLS],
-                f"line {reader.line_num} of {PACK_TABLE} in {pack}",
-            )
-            for row in reader
-        ],
-        photos,
-        [],
-    )
-
-
-def _raw(source: Path) -> tuple[list[House], dict[str, str], list[str]]:
-    """Line N of ``HousesInfo.txt`` is house N: bedrooms bathrooms area zipcode price. The photographs lie beside it."""
+    Returns:
+        The houses, the paths of the photographs by name, and warnings.
+    """
     path = find_file(source, TABLE)
     if path is None:
         raise DataError(
             f"{source} must hold {TABLE} and photographs N_frontal.jpg, found no {TABLE}."
         )
     try:
-        lines = [
-            (at, line.split())
-            for at, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1)
-            if line.strip()
-        ]
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path} must be a text in UTF-8, found: {error}. Fetch it again."
+            f"{path} must be a text in UTF-8, found: {error}. Download it again."
         ) from error
+    numbered = [(number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
     photos, warnings = by_stem(source, find_files(path.parent, ".jpg"))
-    parted = (name.partition("_") for name in photos)
-    last = max(
-        (
-            int(number)
-            for number, _, view in parted
-            if number.isdecimal() and view in get_args(View)
-        ),
-        default=0,
-    )
-    if last > len(lines):  # one that is lost would give every later house the price of its neighbor
+    last = _last_house(photos)
+    if last > len(numbered):  # a lost line would give every later house its neighbor's price
         raise DataError(
-            f"{path} must have a line for every house, found {len(lines)} and photographs of house {last}. Fetch it again."
+            f"{path} must have a line for every house, found {len(numbered)} and photographs of "
+            f"house {last}. Download it again."
         )
-    return (
-        [
-            _house([str(number), *cells], f"line {at} of {path}")
-            for number, (at, cells) in enumerate(lines, start=1)
-        ],
-        photos,
-        warnings,
-    )
+    houses = [
+        _house(house, cells, f"line {number} of {path}")
+        for house, (number, cells) in enumerate(numbered, start=1)
+    ]
+    return houses, photos, warnings
 
 
-def _house(cells: list[str], where: str) -> House:
+def _last_house(photos: dict[str, str]) -> int:
+    """Return the greatest number of a house with a photograph, or 0."""
+    parts = (name.partition("_") for name in photos)
+    numbers = (int(n) for n, _, view in parts if n.isdecimal() and view in get_args(View))
+    return max(numbers, default=0)
+
+
+def _house(number: int, cells: list[str], where: str) -> House:
+    """Parse the cells of a line of the table."""
     try:
-        number, bedrooms, bathrooms, area, zipcode, price = cells
-        return House(
-            int(number), float(bedrooms), float(bathrooms), float(area), zipcode, float(price)
-        )
+        bedrooms, bathrooms, area, zipcode, price = cells
+        return House(number, float(bedrooms), float(bathrooms), float(area), zipcode, float(price))
     except ValueError:
         raise DataError(
-            f"{where} must be bedrooms bathrooms area zipcode price, found {' '.join(cells[1:])!r}."
+            f"{where} must be bedrooms bathrooms area zipcode price, found {' '.join(cells)!r}."
         ) from None

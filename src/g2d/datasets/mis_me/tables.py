@@ -15,7 +15,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from g2d.data.splits import TEST, TRAIN, VALID
-from g2d.datasets.folders import find_files, shown
+from g2d.datasets.folders import find_files, printable
 from g2d.errors import DataError, MissingDependencyError
 
 COLUMNS = (
@@ -184,7 +184,7 @@ def role(*names: str) -> int | None:
 
 def _read(path: Path, source: Path) -> Iterator[Sheet]:
     """The tables of a file that have the columns and rows."""
-    file = shown(path.relative_to(source).as_posix())
+    file = printable(path.relative_to(source).as_posix())
     for title, lines in _excel(path) if path.suffix.lower() == EXCEL else [("", _csv(path))]:
         name = f"{file} ({title})" if title else file
         numbered = enumerate(lines, start=1)

@@ -1,4 +1,9 @@
-"""CMU-MOSI: whether an utterance of an opinion video is positive, by sound, face and words (Zadeh et al. 2016; features of Poria et al., ACL 2017)."""
+"""CMU-MOSI: whether an utterance of an opinion video is positive, by sound, face and words.
+
+Zadeh et al., MOSI: multimodal corpus of sentiment intensity and subjectivity analysis in online
+opinion videos, 2016; features of Poria et al., Context-dependent sentiment analysis in
+user-generated videos (bc-LSTM), ACL 2017.
+"""
 
 from __future__ import annotations
 
@@ -14,35 +19,46 @@ from pydantic import Field
 from g2d.data.splits import TEST, TRAIN, VALID
 from g2d.data.store.facts import Signal
 from g2d.datasets.base import ReaderOptions
-from g2d.datasets.folders import check_arrays, open_pack, read_csv
+from g2d.datasets.folders import read_csv
 from g2d.datasets.table.values import text_bytes
 from g2d.errors import DataError
 from g2d.prepare import Decoded, Plan, Sample, name_hash, places
 
 CLASSES = ("negative", "positive")
-PACK = "mosi_utterances.npz"
 WIDTHS = {"audio": 73, "video": 100, "text": 100}
-ROWS = {"train": 1447, "test": 752}
-ARRAYS = {m: (width,) for m, width in WIDTHS.items()} | dict.fromkeys(
-    ("sentiment", "split", "video_id", "utterance", "transcript"), ()
-)
+"""Features of an utterance."""
+PARTS = {"train": TRAIN, "test": TEST}
+"""Splits of the files."""
+UTTERANCES = 2199
 CHARACTERS = 600
-"""The longest transcript has 581."""
+"""Bytes kept of a transcript; the longest has 581."""
 STANDARD = ({"name": "standardize", "clip": 5.0},)
+TEXTS = {
+    "tokens": Signal(
+        "text", "uint8", (CHARACTERS,), ({"name": "tokens", "length": 32, "least": 2},)
+    ),
+    "vectors": Signal("table", "float32", (WIDTHS["text"],), STANDARD),
+}
+"""Signal of the text for each value of the option ``text``."""
 
 
 class MosiOptions(ReaderOptions):
-    """What ``g2d data prepare mosi`` can be told."""
+    """Options of ``g2d data prepare mosi``."""
 
     text: Literal["tokens", "vectors"] = Field(
         "tokens",
-        description="the transcript for a tokenizer, or 100 numbers of a network that was trained on the training rows",
+        description="the transcript for a tokenizer, or 100 numbers of a network that was trained "
+        "on the training rows",
     )
 
 
 def plan_mosi(source: Path, options: MosiOptions) -> Plan:
-    """From the pack of arrays, or from the CSV files of bc-LSTM."""
-    table = opened(source)
+    """Plan a store from the CSV files of bc-LSTM.
+
+    Raises:
+        DataError: A file is missing or damaged, or files do not fit together.
+    """
+    table = load(source)
     rows = sorted(range(len(table["sentiment"])), key=lambda row: _name(table, row).encode())
     samples = [
         Sample(
@@ -55,41 +71,33 @@ def plan_mosi(source: Path, options: MosiOptions) -> Plan:
         )
         for row in rows
     ]
-    texts = {
-        "tokens": Signal(
-            "text", "uint8", (CHARACTERS,), ({"name": "tokens", "length": 32, "least": 2},)
-        ),
-        "vectors": Signal("table", "float32", (WIDTHS["text"],), STANDARD),
-    }
-    trained = "video features" if options.text in _AS_BYTES else "video features and text vectors"
-    signals = {
-        m: Signal("table", "float32", (WIDTHS[m],), STANDARD) for m in ("audio", "video")
-    } | {"text": texts[options.text]}
+    text = TEXTS[options.text]
+    trained = "video features" if text.kind == "text" else "video features and text vectors"
     return Plan(
         name="mosi",
         task={"kind": "classification", "classes": list(CLASSES)},
-        signals=signals,
+        signals={m: Signal("table", "float32", (WIDTHS[m],), STANDARD) for m in ("audio", "video")}
+        | {"text": text},
         samples=samples,
-        decode=MosiDecode(options.text in _AS_BYTES),
+        decode=MosiDecode(as_bytes=text.kind == "text"),
         protocols={"mosi/official-valid-by-video-v1": places(samples, _place)},
         parameters=options.model_dump(),
         cautions=(
-            f"{trained} come from networks that were trained on the training rows, which look easier than they are",
+            f"{trained} come from networks that were trained on the training rows, which look "
+            "easier than they are",
         ),
-        official=sum(ROWS.values()),
+        official=UTTERANCES,
         chunk=256,
     )
 
 
-_AS_BYTES = frozenset({"tokens"})
-
-
 def _name(table: dict[str, NDArray[Any]], row: int) -> str:
+    """Return the id of a row: its video and the number of the utterance in it."""
     return f"{table['video_id'][row]}_{int(table['utterance'][row]):03d}"
 
 
 def _place(sample: Sample) -> int:
-    """The official split; of its training videos those whose hash ends in 0 validate."""
+    """Return the official split; training videos whose hash ends in 0 validate."""
     if sample.notes["official"] == TEST:
         return TEST
     return VALID if name_hash(sample.group) % 10 == 0 else TRAIN
@@ -97,80 +105,72 @@ def _place(sample: Sample) -> int:
 
 @dataclass(frozen=True)
 class MosiDecode:
-    """Pooled features of an utterance."""
+    """Decoder of an utterance's features.
 
-    tokens: bool
+    Args:
+        as_bytes: Whether the text is the transcript instead of a vector.
+    """
+
+    as_bytes: bool
 
     def __call__(self, source: Path, sample: Sample) -> Decoded:
-        table, row = opened(source), sample.facts["row"]
+        """Return the features of an utterance, with a warning if its transcript is cut."""
+        table, row = load(source), sample.facts["row"]
         values = {m: table[m][row].astype(np.float32) for m in WIDTHS}
-        told: tuple[str, ...] = ()
-        if self.tokens:
-            transcript = sample.facts["transcript"]
-            values["text"] = text_bytes(transcript, CHARACTERS)
-            if len(transcript.encode()) > CHARACTERS:
-                told = (
-                    f"its transcript is cut off: {CHARACTERS} of {len(transcript.encode())} bytes",
-                )
-        return Decoded(values, warnings=told)
+        if not self.as_bytes:
+            return Decoded(values)
+        transcript = sample.facts["transcript"]
+        length = len(transcript.encode())
+        cut = f"its transcript is cut off: {CHARACTERS} of {length} bytes"
+        return Decoded(
+            values | {"text": text_bytes(transcript, CHARACTERS)},
+            warnings=(cut,) if length > CHARACTERS else (),
+        )
 
 
 @lru_cache(maxsize=2)
-def opened(source: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of the pack, or the same from the CSV files."""
-    if not (source / PACK).is_file():
-        return _from_csv(source)
-    table = open_pack(source / PACK)
-    check_arrays(table, ARRAYS, source / PACK)
-    return table
+def load(source: Path) -> dict[str, NDArray[Any]]:
+    """Load the utterances, training rows first.
 
+    ``{audio,video,text}/NAME_{train,test}0.csv`` hold features and, in the last column, the label;
+    the first column of ``text_{train,test}.csv`` is the line of ``transcripts.csv``.
 
-def _from_csv(source: Path) -> dict[str, NDArray[Any]]:
-    """``{audio,video,text}/NAME_{train,test}0.csv`` (last column the label); ``text_{train,test}.csv`` lead from rows to ``transcripts.csv``."""
-    parts = {place: _part(source, part) for place, part in ((TRAIN, "train"), (TEST, "test"))}
-    whole = {
-        name: np.concatenate([part[name] for part in parts.values()])
-        for name in (*WIDTHS, "sentiment", "line")
-    }
-    split = np.repeat(
-        np.array(list(parts), np.uint8), [len(part["line"]) for part in parts.values()]
-    )
-    return (
-        whole
-        | {"split": split}
-        | _transcripts(source / "transcripts.csv", whole.pop("line"), whole["sentiment"])
-    )
+    Returns:
+        Features by modality, and ``sentiment``, ``split``, ``video_id``, ``utterance``,
+        ``transcript``.
+    """
+    parts = [_part(source, part) for part in PARTS]
+    table = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    counts = [len(part["line"]) for part in parts]
+    table["split"] = np.repeat(np.array(list(PARTS.values()), np.uint8), counts)
+    return table | _transcripts(source / "transcripts.csv", table.pop("line"), table["sentiment"])
 
 
 def _part(source: Path, part: str) -> dict[str, NDArray[Any]]:
-    """What the files of a split say: features, labels, and the line of the transcript."""
+    """Read the files of a split: features, labels, and the lines of the transcripts."""
     tables = {
         m: _numbers(source / m / f"{m}_{part}0.csv", width + 1) for m, width in WIDTHS.items()
     }
     line, label = _numbers(source / f"text_{part}.csv")[:, 0], tables["text"][:, -1]
     if not (line == np.rint(line)).all():
         raise DataError(
-            f"the first column of text_{part}.csv must be lines of transcripts.csv, found other numbers. Fetch it again."
+            f"the first column of text_{part}.csv must be lines of transcripts.csv, "
+            "found other numbers. Download it again."
         )
-    counts = {f"{m}_{part}0.csv": len(table) for m, table in tables.items()} | {
-        f"text_{part}.csv": len(line)
-    }
+    counts = {f"{m}_{part}0.csv": len(table) for m, table in tables.items()}
+    counts[f"text_{part}.csv"] = len(line)
     if len(set(counts.values())) > 1:
-        raise DataError(
-            f"CSV files of {part} must have the same rows, found "
-            + ", ".join(f"{rows} in {name}" for name, rows in counts.items())
-            + "."
-        )
-    wrong = np.flatnonzero(
-        ~np.isin(label, (0, 1))
-        | np.any([table[:, -1] != label for table in tables.values()], axis=0)
-    )
+        listed = ", ".join(f"{rows} in {name}" for name, rows in counts.items())
+        raise DataError(f"CSV files of {part} must have the same rows, found {listed}.")
+    differs = np.any([table[:, -1] != label for table in tables.values()], axis=0)
+    wrong = np.flatnonzero(~np.isin(label, (0, 1)) | differs)
     if wrong.size:
-        found = ", ".join(
+        labels = ", ".join(
             f"{table[wrong[0], -1]:g} in {m}_{part}0.csv" for m, table in tables.items()
         )
         raise DataError(
-            f"labels, the last column, must be 0 or 1 and agree in the files of audio, video and text, found in row {wrong[0] + 1}: {found}."
+            "labels, the last column, must be 0 or 1 and agree in the files of audio, video and "
+            f"text, found in row {wrong[0] + 1}: {labels}."
         )
     return {m: table[:, :-1].astype(np.float32) for m, table in tables.items()} | {
         "sentiment": label.astype(np.uint8),
@@ -179,45 +179,54 @@ def _part(source: Path, part: str) -> dict[str, NDArray[Any]]:
 
 
 def _numbers(path: Path, width: int | None = None) -> NDArray[np.float64]:
-    """``(rows, width)``; without a width, that of the first row."""
+    """Read a CSV file of numbers, ``(rows, width)``; the default width is that of its first row."""
     rows: list[list[float]] = []
     for number, cells in read_csv(path):
         width = width or len(cells)
         if len(cells) != width:
             raise DataError(
-                f"line {number} of {path} must hold {width} numbers, found {len(cells)}. Fetch it again."
+                f"line {number} of {path} must hold {width} numbers, found {len(cells)}. "
+                "Download it again."
             )
         try:
             rows.append([float(cell) for cell in cells])
         except ValueError as error:
             raise DataError(
-                f"line {number} of {path} must hold numbers, found: {error}. Fetch it again."
+                f"line {number} of {path} must hold numbers, found: {error}. Download it again."
             ) from error
     if not rows:
-        raise DataError(f"{path} must hold one row or more, found none. Fetch it again.")
+        raise DataError(f"{path} must hold one row or more, found none. Download it again.")
     return np.array(rows)
 
 
 def _transcripts(
     path: Path, line: NDArray[np.int64], sentiment: NDArray[np.uint8]
 ) -> dict[str, NDArray[Any]]:
-    """Videos, utterances and words of the rows. Whether lines count from 0 or 1 nobody wrote down: their labels tell."""
+    """Read the videos, utterances and words of the rows.
+
+    Whether lines count from 0 or 1 is not documented; the labels decide.
+
+    Args:
+        path: The file ``transcripts.csv``.
+        line: Line of each row in it.
+        sentiment: Label of each row.
+    """
     rows, labels = list(read_csv(path)), [[str(label)] for label in sentiment]
     if len(np.unique(line)) < len(line):
         raise DataError(
-            f"text_train.csv and text_test.csv must name a line of {path.name} once in their first columns, found some twice."
+            f"text_train.csv and text_test.csv must name each line of {path.name} at most once in "
+            "their first columns, found some twice."
         )
     if line.max() > len(rows):
         raise DataError(
-            f"{path} must have the lines that text_train.csv and text_test.csv name, up to {line.max()}, found {len(rows)}. Fetch it again."
+            f"{path} must have the lines that text_train.csv and text_test.csv name, up to "
+            f"{line.max()}, found {len(rows)}. Download it again."
         )
     for first in (0, 1):
         place = line - first
-        if (
-            place.min() >= 0
-            and place.max() < len(rows)
-            and [rows[p][1][3:4] for p in place] == labels
-        ):
+        if place.min() < 0 or place.max() >= len(rows):
+            continue
+        if [rows[p][1][3:4] for p in place] == labels:
             video, utterance, words = zip(*(_utterance(path, *rows[p]) for p in place), strict=True)
             return {
                 "video_id": np.array(video),
@@ -226,16 +235,18 @@ def _transcripts(
             }
     number, cells = rows[0]
     raise DataError(
-        f"{path} must have in its fourth column the label 0 or 1 that the features give to a row, found others, counting lines from 0 and from 1; "
-        f"line {number} is {','.join(cells)[:80]!r}. Fetch it again."
+        f"{path} must have in its fourth column the label 0 or 1 that the features give to a row, "
+        f"found others, counting lines from 0 and from 1; line {number} is "
+        f"{','.join(cells)[:80]!r}. Download it again."
     )
 
 
 def _utterance(path: Path, number: int, cells: list[str]) -> tuple[str, int, str]:
-    """Video, number in it and words of a line such as ``"VIDEO_7","WORDS","93","1"``."""
+    """Parse a line such as ``"VIDEO_7","WORDS","93","1"`` into video, utterance and words."""
     video, _, utterance = cells[0].rpartition("_")
     if not video or not utterance.isdecimal():
         raise DataError(
-            f"line {number} of {path} must begin with VIDEO_NUMBER, found {cells[0][:80]!r}. Fetch it again."
+            f"line {number} of {path} must begin with VIDEO_NUMBER, found {cells[0][:80]!r}. "
+            "Download it again."
         )
     return video, int(utterance), cells[1]

@@ -17,7 +17,7 @@ from g2d.data.splits import TEST, TRAIN, UNUSED, VALID
 from g2d.data.store.facts import Signal
 from g2d.data.views.pictures import IMAGENET_MEAN, IMAGENET_STD
 from g2d.datasets.base import ReaderOptions
-from g2d.datasets.folders import by_stem, find_file, find_files, read_csv, shown
+from g2d.datasets.folders import by_stem, find_file, find_files, printable, read_csv
 from g2d.errors import DataError, UnreadableError
 from g2d.prepare import Decoded, Plan, Sample, Skip, name_hash, places
 from g2d.prepare.media import (
@@ -79,7 +79,7 @@ def plan_vggsound(source: Path, options: VGGSoundOptions, clip: str = CLIP) -> P
         raise DataError(f"{source} must hold clips ID_SSSSSS.mp4, in any folders, found none.")
     if unlisted := sorted(files.keys() - listed):
         warnings.append(
-            f"{len(unlisted)} mp4 files stand in no line of vggsound.csv and are left alone, such as {shown(unlisted[0])}.mp4"
+            f"{len(unlisted)} mp4 files stand in no line of vggsound.csv and are left alone, such as {printable(unlisted[0])}.mp4"
         )
     samples = [
         Sample(r.clip, known[r.label], r.video, (files[r.clip],), notes={"listed": r.split})

@@ -1,4 +1,4 @@
-"""Write the six pickles of UR-FUNNY, version 2, with the faults of the real ones."""
+"""A made-up sample of UR-FUNNY: the six pickles of version 2, with the faults of the real ones."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import numpy as np
 
 IDS = list(range(1, 37))
 PLANTED = {"00003": "missing-file", "00004": "no-agreed-label", "00005": "zero-length"}
-"""Samples to be skipped. Sample 7 has a -inf, 8 modalities of different lengths, 12 no text."""
+"""Broken rows, and the reason for which each must be skipped.
+
+Row 7 holds -inf, the modalities of row 8 differ in length, and row 12 has no text.
+"""
 
 
 def ur_funny_content() -> dict[str, Any]:
-    """Return the content by file name; the numbers depend slightly on the label."""
+    """Return the content of the files by name; the features depend a little on the label."""
     rng = np.random.default_rng(0)
     language: dict[int, Any] = {}
     covarep: dict[int, Any] = {}
@@ -50,7 +53,13 @@ def ur_funny_content() -> dict[str, Any]:
 
 
 def first_version(content: dict[str, Any]) -> dict[str, Any]:
-    """Return content as in version 1: nested indexes, no sentences, 75 numbers of the face."""
+    """Return the same content in the form of version 1.
+
+    Word indexes have a last axis of length one, there are no sentences, and the face has 75 numbers.
+
+    Args:
+        content: Content of the files by name, as :func:`ur_funny_content` returns it.
+    """
     language, face = content["language_sdk.pkl"], content["openface_features_sdk.pkl"]
     indexes = {
         i: {
@@ -76,16 +85,29 @@ def first_version(content: dict[str, Any]) -> dict[str, Any]:
     return kept | {"word_embedding_indexes_sdk.pkl": indexes, "openface_features_sdk.pkl": short}
 
 
-def write_ur_funny(folder: Path, protocol: int = 4, content: dict[str, Any] | None = None) -> None:
-    """Write the six files."""
+def write_sample(
+    folder: Path, protocol: int = 4, content: dict[str, Any] | None = None
+) -> dict[str, str]:
+    """Write the six files.
+
+    Args:
+        folder: Folder to write to.
+        protocol: Version of the pickle format.
+        content: Content of the files by name; :func:`ur_funny_content` by default.
+
+    Returns:
+        The broken rows, and the reason for which each must be skipped.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name, value in (content or ur_funny_content()).items():
         (folder / name).write_bytes(pickle.dumps(value, protocol))
+    return PLANTED
 
 
 def _features(
     rng: np.random.Generator, words: int, width: int, sentences: int, shift: float
 ) -> dict[str, Any]:
+    """Return the features of a punchline of some words, and of context sentences."""
     rows = rng.normal(shift, 1, (words, width)).astype(np.float32)
     return {
         "punchline_features": [row.tolist() for row in rows],
