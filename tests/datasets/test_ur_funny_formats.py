@@ -18,9 +18,9 @@ from g2d.cli import app
 from g2d.datasets.ur_funny import formats
 from g2d.datasets.ur_funny.formats import Ragged
 from g2d.datasets.ur_funny.reader import URFunnyOptions, plan_ur_funny
+from g2d.datasets.ur_funny.sample import write_sample
 from g2d.errors import DataError
 from g2d.prepare.plainpickle import child, convert
-from g2d.datasets.ur_funny.sample import write_sample
 
 
 def save(path: Path, value: Any, protocol: int = 4) -> Path:
