@@ -1,7 +1,7 @@
 """How far unimodal readouts are from dropping the other modalities, for trained runs: what docs/fusions.md quotes.
 
-g2d compare recipes/ablations/digits/table5_*.yaml --seeds 2 --out runs/ablations
-python benchmarks/readout.py runs/ablations/table5-*/seed-0
+g2d compare digits --methods joint,g2d fusion=film --seeds 2 --out runs/table5/film
+python benchmarks/readout.py runs/table5/film/*/seed-0
 """
 
 from __future__ import annotations

@@ -17,10 +17,10 @@ from g2d.datasets import DATASETS
 from g2d.methods import METHODS
 from g2d.modulations import MODULATIONS
 from g2d.recipe import Recipe
+from g2d.recipe.packaged import ALIASES, about, packaged, recipe_names
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
-RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
@@ -117,18 +117,16 @@ def test_the_reference_lists_every_module() -> None:
     }
 
 
-def test_there_are_recipes() -> None:
-    assert RECIPES
+@pytest.mark.parametrize("name", recipe_names())
+def test_no_packaged_recipe_names_a_folder_and_each_begins_with_a_description(name: str) -> None:
+    assert "root" not in Recipe.load(name).given.content["data"]
+    assert about(name)
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(ROOT / "recipes")))
-def test_every_recipe_is_valid(path: Path) -> None:
-    assert Recipe.load(path).name
-
-
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(ROOT / "recipes")))
-def test_no_recipe_says_where_data_lie(path: Path) -> None:
-    assert "root" not in yaml.safe_load(path.read_text(encoding="utf-8")).get("data", {})
+def test_the_wheel_contains_the_packaged_recipes() -> None:
+    patterns = tomllib.loads(text_of("pyproject.toml"))["tool"]["setuptools"]["package-data"]["g2d"]
+    matched = {path for pattern in patterns for path in (ROOT / "src/g2d").glob(pattern)}
+    assert {packaged(name) for name in recipe_names()} <= matched
 
 
 def test_no_file_names_a_folder_of_a_machine_or_a_package_index() -> None:
@@ -207,10 +205,7 @@ def test_the_recipe_of_the_guide_is_valid() -> None:
 
 
 def test_pages_name_recipes_that_exist() -> None:
-    named = {
-        name
-        for page in PAGES
-        for name in re.findall(r"\brecipes/[\w/-]+\.yaml", page.read_text(encoding="utf-8"))
-    }
-    assert "recipes/digits/g2d.yaml" in named
-    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
+    command = re.compile(r"\bg2d (?:train|compare|tune) ([a-z_][\w/]*)(?=[ `\n])")
+    named = {name for page in PAGES for name in command.findall(page.read_text(encoding="utf-8"))}
+    assert "digits" in named
+    assert sorted(named - {*recipe_names(), *ALIASES, "runs/tune"}) == []

@@ -10,19 +10,20 @@ from g2d.cli import app
 
 
 def main() -> None:
-    """Run the command line; what nobody foresaw ends in a traceback, exit code 1 and a request."""
+    """Run the command line; an unexpected error prints a traceback and exits with code 1."""
     try:
-        app()
+        app(prog_name="g2d")
     except SystemExit as ended:
         if "TORCHELASTIC_RUN_ID" in os.environ and isinstance(ended.code, int | None):
-            # Threads of gloo can abort the interpreter on its way out; by now everything is written.
+            # Threads of gloo can abort the interpreter while it exits; all files are written by now.
             sys.stdout.flush(), sys.stderr.flush()
             os._exit(ended.code or 0)
         raise
     except Exception:
         traceback.print_exc()
         sys.stderr.write(
-            "\nThis is a fault of g2d, not yours. Please report it with the lines above and the output of: g2d doctor\n"
+            "\nThis is a bug in g2d. Please report it with the lines above and the output of:"
+            " g2d doctor\n"
         )
         sys.exit(1)
 

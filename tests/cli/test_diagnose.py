@@ -10,15 +10,13 @@ from typer.testing import CliRunner, Result
 
 from g2d.cli import app
 
-RECIPES = Path(__file__).parents[2] / "recipes" / "digits"
-
 
 def command(*words: str | Path) -> Result:
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
 def trained(out: Path, recipe: str, *overrides: str) -> Path:
-    result = command("train", RECIPES / f"{recipe}.yaml", *overrides, "--quiet", "--out", out)
+    result = command("train", "digits", f"method={recipe}", *overrides, "--quiet", "--out", out)
     assert result.exit_code == 0, result.output
     return out
 

@@ -20,7 +20,6 @@ from typer.testing import CliRunner, Result
 import g2d
 from g2d.cli import app
 
-RECIPES = Path(__file__).parents[2] / "recipes" / "digits"
 SMALL = (
     "method.tau=[1,1]",
     "encoders.image={name: cnn, widths: [4, 4], pool: 1}",
@@ -34,7 +33,8 @@ def command(*arguments: str | Path) -> Result:
 
 
 def train(out: Path, *overrides: str, recipe: str = "g2d") -> Result:
-    return command("train", RECIPES / f"{recipe}.yaml", *SMALL, *overrides, "--quiet", "--out", out)
+    words = ("train", "digits", f"method={recipe}", *SMALL, *overrides, "--quiet", "--out", out)
+    return command(*words)
 
 
 def result_of(out: Path) -> dict[str, Any]:
@@ -155,9 +155,7 @@ def test_a_folder_with_other_things_in_it_is_refused(tmp_path: Path) -> None:
 
 
 def test_faults_exit_2_name_everything_and_create_nothing(tmp_path: Path) -> None:
-    result = command(
-        "train", RECIPES / "g2d.yaml", "method.aplha=2", "epochs=many", "--out", tmp_path / "x"
-    )
+    result = command("train", "digits", "method.aplha=2", "epochs=many", "--out", tmp_path / "x")
     assert result.exit_code == 2
     assert "epochs must be a whole number" in result.output
     assert "Did you mean 'method.alpha'?" in result.output
@@ -165,7 +163,7 @@ def test_faults_exit_2_name_everything_and_create_nothing(tmp_path: Path) -> Non
 
 
 def test_a_method_that_is_not_defined_is_refused_before_anything_is_created(tmp_path: Path) -> None:
-    result = command("train", RECIPES / "ume.yaml", "fusion=concat", "--out", tmp_path / "x")
+    result = command("train", "digits", "method=ume", "fusion=concat", "--out", tmp_path / "x")
     assert result.exit_code == 2
     assert "fusion of UME must be late" in result.output
     assert list(tmp_path.iterdir()) == []
@@ -174,27 +172,27 @@ def test_a_method_that_is_not_defined_is_refused_before_anything_is_created(tmp_
 @pytest.mark.parametrize(
     ("recipe", "overrides"),
     [
-        ("trio", ("method.tau=[1,1,1]", "data.eval_draws=1")),
-        ("regression", SMALL),
-        ("ume", (*SMALL[1:], "teachers.epochs=2")),
-        ("joint_warm", (*SMALL[1:], "epochs=1")),
-        ("joint_smp", ("method.modulation.tau=[1,1]", *SMALL[1:])),
-        ("g2d_released", SMALL),
-        ("umt", (*SMALL[1:], "epochs=1", "train.calibrate=true")),
+        ("digits/trio", ("method.tau=[1,1,1]", "data.eval_draws=1")),
+        ("digits/regression", SMALL),
+        ("digits", ("method=ume", *SMALL[1:], "epochs=2")),
+        ("digits", ("method=joint-warm", *SMALL[1:], "epochs=1")),
+        ("digits", ("method=joint+smp", "method.modulation.tau=[1,1]", *SMALL[1:])),
+        ("digits", ("method=g2d_released", *SMALL)),
+        ("digits", ("method=umt", *SMALL[1:], "epochs=1", "train.calibrate=true")),
     ],
 )
 def test_other_recipes_run_by_changing_the_recipe_alone(
     trained: Path, tmp_path: Path, recipe: str, overrides: tuple[str, ...]
 ) -> None:
     folder = f"teachers.folder={trained.parent / 'teachers'}"
-    outcome = command(
-        "train", RECIPES / f"{recipe}.yaml", *overrides, folder, "--quiet", "--out", tmp_path / "x"
-    )
+    outcome = command("train", recipe, *overrides, folder, "--quiet", "--out", tmp_path / "x")
     assert outcome.exit_code == 0, outcome.output
     result = result_of(tmp_path / "x")
     assert all(np.isfinite(value) for value in result["test"]["fused"].values())
-    assert len(result["modalities"]) == (3 if recipe == "trio" else 2)
-    assert result["task"]["kind"] == ("regression" if recipe == "regression" else "classification")
+    assert len(result["modalities"]) == (3 if recipe.endswith("trio") else 2)
+    assert result["task"]["kind"] == (
+        "regression" if recipe.endswith("regression") else "classification"
+    )
 
 
 def test_evaluating_again_gives_the_same_numbers(trained: Path) -> None:
@@ -249,7 +247,7 @@ def test_an_interrupted_run_exits_130_and_ends_as_an_uninterrupted_one(
         "-m",
         "g2d",
         "train",
-        str(RECIPES / "g2d.yaml"),
+        "digits",
         *overrides,
         "--quiet",
         "--out",
@@ -275,9 +273,7 @@ def test_an_interrupted_run_exits_130_and_ends_as_an_uninterrupted_one(
     assert not (tmp_path / "x" / "result.json").exists()
     assert 1 <= len((tmp_path / "x" / "metrics.jsonl").read_text().splitlines()) < 24
     for out in ("x", "whole"):
-        result = command(
-            "train", RECIPES / "g2d.yaml", *overrides, "--quiet", "--out", tmp_path / out
-        )
+        result = command("train", "digits", *overrides, "--quiet", "--out", tmp_path / out)
         assert result.exit_code == 0, result.output
     assert result_of(tmp_path / "x")["test"] == result_of(tmp_path / "whole")["test"]
 
@@ -289,7 +285,8 @@ def test_tensorboard_gets_the_numbers_of_every_epoch(tmp_path: Path) -> None:
     )
     result = command(
         "train",
-        RECIPES / "joint.yaml",
+        "digits",
+        "method=joint",
         "epochs=2",
         "--out",
         tmp_path / "a",
@@ -312,7 +309,7 @@ def test_a_watcher_whose_library_is_missing_exits_2_and_creates_nothing(
 ) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", None)
     result = command(
-        "train", RECIPES / "joint.yaml", "epochs=1", "--out", tmp_path / "a", "--watch", "mlflow"
+        "train", "digits", "method=joint", "epochs=1", "--out", tmp_path / "a", "--watch", "mlflow"
     )
     assert result.exit_code == 2
     assert "pip install 'g2d[mlflow]'" in result.output

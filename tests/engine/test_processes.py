@@ -18,8 +18,6 @@ from typer.testing import CliRunner
 
 from g2d.cli import app
 
-RECIPES = Path(__file__).parents[2] / "recipes" / "digits"
-
 SCRIPT = """
 import os
 import sys
@@ -147,7 +145,7 @@ def test_the_recorded_loss_is_that_of_all_processes(trained: tuple[Path, Path]) 
 
 def test_a_recipe_trained_by_torchrun_gives_the_result_of_one_process(tmp_path: Path) -> None:
     words: list[Any] = [
-        RECIPES / "g2d.yaml",
+        "digits",
         "data.modalities=[word]",
         "encoders={word: {name: transformer, width: 16}}",
         "method={name: g2d, tau: [2]}",

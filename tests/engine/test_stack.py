@@ -17,8 +17,6 @@ from g2d.method import Method
 from g2d.model import MultimodalModel
 from support.workbench import Bench, predicted
 
-RECIPES = Path(__file__).parents[2] / "recipes" / "digits"
-
 
 def stacked(
     name: str = "joint", fusion: str = "late", sets: int = 2
@@ -85,7 +83,7 @@ def test_it_is_never_trained_and_its_heads_are_not_weighted_twice() -> None:
 
 @pytest.mark.parametrize(
     ("recipe", "heads"),
-    [("stack_teachers", ["teachers 1", "teachers 2"]), ("stack_g2d", ["teachers 1", "student"])],
+    [("stack", ["teachers 1", "teachers 2"]), ("g2d", ["teachers 1", "student"])],
 )
 def test_a_recipe_stacks_and_is_opened_again(recipe: str, heads: list[str], tmp_path: Path) -> None:
     small = [
@@ -94,12 +92,13 @@ def test_a_recipe_stacks_and_is_opened_again(recipe: str, heads: list[str], tmp_
         "data.eval_draws=1",
         "teachers.epochs=1",
     ]
-    more = ["method.tau=[1,0]"] if "g2d" in recipe else []
+    more = ["method.tau=[1,0]", "stack=1"] if recipe == "g2d" else []
     result = CliRunner().invoke(
         app,
         [
             "train",
-            str(RECIPES / f"{recipe}.yaml"),
+            "digits",
+            f"method={recipe}",
             *small,
             *more,
             "--quiet",
@@ -121,6 +120,6 @@ def test_a_recipe_stacks_and_is_opened_again(recipe: str, heads: list[str], tmp_
 
 
 def test_a_negative_number_of_sets_is_refused() -> None:
-    result = CliRunner().invoke(app, ["train", str(RECIPES / "stack_teachers.yaml"), "stack=-1"])
+    result = CliRunner().invoke(app, ["train", "digits", "method=stack", "stack=-1"])
     assert result.exit_code == 2
     assert "stack must be a number of teacher sets, 0 or more, found -1" in result.output

@@ -13,7 +13,6 @@ from g2d.errors import RecipeError
 from g2d.experiment.compare import compare, controlled, warm_started
 from g2d.recipe import Recipe
 
-RECIPES = Path(__file__).parents[2] / "recipes" / "digits"
 SMALL = (
     "encoders.image={name: cnn, widths: [4, 4], pool: 1}",
     "encoders.tone={name: mlp, widths: [8]}",
@@ -22,7 +21,7 @@ SMALL = (
 
 
 def recipe(name: str, *overrides: str) -> Recipe:
-    return Recipe.load(RECIPES / f"{name}.yaml", overrides)
+    return Recipe.load("digits", [f"method={name}", *overrides])
 
 
 def test_one_recipe_per_problem_asks_for_the_controls() -> None:
@@ -30,7 +29,7 @@ def test_one_recipe_per_problem_asks_for_the_controls() -> None:
         recipe("joint"),
         recipe("umt"),
         recipe("mslr", "data.setting=mild"),
-        recipe("trio_joint"),
+        Recipe.load("digits/trio", ["method=joint"]),
     ]
     assert [one.controls for one in controlled(given)] == [False, True, True, True]
     assert [one.controls for one in controlled([recipe("joint"), recipe("g2d")])] == [False, True]
@@ -41,8 +40,9 @@ def test_controls_stand_in_every_comparison_unless_told(tmp_path: Path) -> None:
     short = [*SMALL, "epochs=1", "teachers.epochs=1", "--quiet"]
     words = [
         "compare",
-        str(RECIPES / "joint.yaml"),
-        str(RECIPES / "ogm_ge.yaml"),
+        "digits",
+        "--methods",
+        "joint,ogm_ge",
         "--seeds",
         "1",
         "--out",
@@ -62,7 +62,7 @@ def test_controls_stand_in_every_comparison_unless_told(tmp_path: Path) -> None:
         "report.html",
     }
     plain = json.loads((tmp_path / "b" / "compare.json").read_text())
-    assert [row["name"] for row in plain["tables"][0]["rows"]] == ["digits-joint", "digits-ogm-ge"]
+    assert [row["name"] for row in plain["tables"][0]["rows"]] == ["digits-joint", "digits-ogm_ge"]
 
 
 def test_a_baseline_that_is_not_compared_is_refused(tmp_path: Path) -> None:
@@ -70,6 +70,6 @@ def test_a_baseline_that_is_not_compared_is_refused(tmp_path: Path) -> None:
         compare([recipe("joint", *SMALL, "epochs=1")], out=tmp_path / "x", baseline="umt")
     assert not (tmp_path / "x").exists()
     with pytest.raises(
-        RecipeError, match="name must differ between compared recipes, found 'digits-joint' twice"
+        RecipeError, match="the names of recipes must differ, found 'digits-joint' twice"
     ):
         compare([recipe("joint"), recipe("joint", "seed=1")], out=tmp_path / "x")

@@ -9,20 +9,14 @@ import pytest
 
 from g2d.errors import ArgumentError
 from g2d.experiment import demonstrate
-from g2d.experiment.demo import PROBLEMS, demo_recipes, in_words
+from g2d.experiment.demo import SETTINGS, demo_recipes, in_words
 from g2d.runs import METRICS, Result
 from support.written_runs import result_of
 
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = {
-        "image": {"name": "cnn", "widths": [4, 4], "pool": 1},
-        "tone": {"name": "mlp", "widths": [8]},
-    }
-    monkeypatch.setitem(
-        PROBLEMS, "memorizer", {**PROBLEMS["memorizer"], "encoders": small, "tau": [1, 1]}
-    )
+    monkeypatch.setitem(SETTINGS, "memorizer", "digits/small")
 
 
 @pytest.mark.usefixtures("short")
@@ -98,7 +92,7 @@ def test_where_nothing_is_suppressed_the_words_say_so(tmp_path: Path) -> None:
 
 
 def test_every_setting_has_valid_recipes_and_a_wrong_one_is_corrected() -> None:
-    for setting in PROBLEMS:
+    for setting in SETTINGS:
         assert [recipe.name for recipe in demo_recipes(setting)] == [
             "joint",
             "g2d",

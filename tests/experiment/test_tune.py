@@ -18,7 +18,6 @@ from g2d.methods import METHODS
 from g2d.recipe import Recipe
 
 pytest.importorskip("optuna", reason="optuna is not installed")
-RECIPES = Path(__file__).parents[2] / "recipes" / "digits"
 SMALL = (
     "encoders.image={name: cnn, widths: [4, 4], pool: 1}",
     "encoders.tone={name: mlp, widths: [8]}",
@@ -31,7 +30,7 @@ def command(*words: str | Path) -> Result:
 
 
 def recipe(name: str, *overrides: str) -> Recipe:
-    return Recipe.load(RECIPES / f"{name}.yaml", [*SMALL, *overrides])
+    return Recipe.load("digits", [f"method={name}", *SMALL, *overrides])
 
 
 def test_every_recipe_has_the_same_number_of_trials_and_starts_from_its_own_values(
@@ -39,9 +38,9 @@ def test_every_recipe_has_the_same_number_of_trials_and_starts_from_its_own_valu
 ) -> None:
     result = command(
         "tune",
-        RECIPES / "joint.yaml",
-        RECIPES / "mslr.yaml",
-        RECIPES / "umt.yaml",
+        "digits",
+        "--methods",
+        "joint,mslr,umt",
         "--trials",
         3,
         "--out",
@@ -68,7 +67,9 @@ def test_every_recipe_has_the_same_number_of_trials_and_starts_from_its_own_valu
     assert result.output.count("its own values") == 3
     again = command(
         "tune",
-        RECIPES / "joint.yaml",
+        "digits",
+        "--methods",
+        "joint",
         "--trials",
         4,
         "--out",
@@ -180,11 +181,11 @@ def test_a_space_that_is_none_is_refused(text: str) -> None:
 
 def test_what_cannot_be_searched_is_refused_before_the_first_trial(tmp_path: Path) -> None:
     result = command(
-        "tune", RECIPES / "joint.yaml", "--search", "method.alfa=0.1..1", "--out", tmp_path / "x"
+        "tune", "digits", "method=joint", "--search", "method.alfa=0.1..1", "--out", tmp_path / "x"
     )
     assert result.exit_code == 2
     assert "method.alfa" in result.output
     assert not (tmp_path / "x").exists()
-    result = command("tune", RECIPES / "joint.yaml", RECIPES / "joint.yaml")
+    result = command("tune", "digits", "digits", "method=joint")
     assert result.exit_code == 2
-    assert "name must differ between tuned recipes, found 'digits-joint' twice" in result.output
+    assert "the names of recipes must differ, found 'digits-joint' twice" in result.output

@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from g2d.errors import RecipeError
-from g2d.methods import G2D
+from g2d.methods import G2D, METHODS
 from g2d.modulations import SMP
 from g2d.plainyaml import parse
 from g2d.recipe import Recipe
+from g2d.recipe.packaged import recipe_names
 from g2d.recipe.reading import override
+from g2d.recipe.variants import VARIANTS
 
-RECIPES = Path(__file__).parents[2] / "recipes"
 TWO = {"data": "digits", "encoders": {"image": "cnn", "tone": "mlp"}}
 
 
@@ -25,19 +26,20 @@ def faults(content: dict[str, Any]) -> list[str]:
     return list(caught.value.faults)
 
 
-def faults_of(name: str, *overrides: str) -> list[str]:
+def faults_of(method: str, *overrides: str) -> list[str]:
     with pytest.raises(RecipeError) as caught:
-        Recipe.load(RECIPES / "digits" / f"{name}.yaml", overrides)
+        Recipe.load("digits", [f"method={method}", *overrides])
     return list(caught.value.faults)
 
 
-@pytest.mark.parametrize(
-    "path", sorted((RECIPES / "digits").glob("*.yaml")), ids=lambda path: path.stem
-)
-def test_every_committed_recipe_is_valid_and_reads_back_as_itself(path: Path) -> None:
-    recipe = Recipe.load(path)
+@pytest.mark.parametrize("method", [*METHODS, *VARIANTS])
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_packaged_recipe_reads_back_as_itself_with_every_method(
+    name: str, method: str
+) -> None:
+    recipe = Recipe.load(name, [f"method={method}"])
+    assert recipe.name == f"{name.replace('/', '-')}-{method}"
     assert Recipe.from_mapping(parse(recipe.to_yaml(), "resolved")) == recipe
-    assert "root" not in recipe.to_yaml()
 
 
 def test_all_faults_come_at_once_in_the_users_spelling_with_the_nearest_valid_name() -> None:
@@ -79,7 +81,7 @@ def test_all_faults_come_at_once_in_the_users_spelling_with_the_nearest_valid_na
             "method.alpha.imgae must be a known key of the modalities, found no such key. Did you mean 'method.alpha.image'?",
         ),
         (
-            "epochs=20",
+            "epochs=20 & method.tau=[15,15]",
             "epochs must be the sum of tau or left out, found epochs=20 and method.tau=[15, 15], whose sum is 30.",
         ),
         ("train.epochs=3", "train.epochs must stand outside the section 'train'"),
@@ -97,32 +99,39 @@ def test_all_faults_come_at_once_in_the_users_spelling_with_the_nearest_valid_na
         ),
         ("warm_start=1", "warm_start must be true or false, found 1."),
         ("seed=true", "seed must be a whole number, found True."),
-        ("name.first=1", "name.first must lie in a section, found the value 'digits-g2d' at name."),
+        (
+            "seed=1 & seed.first=1",
+            "seed.first must lie in a section, found the value 1 at seed.",
+        ),
         ("controls", "an override must be written key=value, found 'controls'."),
         ("name=[", "name must be a YAML value"),
+        ("method=gd2", "found 'gd2'. Did you mean 'g2d'?"),
+        ("method=joint+smq", "Did you mean 'joint+smp'?"),
     ],
 )
 def test_what_is_wrong_is_named(assignment: str, sentence: str) -> None:
-    found = faults_of("g2d", assignment)
+    found = faults_of("g2d", *assignment.split(" & "))
     assert any(sentence in fault for fault in found), found
 
 
 def test_a_modulation_has_the_same_manners_as_a_method() -> None:
-    assert faults_of("joint_smp", "method.modulation.tua=[5,5]") == [
+    assert faults_of("joint+smp", "method.modulation.tua=[5,5]") == [
         "method.modulation.tua must be a known key of smp, found no such key. Did you mean 'method.modulation.tau'?"
     ]
-    assert "is 30" in faults_of("joint_smp", "epochs=20")[0]
+    assert "is 30" in faults_of("joint+smp", "epochs=20", "method.modulation.tau=[15,15]")[0]
     assert (
         "must be left out for ume, which takes none"
         in faults_of("ume", "method.modulation.name=smp")[0]
     )
 
 
-def test_ume_has_no_epochs_and_its_teachers_need_theirs() -> None:
-    assert Recipe.load(RECIPES / "digits" / "ume.yaml").train.epochs == 0
-    assert "epochs of ume must be 0 or left out, found 5" in faults_of("ume", "epochs=5")[0]
-    assert faults_of("ume", "teachers=null") == [
-        "teachers.epochs must be 1 or more, found 0, the student's. Give teachers.epochs."
+def test_a_student_that_is_not_trained_leaves_its_epochs_to_its_teachers() -> None:
+    recipe = Recipe.load("digits", ["method=ume", "epochs=5"])
+    assert (recipe.train.epochs, recipe.teachers.train.epochs) == (0, 5)
+    recipe = Recipe.load("digits", ["method=ume", "epochs=5", "teachers.epochs=7"])
+    assert (recipe.train.epochs, recipe.teachers.train.epochs) == (0, 7)
+    assert faults_of("ume", "epochs=default") == [
+        "teachers.epochs must be 1 or more, found nothing. Give teachers.epochs or epochs."
     ]
 
 
@@ -133,13 +142,13 @@ def test_what_is_missing_is_named() -> None:
         "method must be given, found nothing: a name, or a mapping with a name.",
     ]
     assert faults({**TWO, "method": "joint"}) == [
-        "epochs must be given, found nothing: joint has no tau whose sum could stand in."
+        "epochs must be given, found nothing. Only a tau of whole epochs can replace it."
     ]
     assert faults({**TWO, "method": {"tau": [1, 1]}}) == [
         "method.name must be given, found only tau."
     ]
     assert faults({**TWO, "method": "g2d_released"}) == [
-        "epochs must be given, found nothing: g2d_released has no tau whose sum could stand in."
+        "epochs must be given, found nothing. Only a tau of whole epochs can replace it."
     ]
 
 
@@ -229,15 +238,13 @@ def test_a_run_too_short_for_the_default_stages_is_refused() -> None:
 
 
 def test_the_epochs_are_the_sum_of_tau_and_teachers_follow_the_student() -> None:
-    recipe = Recipe.load(RECIPES / "digits" / "g2d.yaml", ["method.tau=[5,5]", "seed=3"])
+    recipe = Recipe.load("digits", ["method.tau=[5,5]", "seed=3"])
     assert (recipe.train.epochs, recipe.teachers.train.epochs, recipe.teachers.train.seed) == (
         10,
         10,
         3,
     )
-    pinned = Recipe.load(
-        RECIPES / "digits" / "g2d.yaml", ["seed=3", "teachers.seed=0", "teachers.train.lr=0.5"]
-    )
+    pinned = Recipe.load("digits", ["seed=3", "teachers.seed=0", "teachers.train.lr=0.5"])
     assert (pinned.train.lr, pinned.teachers.train.lr, pinned.teachers.train.seed) == (0.01, 0.5, 0)
     assert pinned.changed(seed=4).train.seed == 4
     assert pinned.changed(seed=4).teachers.train.seed == 0
@@ -245,8 +252,8 @@ def test_the_epochs_are_the_sum_of_tau_and_teachers_follow_the_student() -> None
 
 def test_a_recipe_builds_what_it_names() -> None:
     recipe = Recipe.load(
-        RECIPES / "digits" / "joint_smp.yaml",
-        ["method.modulation.tau=[1,2]", "encoders.tone.widths=[8, 5]"],
+        "digits",
+        ["method=joint+smp", "method.modulation.tau=[1,2]", "encoders.tone.widths=[8, 5]"],
     )
     source = recipe.build_source()
     model, method = recipe.build_untrained(source)
@@ -265,7 +272,94 @@ def test_a_recipe_builds_what_it_names() -> None:
 
 
 def test_a_weight_for_each_modality_reaches_the_method() -> None:
-    recipe = Recipe.load(RECIPES / "digits" / "g2d.yaml", ["method.alpha={image: 2, tone: 0.5}"])
+    recipe = Recipe.load("digits", ["method.alpha={image: 2, tone: 0.5}"])
     _, method = recipe.build_untrained(recipe.build_source())
     assert isinstance(method, G2D)
     assert method.alpha == {"image": 2.0, "tone": 0.5}
+
+
+def test_a_recipe_is_found_by_name_or_by_path(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yml"
+    file.write_text(Recipe.load("digits").to_yaml())
+    assert Recipe.load(str(file)) == Recipe.load(file) == Recipe.load("digits")
+    with pytest.raises(RecipeError, match=r"found 'digit/mild'. Did you mean 'digits/mild'\?"):
+        Recipe.load("digit/mild")
+    with pytest.raises(RecipeError, match="The command g2d list recipes shows them all"):
+        Recipe.load("something/else")
+    assert Recipe.load("avdigits") == Recipe.load("av_mnist/canvas")
+
+
+def test_values_for_a_method_apply_when_it_is_chosen_and_below_overrides() -> None:
+    content = {
+        **TWO,
+        "epochs": 4,
+        "method": "joint",
+        "methods": {
+            "umt": {"method.weight": 3.0, "fusion": "sum"},
+            "umt+smp": {"method.weight": 5.0},
+        },
+    }
+    recipe = Recipe.from_mapping(content)
+    assert (recipe.method.name, recipe.fusion.name) == ("joint", "late")
+    umt = recipe.changed(method="umt")
+    assert (umt.method.options["weight"], umt.fusion.name) == (3.0, "sum")
+    assert umt.changed({"method.weight": 2.0}).method.options["weight"] == 2.0
+    assert recipe.changed(method={"name": "umt", "weight": 1.5}).method.options["weight"] == 1.5
+    both = recipe.changed(method="umt+smp")
+    assert (both.method.options["weight"], both.fusion.name) == (5.0, "sum")
+    assert umt.changed(method="joint") == recipe.changed(name=umt.changed(method="joint").name)
+    wrong = {**content, "methods": {"umd": {}}}
+    assert "Did you mean 'umt'?" in faults(wrong)[0]
+
+
+@pytest.mark.parametrize(
+    ("variant", "check"),
+    [
+        ("joint+smp", lambda recipe: recipe.modulation.options["tau"] == [2, 2]),
+        ("umt+smp", lambda recipe: recipe.modulation.name == "smp"),
+        ("g2d-loss", lambda recipe: recipe.method.options["tau"] == "none"),
+        ("joint-warm", lambda recipe: recipe.warm_start),
+        ("stack", lambda recipe: recipe.stack == 2 and recipe.teachers.train.epochs == 4),
+    ],
+)
+def test_a_variant_is_chosen_like_a_method(variant: str, check: Any) -> None:
+    recipe = Recipe.load("digits", [f"method={variant}", "epochs=4"])
+    assert check(recipe)
+    assert recipe.method.name == VARIANTS[variant].method
+    own = {"name": "mine", **TWO, "method": "joint", "epochs": 4}
+    assert Recipe.from_mapping(own).changed(method=variant).name == f"mine-{variant}"
+
+
+def test_null_and_default_remove_a_key_and_null_stays_where_it_is_a_value() -> None:
+    recipe = Recipe.load(
+        "digits", ["train.lr=null", "train.threads=null", "train.batch_size=default", "method=ume"]
+    )
+    assert (recipe.train.lr, recipe.train.threads, recipe.train.batch_size) == (0.01, None, 32)
+    assert Recipe.load("digits", ["train.threads=2", "train.threads=default"]).train.threads is None
+    assert Recipe.load("digits", ["method=joint", "method=default"]).method.name == "g2d"
+    assert Recipe.load("digits", ["method.tau=null"]).method.options["tau"] == "none"
+    assert Recipe.load("digits", ["method.tau=default"]).method.options["tau"] == [15, 15]
+
+
+def test_a_deselected_modality_takes_its_options_with_it() -> None:
+    recipe = Recipe.load(
+        "digits/trio",
+        [
+            "method.alpha={image: 1, tone: 2, word: 3}",
+            "method.tau=[0.2, 0.2, 0.6]",
+            "train.group_lr={word: 0.1, image: 0.2}",
+            "data.modalities=[image, tone]",
+        ],
+    )
+    assert recipe.modalities == ("image", "tone")
+    assert recipe.method.options["alpha"] == {"image": 1.0, "tone": 2.0}
+    assert recipe.method.options["tau"] == [7, 23]
+    assert recipe.train.group_lr == {"image": 0.2}
+    alone = Recipe.load("digits", ["data.modalities=[image]"])
+    assert (alone.modalities, alone.method.options["tau"]) == (("image",), [30])
+
+
+def test_a_tau_of_whole_epochs_takes_the_place_of_the_epochs_of_the_file() -> None:
+    assert Recipe.load("digits", ["method.tau=[2,3]"]).train.epochs == 5
+    assert Recipe.load("digits", ["method={name: g2d, tau: [2, 3]}"]).train.epochs == 5
+    assert Recipe.load("digits", ["epochs=4"]).method.options["tau"] == [2, 2]

@@ -14,7 +14,6 @@ import pytest
 from g2d.experiment import compare
 from g2d.recipe import Recipe
 
-RECIPES = Path(__file__).parents[2] / "recipes" / "digits"
 SMALL = [
     "encoders.image={name: cnn, widths: [4, 4], pool: 1}",
     "encoders.tone={name: mlp, widths: [8]}",
@@ -63,7 +62,7 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in METHODS:
         length = [STAGED[name]] if name in STAGED else [] if name == "ume" else ["epochs=1"]
         recipes.append(
-            Recipe.load(RECIPES / f"{name}.yaml", [*SMALL, *length, "teachers.epochs=1"])
+            Recipe.load("digits", [f"method={name}", *SMALL, *length, "teachers.epochs=1"])
         )
     out = tmp_path_factory.mktemp("comparison")
     compare(recipes, seeds=2, out=out, progress=False, say=lambda _: None)

@@ -1,6 +1,10 @@
-"""The command line. Commands import what they need when they run: ``g2d --help`` loads neither torch nor transformers nor matplotlib.
+"""The command line.
 
-Exit codes: 0 done, 2 the user can mend it (one message, no traceback), 130 interrupted and resumable, 1 our fault.
+Commands import what they need when they run, so that ``g2d --help`` and shell completion load
+neither torch nor another large library.
+
+Exit codes: 0 done, 1 a bug of g2d, 2 a mistake that the user can correct (one message, no
+traceback), 130 interrupted and resumable.
 """
 
 from __future__ import annotations
@@ -15,21 +19,50 @@ from g2d.cli import data as preparing
 from g2d.cli import diagnose as diagnosing
 from g2d.cli import report as reporting
 from g2d.cli import tune as tuning
-from g2d.cli.options import Assignments, Commands, Quiet, RunFolder, RunFolders
-from g2d.errors import RecipeError
+from g2d.cli.options import (
+    Assignments,
+    Commands,
+    Methods,
+    Quiet,
+    RecipeName,
+    RecipesAndAssignments,
+    RunFolder,
+    RunFolders,
+    load_recipes,
+)
 
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Balanced multimodal learning: Gradient-Guided Distillation (G²D) and the methods it is compared with.",
+    help="Balanced multimodal learning: Gradient-Guided Distillation (G²D) and the methods it is"
+    " compared with.",
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from g2d import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Accept the options that come before any command."""
+
+
 class Watcher(StrEnum):
-    """Where the numbers of every epoch can go, beside ``metrics.jsonl``."""
+    """Services that can receive the numbers of every epoch, in addition to ``metrics.jsonl``."""
 
     tensorboard = "tensorboard"
     wandb = "wandb"
@@ -37,8 +70,9 @@ class Watcher(StrEnum):
 
 
 class Listed(StrEnum):
-    """What ``g2d list`` can list."""
+    """Kinds of names that ``g2d list`` shows."""
 
+    recipes = "recipes"
     methods = "methods"
     fusions = "fusions"
     modulations = "modulations"
@@ -57,36 +91,30 @@ class Split(StrEnum):
 
 @app.command()
 def train(
-    recipe: Annotated[
-        Path, typer.Argument(metavar="RECIPE", help="A YAML file; recipes/ holds many.")
-    ],
+    recipe: RecipeName,
     overrides: Assignments = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", "-o", help="The run folder. By default runs/NAME, by the recipe's name."
-        ),
+        typer.Option("--out", "-o", help="Run folder; runs/NAME by default, NAME of the recipe."),
     ] = None,
     watch: Annotated[
-        list[Watcher] | None,
-        typer.Option(help="Log every epoch there too; may be given more than once."),
+        list[Watcher] | None, typer.Option(help="Also log every epoch there. Repeatable.")
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train the teachers a recipe needs (or reuse them), then the student.
+    """Train the teachers that a recipe needs, or reuse them, then the student.
 
-    Example: `g2d train recipes/digits/g2d.yaml method.alpha=2 --out runs/a`
+    Example: `g2d train digits method=g2d method.alpha=2 --out runs/a`
 
-    An existing folder is resumed if its recipe is the same, and refused otherwise.
+    An existing run folder is resumed if its recipe is the same, and refused otherwise.
     """
     from g2d.experiment import run, run_summary
     from g2d.recipe import Recipe
 
     loaded = Recipe.load(recipe, overrides or ())
-    folder = out or Path("runs") / loaded.name
     result = run(
         loaded,
-        folder,
+        out or Path("runs") / loaded.name,
         progress=not quiet,
         watch=[watcher.value for watcher in watch or ()],
         say=typer.echo,
@@ -97,15 +125,15 @@ def train(
 @app.command()
 def evaluate(
     runs: RunFolders,
-    split: Annotated[Split, typer.Option(help="Which rows.")] = Split.test,
+    split: Annotated[Split, typer.Option(help="Rows to evaluate.")] = Split.test,
     windows: Annotated[
         int,
         typer.Option(
-            help="Time windows of long recordings, evenly spread; their logits are averaged.", min=1
+            help="Time windows per long recording, evenly spaced; their logits are averaged.", min=1
         ),
     ] = 1,
 ) -> None:
-    """Evaluate trained runs again: fused and per modality.
+    """Evaluate trained runs on a split: the fused prediction and each modality.
 
     Example: `g2d evaluate runs/a runs/b --split valid`
     """
@@ -114,13 +142,13 @@ def evaluate(
 
     for folder in runs:
         loaded = load(folder)
-        found = loaded.evaluate(split.value, windows=windows)
+        evaluation = loaded.evaluate(split.value, windows=windows)
         typer.echo(
             f"{folder} · {loaded.name} · {loaded.source.protocol} · {split.value}"
             + (f" · {windows} windows" if windows > 1 else "")
         )
         typer.echo(
-            evaluation_table(found, loaded.task, DataFacts.model_validate(loaded.source.describe()))
+            evaluation_table(evaluation, loaded.task, DataFacts.model_validate(loaded.source.describe()))
         )
 
 
@@ -129,15 +157,13 @@ def predict(
     run: RunFolder,
     source: Annotated[
         Path,
-        typer.Option(
-            metavar="FILE", help="New rows, in the form the data set reads (g2d list datasets)."
-        ),
+        typer.Option(metavar="FILE", help="New rows, in the format that the data set reads."),
     ],
-    out: Annotated[Path, typer.Option(metavar="CSV", help="Where the predictions go.")] = Path(
+    out: Annotated[Path, typer.Option(metavar="CSV", help="File for the predictions.")] = Path(
         "predictions.csv"
     ),
 ) -> None:
-    """Predict new rows: fused and per modality, with ids and probabilities.
+    """Predict new rows: the fused prediction and each modality's, with ids and probabilities.
 
     Example: `g2d predict runs/a --source rows.csv --out predictions.csv`
     """
@@ -149,53 +175,41 @@ def predict(
 
 @app.command()
 def compare(
-    recipes: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="RECIPE... [KEY=VALUE]...",
-            help="Recipes, then overrides that hold for all of them.",
-        ),
-    ],
+    recipes: RecipesAndAssignments,
+    methods: Methods = None,
     seeds: Annotated[
-        int, typer.Option(help="How many seeds, from the recipe's own upwards.", min=1)
+        int, typer.Option(help="Number of seeds, counted from the recipe's own seed.", min=1)
     ] = 3,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder of all runs.")] = Path(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for all runs.")] = Path(
         "runs/compare"
     ),
     baseline: Annotated[
         str | None,
         typer.Option(
-            help="The recipe that others are compared with. By default plain joint training."
+            help="Name of the recipe that the others are compared with; joint training by default."
         ),
     ] = None,
     controls: Annotated[
         bool,
         typer.Option(
-            help="Add the teachers' ensembles, the best of them, and joint training from them."
+            help="Add the best teacher, the teachers' ensembles, and joint training that starts"
+            " from the teachers."
         ),
     ] = True,
     quiet: Quiet = False,
 ) -> None:
-    """Train several recipes under several seeds, and put them in one table per data set, protocol and task.
+    """Train methods or recipes under several seeds, and show them in one table per problem.
 
-    Example: `g2d compare recipes/digits/joint.yaml recipes/digits/g2d.yaml --seeds 3 --out runs/digits`
+    Example: `g2d compare digits --methods joint,ogm_ge,g2d --seeds 5 --out runs/digits`
 
-    Finished runs are not repeated. A method that is not defined for a task is left out, and a sentence says so.
+    A problem is a data set, protocol, and task. Finished runs are not repeated. A method that does
+    not support the task is left out with a message.
     """
-    from g2d.experiment import compare as grid
-    from g2d.recipe import Recipe
+    from g2d.experiment import compare as compare_all
 
-    files, overrides = (
-        [text for text in recipes if "=" not in text],
-        [text for text in recipes if "=" in text],
-    )
-    if not files:
-        raise RecipeError(
-            ["at least one RECIPE must be given, found only overrides."], "the command line"
-        )
     typer.echo(
-        grid(
-            [Recipe.load(file, overrides) for file in files],
+        compare_all(
+            load_recipes(recipes, methods),
             seeds=seeds,
             out=out,
             baseline=baseline,
@@ -213,47 +227,45 @@ app.add_typer(preparing.app, name="data")
 
 
 @app.command("list")
-def list_(what: Annotated[Listed, typer.Argument(help="What to list.")]) -> None:
-    """List what a recipe can name: methods, fusions, modulations, encoders, data sets, and the settings of digits.
+def list_(what: Annotated[Listed, typer.Argument(help="The kind of names.")]) -> None:
+    """List the packaged recipes, or the names that a recipe can contain.
 
-    Example: `g2d list methods`
+    Example: `g2d list recipes`
     """
     from g2d.experiment import registered
 
-    for name, meaning in registered(what.value):
-        typer.echo(f"{name:<20}{meaning}")
+    for name, about in registered(what.value):
+        typer.echo(f"{name:<22}{about}")
 
 
 @app.command()
 def doctor() -> None:
-    """Say what is installed and what would not work here: versions, devices, threads, data folders, optional libraries.
+    """Show what is installed: versions, devices, threads, data folders, optional libraries.
 
     Example: `g2d doctor`
     """
     from g2d.experiment import examine
 
     for name, finding in examine():
-        typer.echo(f"{name:<20}{finding}")
+        typer.echo(f"{name:<22}{finding}")
 
 
 @app.command()
 def demo(
     setting: Annotated[
-        str, typer.Option(help="A setting of digits (g2d list settings).")
+        str, typer.Option(help="A setting of the built-in data (g2d list settings).")
     ] = "memorizer",
     data_seed: Annotated[
         int | None,
-        typer.Option(
-            help="Fresh data: another split and other draws (protocol digits/random-v1).", min=0
-        ),
+        typer.Option(help="Draw other data with another split (digits/random-v1).", min=0),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 3,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder of all runs.")] = Path(
+    seeds: Annotated[int, typer.Option(help="Number of seeds.", min=1)] = 3,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for all runs.")] = Path(
         "runs/demo"
     ),
     quiet: Quiet = False,
 ) -> None:
-    """Show what G²D is about, in a few minutes: teachers, joint training, G²D, and the controls that cost nothing, on built-in data.
+    """Compare G²D with joint training and free controls on built-in data, in a few minutes.
 
     Example: `g2d demo --setting lookalike`
     """

@@ -1,42 +1,102 @@
-"""Arguments and manners that commands share."""
+"""Arguments that several commands share, and how errors become exit codes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from g2d.errors import G2DError
+from g2d.errors import G2DError, RecipeError
+
+if TYPE_CHECKING:
+    from g2d.recipe import Recipe
 
 
 class Commands(TyperGroup):
-    """A group of commands that turns what a user can mend into one message and exit code 2."""
+    """A group of commands that turns a user's mistake into one message and exit code 2."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(self.commands)  # in the order written here, not that of the alphabet
+        """Return the commands in the order in which they were added, not alphabetically."""
+        return list(self.commands)
 
     def invoke(self, ctx: Any) -> Any:
+        """Run a command; print expected errors without a traceback."""
         try:
             return super().invoke(ctx)
         except G2DError as error:
             typer.echo(f"Error: {error}", err=True)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
-            typer.echo("\nInterrupted. The same command goes on from what is complete.", err=True)
+            typer.echo("\nInterrupted. Run the same command again to continue.", err=True)
             raise typer.Exit(130) from None
 
 
+def complete_recipe(incomplete: str) -> list[str]:
+    """Return the packaged recipes whose names begin with a text."""
+    from g2d.recipe.packaged import recipe_names
+
+    return [name for name in recipe_names() if name.startswith(incomplete)]
+
+
+RecipeName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE",
+        help="A packaged recipe (g2d list recipes), or a path to a YAML file.",
+        autocompletion=complete_recipe,
+    ),
+]
 Assignments = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[KEY=VALUE]...",
-        help="Dotted overrides of the recipe, with YAML values: method.alpha=2",
+        help="Overrides with dotted keys and YAML values: method.alpha=2. KEY=default removes one.",
     ),
 ]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as train wrote it.")]
-RunFolders = Annotated[
-    list[Path], typer.Argument(metavar="RUN...", help="Run folders, as train wrote them.")
+RecipesAndAssignments = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RECIPE... [KEY=VALUE]...",
+        help="Recipes, by name or path, then overrides for all of them.",
+        autocompletion=complete_recipe,
+    ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress display.")]
+Methods = Annotated[
+    str | None,
+    typer.Option(
+        "--methods",
+        "-m",
+        metavar="NAME,NAME...",
+        help="Methods or variants to run on every recipe (g2d list methods), instead of its own.",
+    ),
+]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that train wrote.")]
+RunFolders = Annotated[
+    list[Path], typer.Argument(metavar="RUN...", help="Run folders that train wrote.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+
+
+def load_recipes(words: Sequence[str], methods: str | None = None) -> list[Recipe]:
+    """Load the recipes of a command line: names or paths, and ``KEY=VALUE`` words for all of them.
+
+    Args:
+        words: The words in any order; those with an equals sign are overrides.
+        methods: Names of methods or variants, separated by commas: each is run on every recipe.
+
+    Raises:
+        RecipeError: There is no recipe, or one has faults.
+    """
+    from g2d.recipe import Recipe
+
+    sources = [word for word in words if "=" not in word]
+    overrides = [word for word in words if "=" in word]
+    if not sources:
+        fault = "at least one RECIPE must be given, found only overrides."
+        raise RecipeError([fault], "the command line")
+    names = [name.strip() for name in (methods or "").split(",") if name.strip()]
+    chosen = [[f"method={name}"] for name in names] or [[]]
+    return [Recipe.load(source, [*method, *overrides]) for source in sources for method in chosen]

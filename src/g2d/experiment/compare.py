@@ -9,7 +9,7 @@ from pathlib import Path
 from g2d.errors import RecipeError, UnsupportedError
 from g2d.experiment.run import Say, run
 from g2d.files import write_text
-from g2d.recipe import Recipe
+from g2d.recipe.recipe import Recipe, check_names
 from g2d.report.page import write_page
 from g2d.report.paper import build
 from g2d.report.tables import FORMATS
@@ -17,6 +17,8 @@ from g2d.runs import PAGE, RunRecord
 
 WIDTH = 150
 """Characters: wider tables are broken between groups of columns where they are printed."""
+WARM = "joint-warm"
+"""The variant that is added as a control, and the name of its row."""
 FILES = {
     "markdown": "compare.md",
     "csv": "compare.csv",
@@ -57,14 +59,7 @@ def compare(
     recipes = controlled(recipes) if controls else list(recipes)
     recipes = [*recipes, *warm_started(recipes)]
     names = [recipe.name for recipe in recipes]
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
-        raise RecipeError(
-            [
-                f"name must differ between compared recipes, found {', '.join(map(repr, doubled))} twice."
-            ],
-            "compare",
-        )
+    check_names(recipes, "compare")
     if baseline is not None and baseline not in names:
         raise RecipeError(
             [
@@ -92,9 +87,7 @@ def run_grid(
         for seed in range(first, first + seeds) if isinstance(seeds, int) else seeds:
             seeded = recipe if seed == first else recipe.changed(seed=seed)
             if seeded.teachers.folder is None:
-                seeded = seeded.changed(
-                    teachers={**seeded.given.get("teachers", {}), "folder": str(out / "teachers")}
-                )
+                seeded = seeded.changed({"teachers.folder": str(out / "teachers")})
             say(f"{recipe.name}, seed {seed}")
             try:
                 folder = out / recipe.name / f"seed-{seed}"
@@ -125,19 +118,17 @@ def warm_started(recipes: Sequence[Recipe]) -> list[Recipe]:
     for recipe in recipes:
         if recipe.controls:
             epochs = recipe.train.epochs or recipe.teachers.train.epochs
-            control = recipe.changed(
-                name="joint-warm", method="joint", warm_start=True, epochs=epochs, controls=False
-            )
+            control = recipe.changed(name=WARM, method=WARM, epochs=epochs, controls=False)
             found.setdefault(json.dumps({**control.resolved(), "seed": 0}, sort_keys=True), control)
     have = {
         json.dumps(
-            {**recipe.resolved(), "seed": 0, "name": "joint-warm", "controls": False},
+            {**recipe.resolved(), "seed": 0, "name": WARM, "controls": False},
             sort_keys=True,
         )
         for recipe in recipes
     }
     fresh = [control for key, control in found.items() if key not in have]
     return [
-        control if i == 0 else control.changed(name=f"joint-warm-{i + 1}")
+        control if i == 0 else control.changed(name=f"{WARM}-{i + 1}")
         for i, control in enumerate(fresh)
     ]

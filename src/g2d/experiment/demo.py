@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from g2d.errors import ArgumentError
-from g2d.experiment.compare import run_grid
+from g2d.experiment.compare import WARM, run_grid
 from g2d.experiment.run import Say
-from g2d.files import nearest, write_text
+from g2d.files import did_you_mean, write_text
 from g2d.recipe import Recipe
 from g2d.report.layouts import comparison_table
 from g2d.report.page import write_page
@@ -18,46 +18,16 @@ from g2d.runs import PAGE, Result, read_epochs
 
 Results = Sequence[Result]
 
-CNN, MLP, TRANSFORMER = {"name": "cnn"}, {"name": "mlp"}, {"name": "transformer"}
-# One thread: for networks this small, more of them wait for each other longer than they compute.
-FIXED = {
-    "optimizer": "sgd",
-    "momentum": 0.9,
-    "weight_decay": 1e-4,
-    "schedule": "step",
-    "decay_at": [0.75],
-    "decay": 0.1,
-    "batch_size": 32,
-    "threads": 1,
+SETTINGS = {
+    "memorizer": "digits",
+    "mild": "digits/mild",
+    "trio": "digits/trio",
+    "lookalike": "digits/lookalike",
+    "balanced": "digits/balanced",
+    "dead": "digits/dead",
+    "small": "digits/small",
 }
-TWO = {"encoders": {"image": CNN, "tone": MLP}, "lr": 0.01, "tau": [15, 15], "teachers": {}}
-PROBLEMS: dict[str, dict[str, Any]] = {
-    "memorizer": {
-        **TWO,
-        "shows": "joint training memorises the tone and never learns the image: G²D's case",
-    },
-    "mild": {
-        **TWO,
-        "shows": "the same, but the ranking depends on the teachers' checkpoints: how it can go wrong",
-    },
-    "trio": {
-        "shows": "three modalities, two exclusive stages",
-        "encoders": {"image": CNN, "tone": MLP, "word": TRANSFORMER},
-        "lr": 0.01,
-        "tau": [8, 7, 15],
-        "teachers": {"distil_checkpoint": "last"},
-    },
-    "lookalike": {
-        "shows": "every row is fixed and joint training is near the ceiling: no method should claim much",
-        "encoders": {"image": CNN, "tone": CNN},
-        "lr": 0.02,
-        "tau": [10, 10],
-        "teachers": {},
-    },
-    "balanced": {**TWO, "shows": "nothing is wrong, and a diagnosis must say so"},
-    "dead": {**TWO, "shows": "one modality has no information"},
-}
-"""Every setting of digits: what it shows, and how it was measured: encoders, learning rate, schedule, and which checkpoint of a teacher counts."""
+"""The settings of the built-in data, and the packaged recipe of each."""
 RANKED_BY = {"g2d": "best", "g2d-last": "last"}
 """G²D's runs, and which checkpoint of the teachers says who learns first: the ranking is the method's weak point, so both are shown."""
 
@@ -115,35 +85,27 @@ def demo_recipes(setting: str, data_seed: int | None = None) -> list[Recipe]:
     Raises:
         ArgumentError: no such setting.
     """
-    if setting not in PROBLEMS:
-        close = nearest(setting, PROBLEMS)
+    if setting not in SETTINGS:
         raise ArgumentError(
-            f"--setting must be one of {', '.join(PROBLEMS)}, found {setting!r}."
-            + (f" Did you mean {close!r}?" if close else "")
+            f"--setting must be one of {', '.join(SETTINGS)}, found {setting!r}."
+            + did_you_mean(setting, SETTINGS)
         )
-    problem = PROBLEMS[setting]
-    fresh = {} if data_seed is None else {"protocol": "random-v1", "data_seed": data_seed}
-    common = {
-        "data": {"name": "digits", "setting": setting, **fresh},
-        "encoders": problem["encoders"],
-        "epochs": sum(problem["tau"]),
-        "train": {**FIXED, "lr": problem["lr"]},
-        "teachers": problem["teachers"],
-    }
-    contents: list[dict[str, Any]] = [
-        {"name": "joint", "method": "joint"},
-        {"name": "g2d", "method": {"name": "g2d", "tau": problem["tau"]}, "controls": True},
-        {
-            "name": "g2d-last",
-            "method": {"name": "g2d", "tau": problem["tau"]},
-            "teachers": {**problem["teachers"], "ranking_checkpoint": "last"},
+    problem = Recipe.load(SETTINGS[setting])
+    fresh = {} if data_seed is None else {"data.protocol": "random-v1", "data.data_seed": data_seed}
+    common = {**fresh, "teachers.distil_checkpoint": problem.teachers.distil_checkpoint}
+    rows: dict[str, dict[str, Any]] = {
+        "joint": {"method": "joint"},
+        **{
+            name: {
+                "method": "g2d",
+                "teachers.ranking_checkpoint": checkpoint,
+                "controls": checkpoint == "best",
+            }
+            for name, checkpoint in RANKED_BY.items()
         },
-        {"name": "joint-warm", "method": "joint", "warm_start": True},
-    ]
-    return [
-        Recipe.from_mapping({**common, **content}, f"demo {content['name']}")
-        for content in contents
-    ]
+        WARM: {"method": WARM},
+    }
+    return [problem.changed({**common, **row, "name": name}) for name, row in rows.items()]
 
 
 def in_words(results: Results, out: Path) -> str:

@@ -18,10 +18,12 @@ import torch
 import g2d
 from g2d.datasets import DATASETS
 from g2d.encoders import ENCODERS
-from g2d.experiment.demo import PROBLEMS
+from g2d.experiment.demo import SETTINGS
 from g2d.fusion import FUSIONS
 from g2d.methods import METHODS
 from g2d.modulations import MODULATIONS
+from g2d.recipe.packaged import about, recipe_names
+from g2d.recipe.variants import VARIANTS
 
 OPTIONAL = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow"}
 """Optional libraries and the extras that install them."""
@@ -30,13 +32,18 @@ OPTIONAL = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow"}
 def registered(what: str) -> list[tuple[str, str]]:
     """Names a recipe can use, each with its meaning in a line."""
     if what == "methods":
-        return [(name, _method_line(cls)) for name, cls in METHODS.items()]
+        return [
+            *((name, _method_line(cls)) for name, cls in METHODS.items()),
+            *((name, variant.about) for name, variant in VARIANTS.items()),
+        ]
     if what == "datasets":
         return [
             (name, f"{dataset.about} (needs {dataset.needs})") for name, dataset in DATASETS.items()
         ]
     if what == "settings":
-        return [(name, problem["shows"]) for name, problem in PROBLEMS.items()]
+        return [(name, about(recipe)) for name, recipe in SETTINGS.items()]
+    if what == "recipes":
+        return [(name, about(name)) for name in recipe_names()]
     tables: dict[str, dict[str, Any]] = {
         "fusions": FUSIONS,
         "modulations": MODULATIONS,

@@ -147,9 +147,8 @@ def more_teachers(
     recipe: Recipe, sets: Sequence[Taught], obtain: Callable[[Recipe], Taught]
 ) -> list[Taught]:
     """As many sets of teachers as a stack asks for, from consecutive seeds; the first is the run's own."""
-    given = recipe.given.get("teachers") or {}
     seeds = range(recipe.teachers.train.seed + len(sets), recipe.teachers.train.seed + recipe.stack)
-    return [*sets, *(obtain(recipe.changed(teachers={**given, "seed": seed})) for seed in seeds)]
+    return [*sets, *(obtain(recipe.changed({"teachers.seed": seed})) for seed in seeds)]
 
 
 def stack(

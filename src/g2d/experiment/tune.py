@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,8 +21,7 @@ from g2d.files import write_json, write_text
 from g2d.method import Choice, Log, Space, Whole
 from g2d.methods import METHODS
 from g2d.model import warm_start
-from g2d.recipe import Recipe
-from g2d.recipe.reading import override
+from g2d.recipe.recipe import Recipe, check_names
 from g2d.report.formatting import aligned, spread
 from g2d.task import task_from_config
 
@@ -89,14 +87,7 @@ def tune(
         RecipeError: a recipe selects on the test split, or two have the same name.
     """
     out = Path(out)
-    names = [recipe.name for recipe in recipes]
-    if doubled := sorted({name for name in names if names.count(name) > 1}):
-        raise RecipeError(
-            [
-                f"name must differ between tuned recipes, found {', '.join(map(repr, doubled))} twice."
-            ],
-            "tune",
-        )
+    check_names(recipes, "tune")
     if peeking := [recipe.name for recipe in recipes if recipe.train.select_on == "test"]:
         raise RecipeError(
             [
@@ -187,16 +178,9 @@ def laid(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     Raises:
         RecipeError: a key or a value is not valid.
     """
-    faults: list[str] = []
-    given = recipe.given.get("teachers") or {}
-    pinned = {
-        "lr": recipe.teachers.train.lr,
-        "batch_size": recipe.teachers.train.batch_size,
-        **(given.get("train") or {}),
-    }
-    content = {**recipe.given, "teachers": {**given, "train": pinned}}
-    assignments = [f"{key}={json.dumps(value)}" for key, value in values.items()]  # JSON is YAML
-    return Recipe.from_mapping(override(content, assignments, faults), recipe.name, faults=faults)
+    own = recipe.teachers.train
+    pinned = {"teachers.train.lr": own.lr, "teachers.train.batch_size": own.batch_size}
+    return recipe.changed({**pinned, **values})
 
 
 def table(found: Sequence[Tuned]) -> str:

@@ -105,6 +105,8 @@ class Faults(list[str]):
             if key not in allowed:
                 self.unknown(at, "key", allowed, whose=whose)
                 continue
+            if value is None and not allows_null(allowed[key].annotation):
+                continue  # as if the key had been left out
             try:
                 right[key] = convert(value, allowed[key].annotation)
             except (ValidationError, TypeError, ValueError):
@@ -112,7 +114,7 @@ class Faults(list[str]):
         self.extend(
             f"{join(path, key)} must be given{f' for {whose}' if whose else ''}, found nothing: {describe(option.annotation)}."
             for key, option in allowed.items()
-            if option.default is REQUIRED and key not in given
+            if option.default is REQUIRED and given.get(key) is None
         )
         return right
 
@@ -120,8 +122,13 @@ class Faults(list[str]):
         self, path: str, given: Mapping[str, Any], model: type[BaseModel], *, whose: str = ""
     ) -> BaseModel | None:
         """The pydantic model of the given values, or None and one fault per value that is wrong."""
-        known = {key: value for key, value in given.items() if key in model.model_fields}
-        for key in given.keys() - known.keys():
+        fields = model.model_fields
+        known = {
+            key: value
+            for key, value in given.items()
+            if key in fields and (value is not None or allows_null(fields[key].annotation))
+        }
+        for key in given.keys() - fields.keys():
             self.unknown(join(path, key), "key", model.model_fields, whose=whose)
         try:
             return model.model_validate_json(json.dumps(known), strict=True)
@@ -159,6 +166,16 @@ class Faults(list[str]):
             self.wrong(at, describe(model.model_fields[place].annotation), fault["input"])
         else:
             self.wrong(at, fault["msg"].removeprefix("Input should be "), fault["input"])
+
+
+def allows_null(annotation: Any) -> bool:
+    """Return whether an annotation allows None.
+
+    Example:
+        >>> allows_null(int | None), allows_null(int)
+        (True, False)
+    """
+    return annotation in (Any, None, NoneType) or NoneType in get_args(annotation)
 
 
 def join(path: str, key: Any) -> str:

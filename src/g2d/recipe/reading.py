@@ -1,66 +1,264 @@
-"""YAML text and ``key=value`` overrides -> one plain mapping."""
+"""From a recipe file and ``key=value`` settings to one plain mapping.
+
+The layers, each above the one before it: the file, the settings of the chosen variant, the file's
+own values for the chosen method (``methods:``), and what the user sets.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import copy
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
 
 from g2d.errors import RecipeError
-from g2d.plainyaml import parse
+from g2d.plainyaml import parse, read_mapping
+from g2d.recipe.packaged import ALIASES, is_path, packaged
+from g2d.recipe.variants import VARIANTS
 
 NAMED_SECTIONS = ("data", "fusion", "method", "modulation")
 """Sections that may be a bare name instead of a mapping with a name."""
+METHODS_KEY = "methods"
+"""The section of a file that holds values for single methods, by the method's name."""
+DEFAULT = object()
+"""The value of a setting that removes its key (``key=default``), so that the default applies."""
 
 
-def override(
-    content: dict[str, Any], assignments: Iterable[str], faults: list[str]
-) -> dict[str, Any]:
-    """The mapping with dotted ``key=value`` overrides laid over it; the values are YAML. What cannot be laid is a fault.
+@dataclass(frozen=True)
+class Given:
+    """What a user gave: the content of a file and settings that change it.
+
+    Args:
+        content: The file as plain values.
+        settings: Pairs of a dotted key and a value, in the order given.
+        label: The beginning of the recipe's default name; None means the name of the data set.
+    """
+
+    content: Mapping[str, Any]
+    settings: tuple[tuple[str, Any], ...] = ()
+    label: str | None = None
+
+    @classmethod
+    def read(cls, source: str | Path) -> Self:
+        """Read a recipe by name or by path.
+
+        Raises:
+            RecipeError: There is no such recipe, or it is not a mapping.
+        """
+        if isinstance(source, str) and not is_path(source):
+            label = ALIASES.get(source, source).replace("/", "-")
+            return cls(read_mapping(packaged(source)), label=label)
+        path = Path(source)
+        return cls(rooted(read_mapping(path), path.parent))
+
+    def with_settings(self, settings: Iterable[tuple[str, Any]]) -> Self:
+        """Return the same file with more settings after the present ones."""
+        return replace(self, settings=(*self.settings, *settings))
+
+    def composed(self, faults: list[str]) -> tuple[dict[str, Any], str | None]:
+        """Return the recipe as one mapping, and the name of the chosen method or variant.
+
+        A later choice of the method discards earlier settings of the method's options.
+
+        Args:
+            faults: A list that receives one sentence per setting that cannot be applied.
+        """
+        content = copy.deepcopy(dict(self.content))
+        table = content.pop(METHODS_KEY, None) or {}
+        choices = [i for i, (key, _) in enumerate(self.settings) if key == "method"]
+        last = choices[-1] if choices else -1
+        section = self.settings[last][1] if choices else DEFAULT
+        section = named(content.get("method") if section is DEFAULT else section)
+        rest = [
+            (key, value)
+            for i, (key, value) in enumerate(self.settings)
+            if key != "method" and (i > last or not key.startswith("method."))
+        ]
+        chosen = section.get("name") if isinstance(section, dict) else None
+        # A new name of the method keeps the options that stand in the file or were set.
+        renamed = [value for key, value in rest if key == "method.name"]
+        chosen = renamed[-1] if renamed else chosen
+        if isinstance(section, dict) and isinstance(chosen, str):
+            variant = VARIANTS.get(chosen)
+            method = variant.method if variant else chosen
+            content["method"] = {"name": method}
+            layers: list[tuple[str, Any]] = list(_values(table, method))
+            if variant:
+                layers += [*variant.settings.items(), *_values(table, chosen)]
+            layers += [(f"method.{key}", value) for key, value in section.items() if key != "name"]
+            for key, value in layers:
+                set_value(content, key, value, faults)
+            rest = [(key, value) for key, value in rest if key != "method.name"]
+        elif choices:
+            content["method"] = section
+        for key, value in rest:
+            set_value(content, key, value, faults)
+        _name_after(content, self.content, chosen, [key for key, _ in rest])
+        if any(_sets_whole_tau(key, value) for key, value in self.settings) and not any(
+            key == "epochs" for key, _ in rest
+        ):
+            content.pop("epochs", None)  # their sum takes the place of the file's
+        if any(key.partition(".")[0] == "data" for key, _ in rest):
+            _deselect(content, self.content)
+        return content, chosen if isinstance(chosen, str) else None
+
+
+def read_settings(assignments: Iterable[str], faults: list[str]) -> list[tuple[str, Any]]:
+    """Read ``key=value`` texts whose values are YAML; ``default`` removes the key.
+
+    Args:
+        assignments: The texts.
+        faults: A list that receives one sentence per text that cannot be read.
 
     Example:
-        >>> override({"method": "joint"}, ["method.unimodal=1", "seed=2"], [])
-        {'method': {'name': 'joint', 'unimodal': 1}, 'seed': 2}
+        >>> read_settings(["method.unimodal=1", "train.threads=null"], [])
+        [('method.unimodal', 1), ('train.threads', None)]
     """
-    result: dict[str, Any] = _copied(content)
+    settings = []
     for assignment in assignments:
         key, sign, text = assignment.partition("=")
         if not sign or not key.strip():
             faults.append(f"an override must be written key=value, found {assignment!r}.")
             continue
         try:
-            value = parse(text, assignment)
+            value = DEFAULT if text.strip() == "default" else parse(text, assignment)
         except RecipeError:
             faults.append(f"{key} must be a YAML value, found {text!r}.")
             continue
-        _lay(result, key.strip().split("."), value, faults)
-    return result
+        settings.append((key.strip(), value))
+    return settings
+
+
+def override(
+    content: Mapping[str, Any], assignments: Iterable[str], faults: list[str]
+) -> dict[str, Any]:
+    """Return a copy of a mapping with ``key=value`` texts applied; see :func:`read_settings`.
+
+    Example:
+        >>> override({"method": "joint"}, ["method.unimodal=1", "seed=2"], [])
+        {'method': {'name': 'joint', 'unimodal': 1}, 'seed': 2}
+    """
+    changed = copy.deepcopy(dict(content))
+    for key, value in read_settings(assignments, faults):
+        set_value(changed, key, value, faults)
+    return changed
+
+
+def set_value(content: dict[str, Any], dotted: str, value: Any, faults: list[str]) -> None:
+    """Set the value at a dotted key, or remove the key if the value is :data:`DEFAULT`.
+
+    Args:
+        content: The mapping to change.
+        dotted: The key, such as ``method.alpha``. A bare name on the way becomes its long form.
+        value: A plain value.
+        faults: A list that receives a sentence if a value, not a section, is on the way.
+
+    Example:
+        >>> content = {"method": "joint"}
+        >>> set_value(content, "method.unimodal", 1, [])
+        >>> content
+        {'method': {'name': 'joint', 'unimodal': 1}}
+    """
+    *parents, last = dotted.split(".")
+    section = content
+    for depth, key in enumerate(parents):
+        inner = section.get(key)
+        inner = named(inner) if _takes_name(parents, depth) else inner
+        inner = {} if inner is None else inner
+        if not isinstance(inner, dict):
+            at = ".".join(parents[: depth + 1])
+            faults.append(f"{dotted} must lie in a section, found the value {inner!r} at {at}.")
+            return
+        section[key] = inner
+        section = inner
+    if value is DEFAULT:
+        section.pop(last, None)
+    else:
+        section[last] = copy.deepcopy(value)
 
 
 def named(value: Any) -> Any:
-    """A section in its long form: a bare name is a mapping with nothing but a name."""
+    """Return a section in its long form: a bare name becomes a mapping with only a name."""
     return {"name": value} if isinstance(value, str) else value
 
 
-def _lay(content: dict[str, Any], keys: list[str], value: Any, faults: list[str]) -> None:
-    *parents, last = keys
-    inner = content
-    for depth, key in enumerate(parents):
-        held = named(inner.get(key, {})) if _takes_name(parents, depth) else inner.get(key, {})
-        if not isinstance(held, dict):
-            faults.append(
-                f"{'.'.join(keys)} must lie in a section, found the value {held!r} at {'.'.join(parents[: depth + 1])}."
-            )
-            return
-        inner[key] = held
-        inner = held
-    inner[last] = value
+def rooted(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the content with a relative ``data.root`` made absolute, as seen from a folder."""
+    data = content.get("data")
+    if not isinstance(data, Mapping) or not isinstance(data.get("root"), str):
+        return dict(content)
+    return {**content, "data": {**data, "root": os.path.realpath(folder / data["root"])}}
+
+
+def _values(table: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield a problem's values for a method; what is not a mapping is refused by validation."""
+    values = table.get(name) if isinstance(table, Mapping) else None
+    if isinstance(values, Mapping):
+        yield from ((str(key), value) for key, value in values.items())
+
+
+def _name_after(
+    content: dict[str, Any], file: Mapping[str, Any], chosen: Any, keys: Iterable[str]
+) -> None:
+    """Add a method chosen in place of the file's to the file's name, so that names differ."""
+    own = named(file.get("method"))
+    before = own.get("name") if isinstance(own, Mapping) else None
+    if isinstance(file.get("name"), str) and "name" not in keys and chosen != before:
+        content["name"] = f"{file['name']}-{chosen}"
+
+
+def _sets_whole_tau(key: str, value: Any) -> bool:
+    """Return whether a setting gives prioritization epochs as whole numbers."""
+    if isinstance(value, Mapping):
+        return any(_sets_whole_tau(str(inner), held) for inner, held in value.items())
+    whole = isinstance(value, list) and all(isinstance(length, int) for length in value)
+    return whole and key.rpartition(".")[2] == "tau"
+
+
+def _deselect(content: dict[str, Any], file: Mapping[str, Any]) -> None:
+    """Remove the options of modalities that ``data.modalities`` leaves out.
+
+    A modality counts as left out if the file has an encoder for it. With it go its encoder, its
+    entries of options per modality, and as many exclusive stages of tau.
+    """
+    before, data = file.get("encoders"), content.get("data")
+    kept = data.get("modalities") if isinstance(data, Mapping) else None
+    if not isinstance(kept, list) or not isinstance(before, Mapping):
+        return
+    dropped = [m for m in before if m not in kept]
+    if not dropped or len(dropped) == len(before):
+        return
+    method = content.get("method")
+    sections = [content.get("encoders"), method]
+    if isinstance(method, dict):
+        sections += [*method.values(), *_sections(method, "modulation")]
+    for plan in [content.get("train"), *_sections(content, "teachers", "train")]:
+        sections += _sections(plan, "group_lr")
+    for section in sections:
+        if not isinstance(section, dict):
+            continue
+        for m in dropped:
+            section.pop(m, None)
+        tau = section.get("tau")
+        if isinstance(tau, list) and len(tau) == len(before):
+            section["tau"] = _fewer_stages(tau, len(tau) - len(dropped))
+
+
+def _sections(content: Any, *keys: str) -> list[Any]:
+    for key in keys:
+        content = content.get(key) if isinstance(content, dict) else None
+    return [] if content is None else [content]
+
+
+def _fewer_stages(tau: list[Any], count: int) -> list[Any]:
+    """Return tau with its last exclusive stages removed; shares are scaled to their old sum."""
+    shorter = [*tau[: count - 1], tau[-1]]
+    if not any(isinstance(share, float) for share in tau):
+        return shorter
+    return [share * sum(tau) / sum(shorter) for share in shorter]
 
 
 def _takes_name(parents: list[str], depth: int) -> bool:
     return parents[depth] in NAMED_SECTIONS or (depth == 1 and parents[0] == "encoders")
-
-
-def _copied(value: Any) -> Any:
-    return (
-        {key: _copied(inner) for key, inner in value.items()} if isinstance(value, dict) else value
-    )

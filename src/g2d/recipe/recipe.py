@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -23,26 +23,23 @@ from g2d.fusion import Late, build_fusion
 from g2d.method import Method
 from g2d.methods import METHODS
 from g2d.model import MultimodalModel, Teachers, example_features, feature_dims
-from g2d.plainyaml import read_mapping
 from g2d.recipe.parts import Named, TeacherPlan
-from g2d.recipe.reading import override
+from g2d.recipe.reading import Given, read_settings, rooted
 from g2d.recipe.validation import make_method, validate
 from g2d.types import Batch
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is trained on what, how, and for how long.
+    """A complete, valid description of a run.
 
     Example:
-        >>> recipe = Recipe.from_mapping({
-        ...     "seed": 1, "data": "digits", "encoders": {"image": "cnn", "tone": "mlp"}, "fusion": "late", "method": {"name": "g2d", "tau": [2, 2]}
-        ... })
-        >>> recipe.train.epochs, recipe.method.options["alpha"]
-        (4, 1.0)
-        >>> Recipe.from_mapping({"data": "digits", "encoders": {"image": "cnn", "tone": "mlp"}, "method": "joint", "epochs": "many"})
+        >>> recipe = Recipe.load("digits", ["method=g2d", "epochs=4"])
+        >>> recipe.method.options["tau"], recipe.method.options["alpha"]
+        ([2, 2], 1.0)
+        >>> Recipe.load("digits", ["epochs=many"])
         Traceback (most recent call last):
-        g2d.errors.RecipeError: recipe has 1 fault:
+        g2d.errors.RecipeError: digits has 1 fault:
           - epochs must be a whole number or null, found 'many'.
     """
 
@@ -57,42 +54,69 @@ class Recipe:
     teachers: TeacherPlan
     controls: bool
     stack: int
-    given: dict[str, Any] = field(compare=False, repr=False)
+    given: Given = field(compare=False, repr=False)
 
     @classmethod
-    def load(cls, path: str | Path, overrides: Iterable[str] = ()) -> Self:
-        """Read, override, validate.
+    def load(cls, source: str | Path, overrides: Iterable[str] = ()) -> Self:
+        """Read a recipe, apply overrides, and validate the result.
 
         Args:
-            path: a YAML file; a relative ``data.root`` in it counts from its folder.
-            overrides: dotted ``key=value`` texts, whose values are YAML: ``method.alpha=2``.
+            source: The name of a packaged recipe, such as ``"digits"`` or ``"crema_d/small"``, or a
+                path: a :class:`~pathlib.Path`, or a text that ends in .yaml or .yml or begins with
+                ./, ../ or /. A relative ``data.root`` in a file counts from the file's folder.
+            overrides: Texts ``key=value`` with dotted keys and YAML values, such as
+                ``method.alpha=2``. ``key=default`` removes a key.
 
         Raises:
-            RecipeError: with every fault that was found.
+            RecipeError: The recipe has faults; the message lists all of them.
         """
         faults: list[str] = []
-        content = override(_rooted(read_mapping(Path(path)), Path(path).parent), overrides, faults)
-        faults.extend(_strays(content, Path(path).resolve().parent))
-        return cls.from_mapping(content, str(path), faults=faults)
+        given = Given.read(source).with_settings(read_settings(overrides, faults))
+        folder = None if given.label else Path(source).resolve().parent
+        return cls._build(given, str(source), faults, folder)
 
     @classmethod
-    def from_mapping(
-        cls, content: Mapping[str, Any], source: str = "recipe", *, faults: Iterable[str] = ()
-    ) -> Self:
-        """Validate a mapping as it stands in a recipe file.
+    def from_mapping(cls, content: Mapping[str, Any], source: str = "recipe") -> Self:
+        """Validate the content of a recipe file.
+
+        Args:
+            content: The file as plain values.
+            source: What an error message calls the recipe.
 
         Raises:
-            RecipeError: with every fault that was found, those given included.
+            RecipeError: The recipe has faults; the message lists all of them.
         """
-        content = _rooted(content, Path())
-        return cls(**validate(content, source, faults), given=dict(content))
+        return cls._build(Given(content), source, [])
 
-    def changed(self, **sections: Any) -> Self:
-        """The same recipe with other top-level keys, as if the file had held them; what follows from them follows again."""
-        return type(self).from_mapping({**self.given, **sections}, self.name)
+    @classmethod
+    def _build(
+        cls, given: Given, source: str, faults: list[str], folder: Path | None = None
+    ) -> Self:
+        content, chosen = given.composed(faults)
+        content = rooted(content, Path())
+        if folder is not None:
+            faults.extend(_other_stores(content, folder))
+        fields = validate(content, given, chosen, source, faults)
+        return cls(**fields, given=given)
+
+    def changed(self, settings: Mapping[str, Any] | None = None, /, **sections: Any) -> Self:
+        """Return the same recipe with other values, as if they had been overrides.
+
+        Args:
+            settings: Values by dotted key, such as ``{"teachers.seed": 1}``.
+            sections: Values of top-level keys, such as ``method="joint"``.
+
+        Raises:
+            RecipeError: A key or a value is not valid.
+        """
+        given = self.given.with_settings([*(settings or {}).items(), *sections.items()])
+        return self._build(given, self.name, [])
 
     def resolved(self) -> dict[str, Any]:
-        """Every key with its value, defaults included: what a run folder keeps, and what reads back as the same recipe."""
+        """Return every key with its value, defaults included; it reads back as an equal recipe.
+
+        Prioritization epochs are whole epochs here, whether they were shares or left out.
+        """
         modulation = {} if self.modulation is None else {"modulation": self.modulation.plain()}
         own, theirs = _plain_train(self.train), _plain_train(self.teachers.train)
         plain: dict[str, Any] = _plain(
@@ -121,16 +145,17 @@ class Recipe:
         return plain
 
     def to_yaml(self) -> str:
-        """The resolved recipe as YAML."""
+        """Return the resolved recipe as YAML."""
         return yaml.safe_dump(self.resolved(), sort_keys=False, allow_unicode=True, width=160)
 
     @property
     def modalities(self) -> tuple[str, ...]:
+        """The modalities, in the order of the encoders."""
         return tuple(self.encoders)
 
     @property
     def trains(self) -> bool:
-        """Whether the student is trained at all (UME is not)."""
+        """Whether the student is trained at all (UME's is not)."""
         return METHODS[self.method.name].trains
 
     @property
@@ -147,85 +172,120 @@ class Recipe:
         """Open the data.
 
         Raises:
-            RecipeError: the recipe's encoders do not fit the data's modalities.
+            RecipeError: The recipe's encoders do not fit the modalities of the data.
         """
         dataset = DATASETS[self.data.name]
         source = dataset.open(dataset.options(**self.data.options))
         if set(source.modalities) != set(self.encoders):
             raise RecipeError(
                 [
-                    f"encoders must be one per modality of the data ({', '.join(source.modalities)}), found {', '.join(self.encoders)}."
+                    "encoders must be one per modality of the data"
+                    f" ({', '.join(source.modalities)}), found {', '.join(self.encoders)}."
                 ],
                 self.name,
             )
         return source
 
     def store_hash(self) -> dict[str, str]:
-        """The content hash of the store that the recipe names, without opening it; empty of data that are no store."""
+        """Return the content hash of the store that the recipe names, without opening it.
+
+        The mapping is empty for data that are not a store.
+        """
         options = DATASETS[self.data.name].options(**self.data.options)
         if isinstance(options, StoreOptions) and (options.folder / DATASET).is_file():
             return {"content_hash": read_facts(options.folder)["content_hash"]}
         return {}
 
-    def build_encoder(self, source: Source, modality: str) -> nn.Module:
-        """An untrained encoder, its weights drawn from torch's generator as it stands."""
-        encoder = self.encoders[modality]
-        return build_encoder(
-            encoder.name, self._example(source).inputs[modality], **encoder.options
-        )
+    def example(self, source: Source) -> Batch:
+        """Return two training rows as the encoders receive them; their shapes fix the model's.
 
-    def build_model(self, source: Source) -> MultimodalModel:
-        """The untrained student. Its weights depend on the seed and the recipe alone."""
+        Read it once and pass it to every ``build_`` method.
+        """
+        rows = source.gather(source.rows("train")[:2])
+        return source.view(rows, seed=self.train.seed, epoch=1, train=False)
+
+    def build_encoder(
+        self, source: Source, modality: str, example: Batch | None = None
+    ) -> nn.Module:
+        """Return an untrained encoder; its weights are drawn from torch's global generator.
+
+        Args:
+            source: The data.
+            modality: The name of the encoder's modality.
+            example: :meth:`example`, if it has been read already.
+        """
+        inputs = (example or self.example(source)).inputs
+        encoder = self.encoders[modality]
+        return build_encoder(encoder.name, inputs[modality], **encoder.options)
+
+    def build_model(self, source: Source, example: Batch | None = None) -> MultimodalModel:
+        """Return the untrained student. Its weights depend only on the seed and the recipe.
+
+        Args:
+            source: The data.
+            example: :meth:`example`, if it has been read already.
+        """
         seed_everything(self.train.seed)
-        encoders = {m: self.build_encoder(source, m) for m in source.modalities}
-        features = example_features(encoders, self._example(source).inputs)
+        example = example or self.example(source)
+        encoders = {m: self.build_encoder(source, m, example) for m in source.modalities}
+        features = example_features(encoders, example.inputs)
         return MultimodalModel(
             encoders,
             build_fusion(self.fusion.name, features, source.task.outputs, **self.fusion.options),
         )
 
     def build_method(self, teachers: Teachers | None = None) -> Method:
-        """The method with its hyperparameters; not yet bound to a model."""
+        """Return the method with its hyperparameters, not yet bound to a model."""
         return make_method(self.method, self.modulation, teachers)
 
-    def build_untrained(self, source: Source) -> tuple[MultimodalModel, Method]:
-        """The student and its method with teachers that know nothing: what a checkpoint is loaded into, and what refuses early.
+    def build_untrained(
+        self, source: Source, example: Batch | None = None
+    ) -> tuple[MultimodalModel, Method]:
+        """Return the student and its method with untrained teachers.
+
+        A checkpoint is loaded into them, and combinations that are not defined are refused early.
 
         Raises:
-            UnsupportedError: the method is not defined for this task, number of modalities or fusion.
+            UnsupportedError: The method is not defined for this task, number of modalities or
+                fusion.
         """
-        model = self.build_model(source)
-        return model, self.build_method(self.untrained_teachers(source)).build(model, source.task)
+        example = example or self.example(source)
+        model = self.build_model(source, example)
+        teachers = self.untrained_teachers(source, example)
+        return model, self.build_method(teachers).build(model, source.task)
 
-    def untrained_teachers(self, source: Source) -> Teachers:
-        """Teachers that know nothing."""
-        alone = {m: {m: self.build_encoder(source, m)} for m in source.modalities}
-        inputs = self._example(source).inputs
+    def untrained_teachers(self, source: Source, example: Batch | None = None) -> Teachers:
+        """Return untrained teachers, one per modality."""
+        example = example or self.example(source)
+        alone = {m: {m: self.build_encoder(source, m, example)} for m in source.modalities}
         return Teachers(
             {
                 m: MultimodalModel(
-                    encoder, Late(feature_dims(encoder, inputs), source.task.outputs)
+                    encoder, Late(feature_dims(encoder, example.inputs), source.task.outputs)
                 )
                 for m, encoder in alone.items()
             }
         )
 
-    def _example(self, source: Source) -> Batch:
-        return source.view(
-            source.gather(source.rows("train")[:2]), seed=self.train.seed, epoch=1, train=False
-        )
+
+def check_names(recipes: Sequence[Recipe], command: str) -> None:
+    """Refuse recipes of which two have the same name: their results would share a folder.
+
+    Args:
+        recipes: The recipes of a comparison or a search.
+        command: The name of the command, for the error message.
+
+    Raises:
+        RecipeError: A name occurs twice.
+    """
+    names = [recipe.name for recipe in recipes]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        fault = f"the names of recipes must differ, found {', '.join(map(repr, twice))} twice."
+        raise RecipeError([fault], command)
 
 
-def _rooted(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """A relative ``data.root`` counts from the folder of the file that says it, or from where a command is given."""
-    data = content.get("data")
-    if not isinstance(data, Mapping) or not isinstance(data.get("root"), str):
-        return dict(content)
-    return {**content, "data": {**data, "root": os.path.realpath(folder / data["root"])}}
-
-
-def _strays(content: Mapping[str, Any], folder: Path) -> Iterator[str]:
-    """A recipe that lies in a copied or renamed store must not train on another one."""
+def _other_stores(content: Mapping[str, Any], folder: Path) -> Iterator[str]:
+    """Refuse a recipe in a copied or renamed store that would train on the original one."""
     data = content.get("data")
     if not isinstance(data, Mapping) or not (folder / DATASET).is_file():
         return
@@ -236,7 +296,10 @@ def _strays(content: Mapping[str, Any], folder: Path) -> Iterator[str]:
         and Path(os.path.realpath(root)) == folder.parent
         and Path(os.path.realpath(Path(root) / store)) != folder
     ):
-        yield f"data.store must be the store that the recipe lies in, found {store!r} in {folder.name}. Write store: {folder.name}."
+        yield (
+            f"data.store must be the store that the recipe lies in, found {store!r} in"
+            f" {folder.name}. Write store: {folder.name}."
+        )
 
 
 def _plain_train(options: TrainOptions) -> dict[str, Any]:
@@ -244,7 +307,7 @@ def _plain_train(options: TrainOptions) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Only what YAML and JSON hold: lists for tuples, and so on down."""
+    """Return only what YAML and JSON hold: lists in place of tuples, at every depth."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

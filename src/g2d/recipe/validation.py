@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 from g2d.datasets import DATASETS
 from g2d.encoders import ENCODERS, HUGGING_FACE, encoder_options
 from g2d.engine.options import TrainOptions
-from g2d.errors import RecipeError
+from g2d.errors import ArgumentError, RecipeError
 from g2d.functional.schedule import stage_epochs
 from g2d.fusion import FUSIONS, READ_FROM_DATA
 from g2d.method import Method
@@ -19,8 +19,11 @@ from g2d.model import Teachers
 from g2d.modulations import MODULATIONS
 from g2d.recipe.checking import REQUIRED, Faults, Option, arguments, join
 from g2d.recipe.parts import Checkpoint, Named, TeacherPlan
-from g2d.recipe.reading import named
+from g2d.recipe.reading import METHODS_KEY, Given, named
+from g2d.recipe.variants import VARIANTS
 
+NO_STAGES = "none"
+"""The tau of a method that trains its loss without prioritization."""
 TOP = {
     "name": Option(str, None),
     "seed": Option(int, 0),
@@ -29,6 +32,8 @@ TOP = {
     "controls": Option(bool, False),
     "stack": Option(int, 0),
 }
+METHOD_NAMES = (*METHODS, *VARIANTS)
+"""What a user may write where a method is chosen."""
 SECTIONS = ("data", "encoders", "fusion", "method", "train", "teachers")
 TEACHERS = {
     "seed": Option(int | None, None),
@@ -39,13 +44,32 @@ TEACHERS = {
 }
 
 
-def validate(content: Mapping[str, Any], source: str, faults: Iterable[str] = ()) -> dict[str, Any]:
-    """The fields of a :class:`~g2d.recipe.Recipe`.
+def validate(
+    content: Mapping[str, Any],
+    given: Given,
+    chosen: str | None,
+    source: str,
+    faults: Iterable[str] = (),
+) -> dict[str, Any]:
+    """Return the fields of a :class:`~g2d.recipe.Recipe`.
+
+    Args:
+        content: The composed mapping.
+        given: What it was composed from.
+        chosen: The name of the method or variant.
+        source: What an error message calls the recipe.
+        faults: Faults found so far.
 
     Raises:
-        RecipeError: with every fault that was found, those given included.
+        RecipeError: The recipe has faults; the message lists all of them.
     """
     check = Faults(faults)
+    content = {**content, "encoders": _without_null(content.get("encoders"))}
+    table = given.content.get(METHODS_KEY)
+    if table is not None and not isinstance(table, Mapping):
+        check.wrong(METHODS_KEY, "a mapping of names of methods to values", table)
+    for name in table if isinstance(table, Mapping) else ():
+        check.choose(METHODS_KEY, name, METHOD_NAMES, "method")
     for key in content.keys() - TOP.keys() - set(SECTIONS):
         check.unknown(str(key), "key", [*TOP, *SECTIONS], whose="a recipe")
     top = {key: option.default for key, option in TOP.items()} | check.options(
@@ -59,22 +83,20 @@ def validate(content: Mapping[str, Any], source: str, faults: Iterable[str] = ()
     fusion = _registered(
         check,
         "fusion",
-        content.get("fusion", "late"),
+        content.get("fusion") or "late",
         FUSIONS,
         "fusion",
         lambda name: arguments(FUSIONS[name], READ_FROM_DATA),
     )
-    method, modulation = _method(check, _with_words(content.get("method")), modalities)
+    method, modulation = _method(check, content.get("method"), modalities)
     train = _train(check, content, top, method, modulation, modalities)
-    if train is not None:
-        _resolve_tau(check, method, modulation, train.epochs, modalities)
-    plan = _teachers(check, content.get("teachers"), train, modalities)
+    plan = _teachers(check, content.get("teachers"), train, top["epochs"], modalities)
     if check:
         raise RecipeError(check, source)
     assert data is not None
     assert method is not None
     return {
-        "name": top["name"] or f"{data.name}-{method.name}",
+        "name": top["name"] or f"{given.label or data.name}-{chosen or method.name}",
         "data": data,
         "encoders": encoders,
         "fusion": fusion,
@@ -86,6 +108,13 @@ def validate(content: Mapping[str, Any], source: str, faults: Iterable[str] = ()
         "controls": top["controls"],
         "stack": top["stack"],
     }
+
+
+def _without_null(section: Any) -> Any:
+    """Return a mapping without the keys whose value is null."""
+    if not isinstance(section, dict):
+        return section
+    return {key: value for key, value in section.items() if value is not None}
 
 
 def _section(check: Faults, path: str, value: Any) -> dict[str, Any] | None:
@@ -112,11 +141,15 @@ def _registered(
     kind: str,
     options: Callable[[str], dict[str, Option]],
     leave_out: tuple[str, ...] = (),
+    names: Collection[str] | None = None,
 ) -> Named | None:
     """A section whose name is registered and whose options fit the signature of what it names."""
     section = _section(check, path, value)
     if section is None or not check.choose(
-        join(path, "name") if isinstance(value, dict) else path, section["name"], registry, kind
+        join(path, "name") if isinstance(value, dict) and len(value) > 1 else path,
+        section["name"],
+        names or registry,
+        kind,
     ):
         return None
     allowed = options(section["name"])
@@ -191,34 +224,10 @@ def _encoder_arguments(name: str) -> dict[str, Option]:
     }
 
 
-def _with_words(value: Any) -> Any:
-    """Replace ``tau: null``, as older recipes wrote it, by ``tau: none``; other values stay."""
-    if not isinstance(value, dict):
-        return value
-    inner = _with_words(value.get("modulation"))
-    if inner is not None:
-        return {**value, "modulation": inner}
-    return {**value, "tau": "none"} if "tau" in value and value["tau"] is None else value
-
-
-def _resolve_tau(
-    check: Faults,
-    method: Named | None,
-    modulation: Named | None,
-    epochs: int,
-    modalities: tuple[str, ...],
-) -> None:
-    """Write tau as whole epochs into the options of the method or of its modulation."""
-    part = method if modulation is None else modulation
-    if part is not None and "tau" in part.options and part.options["tau"] != "none":
-        tau = part.options["tau"]
-        whole = check.construct("", lambda: list(stage_epochs(tau, epochs, modalities)))
-        part.options["tau"] = whole
-
-
 def _method(
     check: Faults, value: Any, modalities: tuple[str, ...]
 ) -> tuple[Named | None, Named | None]:
+    value = _with_tau(value)
     method = _registered(
         check,
         "method",
@@ -227,6 +236,7 @@ def _method(
         "method",
         lambda name: arguments(METHODS[name], ("teachers", "modulation")),
         leave_out=("modulation",),
+        names=METHOD_NAMES,
     )
     modulation, given = None, value.get("modulation") if isinstance(value, dict) else None
     if given is not None and method is not None:
@@ -252,17 +262,37 @@ def _method(
     return method, modulation
 
 
+def _with_tau(section: Any) -> Any:
+    """Write the word ``none`` for a tau of null, and for one left out beside another modulation.
+
+    Recipes of earlier versions have ``tau: null`` for the loss without prioritization.
+    """
+    if not isinstance(section, dict):
+        return section
+    null = "tau" in section and section["tau"] is None
+    replaced = section.get("modulation") is not None and "tau" not in section
+    options = METHODS[section["name"]] if section.get("name") in METHODS else None
+    if null or (replaced and options is not None and "tau" in arguments(options)):
+        return {**section, "tau": NO_STAGES}
+    return section
+
+
 def make_method(method: Named, modulation: Named | None, teachers: Teachers | None) -> Method:
-    """The method's object."""
-    cls = METHODS[method.name]
-    extra: dict[str, Any] = (
-        {}
-        if modulation is None
-        else {"modulation": MODULATIONS[modulation.name](**modulation.options)}
-    )
+    """Return the method with its hyperparameters.
+
+    Args:
+        method: Its name and options.
+        modulation: The modulation that takes the place of the method's own, if any.
+        teachers: The teachers, for a method or modulation that needs them.
+    """
+    cls, options = METHODS[method.name], dict(method.options)
+    if modulation is not None:
+        if options.get("tau") == NO_STAGES:
+            del options["tau"]
+        options["modulation"] = MODULATIONS[modulation.name](**modulation.options)
     if cls.needs_teachers or modulation is not None:
-        extra["teachers"] = teachers
-    made: Method = cls(**method.options, **extra)
+        options["teachers"] = teachers
+    made: Method = cls(**options)
     return made
 
 
@@ -273,7 +303,7 @@ def _check_by_modality(
     if part is None or not modalities:
         return
     for key, value in part.options.items():
-        if key == "tau" and isinstance(value, list | tuple) and len(value) != len(modalities):
+        if key == "tau" and isinstance(value, list) and len(value) != len(modalities):
             check.append(
                 f"{path}.tau must hold one length per modality ({len(modalities)}: {', '.join(modalities)}), found {list(value)}."
             )
@@ -307,7 +337,9 @@ def _train(
     right = _train_section(check, "train", content.get("train"), modalities)
     unreadable = content.get("epochs") is not None and top["epochs"] is None
     epochs = (
-        None if unreadable or method is None else _epochs(check, top["epochs"], method, modulation)
+        None
+        if unreadable or method is None
+        else _epochs(check, top["epochs"], method, modulation, modalities)
     )
     if epochs is None or right is None:
         return None
@@ -343,43 +375,52 @@ def _train_section(
 
 
 def _epochs(
-    check: Faults, given: int | None, method: Named, modulation: Named | None
+    check: Faults,
+    given: int | None,
+    method: Named,
+    modulation: Named | None,
+    modalities: tuple[str, ...],
 ) -> int | None:
-    """The number of epochs: as given, or the sum of tau, or none where there is nothing to train."""
+    """Return the number of epochs, and replace shares in tau, or a tau left out, by whole epochs."""
     if not METHODS[method.name].trains:
-        if given:
-            check.append(
-                f"epochs of {method.name} must be 0 or left out, found {given}: its teachers are all the training there is (teachers.epochs)."
-            )
         return 0
-    path, tau = next(
-        (
-            (f"{path}.tau", tau)
-            for path, part in (("method", method), ("method.modulation", modulation))
-            if part and isinstance(tau := part.options.get("tau"), list | tuple)
-            if all(isinstance(length, int) for length in tau)
-        ),
-        (None, None),
-    )
-    if tau is not None and given not in (None, sum(tau)):
+    parts = [("method.tau", method), ("method.modulation.tau", modulation)]
+    for path, part in parts:
+        if part is None or "tau" not in part.options or part.options["tau"] == NO_STAGES:
+            continue
+        tau = part.options["tau"]
+        whole = tau is not None and all(isinstance(length, int) for length in tau)
+        if whole and given not in (None, sum(tau)):
+            check.append(
+                "epochs must be the sum of tau or left out,"
+                f" found epochs={given} and {path}={list(tau)}, whose sum is {sum(tau)}."
+            )
+            return None
+        if whole:
+            given = sum(tau)
+        elif given is not None:
+            try:
+                part.options["tau"] = list(stage_epochs(tau, given, modalities))
+            except ArgumentError as error:
+                check.append(str(error))
+                return None
+    if given is None:
         check.append(
-            f"epochs must be the sum of tau or left out, found epochs={given} and {path}={list(tau)}, whose sum is {sum(tau)}."
+            "epochs must be given, found nothing. Only a tau of whole epochs can replace it."
         )
         return None
-    if tau is None and given is None:
-        check.append(
-            f"epochs must be given, found nothing: {method.name} has no tau whose sum could stand in."
-        )
+    if given < 1:
+        check.append(f"epochs must be 1 or more, found {given}.")
         return None
-    epochs = given if given is not None else sum(tau or ())
-    if epochs < 1:
-        check.append(f"epochs must be 1 or more, found {epochs}.")
-        return None
-    return epochs
+    return given
 
 
 def _teachers(
-    check: Faults, value: Any, train: TrainOptions | None, modalities: tuple[str, ...]
+    check: Faults,
+    value: Any,
+    train: TrainOptions | None,
+    given: int | None,
+    modalities: tuple[str, ...],
 ) -> TeacherPlan | None:
     if value is not None and not isinstance(value, dict):
         check.wrong("teachers", "a mapping of keys to values", value)
@@ -391,11 +432,12 @@ def _teachers(
     )
     if train is None or own is None:
         return None
-    epochs = train.epochs if plan["epochs"] is None else plan["epochs"]
+    # A student that is not trained leaves its epochs to its teachers.
+    epochs = (train.epochs or given or 0) if plan["epochs"] is None else plan["epochs"]
     if epochs < 1:
+        found = "nothing" if plan["epochs"] is None else epochs
         check.append(
-            f"teachers.epochs must be 1 or more, found {epochs}"
-            + (", the student's. Give teachers.epochs." if plan["epochs"] is None else ".")
+            f"teachers.epochs must be 1 or more, found {found}. Give teachers.epochs or epochs."
         )
         return None
     seed = train.seed if plan["seed"] is None else plan["seed"]
