@@ -148,7 +148,9 @@ def evaluate(
             + (f" · {windows} windows" if windows > 1 else "")
         )
         typer.echo(
-            evaluation_table(evaluation, loaded.task, DataFacts.model_validate(loaded.source.describe()))
+            evaluation_table(
+                evaluation, loaded.task, DataFacts.model_validate(loaded.source.describe())
+            )
         )
 
 
