@@ -121,3 +121,22 @@ def one_of(name: str, value: object, valid: Iterable[str]) -> None:
             f"{name} must be one of {', '.join(choices)}, found {value!r}."
             f"{did_you_mean(str(value), choices)}"
         )
+
+
+def check_choice(argument: str, value: object, choices: Iterable[str]) -> None:
+    """Check that an argument has one of the values it may have.
+
+    Raises:
+        ArgumentError: if it has not; the message suggests the nearest value.
+
+    Example:
+        >>> check_choice("split", "tset", ["train", "valid", "test"])
+        Traceback (most recent call last):
+        g2d.errors.ArgumentError: split must be one of train, valid, test, found 'tset'. ...
+    """
+    choices = list(choices)
+    if value not in choices:
+        raise ArgumentError(
+            f"{argument} must be one of {', '.join(choices)}, found {value!r}."
+            f"{did_you_mean(str(value), choices)}"
+        )

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from g2d.errors import ArgumentError, UnsupportedError
+from g2d.errors import UnsupportedError
 from g2d.functional.gradients import scale_gradient
 from g2d.functional.shapley import coalitions, modulation_coefficients, shares
 from g2d.fusion import CrossAttention, FiLM
@@ -198,15 +198,3 @@ def test_under_adam_the_step_of_an_encoder_is_scaled_and_a_gradient_refused() ->
         match="modulate='gradient' must have an optimizer that a scaled gradient changes",
     ):
         method.training_step(state, next(bench.rows()))
-
-
-@pytest.mark.parametrize(
-    ("options", "text"),
-    [
-        ({"absent": "mean"}, "absent must be 'zero_input' or 'feature_mean'"),
-        ({"modulate": "x"}, "modulate must be"),
-    ],
-)
-def test_wrong_arguments_are_refused(options: dict[str, Any], text: str) -> None:
-    with pytest.raises(ArgumentError, match=text):
-        built(**options)

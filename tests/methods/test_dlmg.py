@@ -108,8 +108,6 @@ def test_the_learned_weight_stays_in_its_bounds_and_moves() -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"schedule": "cosine"}, "schedule must be one of fitted, heuristic, learned, constant"),
-        ({"matching": "kl"}, "matching must be one of js_reverse, js, infonce"),
         ({"weights": (1.0,)}, "weights must be a_cls and a_mm"),
     ],
 )

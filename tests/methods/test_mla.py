@@ -166,7 +166,7 @@ def test_fixed_weights_take_the_place_of_certainty() -> None:
     )
     with pytest.raises(
         ArgumentError,
-        match=r"weights must hold one number per modality \(sight, sound\), found sight",
+        match=r"weights must name every modality once \(sight, sound\), found sight",
     ):
         Bench("mla", options={"weights": {"sight": 1.0}}).train()
 

@@ -138,5 +138,3 @@ def test_what_it_cannot_do_is_refused() -> None:
                 FiLM({"sight": 6, "sound": 5}, 3),
             )
         )
-    with pytest.raises(ArgumentError, match="restore must be 'branch' or 'model'"):
-        scripted(restore="all")

@@ -146,7 +146,6 @@ def test_without_validation_dynamic_is_refused_and_so_is_a_regression() -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"strategy": "fast"}, "strategy must be 'keep', 'smooth' or 'dynamic'"),
         ({"coefficients": {"sight": -1.0}}, "coefficients must not be negative"),
         ({"blend": 2.0}, "blend must be between 0 and 1"),
         ({"queue": 0}, "queue must hold one accuracy or more"),

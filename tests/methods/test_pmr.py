@@ -150,7 +150,6 @@ def test_without_prototypes_a_step_is_refused() -> None:
     ("options", "text"),
     [
         ({"fraction": 0.0}, "fraction must be above 0"),
-        ({"readout": "x"}, "readout must be 'heads' or 'prototypes'"),
     ],
 )
 def test_wrong_arguments_are_refused(options: dict[str, Any], text: str) -> None:

@@ -181,7 +181,8 @@ def run(
     """Epochs of a user's own loop."""
     records = []
     for state.epoch in epochs:
-        state.model.train(), method.train()
+        state.model.train()
+        method.train()
         method.epoch_start(state)
         steps = (
             [method.training_step(state, batch) for batch in bench.rows(**share)]
@@ -206,7 +207,8 @@ def weights(model: nn.Module, method: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def predicted(method: Method, model: MultimodalModel, batch: Batch) -> Output:
-    model.eval(), method.eval()
+    model.eval()
+    method.eval()
     with torch.no_grad():
         return method.predict(model, batch.inputs, batch.present)
 

@@ -1,35 +1,49 @@
-"""The contract of a method: it owns one training step, and nothing else.
+"""The contract of a method: a method owns one training step and nothing else.
 
-A method sees a :class:`TrainState` and a batch, and does whatever its paper says happens in one step. Epochs, devices,
-checkpoints and logs belong to whoever calls it: the engine, or a loop of your own (a TrainState is built by hand in one line).
+A method receives a :class:`TrainState` and a batch and does what its paper prescribes for one step.
+Epochs, devices, checkpoints and logs belong to the caller: the engine, or a loop of your own.
 """
 
 from __future__ import annotations
 
-from g2d.method.contract import Cost, Method, Validation
-from g2d.method.modulation import Modulation, modulated
-from g2d.method.processes import processes
+from g2d.method.configured import Configured
+from g2d.method.contract import Cost, Method, Validation, pooled_features
+from g2d.method.distillation import Distillation
+from g2d.method.distributed import processes
+from g2d.method.modulation import Modulate, Modulation, modulated, scales_update
 from g2d.method.rankings import RankingLog, split_confidence
+from g2d.method.rules import check_names, order_of_turns, per_modality, separate_heads
 from g2d.method.search import Choice, Log, Space, Whole, spaces
 from g2d.method.single_pass import SinglePass
-from g2d.method.state import Part, Rows, TrainState
+from g2d.method.state import Part, Record, Rows, TrainState, record_terms
 
 __all__ = [
     "Choice",
+    "Configured",
     "Cost",
+    "Distillation",
     "Log",
     "Method",
+    "Modulate",
     "Modulation",
     "Part",
     "RankingLog",
+    "Record",
     "Rows",
     "SinglePass",
     "Space",
     "TrainState",
     "Validation",
     "Whole",
+    "check_names",
     "modulated",
+    "order_of_turns",
+    "per_modality",
+    "pooled_features",
     "processes",
+    "record_terms",
+    "scales_update",
+    "separate_heads",
     "spaces",
     "split_confidence",
 ]

@@ -1,17 +1,18 @@
-"""What a method is."""
+"""The base class of all methods."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
-from g2d.errors import UnsupportedError
+from g2d.errors import ArgumentError, UnsupportedError
 from g2d.fusion import Additive
+from g2d.method.configured import Configured
 from g2d.method.search import Space, spaces
 from g2d.method.state import TrainState
 from g2d.model import MultimodalModel
@@ -21,11 +22,13 @@ from g2d.types import Batch, Inputs, Output
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """How the model did on the validation split after an epoch, by the method's own inference rule.
+    """Results on the validation split after an epoch, by the method's own prediction rule.
 
     Args:
-        loss, score: mean loss and headline metric (higher is better) of the fused prediction.
-        unimodal_loss, unimodal_score: the same of every modality's own prediction.
+        loss: Mean loss of the fused prediction.
+        score: Primary metric of the fused prediction; higher is better.
+        unimodal_loss: Mean loss of each modality's own prediction.
+        unimodal_score: Primary metric of each modality's own prediction.
     """
 
     loss: float
@@ -36,14 +39,16 @@ class Validation:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a training step costs, in which all encoders learn. Counted by a test, not estimated.
+    """Cost of a training step in which all encoders learn; a test counts it.
 
     Args:
-        forward, backward: passes of every encoder.
-        teacher: forward passes of every teacher, without gradients.
-        updates: of the optimizer; ``"k"`` is one per modality.
-        flops: floating-point operations per step of joint training, on two convolutional encoders of equal cost.
-        besides: what comes on top, in words.
+        forward: Forward passes of every encoder.
+        backward: Backward passes of every encoder.
+        teacher: Forward passes of every teacher, without gradients.
+        updates: Updates of the optimizer; ``"k"`` is one per modality.
+        flops: Floating-point operations relative to joint training, on two convolutional encoders
+            of equal cost.
+        besides: Further costs, in words.
     """
 
     forward: int = 1
@@ -54,32 +59,33 @@ class Cost:
     besides: str = ""
 
     def __str__(self) -> str:
-        taught = f" + {self.teacher} of its teacher" if self.teacher else ""
+        of_teacher = f" + {self.teacher} of its teacher" if self.teacher else ""
         besides = f"; {self.besides}" if self.besides else ""
         steps = f"{self.updates} update{'' if self.updates == '1' else 's'}"
-        return f"{self.forward} forward{taught} and {self.backward} backward per encoder, {steps}, {self.flops:.2f} x the FLOPs of joint{besides}"
+        return (
+            f"{self.forward} forward{of_teacher} and {self.backward} backward per encoder, "
+            f"{steps}, {self.flops:.2f} x the FLOPs of joint{besides}"
+        )
 
 
-class Method(nn.Module):
-    """How one step of training goes, and how the trained model is asked.
+class Method(Configured, nn.Module):
+    """Base of all methods: one training step, and the prediction of the trained model.
 
-    Hyperparameters are keyword-only arguments of the constructor, given once. A method is an ``nn.Module`` so that its heads,
-    buffers and counters are saved and moved with it.
+    Hyperparameters are keyword-only arguments of the constructor. A method is an ``nn.Module``, so
+    that its heads, buffers and counters are saved and moved to a device with it.
 
     Attributes:
-        tasks: kinds of task it is defined for.
-        needs_teachers: the constructor takes ``teachers``.
-        needs_rows: it passes over whole splits (``TrainState.train_rows``).
-        cost: of a training step.
-        search: the arguments that ``g2d tune`` searches by default, and their ranges.
-        own_heads: its prediction does not pass through the model's fusion.
-        trains: False where training consists of the teachers alone.
-        notices: sentences for the user that are not errors, by what they are about, oldest first.
+        tasks: Kinds of task that the method is defined for.
+        needs_teachers: Whether the constructor requires ``teachers``.
+        cost: Cost of a training step.
+        search: Arguments that ``g2d tune`` searches by default, and their ranges.
+        own_heads: Whether predictions come from heads of the method instead of the model's fusion.
+        trains: False if the teachers are all that is trained.
+        notices: Warnings for the user by topic, oldest first.
     """
 
     tasks: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
     needs_teachers: ClassVar[bool] = False
-    needs_rows: ClassVar[bool] = False
     own_heads: ClassVar[bool] = False
     trains: ClassVar[bool] = True
     cost: ClassVar[Cost] = Cost()
@@ -94,57 +100,116 @@ class Method(nn.Module):
         self.notices: dict[str, str] = {}
 
     def build(self, model: MultimodalModel, task: Task) -> Self:
-        """Bind to a model and a task, and create the method's own heads; before the optimizer is made.
+        """Bind the method to a model and a task, and create its own heads.
+
+        Call it before creating the optimizer.
 
         Raises:
-            UnsupportedError: the method is not defined for this task, number of modalities or fusion.
+            UnsupportedError: if the method is not defined for this task, number of modalities or
+                fusion.
         """
         if task.kind not in self.tasks:
+            kinds = " or ".join(sorted(self.tasks))
             raise UnsupportedError(
-                f"task of {type(self).__name__} must be {' or '.join(sorted(self.tasks))}, found {task.kind}."
+                f"task of {type(self).__name__} must be {kinds}, found {task.kind}."
             )
         self.task, self.modalities = task, model.modalities
         self.register_buffer("head_weights", torch.ones(len(self.modalities)))
         return self
 
     def parameter_groups(self, model: MultimodalModel) -> list[dict[str, Any]]:
-        """Optimizer groups of the model and of the method's own parameters (named ``method``)."""
+        """Return the optimizer groups of the model and of the method (group ``method``)."""
         own = [{"name": "method", "params": list(self.parameters())}]
         return [*model.parameter_groups(), *(group for group in own if group["params"])]
 
     def epoch_start(self, state: TrainState) -> None:
-        """Called before the first step of every epoch."""
+        """Prepare for an epoch; called before its first step."""
 
     @abstractmethod
     def training_step(self, state: TrainState, batch: Batch) -> dict[str, Tensor | float]:
-        """Everything one batch causes: forward, loss, backward, modulation, update(s). Returns what to record."""
+        """Train on one batch: forward, loss, backward, modulation and update.
+
+        Returns:
+            The values to record, by name.
+        """
 
     def epoch_end(self, state: TrainState, validation: Validation | None) -> dict[str, float]:
-        """Called after every epoch with the validation results. Returns what to record."""
+        """Finish an epoch; called with the validation results.
+
+        Returns:
+            The values to record, by name.
+        """
         return {}
 
     def predict(
         self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None
     ) -> Output:
-        """The trained model's answer by this method's own rule, fused and unimodal: what evaluation, reports and exports call."""
+        """Predict with the trained model by the rule of this method, fused and per modality.
+
+        Evaluation, reports and exports all use this method.
+        """
         return self.calibrated(model, model(inputs, present=present, unimodal=True))
 
     def head_scale(self, model: MultimodalModel) -> float | None:
-        """s, where this method's prediction is l = s * sum_m z^m, so that its heads can be calibrated; None where it is not such a sum."""
+        """Return s if the prediction is l = s * sum_m z^m, so that its heads can be calibrated.
+
+        Returns:
+            s, or None if the prediction is no such sum.
+        """
         return model.fusion.scale if isinstance(model.fusion, Additive) else None
 
     def calibrated(self, model: MultimodalModel, output: Output) -> Output:
-        """Weigh the heads as :func:`g2d.functional.calibration.fit_head_weights` found (all 1 unless calibration was asked for)."""
+        """Return the output with weighted heads, l = s * sum_m a_m z^m.
+
+        The weights a come from :func:`g2d.functional.calibration.fit_head_weights`; all are 1 unless
+        calibration was requested.
+        """
         z, scale = output.unimodal_logits, self.head_scale(model)
         if z is None or scale is None or bool((self.head_weights == 1).all()):
             return output
-        weighted = {
-            m: z[m] * weight for m, weight in zip(self.modalities, self.head_weights, strict=True)
-        }
-        return Output(
-            output.features, torch.stack(tuple(weighted.values())).sum(0) * scale, weighted
-        )
+        weights = zip(self.modalities, self.head_weights, strict=True)
+        weighted = {m: z[m] * weight for m, weight in weights}
+        fused = torch.stack(tuple(weighted.values())).sum(0) * scale
+        return Output(output.features, fused, weighted)
 
     def unimodal_loss(self, m: str, z: Tensor, batch: Batch) -> Tensor:
-        """L_S of a modality's own prediction z^m, a scalar: the mean over all rows, of which those that lack the modality count 0."""
+        """Return L_S of one modality's prediction z^m: a scalar, the mean over all rows.
+
+        Rows without the modality count as 0.
+        """
         return (self.task.loss_per_row(z, batch.target) * batch.has(m)).mean()
+
+    def by_modality(self, values: Tensor) -> dict[str, float]:
+        """Return the entries of a tensor ``(k,)`` by modality."""
+        return dict(zip(self.modalities, values.tolist(), strict=True))
+
+    def validated(self, validation: Validation | None) -> Validation:
+        """Return the validation results.
+
+        Raises:
+            ArgumentError: if there are none.
+        """
+        if validation is None:
+            raise ArgumentError(
+                "validation must be given at the end of every epoch for "
+                f"{type(self).__name__}, found None. Call method.epoch_end(state, Validation(...))."
+            )
+        return validation
+
+
+def pooled_features(
+    model: MultimodalModel,
+    inputs: Inputs,
+    present: Mapping[str, Tensor] | None = None,
+    only: Sequence[str] | None = None,
+) -> dict[str, Tensor]:
+    """Return the features f^m ``(B, D_m)`` of every modality, or of some of them.
+
+    Args:
+        model: The model with the encoders.
+        inputs: Inputs of a batch.
+        present: ``(B,)`` bool per modality; features are zero in rows without it.
+        only: Names of the modalities to encode; None is all.
+    """
+    encoded = model.encode(inputs, present=present, only=only)
+    return {m: features.pooled for m, features in encoded.items()}

@@ -1,71 +1,101 @@
-"""Coefficients kappa per modality, and what they scale."""
+"""Modulation: one coefficient kappa per modality, and the choice of what it scales."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Literal
 
 from torch import nn
 
-from g2d.errors import ArgumentError, UnsupportedError
+from g2d.errors import UnsupportedError
+from g2d.method.configured import Configured
 from g2d.method.state import TrainState
 from g2d.model import MultimodalModel, Teachers
 from g2d.task import Task
 
+Modulate = Literal["auto", "gradient", "update"]
+"""What a fractional coefficient scales, see :class:`Modulation`."""
 
-class Modulation(nn.Module):
-    """One coefficient kappa per modality, known before the forward pass; composed with any :class:`SinglePass` method.
+
+class Modulation(Configured, nn.Module):
+    """Base of modulations: one coefficient kappa per modality, known before the forward pass.
+
+    A modulation can be combined with every :class:`SinglePass` method.
 
     Args:
-        modulate: what fractional coefficients scale. ``"gradient"``: the gradient at the door (exact under SGD); ``"update"``: the
-            step size of the encoder's parameters (works under Adam and its kin, where a scaled gradient does almost nothing);
-            ``"auto"``: whichever fits the optimizer. Coefficients 0 and 1 mean the same under all three.
-        gate_heads: a modality's own head is gated with its encoder.
-        freeze_batchnorm: running statistics of a suppressed encoder stand still too.
+        modulate: What a fractional coefficient scales; 0 and 1 mean the same in all three.
+
+            - ``"gradient"``: the gradient of the features, which is exact under SGD;
+            - ``"update"``: the step size of the encoder's parameters, which also works under Adam
+              and similar optimizers, where a scaled gradient changes almost nothing;
+            - ``"auto"``: the gradient under SGD, the step size under other optimizers.
+        gate_heads: Suppress the head of a modality together with its encoder.
+        freeze_batchnorm: Freeze the running statistics of a suppressed encoder too.
     """
 
     def __init__(
-        self, *, modulate: str = "auto", gate_heads: bool = False, freeze_batchnorm: bool = False
+        self,
+        *,
+        modulate: Modulate = "auto",
+        gate_heads: bool = False,
+        freeze_batchnorm: bool = False,
     ) -> None:
         super().__init__()
-        if modulate not in ("auto", "gradient", "update"):
-            raise ArgumentError(
-                f"modulate must be 'auto', 'gradient' or 'update', found {modulate!r}."
-            )
-        self.modulate, self.gate_heads, self.freeze_batchnorm = (
-            modulate,
-            gate_heads,
-            freeze_batchnorm,
-        )
+        self.modulate: Modulate = modulate
+        self.gate_heads, self.freeze_batchnorm = gate_heads, freeze_batchnorm
 
     def build(self, model: MultimodalModel, task: Task) -> None:
         """Check the modulation against the model; called by the method's own ``build``."""
 
     def epoch_start(self, state: TrainState, teachers: Teachers) -> None:
-        """Called before the first step of every epoch."""
+        """Prepare for an epoch; called before its first step."""
 
     @abstractmethod
     def coefficients(self, state: TrainState, rho: Mapping[str, float]) -> dict[str, float]:
-        """kappa^m of every modality, from the teachers' confidence rho on the whole batch of all processes (Eq. 5)."""
+        """Return kappa^m of every modality.
+
+        Args:
+            state: The training state.
+            rho: Confidence of every teacher on the whole batch of all processes (Eq. 5).
+        """
 
     def at_the_door(self, state: TrainState, kappa: dict[str, float]) -> dict[str, float]:
-        """The coefficients the door applies; fractional ones go to the update instead where gradients cannot be scaled."""
+        """Return the coefficients for the gradients; the state keeps those for the step sizes."""
         return modulated(state, kappa, self.modulate)
 
 
-def modulated(state: TrainState, kappa: Mapping[str, float], modulate: str) -> dict[str, float]:
-    """Split coefficients between gradient and update: returns those for the gradient, hands the others to the state.
+def scales_update(state: TrainState, modulate: Modulate) -> bool:
+    """Return whether fractional coefficients scale the step size instead of the gradient."""
+    return modulate == "update" or (modulate == "auto" and state.adaptive)
+
+
+def modulated(
+    state: TrainState, kappa: Mapping[str, float], modulate: Modulate
+) -> dict[str, float]:
+    """Split coefficients between gradients and step sizes.
+
+    Args:
+        state: The training state; keeps the coefficients of the step sizes for its next update.
+        kappa: One coefficient per modality.
+        modulate: What fractional coefficients scale, see :class:`Modulation`.
+
+    Returns:
+        The coefficients for the gradients.
 
     Raises:
-        UnsupportedError: fractional coefficients on the gradient under an adaptive optimizer, asked for by name.
+        UnsupportedError: if ``modulate="gradient"`` meets an optimizer that would undo it.
     """
     fractional = {m: value for m, value in kappa.items() if value not in (0.0, 1.0)}
-    if not fractional or modulate == "gradient" or (modulate == "auto" and not state.adaptive):
-        if fractional and state.adaptive:
-            raise UnsupportedError(
-                f"modulate='gradient' must have an optimizer that a scaled gradient changes (SGD), found {type(state.optimizer).__name__}. "
-                "Use modulate='auto', which scales the step size there."
-            )
+    if not fractional:
         return dict(kappa)
-    state.scale_update(fractional)
-    return {m: 1.0 if m in fractional else value for m, value in kappa.items()}
+    if scales_update(state, modulate):
+        state.scale_update(fractional)
+        return {m: 1.0 if m in fractional else value for m, value in kappa.items()}
+    if state.adaptive:
+        raise UnsupportedError(
+            "modulate='gradient' must have an optimizer that a scaled gradient changes (SGD), "
+            f"found {type(state.optimizer).__name__}. "
+            "Use modulate='auto', which scales the step size there."
+        )
+    return dict(kappa)

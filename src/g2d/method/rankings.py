@@ -1,4 +1,4 @@
-"""The teachers' confidence, and how far the ranking it gives can be trusted."""
+"""Confidence of the teachers, and how reliable the ranking is that follows from it (Eq. 5)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ import torch
 from torch import Tensor
 
 from g2d.functional.scoring import flip_rate, margin, ranking
+from g2d.functional.sums import sum_and_count
 from g2d.method.state import TrainState
 from g2d.model import Teachers
 from g2d.task import Task
 from g2d.types import Batch, TeacherOutput
 
+DOUBTFUL = 0.10
+"""Rankings that flip more often, or whose teachers are closer, cause a warning."""
+
 
 class RankingLog:
-    """The teachers' confidence over an epoch's updates, and whether the ranking it gives can be trusted.
+    """Log of the teachers' confidence over the updates of an epoch.
 
     Attributes:
-        validation: their confidence on the validation split, if known.
+        validation: Confidence of the teachers on the validation split, if known.
     """
 
     def __init__(self) -> None:
@@ -27,55 +31,65 @@ class RankingLog:
         self.clear()
 
     def clear(self) -> None:
+        """Delete the updates that were logged."""
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.sums: dict[str, float] = {}
 
     def add(self, rho: Mapping[str, float]) -> None:
+        """Log the confidence of one update."""
         self.counts[ranking(rho)] += 1
         self.sums = {m: self.sums.get(m, 0.0) + value for m, value in rho.items()}
 
     @property
     def mean(self) -> dict[str, float]:
+        """Mean confidence over the updates."""
         return {m: total / max(self.counts.total(), 1) for m, total in self.sums.items()}
 
     def summary(self) -> dict[str, float]:
-        """``confidence/m`` on train and validation, ``ranking/flip_rate``, ``ranking/margin``."""
+        """Return the values to record.
+
+        Returns:
+            ``confidence/<m>`` and ``confidence_validation/<m>`` per modality, and with two modalities
+            or more ``ranking/flip_rate`` and ``ranking/margin``.
+        """
+        validation = self.validation or {}
         record = {f"confidence/{m}": value for m, value in self.mean.items()}
-        record |= {
-            f"confidence_validation/{m}": value for m, value in (self.validation or {}).items()
-        }
+        record |= {f"confidence_validation/{m}": value for m, value in validation.items()}
         if len(self.sums) > 1:
-            record |= {
-                "ranking/flip_rate": flip_rate(self.counts),
-                "ranking/margin": margin(self.mean),
-            }
+            record["ranking/flip_rate"] = flip_rate(self.counts)
+            record["ranking/margin"] = margin(self.mean)
         return record
 
     def doubts(self) -> dict[str, str]:
-        """Sentences about a ranking that may pick the wrong modality, by what is doubtful; empty if nothing is."""
+        """Return warnings about an unreliable ranking by topic; empty if it is reliable."""
         if len(self.sums) < 2:
             return {}
-        found = {}
-        if (rate := flip_rate(self.counts)) > 0.10:
-            found["flip_rate"] = (
-                f"The ranking is in doubt: it flips in {rate:.0%} of the updates. ranking='dataset' keeps it fixed."
+        warnings = {}
+        if (rate := flip_rate(self.counts)) > DOUBTFUL:
+            warnings["flip_rate"] = (
+                f"The ranking is unreliable: it flips in {rate:.0%} of the updates. "
+                "ranking='dataset' keeps it fixed."
             )
-        if (gap := margin(self.mean)) < 0.10:
-            found["margin"] = (
-                f"The ranking is in doubt: teachers differ by only {gap:.2f} in confidence on the training rows."
+        if (gap := margin(self.mean)) < DOUBTFUL:
+            warnings["margin"] = (
+                f"The ranking is unreliable: teachers differ by only {gap:.2f} in confidence on the "
+                "training rows."
             )
         if self.validation is not None and ranking(self.mean) != ranking(self.validation):
             train, valid = (" < ".join(ranking(rho)) for rho in (self.mean, self.validation))
-            found["disagreement"] = (
-                f"The ranking is in doubt: training confidence says {train}, validation confidence {valid}. ranking='memorization' weighs both."
+            warnings["disagreement"] = (
+                f"The ranking is unreliable: it is {train} by training confidence and {valid} by "
+                "validation confidence. ranking='memorization' uses both."
             )
-        return found
+        return warnings
 
 
 def batch_confidence(state: TrainState, batch: Batch, teacher: TeacherOutput) -> dict[str, float]:
-    """rho_t^m over the batch of all processes  (Eq. 5), from sums and counts so that uneven parts weigh right.
+    """Return rho_t^m over the batch of all processes  (Eq. 5).
 
-    A modality that no row of the batch has is put last (infinite confidence: nothing to learn from it).
+    Sums and counts are added up before dividing, so that parts of unequal size weigh correctly. A
+    modality that no row of the batch has gets infinite confidence and is ranked last, since nothing
+    can be learned from it.
     """
     return _mean_confidence(state, [_confidence_sums(state.task, batch, teacher)])
 
@@ -84,24 +98,21 @@ def batch_confidence(state: TrainState, batch: Batch, teacher: TeacherOutput) ->
 def split_confidence(
     state: TrainState, teachers: Teachers, batches: Iterable[Batch]
 ) -> dict[str, float]:
-    """rho_t^m over many batches, which every process sees whole."""
+    """Return rho_t^m over many batches, which are the same on every process."""
     sums = [_confidence_sums(state.task, batch, teachers(batch)) for batch in batches]
     return _mean_confidence(None, sums)
 
 
 def _confidence_sums(task: Task, batch: Batch, teacher: TeacherOutput) -> dict[str, Tensor]:
-    sums = {}
-    for m, logits in teacher.ranking_logits.items():
-        confidence = task.confidence(logits, batch.target)
-        present = batch.has(m).to(confidence)
-        sums[m] = torch.stack([(confidence * present).sum(), present.sum()]).double()
-    return sums
+    return {
+        m: sum_and_count(task.confidence(logits, batch.target), batch.has(m))
+        for m, logits in teacher.ranking_logits.items()
+    }
 
 
 def _mean_confidence(state: TrainState | None, sums: list[dict[str, Tensor]]) -> dict[str, float]:
     total = torch.stack([torch.stack([part[m] for part in sums]).sum(0) for m in sums[0]])
     if state is not None:
         total = state.sum_across_processes(total)
-    return {
-        m: s / n if n else float("inf") for m, (s, n) in zip(sums[0], total.tolist(), strict=True)
-    }
+    by_modality = zip(sums[0], total.tolist(), strict=True)
+    return {m: s / n if n else float("inf") for m, (s, n) in by_modality}

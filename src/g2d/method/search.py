@@ -1,4 +1,4 @@
-"""What is worth searching in a method's arguments: its strengths, with ranges that are the same for every user."""
+"""Search spaces: the hyperparameters of a method that ``g2d tune`` searches, and their ranges."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """A positive number between two others, searched by its logarithm.
+    """A positive number, searched on a logarithmic scale.
 
     Args:
-        low, high: both included.
-        per_modality: one number for each modality, as a mapping.
+        low: Smallest value, included.
+        high: Largest value, included.
+        per_modality: Search one number for each modality.
     """
 
     low: float
@@ -26,7 +27,12 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A whole number between two others, both included."""
+    """A whole number.
+
+    Args:
+        low: Smallest value, included.
+        high: Largest value, included.
+    """
 
     low: int
     high: int
@@ -43,7 +49,7 @@ Space = Log | Whole | Choice
 
 
 def spaces(**arguments: Space) -> Mapping[str, Space]:
-    """A method's search: its arguments and what they may be; nobody can change it.
+    """Return the search space of a method as a read-only mapping of arguments to ranges.
 
     Example:
         >>> dict(spaces(alpha=Log(0.1, 10)))

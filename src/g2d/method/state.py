@@ -1,4 +1,4 @@
-"""What a training step may touch."""
+"""The training state: everything that a training step may use and change."""
 
 from __future__ import annotations
 
@@ -14,23 +14,27 @@ from torch.optim import Optimizer
 
 from g2d.errors import ArgumentError
 from g2d.fusion import Additive
-from g2d.method.processes import processes, sum_gradients
+from g2d.method.distributed import processes, sum_gradients
 from g2d.model import MultimodalModel
 from g2d.task import Task
 from g2d.types import Batch, TeacherOutput
 
+Record = dict[str, Tensor | float]
+"""Values that a step records, by name."""
+
 Rows = Callable[[str, float, int], Iterable[Batch]]
-"""``rows(split, fraction, epoch)``: batches over a seeded share of a split's rows, as seen in that epoch."""
+"""``rows(split, fraction, epoch)``: batches over a random share of a split in that epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a batch that passes through the model at once.
+    """Rows of a batch that pass through the model together.
 
     Args:
-        batch: its rows.
-        rows: where they stand in the whole batch.
-        share: their weight in the mean over the whole batch of all processes; shares add up to 1.
+        batch: The rows.
+        rows: Position of the rows in the whole batch.
+        share: Weight of the rows in the mean over the whole batch of all processes; the shares of
+            all parts sum to 1.
     """
 
     batch: Batch
@@ -38,30 +42,31 @@ class Part:
     share: float
 
     def of(self, teacher: TeacherOutput | None) -> TeacherOutput | None:
-        """The teachers' answers on this part."""
+        """Return the rows of this part from the teachers' output on the whole batch."""
         return None if teacher is None else teacher.rows(self.rows)
 
 
 class TrainState:
-    """Everything a training step may touch.
+    """Everything that a training step may use and change.
 
     Args:
-        model: the student.
-        optimizer: over the groups of :meth:`Method.parameter_groups`, each with its ``name``.
-        task: the kind of target.
-        epochs: Length of the run, needed by methods with a schedule over the run.
-        batches_per_epoch: Updates per epoch, for schedules within an epoch.
-        accumulate: cut every batch into this many parts; still one update per batch.
-        max_norm: clip the global gradient norm, if given.
-        precision: compute type of the forward pass (``torch.bfloat16``); None is full precision.
-        scaler: loss scaling for float16.
-        generator: random numbers of the method, equal on all processes.
-        rows: access to whole splits, for the methods that need a pass over them.
+        model: The student.
+        optimizer: An optimizer over the groups of :meth:`Method.parameter_groups`, each with its
+            ``name``.
+        task: The kind of target.
+        epochs: Number of epochs of the run; needed by schedules over the run.
+        batches_per_epoch: Updates per epoch; needed by schedules within an epoch.
+        accumulate: Number of parts that a batch is cut into; still one update per batch.
+        max_norm: Largest norm of the gradient of all parameters; None does not clip.
+        precision: Data type of the forward pass, such as ``torch.bfloat16``; None is float32.
+        scaler: Loss scaling for float16.
+        generator: Random numbers of the method, the same on all processes.
+        rows: Access to whole splits, for methods that pass over them.
 
     Attributes:
-        epoch: counted from 1.
-        step: updates done so far.
-        stop: set by a method that has nothing left to train.
+        epoch: Current epoch, counted from 1.
+        step: Number of updates so far.
+        stop: Set by a method that has nothing left to train.
     """
 
     def __init__(
@@ -81,12 +86,8 @@ class TrainState:
     ) -> None:
         self.model, self.optimizer, self.task = model, optimizer, task
         self.epochs, self.batches_per_epoch = epochs, batches_per_epoch
-        self.accumulate, self.max_norm, self.precision, self.scaler = (
-            accumulate,
-            max_norm,
-            precision,
-            scaler,
-        )
+        self.accumulate, self.max_norm = accumulate, max_norm
+        self.precision, self.scaler = precision, scaler
         self.generator = generator or torch.Generator().manual_seed(0)
         self.epoch, self.step, self.stop = 1, 0, False
         self.snapshots: dict[str, dict[str, Tensor]] = {}
@@ -94,20 +95,22 @@ class TrainState:
 
     @property
     def device(self) -> torch.device:
+        """Device of the model."""
         return next(self.model.parameters()).device
 
     @property
     def adaptive(self) -> bool:
-        """The optimizer divides by the size of past gradients, so that scaling a gradient does almost nothing (Adam and its kin)."""
+        """Whether the optimizer divides by the size of past gradients, as Adam does.
+
+        Scaling a gradient changes almost nothing there.
+        """
         return not isinstance(self.optimizer, torch.optim.SGD)
 
     def parts(self, batch: Batch) -> Iterator[Part]:
-        """The pieces of a batch: one, unless accumulation is asked for. Sizes differ by one row at most."""
-        total = (
-            self.sum_across_processes(torch.tensor(float(len(batch)))).item()
-            if processes() > 1
-            else len(batch)
-        )
+        """Yield the parts of a batch: one, or ``accumulate`` parts of nearly equal size."""
+        total: float = len(batch)
+        if processes() > 1:
+            total = self.sum_across_processes(torch.tensor(float(len(batch)))).item()
         pieces = min(self.accumulate, max(1, len(batch) // 2))  # BatchNorm needs two rows
         if pieces == 1:
             yield Part(batch, slice(0, len(batch)), len(batch) / total)
@@ -117,7 +120,7 @@ class TrainState:
             yield Part(batch.rows(slice(start, end)), slice(start, end), (end - start) / total)
 
     def autocast(self) -> torch.autocast:
-        """Around forward and loss; losses and scores are float32 whatever it says."""
+        """Return the context for forward pass and loss; losses and scores are always float32."""
         return torch.autocast(
             self.device.type,
             dtype=self.precision or torch.bfloat16,
@@ -125,30 +128,45 @@ class TrainState:
         )
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradients of a loss already weighted by its part's share."""
+        """Add the gradients of a loss that is already weighted by the share of its part."""
         (loss if self.scaler is None else self.scaler.scale(loss)).backward()
 
+    def backward_terms(self, terms: Mapping[str, Tensor], part: Part, record: Record) -> None:
+        """Add the gradients of the sum of some terms, and record each term.
+
+        Args:
+            terms: Terms of the loss by name, each a mean over the rows of the part.
+            part: The rows behind the terms; their share weighs the terms.
+            record: Receives every term as ``loss/<name>``, added up over the parts of a batch.
+        """
+        loss = sum(terms.values(), start=torch.zeros((), device=self.device))
+        self.backward(loss * part.share)
+        record_terms(terms, part, record)
+
     def reduce_gradients(self) -> None:
-        """Sum gradients over processes and undo the loss scale; done once per update, by whoever needs the true gradients first.
+        """Sum gradients over processes and undo loss scaling, once per update.
+
+        Call it before reading the true size of a gradient; :meth:`update` calls it otherwise.
 
         Raises:
-            G2DError: processes disagree about which parameters have a gradient.
+            G2DError: if a parameter has a gradient on some processes only.
         """
         if self._reduced:
             return
         if processes() > 1:
-            sum_gradients([p for group in self.optimizer.param_groups for p in group["params"]])
+            sum_gradients(self._parameters())
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
         self._reduced = True
 
     def update(self) -> None:
-        """Average over processes, unscale, clip, step, forget the gradients. A parameter without a gradient does not move at all."""
+        """Sum over processes, undo loss scaling, clip, step, and clear the gradients.
+
+        A parameter without a gradient does not change at all.
+        """
         self.reduce_gradients()
         if self.max_norm is not None:
-            nn.utils.clip_grad_norm_(
-                [p for group in self.optimizer.param_groups for p in group["params"]], self.max_norm
-            )
+            self.clip_gradients(self.max_norm)
         with self._scaled_rates():
             if self.scaler is None:
                 self.optimizer.step()
@@ -159,18 +177,28 @@ class TrainState:
         self._reduced = False
         self.step += 1
 
+    def clip_gradients(self, max_norm: float) -> None:
+        """Clip the norm of the gradient of all parameters."""
+        nn.utils.clip_grad_norm_(self._parameters(), max_norm)
+
     def scale_update(self, kappa: Mapping[str, float]) -> None:
-        """Multiply the step size of these parameter groups in the next update: modulation where gradients cannot be scaled."""
+        """Multiply the step size of these parameter groups in the next update.
+
+        This is modulation for optimizers under which scaled gradients change almost nothing.
+        """
         self._rates = {m: rate for m, rate in kappa.items() if rate != 1}
 
     def sum_across_processes(self, values: Tensor) -> Tensor:
-        """The sum over all processes; the values themselves where there is one."""
+        """Return the sum over all processes; the values themselves on one process."""
         if processes() > 1:
             dist.all_reduce(values)
         return values
 
-    def recorded(self, record: Mapping[str, Tensor | float]) -> dict[str, Tensor | float]:
-        """What a step records; losses and alignments (``loss/...``, each a share of the whole batch's) are summed over processes."""
+    def recorded(self, record: Mapping[str, Tensor | float]) -> Record:
+        """Return a record with losses and alignments summed over processes.
+
+        Each process records its share of these means; other values are equal on all processes.
+        """
         if processes() == 1:
             return dict(record)
         return {
@@ -181,19 +209,32 @@ class TrainState:
         }
 
     def train_rows(self, fraction: float = 1.0, epoch: int | None = None) -> Iterable[Batch]:
-        """Batches over a share of the training rows, as seen in an epoch (this one, unless told). The same on every process."""
+        """Return batches over a share of the training rows, the same on every process.
+
+        Args:
+            fraction: Share of the rows.
+            epoch: Epoch whose random views are used; None is the current one.
+
+        Raises:
+            ArgumentError: if the state was created without ``rows``.
+        """
         return self._split("train", fraction, epoch)
 
     def validation_rows(self) -> Iterable[Batch]:
-        """Batches over the validation rows."""
+        """Return batches over the validation rows.
+
+        Raises:
+            ArgumentError: if the state was created without ``rows``.
+        """
         return self._split("valid", 1.0, None)
 
     @property
     def has_rows(self) -> bool:
+        """Whether whole splits are available."""
         return self._rows is not None
 
     def snapshot(self, branch: str) -> None:
-        """Remember the weights of a branch (a modality's encoder and own head, or ``"model"``)."""
+        """Keep a copy of the weights of a branch, see :meth:`branch`."""
         self.snapshots[branch] = {
             f"{i}.{name}": value.detach().clone()
             for i, module in enumerate(self.branch(branch))
@@ -201,37 +242,40 @@ class TrainState:
         }
 
     def restore(self, branch: str) -> None:
-        """Bring a branch back to its snapshot, and let its optimizer forget the way it went since."""
+        """Restore a branch from its snapshot and clear its optimizer state."""
+        saved = self.snapshots[branch]
         for i, module in enumerate(self.branch(branch)):
             prefix = f"{i}."
-            module.load_state_dict(
-                {
-                    k.removeprefix(prefix): v
-                    for k, v in self.snapshots[branch].items()
-                    if k.startswith(prefix)
-                }
-            )
+            own = {k.removeprefix(prefix): v for k, v in saved.items() if k.startswith(prefix)}
+            module.load_state_dict(own)
             for parameter in module.parameters():
                 self.optimizer.state.pop(parameter, None)
 
     def branch(self, branch: str) -> list[nn.Module]:
-        """The modules of a branch: a modality's encoder and, with an additive fusion, its head; or the whole ``"model"``."""
+        """Return the modules of a branch.
+
+        Args:
+            branch: A modality, for its encoder and, with an additive fusion, its head; or
+                ``"model"`` for the whole model.
+        """
         if branch == "model":
             return [self.model]
         fusion = self.model.fusion
-        return [
-            self.model.encoders[branch],
-            *([fusion.heads[branch]] if isinstance(fusion, Additive) else []),
-        ]
+        heads = [fusion.heads[branch]] if isinstance(fusion, Additive) else []
+        return [self.model.encoders[branch], *heads]
 
     def reset_optimizer(self) -> None:
-        """Forget momenta and moments, as a fresh optimizer would."""
+        """Clear momenta and moments, as in a new optimizer."""
         self.optimizer.state.clear()
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
 
     def _split(self, split: str, fraction: float, epoch: int | None) -> Iterable[Batch]:
         if self._rows is None:
             raise ArgumentError(
-                f"rows must give access to the {split} split for this method, found None. Pass TrainState(rows=...)."
+                f"rows must give access to the {split} split for this method, found None. "
+                "Pass TrainState(rows=...)."
             )
         return self._rows(split, fraction, self.epoch if epoch is None else epoch)
 
@@ -250,3 +294,10 @@ class TrainState:
             for group, rate in scaled:
                 group["lr"] = rate
             self._rates = {}
+
+
+def record_terms(terms: Mapping[str, Tensor], part: Part, record: Record) -> None:
+    """Add the share of every term to ``record`` under ``loss/<name>``."""
+    for name, term in terms.items():
+        key = f"loss/{name}"
+        record[key] = record.get(key, 0.0) + term.detach() * part.share

@@ -1,4 +1,4 @@
-"""One file per paper. METHODS is written by hand: what is not in it does not exist for a recipe."""
+"""The methods, one file per paper. A recipe can use the methods listed in METHODS."""
 
 from __future__ import annotations
 

@@ -1,6 +1,9 @@
-"""AGM, Adaptive Gradient Modulation: the gradient entering each modality's share of the prediction is scaled, for any fusion.
+"""AGM, Adaptive Gradient Modulation: gradients of each modality's share of the prediction are scaled.
 
-H. Li, X. Li, P. Hu, Y. Lei, C. Li, Y. Zhou, "Boosting Multi-modal Model Performance with Adaptive Gradient Modulation", ICCV 2023.
+It works with any fusion.
+
+H. Li, X. Li, P. Hu, Y. Lei, C. Li, Y. Zhou, "Boosting Multi-modal Model Performance with Adaptive
+Gradient Modulation", ICCV 2023.
 """
 
 from __future__ import annotations
@@ -13,12 +16,22 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 
-from g2d.errors import ArgumentError
 from g2d.functional.gradients import scale_gradient
 from g2d.functional.schedule import checked_window, within
 from g2d.functional.shapley import Coalition, coalitions, modulation_coefficients, shares
+from g2d.functional.sums import sum_and_count
 from g2d.fusion import Additive
-from g2d.method import Cost, Log, Method, TrainState, modulated, spaces
+from g2d.method import (
+    Cost,
+    Log,
+    Method,
+    Modulate,
+    Record,
+    TrainState,
+    modulated,
+    scales_update,
+    spaces,
+)
 from g2d.model import MultimodalModel, evaluating, without_rows
 from g2d.task import Task
 from g2d.types import Batch, Encoded, Input, Inputs, Output
@@ -26,27 +39,33 @@ from g2d.types import Sequence as Padded
 
 
 class AGM(Method):
-    """l = sum_m G_{c^m}(u^m): a Shapley-style split of the fused logits, every share with its own gradient scale.
+    """l = sum_m G_{c^m}(u^m): a Shapley-style split of the logits whose gradients are scaled.
 
-    1. f(S) is the prediction with modalities outside S absent; u^m averages what m adds to every coalition, sum_m u^m = f(M).
-    2. q^m is the cross-entropy of u^m; r^m is large for the modality that fits better than the average of this batch.
-    3. c^m = exp( alpha * min(R^m - r^m, cap) ), R^m the same of the means Q over the run: who is ahead of itself is damped.
-    4. Backward through G_c, which multiplies gradients by c; update.
+    1. f(S) is the prediction with the modalities outside S absent. u^m averages what m adds to every
+       coalition, so that sum_m u^m = f(M).
+    2. q^m is the cross-entropy of u^m. r^m is large for a modality that fits better than the average
+       in this batch.
+    3. c^m = exp( alpha * min(R^m - r^m, cap) ), with R^m computed from the means Q over the run: a
+       modality that is ahead of its own average is damped.
+    4. Backward pass through G_c, which multiplies gradients by c; update.
 
-    An encoder runs twice, on x^m (in train mode, for f(M) and for every coalition) and on an absent input (eval mode, with
-    gradient, and one row of it where rows have no length of their own); coalitions cost head passes only. The authors' code runs
-    it 2^k times, in eval mode for all coalitions but M: without BatchNorm and dropout the gradients are the same.
+    An encoder runs twice: on x^m in train mode, for f(M) and every coalition, and on an absent input
+    in eval mode with gradients, on one row if rows have no length of their own. Coalitions cost head
+    passes only. The authors' code runs an encoder 2^k times, in eval mode for all coalitions but M;
+    without BatchNorm and dropout the gradients are the same.
 
     Args:
-        alpha: strength; 0 is joint training up to rounding. The authors' example uses 2.5.
-        cap: of R^m - r^m: 10 on CREMA-D and VGGSound, 7 on UR-Funny; None is no cap.
-        window: first and last epoch of the modulation, counted from 1 (the authors': 1 to 21); None is always.
-        absent: an absent modality is an input of zeros (the authors' choice; BatchNorm and biases make features of it) or the
-            running mean of its features, ``"feature_mean"``, which is a constant.
-        clip: clip the global gradient norm to this whenever an entry of the fusion's gradient exceeds 1 (the authors': 1, on
-            UR-Funny 5); None never does.
-        modulate: what a coefficient scales, see :class:`~g2d.method.Modulation`. Where it scales the step of an encoder, the
-            gradient is that of joint training.
+        alpha: Strength; 0 is joint training up to rounding. The authors' example uses 2.5.
+        cap: Upper bound of R^m - r^m: 10 on CREMA-D and VGGSound, 7 on UR-Funny; None is no bound.
+        window: First and last epoch of the modulation, counted from 1 (the authors': 1 to 21); None
+            modulates in all epochs.
+        absent: Features of an absent modality. ``"zero_input"``: those of an input of zeros (the
+            authors' choice; BatchNorm and biases turn it into features). ``"feature_mean"``: the
+            running mean of the modality's features, a constant.
+        clip: Norm to which all gradients are clipped if an entry of the fusion's gradient exceeds 1
+            (the authors': 1, on UR-Funny 5); None never clips.
+        modulate: What a coefficient scales, see :class:`~g2d.method.Modulation`. If it is the step
+            size of an encoder, the gradient is that of joint training.
     """
 
     cost = Cost(forward=2, backward=2, flops=1.03, besides="an absent input is one row")
@@ -63,17 +82,12 @@ class AGM(Method):
         window: Sequence[int] | None = (1, 21),
         absent: Literal["zero_input", "feature_mean"] = "zero_input",
         clip: float | None = None,
-        modulate: str = "auto",
+        modulate: Modulate = "auto",
     ) -> None:
         super().__init__()
-        if absent not in ("zero_input", "feature_mean"):
-            raise ArgumentError(f"absent must be 'zero_input' or 'feature_mean', found {absent!r}.")
-        if modulate not in ("auto", "gradient", "update"):
-            raise ArgumentError(
-                f"modulate must be 'auto', 'gradient' or 'update', found {modulate!r}."
-            )
-        self.alpha, self.cap, self.window, self.absent = alpha, cap, checked_window(window), absent
-        self.clip, self.modulate = clip, modulate
+        self.alpha, self.cap, self.clip = alpha, cap, clip
+        self.window, self.absent = checked_window(window), absent
+        self.modulate: Modulate = modulate
 
     def build(self, model: MultimodalModel, task: Task) -> Self:
         super().build(model, task)
@@ -84,56 +98,48 @@ class AGM(Method):
                 self.register_buffer(f"mean_{m}", torch.zeros(width))
         return self
 
-    def training_step(self, state: TrainState, batch: Batch) -> dict[str, Tensor | float]:
+    def training_step(self, state: TrainState, batch: Batch) -> Record:
         modulating = within(self.window, state.epoch)
-        at_update = modulating and (
-            self.modulate == "update" or (self.modulate == "auto" and state.adaptive)
-        )
+        at_update = modulating and scales_update(state, self.modulate)
         parts, model = list(state.parts(batch)), state.model
+        batches = [part.batch for part in parts]
+        split: list[dict[str, Tensor]] = []
         with state.autocast():
-            # All parts before any backward: the coefficients depend on the whole batch. Train mode before eval mode: it moves
-            # the BatchNorm statistics that the backward of eval mode reads.
-            encoded = [
-                model.encode(part.batch.inputs, present=part.batch.present) for part in parts
-            ]
+            # All parts before any backward pass: the coefficients depend on the whole batch. Train
+            # mode before eval mode: it changes the BatchNorm statistics that the backward pass of
+            # eval mode reads.
+            encoded = [model.encode(b.inputs, present=b.present) for b in batches]
             full = [model.fusion(features)[0] for features in encoded]
-            split: list[dict[str, Tensor]] = []
             if modulating:
                 with torch.no_grad() if at_update else nullcontext():
-                    for part, features, logits in zip(parts, encoded, full, strict=True):
-                        split.append(
-                            self._shares(
-                                model, part.batch.inputs, features, logits, part.batch.present
-                            )
-                        )
-        c = (
-            self._coefficients(state, [p.batch for p in parts], split)
-            if modulating
-            else dict.fromkeys(self.modalities, 1.0)
-        )
+                    for b, features, logits in zip(batches, encoded, full, strict=True):
+                        split.append(self._shares(model, b.inputs, features, logits, b.present))
+        c = dict.fromkeys(self.modalities, 1.0)
+        if modulating:
+            c = self._coefficients(state, batches, split)
         if at_update:
             state.scale_update(c)
         else:
             modulated(state, c, "gradient")  # refuses an optimizer that would undo them
-        loss = torch.zeros((), device=state.device)
+        record: Record = {}
         for i, part in enumerate(parts):
             logits = full[i] if at_update or not modulating else _recombined(split[i], c)
             with state.autocast():
                 term = self.task.loss(logits, part.batch.target)
-            state.backward(term * part.share)
-            loss = loss + term.detach() * part.share
+            state.backward_terms({"task": term}, part, record)
         if modulating:
-            self._remember_features(state, encoded, [p.batch for p in parts])
+            self._update_means(state, encoded, batches)
         self._clip(state)
         state.update()
-        return state.recorded(
-            {"loss/task": loss, **{f"kappa/{m}": value for m, value in c.items()}}
-        )
+        return state.recorded(record | {f"kappa/{m}": value for m, value in c.items()})
 
     def predict(
         self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None
     ) -> Output:
-        """l = f(M), and u^m as unimodal logits (times k with Late fusion, whose unimodal logits average to l)."""
+        """Predict l = f(M), with u^m as unimodal logits.
+
+        With late fusion, whose unimodal logits average to l, u^m is multiplied by k.
+        """
         encoded = model.encode(inputs, present=present)
         logits = model.fusion(encoded)[0]
         u = self._shares(model, inputs, encoded, logits, present)
@@ -149,32 +155,26 @@ class AGM(Method):
         full: Tensor,
         present: Mapping[str, Tensor] | None,
     ) -> dict[str, Tensor]:
-        """u^m of a part, from features with and without each modality."""
+        """Return u^m of a part, from its features with and without each modality."""
         everyone = frozenset(self.modalities)
         values: dict[Coalition, Tensor] = {everyone: full}
+        if len(everyone) == 1:
+            return shares(values, self.modalities)
         with evaluating(model):
-            if len(everyone) > 1:
-                without = {
-                    m: self._absent(
-                        model.encoders[m],
-                        m,
-                        inputs[m],
-                        encoded[m],
-                        None if present is None else present.get(m),
-                    )
-                    for m in self.modalities
-                }
-                for some in coalitions(self.modalities):
-                    if some != everyone:
-                        values[some] = model.fusion(
-                            {m: encoded[m] if m in some else without[m] for m in self.modalities}
-                        )[0]
+            without = {
+                m: self._absent(model.encoders[m], m, inputs[m], encoded[m], (present or {}).get(m))
+                for m in self.modalities
+            }
+            for some in coalitions(self.modalities):
+                if some != everyone:
+                    features = {m: (encoded if m in some else without)[m] for m in self.modalities}
+                    values[some] = model.fusion(features)[0]
         return shares(values, self.modalities)
 
     def _absent(
         self, encoder: nn.Module, m: str, values: Input, like: Encoded, present: Tensor | None
     ) -> Encoded:
-        """What stands in the place of a modality's features where a coalition lacks it; zero where the row lacks it anyway."""
+        """Return the features of a modality in coalitions without it; zero in rows without it."""
         rows = len(like.pooled)
         if self.absent == "feature_mean":
             pooled = self.get_buffer(f"mean_{m}").to(like.pooled.dtype).expand(rows, -1)
@@ -186,10 +186,10 @@ class AGM(Method):
                 if isinstance(values, Padded)
                 else torch.zeros_like(values[:1])
             )
-            found = nothing if isinstance(nothing, Encoded) else Encoded(nothing)
-            pooled = found.pooled.expand(rows, -1)
-            tokens = None if found.tokens is None else found.tokens.expand(rows, -1, -1)
-            mask = None if found.mask is None else found.mask.expand(rows, -1)
+            output = nothing if isinstance(nothing, Encoded) else Encoded(nothing)
+            pooled = output.pooled.expand(rows, -1)
+            tokens = None if output.tokens is None else output.tokens.expand(rows, -1, -1)
+            mask = None if output.mask is None else output.mask.expand(rows, -1)
         absent = Encoded(pooled, tokens, mask)
         return absent if present is None else without_rows(absent, present)
 
@@ -197,35 +197,35 @@ class AGM(Method):
     def _coefficients(
         self, state: TrainState, batches: Sequence[Batch], split: Sequence[Mapping[str, Tensor]]
     ) -> dict[str, float]:
-        """c^m from this batch's q^m and the means of the updates before, which then take this batch in."""
+        """Return c^m from q^m of this batch and the means before it; update the means."""
         total = torch.zeros(len(self.modalities), 2, dtype=torch.float64, device=state.device)
         for batch, u in zip(batches, split, strict=True):
             for i, m in enumerate(self.modalities):
                 entropy = self.task.loss_per_row(u[m], batch.target).clamp_max(-math.log(1e-8))
-                there = batch.has(m).to(entropy)
-                total[i] += torch.stack([(entropy * there).sum(), there.sum()]).double()
+                total[i] += sum_and_count(entropy, batch.has(m))
         total = state.sum_across_processes(total)
         before = self.running.to(total)
-        # A modality that no row of the batch has is taken to fit as it did before.
+        # A modality that no row of the batch has keeps the value it had.
         q = torch.where(total[:, 1] > 0, total[:, 0] / total[:, 1].clamp_min(1), before)
         c = modulation_coefficients(
-            self._named(q), self._named(before), alpha=self.alpha, cap=self.cap
+            self.by_modality(q), self.by_modality(before), alpha=self.alpha, cap=self.cap
         )
         self.updates += 1
         self.running.copy_(before + (q - before) / self.updates)
         return c
 
     @torch.no_grad()
-    def _remember_features(
+    def _update_means(
         self, state: TrainState, encoded: Sequence[Mapping[str, Encoded]], batches: Sequence[Batch]
     ) -> None:
+        """Update the running mean of every modality's features."""
         if self.absent != "feature_mean":
             return
         for m in self.modalities:
             features = torch.cat([e[m].pooled.float() for e in encoded])
-            there = torch.cat([b.has(m).float() for b in batches])
+            rows = torch.cat([b.has(m).float() for b in batches])
             total = state.sum_across_processes(
-                torch.cat([features.sum(0), there.sum()[None].to(features)])
+                torch.cat([features.sum(0), rows.sum()[None].to(features)])
             )
             mean = self.get_buffer(f"mean_{m}")
             if total[-1] > 0:
@@ -233,19 +233,15 @@ class AGM(Method):
 
     @torch.no_grad()
     def _clip(self, state: TrainState) -> None:
+        """Clip all gradients if an entry of the fusion's gradient exceeds 1."""
         if self.clip is None:
             return
         state.reduce_gradients()
         gradients = [p.grad for p in state.model.fusion.parameters() if p.grad is not None]
         if any(bool(g.abs().max() > 1) for g in gradients):
-            nn.utils.clip_grad_norm_(
-                [p for group in state.optimizer.param_groups for p in group["params"]], self.clip
-            )
-
-    def _named(self, values: Tensor) -> dict[str, float]:
-        return dict(zip(self.modalities, values.tolist(), strict=True))
+            state.clip_gradients(self.clip)
 
 
 def _recombined(u: Mapping[str, Tensor], c: Mapping[str, float]) -> Tensor:
-    """sum_m G_{c^m}(u^m): the value of f(M), whose gradient reaches every share scaled."""
+    """Return sum_m G_{c^m}(u^m): f(M), whose gradient reaches every share scaled by c^m."""
     return torch.stack([scale_gradient(share, c[m]) for m, share in u.items()]).sum(0)

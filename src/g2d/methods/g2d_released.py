@@ -1,36 +1,36 @@
-"""G²D as its authors' released code runs it, kept apart so that its numbers can be reproduced and its drift be seen.
+"""G²D as its authors' released code runs it, to reproduce its numbers and to show its drift.
 
-Where it differs from the paper: only convolution weights are suppressed; suppressing zeroes a gradient, so momentum and weight
-decay go on moving the "frozen" weights; the last exclusive stage is one epoch longer.
+It differs from the paper in three ways. Only convolution weights are suppressed. Suppressing sets a
+gradient to zero, so that momentum and weight decay still move the weights. The last exclusive stage
+is one epoch longer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from torch import Tensor
-
-from g2d.functional.losses import feature_terms, logit_terms
 from g2d.functional.schedule import Tau
-from g2d.method import Cost, Log, SinglePass, TrainState, spaces
+from g2d.method import Cost, Distillation, Log, TrainState, spaces
 from g2d.model import Teachers
 from g2d.modulations import SMP
-from g2d.types import Batch, Output, TeacherOutput
 
 
-class G2DReleased(SinglePass):
-    """The loss of G²D (Eq. 4); every encoder's backward is computed, then zeroed on convolution weights where kappa = 0.
+class G2DReleased(Distillation):
+    """The loss of G²D (Eq. 4); gradients of convolution weights are zero where kappa = 0.
+
+    The backward pass of every encoder is computed.
 
     Args:
-        teachers: frozen unimodal teachers.
+        teachers: Frozen unimodal teachers.
         tau: Prioritization epochs, as in :class:`~g2d.modulations.SMP`.
-        alpha, beta: weights of feature and logit distillation, for all modalities or for each.
-        extra_epoch: the released code compares 0-based epochs inclusively, which adds one epoch to the last exclusive stage.
+        alpha: Weight of the feature distillation, one for all modalities or one for each.
+        beta: Weight of the logit distillation, one for all modalities or one for each.
+        extra_epoch: Add one epoch to the last exclusive stage, as the released code does: it
+            compares epochs counted from 0 and includes the last one.
     """
 
     cost = Cost(teacher=1, flops=1.34)
     search = spaces(alpha=Log(0.1, 30), beta=Log(0.1, 10))
-    needs_teachers = True
     modulation: _OpenDoor
 
     def __init__(
@@ -42,20 +42,9 @@ class G2DReleased(SinglePass):
         beta: float | Mapping[str, float] = 1.0,
         extra_epoch: bool = True,
     ) -> None:
-        super().__init__(modulation=_OpenDoor(tau, extra_epoch), teachers=teachers)
-        self.alpha, self.beta = alpha, beta
-
-    def objective(
-        self, output: Output, batch: Batch, teacher: TeacherOutput | None
-    ) -> dict[str, Tensor]:
-        assert teacher is not None
-        features = feature_terms(
-            output.features, teacher.features, self.alpha, present=batch.present
+        super().__init__(
+            teachers=teachers, modulation=_OpenDoor(tau, extra_epoch), alpha=alpha, beta=beta
         )
-        logits = logit_terms(
-            output.logits, teacher.logits, self.beta, self.task.distillation, present=batch.present
-        )
-        return {"task": self.task.loss(output.logits, batch.target)} | features | logits
 
     def before_update(self, state: TrainState) -> None:
         for m, kappa in self.modulation.kappa.items():

@@ -1,4 +1,4 @@
-"""Joint training: one loss on the fused logits, everything learns together. The baseline."""
+"""Joint training: one loss on the fused prediction, the baseline of every method."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from g2d.types import Batch, Output, TeacherOutput
 
 
 class Joint(SinglePass):
-    """L = L_S(l, y)  (Eq. 1), plus ``unimodal`` times the loss of every modality's own logits.
+    """L = L_S(l, y)  (Eq. 1), plus ``unimodal`` times the loss of each modality's own logits.
 
     Args:
-        unimodal: weight of sum_m L(z^m, y); 1 is uniform multi-loss training, 0 the plain baseline.
-        modulation: "Joint + SMP" of Table 4, say; it needs teachers for their confidence alone.
-        teachers: frozen unimodal teachers.
+        unimodal: Weight of sum_m L(z^m, y): 0 is the plain baseline, 1 uniform multi-loss training.
+        modulation: Coefficients per modality, for "Joint + SMP" of Table 4; needs teachers for
+            their confidence only.
+        teachers: Frozen unimodal teachers.
     """
 
     def __init__(
@@ -33,9 +34,6 @@ class Joint(SinglePass):
         self, output: Output, batch: Batch, teacher: TeacherOutput | None
     ) -> dict[str, Tensor]:
         terms = {"task": self.task.loss(output.logits, batch.target)}
-        if output.unimodal_logits is not None:
-            terms |= {
-                f"unimodal/{m}": self.unimodal * self.task.loss(z, batch.target)
-                for m, z in output.unimodal_logits.items()
-            }
+        for m, z in (output.unimodal_logits or {}).items():
+            terms[f"unimodal/{m}"] = self.unimodal * self.task.loss(z, batch.target)
         return terms

@@ -1,6 +1,9 @@
-"""MSES, Modality-Specific Early Stopping: a branch that overfits goes back to its best epoch and stops; the others go on.
+"""MSES, Modality-Specific Early Stopping: a branch that overfits stops at its best epoch.
 
-N. Fujimori, R. Endo, Y. Kawai, T. Mochizuki, "Modality-Specific Learning Rate Control for Multimodal Classification", ACPR 2019.
+The other branches continue.
+
+N. Fujimori, R. Endo, Y. Kawai, T. Mochizuki, "Modality-Specific Learning Rate Control for Multimodal
+Classification", ACPR 2019.
 """
 
 from __future__ import annotations
@@ -11,9 +14,17 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from g2d.errors import ArgumentError, UnsupportedError
-from g2d.fusion import Additive
-from g2d.method import Cost, Method, TrainState, Validation, Whole, spaces
+from g2d.errors import ArgumentError
+from g2d.method import (
+    Cost,
+    Method,
+    Record,
+    TrainState,
+    Validation,
+    Whole,
+    separate_heads,
+    spaces,
+)
 from g2d.model import MultimodalModel
 from g2d.task import Task
 from g2d.types import Batch
@@ -22,17 +33,21 @@ from g2d.types import Batch
 class MSES(Method):
     """L = L_S(l, y) + weight * sum_m L_S(z^m, y), over the branches that still learn.
 
-    1. After every epoch, V^m is the validation loss of the modality's own logits (smoothed, if asked for).
-    2. Where V^m has been above its minimum for more than ``patience`` epochs, branch m (encoder and head) stops: at the start of
-       the next epoch it is brought back to the epoch of the minimum, and from then on skipped: kappa^m = 0, not a bit moves.
-    3. When all branches have stopped, one more epoch evaluates what they are together, and training ends.
+    1. After every epoch, V^m is the validation loss of the modality's own logits, optionally
+       smoothed.
+    2. A branch m (encoder and head) whose V^m has been above its minimum for more than ``patience``
+       epochs stops. At the start of the next epoch it is restored to the epoch of the minimum, and
+       from then on it is skipped: kappa^m = 0, none of its weights changes.
+    3. When all branches have stopped, one more epoch evaluates the restored model, and training ends.
 
     Args:
-        patience: epochs without a new minimum (CREMA-D and VGGSound 80, AV-MNIST 10, UR-Funny 30 in the only published settings).
-        weight: of the unimodal losses; 0 is joint training, stopped branch by branch.
-        smoothing: share of the *previous* epoch's raw loss in V^m, a blend of two points; 0 is none, 0.6 what AGM's authors used.
-        restore: what goes back to the epoch of the minimum: the ``"branch"``, or the whole ``"model"``, which rewinds the other
-            modalities too.
+        patience: Epochs without a new minimum (80 on CREMA-D and VGGSound, 10 on AV-MNIST and 30 on
+            UR-Funny in the only published settings).
+        weight: Weight of the unimodal losses; 0 is joint training whose branches stop one by one.
+        smoothing: Weight of the *previous* epoch's raw loss in V^m, a mean of two values: 0 is none,
+            AGM's authors used 0.6.
+        restore: What is restored to the epoch of the minimum: the ``"branch"``, or the whole
+            ``"model"``, which also resets the other modalities.
     """
 
     cost = Cost(
@@ -58,21 +73,12 @@ class MSES(Method):
             raise ArgumentError(f"patience must be zero or more epochs, found {patience}.")
         if not 0 <= smoothing < 1:
             raise ArgumentError(f"smoothing must be at least 0 and below 1, found {smoothing}.")
-        if restore not in ("branch", "model"):
-            raise ArgumentError(f"restore must be 'branch' or 'model', found {restore!r}.")
-        self.patience, self.weight, self.smoothing, self.restore = (
-            patience,
-            weight,
-            smoothing,
-            restore,
-        )
+        self.patience, self.weight = patience, weight
+        self.smoothing, self.restore = smoothing, restore
 
     def build(self, model: MultimodalModel, task: Task) -> Self:
         super().build(model, task)
-        if not isinstance(model.fusion, Additive):
-            raise UnsupportedError(
-                f"fusion of MSES must have one head per modality (late, sum or concat), found {type(model.fusion).__name__.lower()}."
-            )
+        separate_heads(self, model)
         k = len(self.modalities)
         self.register_buffer("frozen", torch.zeros(k, dtype=torch.bool))
         self.register_buffer("pending", torch.zeros(k, dtype=torch.bool))
@@ -82,23 +88,20 @@ class MSES(Method):
         return self
 
     def epoch_start(self, state: TrainState) -> None:
-        """Bring the branches that stopped back to their best epoch; not at once, so that an epoch is judged as it was trained."""
+        """Restore branches that stopped to their best epoch.
+
+        This waits for the next epoch, so that an epoch is validated as it was trained.
+        """
         for i, m in enumerate(self.modalities):
             if self.pending[i]:
                 self._restore(state, m)
         self.pending.zero_()
 
-    def training_step(self, state: TrainState, batch: Batch) -> dict[str, Tensor | float]:
+    def training_step(self, state: TrainState, batch: Batch) -> Record:
         if bool(self.frozen.all()):
             return {}
-        kappa = {
-            m: 0.0
-            for m, stopped in zip(self.modalities, self.frozen.tolist(), strict=True)
-            if stopped
-        }
-        record: dict[str, Tensor | float] = {
-            f"kappa/{m}": kappa.get(m, 1.0) for m in self.modalities
-        }
+        kappa = {m: 1.0 - stopped for m, stopped in self.by_modality(self.frozen).items()}
+        record: Record = {f"kappa/{m}": value for m, value in kappa.items()}
         for part in state.parts(batch):
             with state.autocast():
                 output = state.model(
@@ -111,46 +114,33 @@ class MSES(Method):
                 )
                 terms = {"task": self.task.loss(output.logits, part.batch.target)}
                 for m, z in (output.unimodal_logits or {}).items():
-                    if m not in kappa:
+                    if kappa[m]:
                         terms[f"unimodal/{m}"] = self.weight * self.unimodal_loss(m, z, part.batch)
-            state.backward(
-                sum(terms.values(), start=torch.zeros((), device=state.device)) * part.share
-            )
-            for name, term in terms.items():
-                record[f"loss/{name}"] = (
-                    record.get(f"loss/{name}", 0.0) + term.detach() * part.share
-                )
+            state.backward_terms(terms, part, record)
         state.update()
         return state.recorded(record)
 
     def epoch_end(self, state: TrainState, validation: Validation | None) -> dict[str, float]:
-        if validation is None:
-            raise ArgumentError(
-                "validation must be given at the end of every epoch for MSES, found None: it stops branches by their validation loss."
-            )
+        losses = self.validated(validation).unimodal_loss
         if bool(self.frozen.all()):
             state.stop = True
             return {}
         for i, m in enumerate(self.modalities):
-            if self.frozen[i]:
-                continue
-            raw = validation.unimodal_loss[m]
-            first = bool(self.previous[i].isnan())
-            value = (
-                raw
-                if first
-                else self.smoothing * self.previous[i].item() + (1 - self.smoothing) * raw
-            )
-            self.previous[i] = raw
-            if value < self.best[i]:
-                self.best[i], self.best_epoch[i] = value, state.epoch
-                self._snapshot(state, m)
-            elif state.epoch - int(self.best_epoch[i]) > self.patience:
-                self.frozen[i] = self.pending[i] = True
-        return {
-            f"frozen/{m}": float(stopped)
-            for m, stopped in zip(self.modalities, self.frozen.tolist(), strict=True)
-        }
+            if not self.frozen[i]:
+                self._judge(state, i, m, losses[m])
+        return {f"frozen/{m}": float(value) for m, value in self.by_modality(self.frozen).items()}
+
+    def _judge(self, state: TrainState, i: int, m: str, raw: float) -> None:
+        """Keep the branch if its smoothed loss is a new minimum, or stop it after ``patience``."""
+        value = raw
+        if not self.previous[i].isnan():
+            value = self.smoothing * self.previous[i].item() + (1 - self.smoothing) * raw
+        self.previous[i] = raw
+        if value < self.best[i]:
+            self.best[i], self.best_epoch[i] = value, state.epoch
+            self._snapshot(state, m)
+        elif state.epoch - int(self.best_epoch[i]) > self.patience:
+            self.frozen[i] = self.pending[i] = True
 
     def _snapshot(self, state: TrainState, m: str) -> None:
         if self.restore == "branch":

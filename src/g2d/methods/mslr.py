@@ -1,6 +1,7 @@
-"""MSLR, Modality-Specific Learning Rates: every branch of a late-fusion model learns at its own rate.
+"""MSLR, Modality-Specific Learning Rates: each branch of a late-fusion model has its own rate.
 
-Y. Yao, R. Mihalcea, "Modality-specific Learning Rates for Effective Multimodal Additive Late-fusion", Findings of ACL 2022.
+Y. Yao, R. Mihalcea, "Modality-specific Learning Rates for Effective Multimodal Additive
+Late-fusion", Findings of ACL 2022.
 """
 
 from __future__ import annotations
@@ -19,24 +20,26 @@ from g2d.task import Task
 from g2d.types import Batch, Output, TeacherOutput
 
 HEAD = "head/"
+"""Prefix of the optimizer groups of separate heads."""
 
 
 class MSLR(SinglePass):
-    """lr^m = c^m * r^m * lr for encoder m, and for head m where heads are separate; L = L_S.
+    """lr^m = c^m * r^m * lr for encoder m, and for head m if heads are separate; L = L_S.
 
-    - ``"keep"``: lr^m = c^m lr, constant; c^m lr is the best rate of the modality alone.
-    - ``"smooth"``: c^m is drawn towards the others, (1 - blend) c^m + blend * mean_j c^j.
-    - ``"dynamic"``: r^m = a^m / mean of the modality's last ``queue`` validation accuracies before a^m; 1 until there are so many.
+    - ``"keep"``: lr^m = c^m lr is constant; c^m lr is the best rate of the modality alone.
+    - ``"smooth"``: c^m moves towards the mean, (1 - blend) c^m + blend * mean_j c^j.
+    - ``"dynamic"``: r^m = a^m / mean of the modality's last ``queue`` validation accuracies before
+      a^m; 1 until there are that many.
 
-    The step size itself is set, so that it works under every optimizer and composes with every schedule; scaling gradients
-    instead, as AGM's authors do, does almost nothing under Adam.
+    The step size itself is set, so that the method works under every optimizer and with every
+    schedule. Scaling gradients instead, as AGM's authors do, changes almost nothing under Adam.
 
     Args:
-        strategy: one of the three.
-        coefficients: c^m per modality; those not named are 1. AGM's authors used 0.9 for audio and 1.1 for video on CREMA-D and
-            VGGSound, 1.3 and 0.7 on AV-MNIST.
-        blend: how far ``"smooth"`` draws; the paper's own formula is not known to us.
-        queue: how many accuracies ``"dynamic"`` remembers.
+        strategy: One of the three strategies above.
+        coefficients: c^m per modality, 1 if not named. AGM's authors used 0.9 for audio and 1.1 for
+            video on CREMA-D and VGGSound, 1.3 and 0.7 on AV-MNIST.
+        blend: Weight of the mean in ``"smooth"``; the formula of the paper is not known to us.
+        queue: Number of accuracies that ``"dynamic"`` averages.
     """
 
     cost = Cost(besides="needs validation after every epoch")
@@ -56,32 +59,26 @@ class MSLR(SinglePass):
         queue: int = 5,
     ) -> None:
         super().__init__()
-        if strategy not in ("keep", "smooth", "dynamic"):
-            raise ArgumentError(
-                f"strategy must be 'keep', 'smooth' or 'dynamic', found {strategy!r}."
-            )
         if coefficients is not None and min(coefficients.values(), default=1.0) < 0:
             raise ArgumentError(f"coefficients must not be negative, found {dict(coefficients)}.")
         if not 0 <= blend <= 1:
             raise ArgumentError(f"blend must be between 0 and 1, found {blend}.")
         if queue < 1:
             raise ArgumentError(f"queue must hold one accuracy or more, found {queue}.")
-        self.strategy, self.coefficients, self.blend, self.queue = (
-            strategy,
-            dict(coefficients or {}),
-            blend,
-            queue,
-        )
+        self.strategy, self.blend, self.queue = strategy, blend, queue
+        self.coefficients = dict(coefficients or {})
 
     def build(self, model: MultimodalModel, task: Task) -> Self:
         super().build(model, task)
         if unknown := [m for m in self.coefficients if m not in self.modalities]:
             raise ArgumentError(
-                f"coefficients must be of the model's modalities ({', '.join(self.modalities)}), found {', '.join(unknown)}."
+                f"coefficients must be of the model's modalities ({', '.join(self.modalities)}), "
+                f"found {', '.join(unknown)}."
             )
         if self.strategy == "dynamic" and task.kind != "classification":
             raise UnsupportedError(
-                f"strategy='dynamic' of MSLR must have validation accuracies, found a {task.kind} task. Use strategy='keep'."
+                "strategy='dynamic' of MSLR must have validation accuracies, "
+                f"found a {task.kind} task. Use strategy='keep'."
             )
         k = len(self.modalities)
         self.register_buffer("history", torch.zeros(k, self.queue, dtype=torch.float64))
@@ -90,7 +87,7 @@ class MSLR(SinglePass):
         return self
 
     def parameter_groups(self, model: MultimodalModel) -> list[dict[str, Any]]:
-        """The groups of the model, where separate heads leave the fusion's group for one of their own, ``head/<modality>``."""
+        """Return the groups of the model, with a group ``head/<modality>`` per separate head."""
         groups = super().parameter_groups(model)
         if not isinstance(model.fusion, Additive):
             return groups
@@ -98,9 +95,9 @@ class MSLR(SinglePass):
             {"name": HEAD + m, "params": list(head.parameters())}
             for m, head in model.fusion.heads.items()
         ]
-        taken = {id(p) for head in heads for p in head["params"]}
+        in_heads = {id(p) for head in heads for p in head["params"]}
         rest = [
-            group | {"params": [p for p in group["params"] if id(p) not in taken]}
+            group | {"params": [p for p in group["params"] if id(p) not in in_heads]}
             for group in groups
         ]
         return [group for group in [*rest, *heads] if group["params"]]
@@ -111,15 +108,15 @@ class MSLR(SinglePass):
         return {"task": self.task.loss(output.logits, batch.target)}
 
     def factors(self) -> dict[str, float]:
-        """lr^m / lr of every modality in this epoch."""
+        """Return lr^m / lr of every modality in this epoch."""
         c = {m: self.coefficients.get(m, 1.0) for m in self.modalities}
         if self.strategy == "smooth":
             mean = sum(c.values()) / len(c)
             c = {m: (1 - self.blend) * value + self.blend * mean for m, value in c.items()}
-        return {m: c[m] * r for m, r in zip(self.modalities, self.ratio.tolist(), strict=True)}
+        return {m: c[m] * r for m, r in self.by_modality(self.ratio).items()}
 
     def epoch_start(self, state: TrainState) -> None:
-        """Set the rates: in each group ``method_factor``, which a schedule multiplies by, and ``lr`` as it stands now."""
+        """Set the rate of every group: ``lr``, and ``method_factor`` for learning-rate schedules."""
         factors = self.factors()
         for group in state.optimizer.param_groups:
             factor = factors.get(str(group.get("name", "")).removeprefix(HEAD))
@@ -131,15 +128,12 @@ class MSLR(SinglePass):
         record = {f"rate/{m}": factor for m, factor in self.factors().items()}
         if self.strategy != "dynamic":
             return record
-        if validation is None:
-            raise ArgumentError(
-                "validation must be given at the end of every epoch for MSLR, found None: strategy='dynamic' follows its accuracies."
-            )
+        scores = self.validated(validation).unimodal_score
         for i, m in enumerate(self.modalities):
-            score = validation.unimodal_score[m]
             mean = self.history[i].mean().item()
-            # The floor keeps a rate that a later epoch can raise again.
-            self.ratio[i] = max(score / mean, 1e-6) if self.seen >= self.queue and mean > 0 else 1.0
-            self.history[i] = torch.cat([self.history[i, 1:], self.history.new_tensor([score])])
+            # A rate above zero, which a later epoch can raise again.
+            ratio = max(scores[m] / mean, 1e-6) if self.seen >= self.queue and mean > 0 else 1.0
+            self.ratio[i] = ratio
+            self.history[i] = torch.cat([self.history[i, 1:], self.history.new_tensor([scores[m]])])
         self.seen += 1
         return record

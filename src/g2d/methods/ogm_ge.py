@@ -1,39 +1,50 @@
-"""OGM-GE, On-the-fly Gradient Modulation with Generalization Enhancement: the stronger modality's encoder learns more slowly.
+"""OGM-GE, On-the-fly Gradient Modulation with Generalization Enhancement.
 
-X. Peng, Y. Wei, A. Deng, D. Wang, D. Hu, "Balanced Multimodal Learning via On-the-fly Gradient Modulation", CVPR 2022.
+The encoder of the stronger modality learns more slowly.
+
+X. Peng, Y. Wei, A. Deng, D. Wang, D. Hu, "Balanced Multimodal Learning via On-the-fly Gradient
+Modulation", CVPR 2022.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from g2d.errors import ArgumentError, UnsupportedError
+from g2d.errors import UnsupportedError
 from g2d.functional.noise import gradient_noise
 from g2d.functional.schedule import Others, checked_window, partial_suppression, within
-from g2d.method import Log, SinglePass, TrainState, modulated, spaces
+from g2d.functional.sums import sum_and_count
+from g2d.method import Log, Modulate, SinglePass, TrainState, modulated, spaces
 from g2d.types import Batch, Output, TeacherOutput
 
 
 class OGMGE(SinglePass):
-    """g^m <- kappa^m g^m + n, with kappa^m = 1 - tanh(alpha x^m) where x^m = s^m / mean_{j≠m} s^j > 1, else 1.
+    """g^m <- kappa^m g^m + n.
 
-    1. Forward, loss on the fused logits, backward.
-    2. The score s^m is the mean probability that the modality's own logits z^m give to the truth, over the whole batch.
-    3. Encoders of modalities above the others have their gradient scaled by kappa^m < 1.
-    4. Noise with the standard deviation of each unscaled gradient is added to the gradients of all encoders.
+    kappa^m = 1 - tanh(alpha x^m) if x^m = s^m / mean_{j≠m} s^j > 1, else 1.
+
+    1. Forward pass, loss on the fused logits, backward pass.
+    2. The score s^m is the mean probability of the true class under the modality's own logits z^m,
+       over the whole batch.
+    3. The gradient of encoders whose modality is above the others is scaled by kappa^m < 1.
+    4. Noise with the standard deviation of each unscaled gradient is added to the gradients of all
+       encoders.
 
     Args:
-        alpha: strength of the modulation. The authors recommend 0.8 on CREMA-D and 0.1 on VGGSound.
-        noise: step 4 (GE); False is OGM.
-        against: what a score is compared with where there are more than two modalities, see
+        alpha: Strength of the modulation. The authors recommend 0.8 on CREMA-D, 0.1 on VGGSound.
+        noise: Add the noise of step 4 (GE); without it the method is OGM.
+        against: How the scores of the other modalities are combined, see
             :func:`g2d.functional.schedule.partial_suppression`.
-        window: first and last epoch of the modulation, counted from 1 (the authors': 1 to 51 of 100); None is always.
-        scope: ``"conv_only"`` modulates parameters of four dimensions alone, as the released code does.
-        modulate: what a coefficient scales, see :class:`~g2d.method.Modulation`. Where it scales the step, the noise is scaled with it.
+        window: First and last epoch of the modulation, counted from 1 (the authors': 1 to 51 of
+            100); None modulates in all epochs.
+        scope: ``"conv_only"`` modulates parameters with four dimensions only, as the released code
+            does.
+        modulate: What a coefficient scales, see :class:`~g2d.method.Modulation`. If it is the step
+            size, the noise is scaled with it.
     """
 
     search = spaces(alpha=Log(0.1, 1.5))
@@ -48,26 +59,13 @@ class OGMGE(SinglePass):
         against: Others = "mean",
         window: Sequence[int] | None = (1, 51),
         scope: Literal["all", "conv_only"] = "all",
-        modulate: str = "auto",
+        modulate: Modulate = "auto",
     ) -> None:
         super().__init__()
-        if against not in get_args(Others):
-            raise ArgumentError(
-                f"against must be one of {', '.join(get_args(Others))}, found {against!r}."
-            )
-        if scope not in ("all", "conv_only"):
-            raise ArgumentError(f"scope must be 'all' or 'conv_only', found {scope!r}.")
-        if modulate not in ("auto", "gradient", "update"):
-            raise ArgumentError(
-                f"modulate must be 'auto', 'gradient' or 'update', found {modulate!r}."
-            )
-        self.alpha, self.noise, self.against, self.window = (
-            alpha,
-            noise,
-            against,
-            checked_window(window),
-        )
-        self.scope, self.modulate = scope, modulate
+        self.alpha, self.noise, self.scope = alpha, noise, scope
+        self.against: Others = against
+        self.modulate: Modulate = modulate
+        self.window = checked_window(window)
         self.kappa: dict[str, float] = {}
         self._scores: list[Tensor] = []
 
@@ -78,12 +76,11 @@ class OGMGE(SinglePass):
 
     def observe(self, output: Output, batch: Batch) -> None:
         assert output.unimodal_logits is not None
-        rows = []
-        for m, z in output.unimodal_logits.items():
-            confidence = self.task.confidence(z, batch.target)
-            present = batch.has(m).to(confidence)
-            rows.append(torch.stack([(confidence * present).sum(), present.sum()]))
-        self._scores.append(torch.stack(rows).double())
+        sums = [
+            sum_and_count(self.task.confidence(z, batch.target), batch.has(m))
+            for m, z in output.unimodal_logits.items()
+        ]
+        self._scores.append(torch.stack(sums))
 
     def before_update(self, state: TrainState) -> None:
         scores = self._batch_scores(state)
@@ -94,7 +91,8 @@ class OGMGE(SinglePass):
         at_gradient = modulated(state, self.kappa, self.modulate)
         if self.scope == "conv_only" and at_gradient != self.kappa:
             raise UnsupportedError(
-                "scope='conv_only' must scale gradients, found a step size to scale, which belongs to whole encoders. Use scope='all'."
+                "scope='conv_only' must scale gradients, found a step size to scale, which belongs "
+                "to whole encoders. Use scope='all'."
             )
         state.reduce_gradients()
         for m in self.modalities:
@@ -107,22 +105,19 @@ class OGMGE(SinglePass):
         return record | {f"kappa/{m}": value for m, value in self.kappa.items()}
 
     def _batch_scores(self, state: TrainState) -> dict[str, float]:
-        """s^m over the whole batch of all processes; 0 for a modality that no row has."""
+        """Return s^m over the whole batch of all processes; 0 for a modality that no row has."""
         total = state.sum_across_processes(torch.stack(self._scores).sum(0)).tolist()
         return {m: s / max(n, 1.0) for m, (s, n) in zip(self.modalities, total, strict=True)}
 
     def _selected(self, encoder: nn.Module) -> list[nn.Parameter]:
-        return [
-            p
-            for p in encoder.parameters()
-            if p.grad is not None and (self.scope == "all" or p.ndim == 4)
-        ]
+        parameters = [p for p in encoder.parameters() if p.grad is not None]
+        return [p for p in parameters if self.scope == "all" or p.ndim == 4]
 
     def _modulate(self, parameter: nn.Parameter, kappa: float, generator: torch.Generator) -> None:
         assert parameter.grad is not None
         noise = gradient_noise(parameter.grad, generator) if self.noise else None
         if kappa == 0 and noise is None:
-            parameter.grad = None  # a zero would leave momentum and weight decay at work
+            parameter.grad = None  # with a zero gradient, momentum and weight decay would still act
             return
         if kappa != 1:
             parameter.grad.mul_(kappa)

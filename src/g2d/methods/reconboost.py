@@ -1,6 +1,9 @@
-"""ReconBoost: modalities are boosted in turns, each learning what the sum of the others has not solved yet.
+"""ReconBoost: modalities are boosted in turns.
 
-C. Hua, Q. Xu, S. Bao, Z. Yang, Q. Huang, "ReconBoost: Boosting Can Achieve Modality Reconcilement", ICML 2024.
+Each modality learns what the sum of the others has not solved yet.
+
+C. Hua, Q. Xu, S. Bao, Z. Yang, Q. Huang, "ReconBoost: Boosting Can Achieve Modality Reconcilement",
+ICML 2024.
 """
 
 from __future__ import annotations
@@ -14,32 +17,48 @@ from torch import Tensor, nn
 from g2d.errors import ArgumentError
 from g2d.functional.boosting import consolidation, residual_loss
 from g2d.fusion import Align
-from g2d.method import Cost, Log, Method, TrainState, spaces
+from g2d.method import (
+    Cost,
+    Log,
+    Method,
+    Record,
+    TrainState,
+    order_of_turns,
+    pooled_features,
+    spaces,
+)
 from g2d.model import MultimodalModel, evaluating
 from g2d.task import Task
 from g2d.types import Batch, Inputs, Output
 
 
 class ReconBoost(Method):
-    """l = b * sum_m z^m through one shared head, trained in stages t = 0, 1, ..; stage t is modality m = t mod k's.
+    """l = b * sum_m z^m through one shared head; stage t = 0, 1, .. belongs to modality t mod k.
 
-    1. First phase: encoder m and the head learn L_i = -(w_1 - w_2 q_i[y_i]) log p_i^m[y_i], q = softmax of the others' sum.
-    2. From stage 1 on, plus alpha * MSE( softmax(z^m), softmax(z^prev) ) with the modality of the stage before.
+    1. First phase of a stage: encoder m and the head learn L_i = -(w_1 - w_2 q_i[y_i]) log
+       p_i^m[y_i], with q the softmax of the sum of the others.
+    2. From stage 1 on, alpha * MSE( softmax(z^m), softmax(z^prev) ) is added, with the modality of
+       the stage before.
     3. Second phase: all encoders, the head and the boost rate b learn CE(l, y).
-    4. Every phase starts with a fresh optimizer. The others stand in eval mode in the first phase: nothing of them moves.
-    5. The run's epochs are cut into stages; the last one may be incomplete.
+    4. Every phase starts with a new optimizer. In the first phase the other encoders are in eval
+       mode and do not change.
+    5. The epochs of the run are cut into stages; the last one may be incomplete.
 
-    The head (linear, ReLU, linear) is the method's own, so the model's fusion is not used. Features narrower than the widest pass
-    through a projector of their modality. The order of stages matters by design.
+    The head (linear, ReLU, linear) belongs to the method, so the model's fusion is not used. Features
+    narrower than the widest pass through a linear projector per modality. The order of stages matters
+    by design.
 
     Args:
-        phases: epochs of the first and the second phase of a stage.
-        weights: w_1 and w_2. The authors': 5 and 1 on CREMA-D, 4 and 1 on AVE, 1 and 0.25 on sentiment sets.
-        alpha: weight of step 2. In the released code it has no gradient; here it has, from the present modality's side.
-        hidden: width of the head's inner layer.
-        class_mean: divide step 1 by the number of classes, as the released code does.
-        pretrained: the encoders are warm-started, so that the others' predictions count from stage 0.
-        order: of the stages; None is the order of the data.
+        phases: Epochs of the first and the second phase of a stage.
+        weights: w_1 and w_2. The authors': 5 and 1 on CREMA-D, 4 and 1 on AVE, 1 and 0.25 on
+            sentiment data.
+        alpha: Weight of step 2. It has no gradient in the released code; here modality m receives
+            one.
+        hidden: Width of the head's inner layer.
+        class_mean: Divide step 1 by the number of classes, as the released code does.
+        pretrained: Use the others' predictions from stage 0 on, for encoders that start from their
+            teachers.
+        order: Order of the stages; None is the order of the data.
     """
 
     cost = Cost(
@@ -63,27 +82,21 @@ class ReconBoost(Method):
         super().__init__()
         if len(phases) != 2 or phases[0] < 1 or phases[1] < 0:
             raise ArgumentError(
-                f"phases must be two numbers of epochs, the first of them 1 or more, found {list(phases)}."
+                "phases must be two numbers of epochs, the first of them 1 or more, "
+                f"found {list(phases)}."
             )
         if len(weights) != 2 or not weights[0] >= weights[1] >= 0:
             raise ArgumentError(
-                f"weights must be w_1 and w_2 with w_1 >= w_2 >= 0 (else easy rows are unlearnt), found {list(weights)}."
+                "weights must be w_1 and w_2 with w_1 >= w_2 >= 0 (else easy rows are unlearned), "
+                f"found {list(weights)}."
             )
-        self.phases, self.weights, self.alpha, self.hidden = (
-            tuple(phases),
-            (weights[0], weights[1]),
-            alpha,
-            hidden,
-        )
-        self.class_mean, self.pretrained, self.order = class_mean, pretrained, order
+        self.phases, self.weights = tuple(phases), (weights[0], weights[1])
+        self.alpha, self.hidden, self.order = alpha, hidden, order
+        self.class_mean, self.pretrained = class_mean, pretrained
 
     def build(self, model: MultimodalModel, task: Task) -> Self:
         super().build(model, task)
-        self.turns = self.modalities if self.order is None else tuple(self.order)
-        if sorted(self.turns) != sorted(self.modalities):
-            raise ArgumentError(
-                f"order must name every modality once ({', '.join(self.modalities)}), found {', '.join(self.turns)}."
-            )
+        self.turns = order_of_turns(self.order, self.modalities)
         self.align = Align(model.fusion.dims)
         self.head = nn.Sequential(
             nn.Linear(self.align.width, self.hidden),
@@ -94,11 +107,11 @@ class ReconBoost(Method):
         return self
 
     def head_scale(self, model: MultimodalModel) -> float:
-        """b: the prediction is b * sum_m z^m."""
+        """Return b: the prediction is b * sum_m z^m."""
         return self.boost.item()
 
     def place(self, epoch: int) -> tuple[int, bool]:
-        """The stage of an epoch (from 0), and whether it belongs to the first phase.
+        """Return the stage of an epoch, counted from 0, and whether it is in the first phase.
 
         Example:
             >>> [ReconBoost(phases=(2, 1)).place(epoch) for epoch in (1, 2, 3, 4)]
@@ -111,9 +124,9 @@ class ReconBoost(Method):
         if state.epoch == 1 or self.place(state.epoch) != self.place(state.epoch - 1):
             state.reset_optimizer()
 
-    def training_step(self, state: TrainState, batch: Batch) -> dict[str, Tensor | float]:
+    def training_step(self, state: TrainState, batch: Batch) -> Record:
         stage, first = self.place(state.epoch)
-        losses: dict[str, Tensor | float] = {}
+        record: Record = {}
         for part in state.parts(batch):
             with state.autocast():
                 terms = (
@@ -121,29 +134,18 @@ class ReconBoost(Method):
                     if first
                     else self._together(state, part.batch)
                 )
-            state.backward(torch.stack(tuple(terms.values())).sum() * part.share)
-            for name, term in terms.items():
-                losses[f"loss/{name}"] = (
-                    losses.get(f"loss/{name}", 0.0) + term.detach() * part.share
-                )
+            state.backward_terms(terms, part, record)
         state.update()
-        learning = {m: float(not first or m == self._turn(stage)) for m in self.modalities}
-        return state.recorded(
-            losses
-            | {f"kappa/{m}": value for m, value in learning.items()}
-            | {"stage": float(stage)}
-        )
+        for m in self.modalities:
+            record[f"kappa/{m}"] = float(not first or m == self._turn(stage))
+        return state.recorded(record | {"stage": float(stage)})
 
     def predict(
         self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None
     ) -> Output:
-        features = {
-            m: encoded.pooled for m, encoded in model.encode(inputs, present=present).items()
-        }
+        features = pooled_features(model, inputs, present)
         z = self._logits(features, present)
-        return self.calibrated(
-            model, Output(features, self.boost * torch.stack(tuple(z.values())).sum(0), z)
-        )
+        return self.calibrated(model, Output(features, self.boost * _sum(z), z))
 
     def _turn(self, stage: int) -> str:
         return self.turns[stage % len(self.turns)]
@@ -151,57 +153,43 @@ class ReconBoost(Method):
     def _logits(
         self, features: Mapping[str, Tensor], present: Mapping[str, Tensor] | None
     ) -> dict[str, Tensor]:
-        """z^m per modality; zero in rows that lack it."""
+        """Return z^m per modality; zero in rows without it."""
         z = {m: self.head(self.align(m, f)) for m, f in features.items()}
-        return {
-            m: v
-            if present is None or m not in present
-            else torch.where(present[m][:, None], v, 0.0)
-            for m, v in z.items()
-        }
+        for m in z.keys() & (present or {}).keys():
+            z[m] = torch.where((present or {})[m][:, None], z[m], 0.0)
+        return z
+
+    def _encoded(
+        self, state: TrainState, batch: Batch, only: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
+        """Return z^m of every modality, or of some of them."""
+        features = pooled_features(state.model, batch.inputs, batch.present, only)
+        return self._logits(features, batch.present)
 
     def _alone(self, state: TrainState, stage: int, batch: Batch) -> dict[str, Tensor]:
-        """The first phase: encoder m and the head; the others only say what they know."""
+        """Return the loss of the first phase: encoder m and the head learn."""
         m, previous = self._turn(stage), self._turn(stage - 1)
         others = [other for other in self.modalities if other != m]
         with torch.no_grad(), evaluating(state.model):
-            known = self._logits(
-                {
-                    o: e.pooled
-                    for o, e in state.model.encode(
-                        batch.inputs, present=batch.present, only=others
-                    ).items()
-                },
-                batch.present,
-            )
-        z = self._logits(
-            {m: state.model.encode(batch.inputs, present=batch.present, only=(m,))[m].pooled},
-            batch.present,
-        )[m]
-        learnt = bool(known) and (stage > 0 or self.pretrained)
-        solved = self.boost.detach() * torch.stack(tuple(known.values())).sum(0) if learnt else None
-        there = batch.has(m)
-        terms = {
-            f"residual/{m}": (
-                residual_loss(
-                    z, batch.target, solved, weights=self.weights, class_mean=self.class_mean
-                )
-                * there
-            ).mean()
-        }
+            known = self._encoded(state, batch, others)
+        z = self._encoded(state, batch, (m,))[m]
+        counts = bool(known) and (stage > 0 or self.pretrained)
+        solved = self.boost.detach() * _sum(known) if counts else None
+        rows = batch.has(m)
+        residual = residual_loss(
+            z, batch.target, solved, weights=self.weights, class_mean=self.class_mean
+        )
+        terms = {f"residual/{m}": (residual * rows).mean()}
         if stage > 0 and previous in known and self.alpha != 0:
-            terms[f"consolidation/{m}"] = (
-                self.alpha * (consolidation(z, known[previous]) * there).mean()
-            )
+            distance = consolidation(z, known[previous])
+            terms[f"consolidation/{m}"] = self.alpha * (distance * rows).mean()
         return terms
 
     def _together(self, state: TrainState, batch: Batch) -> dict[str, Tensor]:
-        """The second phase: everything, and the boost rate."""
-        features = {
-            m: encoded.pooled
-            for m, encoded in state.model.encode(batch.inputs, present=batch.present).items()
-        }
-        logits = self.boost * torch.stack(
-            tuple(self._logits(features, batch.present).values())
-        ).sum(0)
+        """Return the loss of the second phase: everything learns, and the boost rate."""
+        logits = self.boost * _sum(self._encoded(state, batch))
         return {"task": self.task.loss(logits, batch.target)}
+
+
+def _sum(logits: Mapping[str, Tensor]) -> Tensor:
+    return torch.stack(tuple(logits.values())).sum(0)

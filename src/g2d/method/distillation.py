@@ -1,0 +1,74 @@
+"""The objective that G²D, its released code and UMT share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self
+
+from torch import Tensor
+
+from g2d.functional.losses import Reduction, feature_terms, logit_terms
+from g2d.method.modulation import Modulation
+from g2d.method.rules import per_modality
+from g2d.method.single_pass import SinglePass
+from g2d.model import MultimodalModel, Teachers
+from g2d.task import Task
+from g2d.types import Batch, Output, TeacherOutput
+
+
+class Distillation(SinglePass):
+    """Base of methods with L = L_S + alpha * sum_m L_feat^m + beta * sum_m L_logit^m  (Eq. 4).
+
+    Args:
+        teachers: Frozen unimodal teachers.
+        modulation: Coefficients per modality, if any.
+        alpha: Weight of the feature distillation, one for all modalities or one for each.
+        beta: Weight of the logit distillation, one for all modalities or one for each.
+        temperature: Temperature of the logit distillation.
+        reduction: Reduction of the feature distance, see
+            :func:`g2d.functional.losses.feature_distillation`.
+    """
+
+    needs_teachers = True
+
+    def __init__(
+        self,
+        *,
+        teachers: Teachers,
+        modulation: Modulation | None,
+        alpha: float | Mapping[str, float],
+        beta: float | Mapping[str, float],
+        temperature: float = 1.0,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(modulation=modulation, teachers=teachers)
+        self.alpha, self.beta = alpha, beta
+        self.temperature, self.reduction = temperature, reduction
+
+    def build(self, model: MultimodalModel, task: Task) -> Self:
+        super().build(model, task)
+        for name in ("alpha", "beta", "weight"):
+            if name in self.arguments:
+                per_modality(name, self.arguments[name], model.modalities)
+        return self
+
+    def objective(
+        self, output: Output, batch: Batch, teacher: TeacherOutput | None
+    ) -> dict[str, Tensor]:
+        assert teacher is not None
+        features = feature_terms(
+            output.features,
+            teacher.features,
+            self.alpha,
+            reduction=self.reduction,
+            present=batch.present,
+        )
+        logits = logit_terms(
+            output.logits,
+            teacher.logits,
+            self.beta,
+            self.task.distillation,
+            temperature=self.temperature,
+            present=batch.present,
+        )
+        return {"task": self.task.loss(output.logits, batch.target)} | features | logits
