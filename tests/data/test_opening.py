@@ -89,7 +89,7 @@ def test_a_sound_store_has_no_errors_and_a_leak_is_told(tmp_path: Path) -> None:
     found = check_store(tmp_path / "store")
     assert found.errors == []
     assert any(
-        "made_up/leaky" in text and "groups stand in more than one split" in text
+        "made_up/leaky" in text and "groups are in more than one split" in text
         for text in found.warnings
     )
     assert any("steps is missing on 1 rows" in text for text in found.warnings)

@@ -1,4 +1,4 @@
-"""A made-up data set whose decoder can be told to fail in every way: importable, so that worker processes find it."""
+"""A made-up data set whose decoder fails on request; importable, so that worker processes find it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIGNALS = {
 
 
 def decode(source: Path, sample: Sample) -> Decoded:
-    """Values that follow from the id; what the id asks for else."""
+    """Return values derived from the id, or fail as the last word of the file requests."""
     text = (source / sample.files[0]).read_text()
     time.sleep(float(sample.facts.get("sleep", 0)))
     match text.split()[-1]:
@@ -31,12 +31,12 @@ def decode(source: Path, sample: Sample) -> Decoded:
             marker.touch()
             os._exit(9)
         case "surprise":
-            raise RuntimeError("nobody thought of this")
+            raise RuntimeError("an unexpected error")
         case "growing":
             (source / sample.files[0]).write_text(text + " ")
             warnings = ()
         case "broken":
-            raise UnreadableError("undecodable", "as it was told")
+            raise UnreadableError("undecodable", "as requested")
         case "infinite":
             return Decoded(
                 {"wave": np.zeros(40, np.int16), "steps": np.full((5, 3), np.inf, np.float32)},
@@ -60,7 +60,7 @@ def decode(source: Path, sample: Sample) -> Decoded:
 
 @dataclass(frozen=True)
 class Padded:
-    """Rows without files: zeros, of which some steps are real."""
+    """Decoder of rows without files: zeros, the first steps of which are real."""
 
     steps: int
 
@@ -71,17 +71,23 @@ class Padded:
         )
 
 
-def write(folder: Path, count: int = 40, **told: str) -> None:
-    """One small file per sample; ``told`` says what becomes of some, as ``s3="crash"``. Those that say so already are not touched."""
+def write(folder: Path, count: int = 40, **requests: str) -> None:
+    """Write one small file per sample, unless it already has the same content.
+
+    Args:
+        folder: Folder of the files.
+        count: Number of samples.
+        requests: What decoding does with some samples, for example ``s3="crash"``.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for i in range(count):
-        path, text = folder / f"{i:04d}.txt", f"sample {i} {told.get(f's{i}', 'good')}"
+        path, text = folder / f"{i:04d}.txt", f"sample {i} {requests.get(f's{i}', 'good')}"
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
 
 
 def plan(folder: Path, *, sleep: float = 0.0, chunk: int = 4, **changed: Any) -> Plan:
-    """All of them; those of one tenth are a group."""
+    """Plan the preparation of all files; four consecutive samples are a group."""
     names = sorted(path.stem for path in folder.glob("*.txt"))
     samples = [
         Sample(
@@ -110,7 +116,7 @@ def plan(folder: Path, *, sleep: float = 0.0, chunk: int = 4, **changed: Any) ->
 SKIP = Skip("9999", "missing-file", "planned")
 
 
-def made(tmp_path: Path, name: str = "store", workers: int = 1, **told: str) -> Summary:
-    """Written and prepared."""
-    write(tmp_path / "raw", **told)
+def made(tmp_path: Path, name: str = "store", workers: int = 1, **requests: str) -> Summary:
+    """Write the files and prepare them."""
+    write(tmp_path / "raw", **requests)
     return prepare(plan(tmp_path / "raw"), tmp_path / "raw", tmp_path / name, workers=workers)

@@ -12,29 +12,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2d.data.store.arrays import blocks, row_bytes, rows_at_once
+from g2d.files import replaced
 
 
 def create(path: Path, dtype: str, shape: tuple[int, ...]) -> None:
-    """An array of zeros whose room on the disk is taken now: a disk that fills up later would kill whoever writes to it, without a word."""
+    """Create an array of zeros and reserve its space on the disk.
+
+    Without the reservation, a process that writes to a memory-mapped file is killed without a
+    message when the disk is full.
+
+    Args:
+        path: File to create.
+        dtype: Type of the values.
+        shape: Shape of the array.
+    """
     np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
+def save(path: Path, values: NDArray[Any]) -> None:
+    """Write a small array atomically."""
+    with replaced(path) as temporary, temporary.open("wb") as file:
+        np.save(file, values, allow_pickle=False)
+
+
 def is_full(error: OSError) -> bool:
-    """The disk is, or the user's share of it."""
+    """Return whether an error means that the disk, or the user's share of it, is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def open_for_writing(path: Path) -> np.memmap[Any, np.dtype[Any]]:
-    """An existing array, writable in place."""
+    """Map an existing array into memory, writable in place."""
     values: np.memmap[Any, np.dtype[Any]] = np.load(path, mmap_mode="r+", allow_pickle=False)
     return values
 
 
 def fill_holes(kept: NDArray[np.int64]) -> NDArray[np.int64]:
-    """What each row of an array becomes when only some rows are kept: most stay where they are, holes are filled from the end.
+    """Return the order of the rows after some were dropped: holes are filled from the end.
+
+    Most rows stay where they are, so that :func:`shrink` moves few of them.
+
+    Args:
+        kept: Numbers of the rows to keep, ascending.
 
     Example:
         >>> fill_holes(np.array([0, 2, 3, 5])).tolist()
@@ -47,9 +68,13 @@ def fill_holes(kept: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def shrink(path: Path, order: NDArray[np.int64]) -> None:
-    """Leave an array on disk with the rows of :func:`fill_holes`, in place: a store may take up most of a disk.
+    """Reduce an array on disk to some of its rows, in place, because a store can fill a disk.
 
-    Killed in between, it can be done again: no row that is read is ever written.
+    If interrupted, it can be repeated: a row that is read is never overwritten.
+
+    Args:
+        path: File of the array.
+        order: Rows to keep, as :func:`fill_holes` orders them.
     """
     values = open_for_writing(path)
     shape = (len(order), *values.shape[1:])
@@ -60,15 +85,15 @@ def shrink(path: Path, order: NDArray[np.int64]) -> None:
         ):
             values[block] = values[order[block]]
         values.flush()
-        _say_rows(path, values.dtype, shape)
+        _write_shape(path, values.dtype, shape)
     size = row_bytes(values.dtype, shape)
     del values
     with path.open("r+b") as file:
         file.truncate(_header_bytes(path) + size)
 
 
-def _say_rows(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
-    """Another number of rows in the header, whose length stays: NumPy leaves room for the digits."""
+def _write_shape(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+    """Write another number of rows into the header; its length stays, because NumPy pads it."""
     header = BytesIO()
     np.lib.format.write_array_header_1_0(
         header,

@@ -1,4 +1,4 @@
-"""``g2d data check``: whether a store is what it says, and whether its splits mean what they promise."""
+"""``g2d data check``: verify that a store is undamaged and that its splits are sound."""
 
 from __future__ import annotations
 
@@ -12,23 +12,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2d.data.source import MASK
-from g2d.data.splits import SPLITS as NAMES
+from g2d.data.splits import SPLITS, TEST, UNUSED
 from g2d.data.store.arrays import StoredArray, blocks, rows_at_once
-from g2d.data.store.facts import SAMPLES, Signal, content_hash, protocol_hash, read_facts, signals
+from g2d.data.store.facts import (
+    PRESENT,
+    SAMPLES,
+    Signal,
+    content_hash,
+    protocol_hash,
+    read_facts,
+    signals,
+)
 from g2d.data.store.opening import load_array
 from g2d.files import sha256
 from g2d.prepare.finishing import shared_groups
 
 RARE = 0.1
-"""A class with less than this share of an even one's rows is worth a word."""
+"""A class with less than this share of the rows of a balanced class is reported as rare."""
+MAY_MISS = frozenset({"table", "sequence"})
+"""Kinds of modalities that may hold NaN."""
+SHOWN = 5
+"""Number of classes named in a warning."""
 
 
 @dataclass
 class Findings:
-    """What a check found.
+    """Result of a check.
 
     Args:
-        errors: the store must not be used. warnings: a user should know. lines: what is as it should be.
+        errors: Reasons why the store must not be used.
+        warnings: What a user should know.
+        lines: What is in order.
     """
 
     errors: list[str] = field(default_factory=list)
@@ -36,62 +50,68 @@ class Findings:
     lines: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        told = [
-            *self.lines,
-            *(f"warning: {text}" for text in self.warnings),
-            *(f"error: {text}" for text in self.errors),
-        ]
-        return "\n".join([*told, f"{len(self.errors)} errors, {len(self.warnings)} warnings"])
+        return "\n".join(
+            [
+                *self.lines,
+                *(f"warning: {text}" for text in self.warnings),
+                *(f"error: {text}" for text in self.errors),
+                f"{len(self.errors)} errors, {len(self.warnings)} warnings",
+            ]
+        )
 
 
 def check_store(folder: Path) -> Findings:
-    """Hashes, shapes, ranges, NaN and infinity, ids, class balance, groups across splits.
+    """Check hashes, shapes, ranges, NaN and infinity, ids, class balance, and groups across splits.
+
+    Args:
+        folder: Folder of the store.
 
     Raises:
-        DataError: the folder is no store at all.
+        DataError: The folder is no store.
     """
-    facts, found = read_facts(folder), Findings()
+    facts, findings = read_facts(folder), Findings()
     rows = facts["rows"]
-    found.lines.append(
-        f"{facts['name']}: {rows} of {facts['expected']} samples, {len(facts['skipped'])} skipped, content hash {facts['content_hash']}"
+    findings.lines.append(
+        f"{facts['name']}: {rows} of {facts['expected']} samples, "
+        f"{len(facts['skipped'])} skipped, content hash {facts['content_hash']}"
     )
     if facts["partial"]:
-        found.warnings.append(
-            f"partial: {rows} of {facts['expected']} samples; results on it compare with those of the same content hash only"
+        findings.warnings.append(
+            f"partial: {rows} of {facts['expected']} samples; "
+            "compare results only with those of the same content hash"
         )
-    if not _whole(folder, facts, found):
-        return found
+    if not _check_files(folder, facts, findings):
+        return findings
     target, group = load_array(folder, "target.npy"), load_array(folder, "group.npy")
-    _check_samples(folder, facts, target, found)
+    _check_samples(folder, facts, target, findings)
     for m, signal in signals(facts).items():
-        _check_values(folder, m, signal, rows, facts, found)
-    _check_target(facts["task"], target, found)
+        _check_values(folder, m, signal, rows, facts, findings)
+    _check_target(facts["task"], target, findings)
     for place, (name, protocol) in enumerate(facts["protocols"].items()):
-        _check_protocol(folder, name, protocol, facts["task"], target, group, place == 0, found)
-    return found
+        _check_protocol(folder, name, protocol, facts["task"], target, group, place == 0, findings)
+    return findings
 
 
-def _whole(folder: Path, facts: dict[str, Any], found: Findings) -> bool:
-    """Every file is there, byte for byte."""
+def _check_files(folder: Path, facts: dict[str, Any], findings: Findings) -> bool:
+    """Check the hash of every file; return whether all are in order."""
     for name, digest in facts["files"].items():
         path = folder / name
         if not path.is_file():
-            found.errors.append(
-                f"{name} must be there, found no such file; prepare the store again"
-            )
+            findings.errors.append(f"cannot read {name}: no such file; prepare the store again")
         elif sha256(path) != digest:
-            found.errors.append(
-                f"{name} must have the SHA-256 {digest[:12]}..., found another: it was changed or damaged; prepare the store again"
+            findings.errors.append(
+                f"{name} must have the SHA-256 {digest[:12]}..., found another: "
+                "it was changed or damaged; prepare the store again"
             )
-    if not found.errors:
-        found.lines.append(f"{len(facts['files'])} files have their hashes")
-    return not found.errors
+    if not findings.errors:
+        findings.lines.append(f"{len(facts['files'])} files have the recorded hashes")
+    return not findings.errors
 
 
 def _check_samples(
-    folder: Path, facts: dict[str, Any], target: NDArray[Any], found: Findings
+    folder: Path, facts: dict[str, Any], target: NDArray[Any], findings: Findings
 ) -> None:
-    """Ids, and the content hash, which follows from them, the targets and what the rows are made of."""
+    """Check the ids, and the content hash, which follows from ids, targets and digests."""
     rows = facts["rows"]
     names, contents = np.zeros(rows, np.uint64), np.zeros(rows, np.uint64)
 
@@ -99,97 +119,117 @@ def _check_samples(
         with (folder / SAMPLES).open(encoding="utf-8") as file:
             for row, line in zip(range(rows), file, strict=True):
                 sample = json.loads(line)
-                names[row], contents[row] = (
-                    hash(sample["id"]) & (2**64 - 1),
-                    int(sample["sha256"][:16], 16),
-                )
+                names[row] = hash(sample["id"]) & (2**64 - 1)
+                contents[row] = int(sample["sha256"][:16], 16)
                 yield sample["id"], bytes.fromhex(sample["sha256"])
 
     try:
         content = content_hash(facts, samples(), target)
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        found.errors.append(
+        findings.errors.append(
             f"{SAMPLES} must have a line per row ({rows}) with an id and a hash, found: {error}"
         )
         return
     if content != facts["content_hash"]:
-        found.errors.append(
-            f"the content hash must follow from {SAMPLES}, targets and parameters, found that it does not"
+        findings.errors.append(
+            f"the content hash must match {SAMPLES}, the targets and the parameters, "
+            "found a different one"
         )
     if repeated := rows - len(np.unique(names)):
-        found.errors.append(f"ids must be unique, found {repeated} that occur again")
+        findings.errors.append(f"ids must be unique, found {repeated} repeated ones")
     if same := rows - len(np.unique(contents)):
-        found.warnings.append(f"{same} samples are made of the same bytes as another one")
+        findings.warnings.append(f"{same} samples have the same content as another one")
+
+
+@dataclass
+class _Numbers:
+    """Statistics of the values of a modality, gathered block by block."""
+
+    low: float = np.inf
+    high: float = -np.inf
+    missing: int = 0
+    infinite: int = 0
+    constant: int = 0
+
+    def add(self, flat: NDArray[Any]) -> NDArray[np.bool_]:
+        """Add rows ``(R, n)``; return which values are finite."""
+        finite: NDArray[np.bool_] = np.isfinite(flat)
+        if flat.dtype.kind == "f":
+            self.missing += int(np.isnan(flat).sum())
+            self.infinite += int(np.isinf(flat).sum())
+        known = flat if finite.all() else flat[finite]
+        if known.size:
+            self.low = min(self.low, float(known.min()))
+            self.high = max(self.high, float(known.max()))
+        if flat.shape[1] > 1:
+            self.constant += int((flat == flat[:, :1]).all(1).sum())
+        return finite
 
 
 def _check_values(
-    folder: Path, m: str, signal: Signal, rows: int, facts: dict[str, Any], found: Findings
+    folder: Path, m: str, signal: Signal, rows: int, facts: dict[str, Any], findings: Findings
 ) -> None:
+    """Check the values of a modality."""
     values = StoredArray(folder / f"{m}.npy")
     if values.shape != (rows, *signal.shape) or values.dtype != np.dtype(signal.dtype):
-        found.errors.append(
-            f"{m} must be {signal.dtype} {(rows, *signal.shape)}, found {values.dtype} {values.shape}"
+        findings.errors.append(
+            f"{m} must be {signal.dtype} {(rows, *signal.shape)}, "
+            f"found {values.dtype} {values.shape}"
         )
         return
     mask = StoredArray(folder / f"{m}{MASK}.npy") if signal.masked else None
-    low, high, missing, infinite, constant, empty = np.inf, -np.inf, 0, 0, 0, 0
-    never = np.ones(signal.shape[-1], np.bool_)
+    numbers, without_steps = _Numbers(), 0
+    unknown = np.ones(signal.shape[-1], np.bool_)
     for block in blocks(np.arange(rows), rows_at_once(values.dtype, values.shape[1:])):
-        flat = values[block].reshape(len(block), -1)
-        known = flat
-        if flat.dtype.kind == "f":
-            finite = np.isfinite(flat)
-            missing, infinite = (
-                missing + int(np.isnan(flat).sum()),
-                infinite + int(np.isinf(flat).sum()),
-            )
-            never &= ~finite.reshape(-1, len(never)).any(0)
-            known = flat[finite]
-        if known.size:
-            low, high = min(low, float(known.min())), max(high, float(known.max()))
-        constant += int((flat == flat[:, :1]).all(1).sum()) if flat.shape[1] > 1 else 0
-        empty += int((~mask[block].any(1)).sum()) if mask is not None else 0
-    found.lines.append(
-        f"{m}: {signal.kind} {signal.dtype} {signal.shape}, values from {low:g} to {high:g}"
-        + (f", {missing} missing" if missing else "")
+        finite = numbers.add(values[block].reshape(len(block), -1))
+        unknown &= ~finite.reshape(-1, len(unknown)).any(0)
+        without_steps += int((~mask[block].any(1)).sum()) if mask is not None else 0
+    missing = f", {numbers.missing} missing" if numbers.missing else ""
+    findings.lines.append(
+        f"{m}: {signal.kind} {signal.dtype} {signal.shape}, "
+        f"values from {numbers.low:g} to {numbers.high:g}{missing}"
     )
-    if infinite:
-        found.errors.append(f"{m} must hold no infinite values, found {infinite}")
-    if missing and signal.kind not in _MAY_MISS:
-        found.errors.append(f"{m} must hold no NaN, found {missing}")
-    if signal.kind in _MAY_MISS and missing and never.any():
-        columns = signal.facts.get("columns", range(len(never)))
-        found.warnings.append(
-            f"{m} has no number at all in {', '.join(str(columns[i]) for i in np.flatnonzero(never)[:10].tolist())}"
-        )
-    lacking = (
-        rows - int(load_array(folder, "present.npy")[:, list(facts["modalities"]).index(m)].sum())
-        if "present.npy" in facts["files"]
-        else 0
-    )
+    if numbers.infinite:
+        findings.errors.append(f"{m} must hold no infinite values, found {numbers.infinite}")
+    if numbers.missing and signal.kind not in MAY_MISS:
+        findings.errors.append(f"{m} must hold no NaN, found {numbers.missing}")
+    if signal.kind in MAY_MISS and numbers.missing and unknown.any():
+        columns = signal.facts.get("columns", range(len(unknown)))
+        names = ", ".join(str(columns[i]) for i in np.flatnonzero(unknown)[:10].tolist())
+        findings.warnings.append(f"{m} has no number at all in {names}")
+    lacking = _rows_without(folder, m, facts)
     if lacking:
-        found.warnings.append(f"{m} is missing on {lacking} rows")
-    if constant > lacking:
-        found.warnings.append(
-            f"{m} is the same number throughout on {constant - lacking} rows: silence, a blank picture, an empty text or sequence"
+        findings.warnings.append(f"{m} is missing on {lacking} rows")
+    if numbers.constant > lacking:
+        findings.warnings.append(
+            f"{m} has the same number everywhere on {numbers.constant - lacking} rows: "
+            "silence, a blank picture, an empty text or sequence"
         )
-    if empty > lacking:
-        found.warnings.append(f"{m} has no step on {empty - lacking} rows")
+    if without_steps > lacking:
+        findings.warnings.append(f"{m} has no step on {without_steps - lacking} rows")
 
 
-_MAY_MISS = frozenset({"table", "sequence"})
+def _rows_without(folder: Path, m: str, facts: dict[str, Any]) -> int:
+    """Return the number of rows that lack a modality."""
+    name = f"{PRESENT}.npy"
+    if name not in facts["files"]:
+        return 0
+    column = load_array(folder, name)[:, list(facts["modalities"]).index(m)]
+    return int((~column).sum())
 
 
-def _check_target(task: dict[str, Any], target: NDArray[Any], found: Findings) -> None:
+def _check_target(task: dict[str, Any], target: NDArray[Any], findings: Findings) -> None:
+    """Check that targets are class numbers, or finite values."""
     if "classes" in task:
         if len(target) and (target.min() < 0 or target.max() >= len(task["classes"])):
-            found.errors.append(
-                f"targets must be class numbers from 0 to {len(task['classes']) - 1}, found {target.min()} to {target.max()}"
+            findings.errors.append(
+                f"targets must be class numbers from 0 to {len(task['classes']) - 1}, "
+                f"found {target.min()} to {target.max()}"
             )
         return
     if not np.isfinite(target).all():
-        found.errors.append("targets must be finite, found NaN or infinity")
-    found.lines.append(f"target: from {target.min():g} to {target.max():g}")
+        findings.errors.append("targets must be finite, found NaN or infinity")
+    findings.lines.append(f"target: from {target.min():g} to {target.max():g}")
 
 
 def _check_protocol(
@@ -200,46 +240,52 @@ def _check_protocol(
     target: NDArray[Any],
     group: NDArray[Any],
     default: bool,
-    found: Findings,
+    findings: Findings,
 ) -> None:
+    """Check a split; a group in two splits is an error in the default protocol."""
     place = load_array(folder, protocol["file"])
-    if len(place) != len(target) or (len(place) and not -1 <= place.min() <= place.max() <= 2):
-        found.errors.append(
-            f"{name} must place every row at -1 (unused), 0 (train), 1 (valid) or 2 (test), found something else"
+    valid = len(place) == len(target) and (
+        not len(place) or UNUSED <= place.min() <= place.max() <= TEST
+    )
+    if not valid:
+        findings.errors.append(
+            f"{name} must place every row at -1 (unused), 0 (train), 1 (valid) or 2 (test), "
+            "found something else"
         )
         return
     if protocol_hash(name, place) != protocol["hash"]:
-        found.errors.append(f"the hash of {name} must follow from its rows, found that it does not")
-    counts = {split: int((place == number).sum()) for number, split in enumerate(NAMES)}
-    found.lines.append(
+        findings.errors.append(f"the hash of {name} must match its rows, found a different one")
+    counts = {split: int((place == number).sum()) for number, split in enumerate(SPLITS)}
+    findings.lines.append(
         f"protocol {name}: " + " / ".join(f"{count} {split}" for split, count in counts.items())
     )
     if empty := [split for split, count in counts.items() if not count]:
-        found.warnings.append(f"{name}: no rows for {' and '.join(empty)}")
-    shared = shared_groups(place, group)
-    if shared:
-        sentence = f"{name}: {shared} groups stand in more than one split"
-        (found.errors if default else found.warnings).append(
-            sentence + ("" if default else ", so that its figures do not speak of new groups")
-        )
+        findings.warnings.append(f"{name}: no rows for {' and '.join(empty)}")
+    if shared := shared_groups(place, group):
+        sentence = f"{name}: {shared} groups are in more than one split"
+        if default:
+            findings.errors.append(sentence)
+        else:
+            findings.warnings.append(f"{sentence}; its results do not hold for new groups")
     if "classes" in task:
-        found.warnings.extend(
+        findings.warnings.extend(
             f"{name}: {text}" for text in _balance(task["classes"], target, place)
         )
 
 
 def _balance(classes: list[str], target: NDArray[Any], place: NDArray[np.int8]) -> Iterator[str]:
-    """Classes that a split lacks, or that training hardly sees."""
-    for number, split in enumerate(NAMES):
+    """Yield warnings about classes that a split lacks or hardly has."""
+    for number, split in enumerate(SPLITS):
         rows = target[place == number]
         if not len(rows):
             continue
         counts = np.bincount(rows, minlength=len(classes))
         if none := [classes[c] for c in np.flatnonzero(counts == 0)]:
-            yield f"{split} has no row of {len(none)} classes: {', '.join(none[:5])}{', ...' if len(none) > 5 else ''}"
-        few = [
-            f"{classes[c]} {counts[c]}"
-            for c in np.flatnonzero((counts > 0) & (counts < RARE * len(rows) / len(classes)))
-        ]
-        if few:
-            yield f"{split} has few rows of {', '.join(few[:5])}{', ...' if len(few) > 5 else ''}"
+            yield f"{split} has no row of {len(none)} classes: {_first(none)}"
+        rare = (counts > 0) & (counts < RARE * len(rows) / len(classes))
+        if few := [f"{classes[c]} {counts[c]}" for c in np.flatnonzero(rare)]:
+            yield f"{split} has few rows of {_first(few)}"
+
+
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

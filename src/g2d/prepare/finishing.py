@@ -1,4 +1,4 @@
-"""The last step of a preparation: keep what could be read, learn what each protocol's training rows teach, and sign."""
+"""The last step of a preparation: keep the readable rows, fit each protocol, sign the store."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from g2d.data.source import MASK
 from g2d.data.splits import SPLITS as NAMES
+from g2d.data.splits import TRAIN
 from g2d.data.store.arrays import StoredArray
 from g2d.data.store.facts import (
     PRESENT,
@@ -31,29 +32,42 @@ from g2d.data.store.facts import (
 from g2d.data.store.fitting import fit_chain
 from g2d.data.store.scaling import fit_target
 from g2d.data.views import Chain, read_chain
-from g2d.files import sha256
-from g2d.prepare.arrays import fill_holes, shrink
+from g2d.errors import Reason
+from g2d.files import replaced, sha256, write_text
+from g2d.prepare.arrays import fill_holes, save, shrink
 from g2d.prepare.journal import Journal
-from g2d.prepare.plan import Plan, Skip, each
+from g2d.prepare.plan import Plan, Sample, Skip, each
 from g2d.types import Input, Sequence
 
 WARNINGS_KEPT = 100
-"""Sentences about single samples that dataset.json holds; the number of all is there too."""
+"""Number of sentences about single samples in ``dataset.json``; the others are only counted."""
+ABSENT: Reason = "missing-file"
+"""Reason of a skipped sample of which nothing was found."""
 
 
 def write_store(
     plan: Plan, journal: Journal, work: Path, out: Path, *, plan_hash: str, skipped: list[Skip]
 ) -> dict[str, Any]:
-    """Everything that a store holds, ``dataset.json`` last. Killed in between, it starts over from the decoded arrays, which stay.
+    """Write everything that a store holds, ``dataset.json`` last.
 
-    What is kept must not change from here on: arrays lose the rows of what was skipped.
+    If interrupted, it starts again from the decoded arrays. From here on the choice of kept samples
+    is final, because the arrays lose the rows of the others.
+
+    Args:
+        plan: Plan of the preparation.
+        journal: States of the samples.
+        work: Folder of the decoded arrays.
+        out: Folder of the store.
+        plan_hash: Hash of the plan.
+        skipped: Skipped samples, sorted by id.
+
+    Returns:
+        Content of ``dataset.json``.
     """
+    for leftover in out.glob(".*.tmp"):  # of a process that was killed while it wrote
+        leftover.unlink()
     kept = fill_holes(journal.kept())
     arrays = _place_arrays(plan, kept, work, out)
-    target, group = _labels(plan, kept)
-    np.save(out / "target.npy", target)
-    np.save(out / "group.npy", group)
-    _write_samples(plan, kept, journal, out / SAMPLES)
     facts: dict[str, Any] = {
         "schema": SCHEMA,
         "name": plan.name,
@@ -61,7 +75,7 @@ def write_store(
         "modalities": {m: asdict(signal) for m, signal in plan.signals.items()},
         "rows": len(kept),
         "expected": plan.expected,
-        "found": len(kept) + sum(skip.reason != "missing-file" for skip in skipped),
+        "found": len(kept) + sum(skip.reason != ABSENT for skip in skipped),
         "partial": len(kept) < plan.expected or bool(plan.missing),
         "skipped": [asdict(skip) for skip in skipped],
         "warnings": [*plan.warnings, *_warnings(plan, journal)],
@@ -70,11 +84,12 @@ def write_store(
         "report": dict(plan.report),
         "plan_hash": plan_hash,
     }
-    samples = (
-        (sample.id, journal.digest[place].tobytes())
-        for place, sample in zip(kept.tolist(), each(plan.samples, kept), strict=True)
-    )
-    facts["content_hash"] = content_hash(facts, samples, target)
+    labels = _Labels(plan, len(kept))
+    rows = _write_rows(plan, kept, journal, labels, out / SAMPLES)
+    facts["content_hash"] = content_hash(facts, rows, labels.target)
+    target, group = labels.target, labels.groups()
+    save(out / "target.npy", target)
+    save(out / "group.npy", group)
     facts["protocols"] = {
         name: _protocol(name, place[kept], group, target, plan, out)
         for name, place in plan.protocols.items()
@@ -87,7 +102,10 @@ def write_store(
 
 
 def _place_arrays(plan: Plan, kept: NDArray[np.int64], work: Path, out: Path) -> list[str]:
-    """The decoded arrays, cut down to the kept rows, under a second name; the first goes when the store is signed."""
+    """Reduce the decoded arrays to the kept rows and link them into the store; return their names.
+
+    The links in the folder of unfinished work are deleted with it, after the store is signed.
+    """
     names = (
         [f"{m}.npy" for m in plan.signals]
         + [f"{m}{MASK}.npy" for m, signal in plan.signals.items() if signal.masked]
@@ -98,10 +116,8 @@ def _place_arrays(plan: Plan, kept: NDArray[np.int64], work: Path, out: Path) ->
     if StoredArray(work / f"{PRESENT}.npy")[:].all():
         names.remove(f"{PRESENT}.npy")
     for name in names:
-        aside = out / f".{name}.new"
-        aside.unlink(missing_ok=True)
-        _link(work / name, aside)
-        os.replace(aside, out / name)
+        with replaced(out / name) as temporary:
+            _link(work / name, temporary)
     return names
 
 
@@ -112,61 +128,86 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _labels(plan: Plan, kept: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Targets as they are, ``(N,)`` int64 or ``(N, C)`` float64, and groups as numbers in order of their names."""
-    classes = "classes" in plan.task
-    outputs = plan.task.get("outputs", 1)
-    target = (
-        np.zeros(len(kept), np.int64) if classes else np.zeros((len(kept), outputs), np.float64)
-    )
-    numbers: dict[str, int] = {}
-    group, key = np.zeros(len(kept), np.int64), np.zeros(len(kept), np.int64)
-    for row, sample in enumerate(each(plan.samples, kept)):
-        target[row] = sample.target
-        # A row that is its own group needs no entry: a million of them would not be small.
-        group[row] = (
-            -1 if sample.group == sample.id else numbers.setdefault(sample.group, len(numbers))
+class _Labels:
+    """Targets and groups of the kept rows, filled row by row.
+
+    Args:
+        plan: Plan of the preparation.
+        rows: Number of kept rows.
+    """
+
+    def __init__(self, plan: Plan, rows: int) -> None:
+        self.target: NDArray[Any] = (
+            np.zeros(rows, np.int64)
+            if "classes" in plan.task
+            else np.zeros((rows, plan.task.get("outputs", 1)), np.float64)
         )
-        key[row] = hash(sample.id)
-    # Unless its name is also that of a group that others belong to: the second view of a picture, called after the first.
-    named = {hash(name): number for name, number in numbers.items()}
-    for row in np.flatnonzero((group < 0) & np.isin(key, list(named))).tolist():
-        group[row] = named[int(key[row])]
-    order = np.zeros(len(numbers) + 1, np.int64)
-    for number, name in enumerate(sorted(numbers, key=str.encode)):
-        order[numbers[name]] = number
-    alone = group < 0
-    return target, np.where(alone, len(numbers) + np.cumsum(alone) - 1, order[group])
+        self.group = np.zeros(rows, np.int64)
+        self.key = np.zeros(rows, np.int64)
+        self.numbers: dict[str, int] = {}
+
+    def add(self, row: int, sample: Sample) -> None:
+        """Store the target and the group of a row.
+
+        A row that is its own group gets no entry in ``numbers``, which would be large for a
+        million rows.
+        """
+        self.target[row] = sample.target
+        self.key[row] = hash(sample.id)
+        alone = sample.group == sample.id
+        number = -1 if alone else self.numbers.setdefault(sample.group, len(self.numbers))
+        self.group[row] = number
+
+    def groups(self) -> NDArray[np.int64]:
+        """Return the numbers of the groups, in the order of the groups' names."""
+        # A row can be its own group and yet have the name of a group of others.
+        named = {hash(name): number for name, number in self.numbers.items()}
+        for row in np.flatnonzero((self.group < 0) & np.isin(self.key, list(named))).tolist():
+            self.group[row] = named[int(self.key[row])]
+        order = np.zeros(len(self.numbers) + 1, np.int64)
+        for number, name in enumerate(sorted(self.numbers, key=str.encode)):
+            order[self.numbers[name]] = number
+        alone = self.group < 0
+        return np.where(alone, len(self.numbers) + np.cumsum(alone) - 1, order[self.group])
 
 
-def _write_samples(plan: Plan, kept: NDArray[np.int64], journal: Journal, path: Path) -> None:
-    with path.open(
-        "w", encoding="utf-8", errors="backslashreplace"
-    ) as file:  # names of files need not be UTF-8; this is how JSON writes them
-        for place, sample in zip(kept.tolist(), each(plan.samples, kept), strict=True):
+def _write_rows(
+    plan: Plan, kept: NDArray[np.int64], journal: Journal, labels: _Labels, path: Path
+) -> Iterator[tuple[str, bytes]]:
+    """Write ``samples.jsonl``, fill ``labels``, and yield the id and digest of every row.
+
+    All of it happens in one pass over the samples, because they may be read from a large file.
+    """
+    # Names of files need not be UTF-8; "backslashreplace" is how JSON writes such names.
+    with (
+        replaced(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        for row, sample in enumerate(each(plan.samples, kept)):
+            digest = journal.digest[kept[row]].tobytes()
+            labels.add(row, sample)
             line = {
                 "id": sample.id,
                 "group": sample.group,
                 "files": list(sample.files),
-                "sha256": journal.digest[place].tobytes().hex(),
+                "sha256": digest.hex(),
                 **sample.facts,
                 **sample.notes,
             }
             file.write(json.dumps(line, ensure_ascii=False, default=list) + "\n")
+            yield sample.id, digest
 
 
 def _warnings(plan: Plan, journal: Journal) -> list[str]:
+    """Return the warnings about single samples, at most ``WARNINGS_KEPT``."""
     sentences = [
         f"{plan.samples[place].id}: {sentence}"
         for place in sorted(journal.warnings)
         for sentence in journal.warnings[place]
     ]
-    more = (
-        [f"and {len(sentences) - WARNINGS_KEPT} more about single samples"]
-        if len(sentences) > WARNINGS_KEPT
-        else []
-    )
-    return sentences[:WARNINGS_KEPT] + more
+    more = len(sentences) - WARNINGS_KEPT
+    rest = [f"and {more} more about single samples"] if more > 0 else []
+    return sentences[:WARNINGS_KEPT] + rest
 
 
 def _protocol(
@@ -177,29 +218,27 @@ def _protocol(
     plan: Plan,
     out: Path,
 ) -> dict[str, Any]:
-    """Write a split and what is learnt on its training rows; tell its numbers."""
-    folder = out / SPLITS
-    folder.mkdir(exist_ok=True)
-    file = protocol_file(name)
-    np.save(folder / f"{file}.npy", place)
-    fitted = {
-        m: chain.config()["steps"] for m, chain in _views(plan, np.flatnonzero(place == 0), out)
-    }
-    (folder / f"{file}.json").write_text(json.dumps(fitted), encoding="utf-8")
+    """Write a split and what the views learn on its training rows; return the facts about it."""
+    file = f"{SPLITS}/{protocol_file(name)}"
+    train = place == TRAIN
+    save(out / f"{file}.npy", place)
+    fitted = {m: chain.config()["steps"] for m, chain in _views(plan, np.flatnonzero(train), out)}
+    write_text(out / f"{file}.json", json.dumps(fitted))
     return {
-        "file": f"{SPLITS}/{file}.npy",
-        "views": f"{SPLITS}/{file}.json",
+        "file": f"{file}.npy",
+        "views": f"{file}.json",
         "hash": protocol_hash(name, place),
         "rows": {split: int((place == number).sum()) for number, split in enumerate(NAMES)},
         "unused": int((place < 0).sum()),
         "groups_on_two_sides": shared_groups(place, group),
-        "target": fit_target(plan.task, target[place == 0]),
+        "target": fit_target(plan.task, target[train]),
     }
 
 
 def _views(plan: Plan, train: NDArray[np.int64], out: Path) -> Iterator[tuple[str, Chain]]:
-    """The store's own views, fitted on the training rows."""
-    there = StoredArray(out / f"{PRESENT}.npy") if (out / f"{PRESENT}.npy").is_file() else None
+    """Yield the default view of every modality, fitted on the training rows."""
+    file = out / f"{PRESENT}.npy"
+    present = StoredArray(file) if file.is_file() else None
     for number, (m, signal) in enumerate(plan.signals.items()):
         values = StoredArray(out / f"{m}.npy")
         mask = StoredArray(out / f"{m}{MASK}.npy") if signal.masked else None
@@ -210,11 +249,13 @@ def _views(plan: Plan, train: NDArray[np.int64], out: Path) -> Iterator[tuple[st
             tensor = torch.from_numpy(values[rows])
             return tensor if mask is None else Sequence(tensor, torch.from_numpy(mask[rows]))
 
-        present = None if there is None else there[:, number]
-        yield m, fit_chain(read_chain(m, signal.view), signal, train, stored, present)
+        having = None if present is None else present[:, number]
+        yield m, fit_chain(read_chain(m, signal.view), signal, train, stored, having)
 
 
 def shared_groups(place: NDArray[np.int8], group: NDArray[np.int64]) -> int:
-    """How many groups stand in more than one split."""
-    seen = Counter(int(g) for number in range(3) for g in np.unique(group[place == number]))
+    """Return how many groups are in more than one split."""
+    seen = Counter(
+        int(g) for number in range(len(NAMES)) for g in np.unique(group[place == number])
+    )
     return sum(times > 1 for times in seen.values())

@@ -1,4 +1,4 @@
-"""What is already decoded: a line per handful of samples, so that a preparation that was killed goes on where it stopped."""
+"""The journal of a preparation: which samples are done, so that it can resume after a kill."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from numpy.typing import NDArray
 
 from g2d.errors import REASONS
 from g2d.prepare.plan import Plan, Skip, each
-from g2d.prepare.worker import Done, stamp
+from g2d.prepare.worker import Outcome, stamp
 
 KEPT, OPEN = 0, 255
-"""States of a sample; numbers between them are places in REASONS, plus one."""
+"""States of a sample. Numbers between them are positions in ``REASONS``, plus one."""
 
 
 class Journal:
-    """The states of all samples, in a few bytes each.
-
-    What an earlier run had to skip is tried again: its files may have been mended since.
+    """The states of all samples, in a few bytes each, written as a line per chunk.
 
     Args:
-        path: of the file. samples: how many there are. again: whether what was skipped is tried again.
+        path: File of the journal; it is read if it exists.
+        samples: Number of samples.
+        again: Whether samples that an earlier run skipped are tried again, because their files may
+            have been repaired.
     """
 
     def __init__(self, path: Path, samples: int, *, again: bool = True) -> None:
@@ -43,7 +44,7 @@ class Journal:
             self.details.clear()
 
     def reopen_changed(self, plan: Plan, source: Path) -> None:
-        """Rows whose files are no longer those that were decoded are decoded again."""
+        """Mark samples as not done whose files changed since they were decoded."""
         kept = np.flatnonzero((self.state == KEPT) & (self.stamp != 0))
         for row, sample in zip(kept.tolist(), each(plan.samples, kept), strict=True):
             try:
@@ -54,43 +55,50 @@ class Journal:
                 self.state[row] = OPEN
 
     def open(self) -> NDArray[np.int64]:
-        """Rows that are still to be decoded."""
+        """Return the numbers of the samples that are still to be decoded."""
         return np.flatnonzero(self.state == OPEN)
 
-    def add(self, rows: Sequence[int], done: Done) -> None:
-        """These rows are decoded and their values are written."""
+    def add(self, rows: Sequence[int], outcome: Outcome) -> None:
+        """Record a chunk whose values are written."""
+        line = [
+            list(rows),
+            outcome.digests,
+            outcome.stamps,
+            outcome.skipped,
+            outcome.warnings,
+        ]
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(
-                json.dumps([list(rows), done.digests, done.stamps, done.skipped, done.warnings])
-                + "\n"
-            )
-        self._take(rows, done)
+            file.write(json.dumps(line) + "\n")
+        self._take(rows, outcome)
 
     def kept(self) -> NDArray[np.int64]:
-        """Places of the samples that stay."""
+        """Return the numbers of the samples that are kept."""
         return np.flatnonzero(self.state == KEPT)
 
     def skips(self, plan: Plan) -> list[Skip]:
-        """Those that do not, by the plan or by decoding, in order of their ids."""
-        found = [
+        """Return the samples that the plan or decoding skipped, sorted by id."""
+        undecoded = [
             Skip(plan.samples[int(i)].id, _reason(self.state[i]), self.details.get(int(i), ""))
             for i in np.flatnonzero(self.state != KEPT)
         ]
-        return sorted([*plan.skipped, *found], key=lambda skip: skip.id.encode())
+        return sorted([*plan.skipped, *undecoded], key=lambda skip: skip.id.encode())
 
-    def _take(self, rows: Sequence[int], done: Done) -> None:
+    def _take(self, rows: Sequence[int], outcome: Outcome) -> None:
         for i, row in enumerate(rows):
-            self.details.pop(row, None), self.warnings.pop(row, None)  # of an earlier try
-            reason = done.skipped.get(i)
+            # Details and warnings of an earlier try are outdated.
+            self.details.pop(row, None)
+            self.warnings.pop(row, None)
+            reason = outcome.skipped.get(i)
+            digest = bytes.fromhex(outcome.digests[i] or "00" * 32)
             self.state[row] = KEPT if reason is None else 1 + REASONS.index(reason[0])
-            self.digest[row] = np.frombuffer(bytes.fromhex(done.digests[i] or "00" * 32), np.uint8)
-            self.stamp[row] = done.stamps[i]
-        self.details |= {rows[i]: detail for i, (_, detail) in done.skipped.items()}
-        self.warnings |= {rows[i]: sentences for i, sentences in done.warnings.items()}
+            self.digest[row] = np.frombuffer(digest, np.uint8)
+            self.stamp[row] = outcome.stamps[i]
+        self.details |= {rows[i]: detail for i, (_, detail) in outcome.skipped.items()}
+        self.warnings |= {rows[i]: sentences for i, sentences in outcome.warnings.items()}
 
     def _read(self) -> None:
-        """Lines of a run before; one that a kill cut off is forgotten, and its rows are decoded again."""
-        whole = 0
+        """Read the lines of an earlier run, and cut off a last line that is incomplete."""
+        complete = 0
         with self.path.open("rb") as file:
             for line in file:
                 if not line.endswith(b"\n"):
@@ -98,35 +106,32 @@ class Journal:
                 rows, digests, stamps, skipped, warnings = json.loads(line)
                 self._take(
                     rows,
-                    Done(
+                    Outcome(
                         digests,
                         stamps,
-                        {int(i): tuple(r) for i, r in skipped.items()},
-                        {int(i): s for i, s in warnings.items()},
+                        {int(i): tuple(reason) for i, reason in skipped.items()},
+                        {int(i): sentences for i, sentences in warnings.items()},
                     ),
                 )
-                whole += len(line)
+                complete += len(line)
         with self.path.open("r+b") as file:
-            file.truncate(whole)
+            file.truncate(complete)
 
 
 def plan_hash(plan: Plan) -> str:
-    """Covers everything that determines a store but for the bytes of the raw files."""
+    """Return a hash of everything that determines a store but the bytes of its raw files."""
     digest = hashlib.sha256()
 
     def add(value: Any) -> None:
         digest.update(json.dumps(value, sort_keys=True, default=list).encode() + b"\n")
 
-    add(
-        [
-            plan.name,
-            plan.task,
-            plan.parameters,
-            {m: asdict(signal) for m, signal in plan.signals.items()},
-        ]
-    )
-    for sample in plan.samples:
-        add([sample.id, sample.target, sample.group, sample.files, sample.facts, sample.notes])
+    stored = {m: asdict(signal) for m, signal in plan.signals.items()}
+    add([plan.name, plan.task, plan.parameters, stored])
+    if plan.source_hash:
+        add(plan.source_hash)
+    else:
+        for sample in plan.samples:
+            add([sample.id, sample.target, sample.group, sample.files, sample.facts, sample.notes])
     for skip in plan.skipped:
         add([skip.id, skip.reason])
     for name, place in plan.protocols.items():

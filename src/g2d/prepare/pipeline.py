@@ -1,6 +1,7 @@
-"""From a plan to a store: decode in parallel, remember what is done, leave nothing out in silence.
+"""From a plan to a store: decode in parallel, record what is done, report every skip.
 
-The folder holds ``.preparing/`` until the store is whole; ``dataset.json`` is written last, so a folder with one is a store.
+The folder holds ``.preparing/`` until the store is complete. ``dataset.json`` is written last, so a
+folder with one is a complete store.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from g2d.data.source import MASK
 from g2d.data.store.arrays import blocks, row_bytes
 from g2d.data.store.facts import DATASET, PRESENT, read_facts
 from g2d.errors import DataError
+from g2d.files import write_text
 from g2d.prepare.arrays import create, is_full
 from g2d.prepare.finishing import write_store
 from g2d.prepare.journal import Journal, plan_hash
@@ -29,47 +31,57 @@ from g2d.prepare.plan import Plan, Skip, some
 from g2d.prepare.worker import Chunk, Job, decode_all
 
 WORK, PLAN, JOURNAL, FROZEN = ".preparing", "plan.json", "journal.jsonl", "frozen"
-"""The folder of unfinished work; in it what is to be done, what is done, and a mark that what is kept is settled."""
+"""The folder of unfinished work, and in it: the hash of the plan, the journal, and a mark that the
+choice of kept samples is final."""
 LEAST = 0.9
 """Share of the expected samples that must be kept."""
+GIB = 2**30
 Watch = Callable[[int, int], None]
-"""Told how many samples are done, of how many."""
+"""Progress callback: (done, total)."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a preparation ends with.
+    """Result of a preparation.
 
     Args:
-        out: the store. facts: its ``dataset.json``. decoded: samples that were decoded now, the others stood from before.
-        whole: the store was finished before, and nothing was done.
+        out: Folder of the store.
+        facts: Content of its ``dataset.json``.
+        decoded: Number of samples decoded in this run; the others were decoded before.
+        complete: Whether the store was complete before, so that nothing was done.
     """
 
     out: Path
     facts: dict[str, Any]
     decoded: int
-    whole: bool = False
+    complete: bool = False
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
         facts = self.facts
-        rows, skipped = facts["rows"], facts["skipped"]
-        again = " (it stood already; another --out reads the files again)" if self.whole else ""
-        yield f"{facts['name']}: {rows} of {facts['expected']} samples prepared in {self.out}{again}"
-        yield from skip_lines([Skip(**skip) for skip in skipped], rest=f" ({DATASET} names all)")
+        count = f"{facts['rows']} of {facts['expected']} samples prepared in {self.out}"
+        before = " (already complete; to read the files again, give another --out)"
+        yield f"{facts['name']}: {count}{before if self.complete else ''}"
+        skipped = [Skip(**skip) for skip in facts["skipped"]]
+        yield from skip_lines(skipped, rest=f" (all are listed in {DATASET})")
         for sentence in (*facts["cautions"], *facts["warnings"]):
             yield f"warning: {sentence}"
         for name, protocol in facts["protocols"].items():
-            yield f"protocol {name}: " + " / ".join(
-                f"{count} {split}" for split, count in protocol["rows"].items()
-            )
+            counts = (f"{count} {split}" for split, count in protocol["rows"].items())
+            yield f"protocol {name}: {' / '.join(counts)}"
         yield f"content hash {facts['content_hash']}"
 
 
-def skip_lines(skipped: list[Skip], rest: str = "", shown: int = 10) -> Iterator[str]:
-    """How many were skipped, by reason, with the first names of each; ``rest`` says where the others stand."""
+def skip_lines(skipped: list[Skip], rest: str = "", most: int = 10) -> Iterator[str]:
+    """Yield how many samples were skipped for which reason, with the first ids of each.
+
+    Args:
+        skipped: Skipped samples.
+        rest: Where the other ids are listed.
+        most: Number of ids to show per reason.
+    """
     if not skipped:
         return
     yield f"{len(skipped)} skipped:"
@@ -79,8 +91,8 @@ def skip_lines(skipped: list[Skip], rest: str = "", shown: int = 10) -> Iterator
             for skip in skipped
             if skip.reason == reason
         ]
-        more = f", and {count - shown} more{rest}" if count > shown else ""
-        yield f"  {reason} {count}: {', '.join(names[:shown])}{more}"
+        more = f", and {count - most} more{rest}" if count > most else ""
+        yield f"  {reason} {count}: {', '.join(names[:most])}{more}"
 
 
 def prepare(
@@ -92,30 +104,34 @@ def prepare(
     allow_partial: bool = False,
     watch: Watch | None = None,
 ) -> Summary:
-    """Write a store, or go on writing one where a killed process stopped.
+    """Write a store, or continue one that an interrupted process left.
 
     Args:
-        plan: of a reader. source: the folder that it looked at. out: the folder of the store.
-        workers: processes that decode; 1 decodes in this one, which a file that crashes its decoder takes down.
-        allow_partial: accept a store with less than 90 % of the expected samples, or without a modality.
+        plan: Plan of a reader.
+        source: Folder of the raw files.
+        out: Folder of the store.
+        workers: Number of processes that decode. With 1, decoding happens in this process, and a
+            file that crashes its decoder ends it.
+        allow_partial: Whether to accept a store with less than 90 % of the expected samples, or
+            without a modality.
+        watch: Progress callback.
 
     Raises:
-        DataError: too little could be kept (what was decoded stays, so that the same command with ``allow_partial`` ends soon), the folder
-            holds something else, or another process is at work there.
+        DataError: Too few samples can be kept (decoded ones stay, so that the same command with
+            ``allow_partial`` ends soon), the folder holds something else, or another process is
+            writing to it.
     """
     if not plan.samples:
-        raise DataError(
-            f"{source} must hold samples of {plan.name}, found none."
-            + "".join(f"\n{line}" for line in skip_lines(list(plan.skipped)))
-        )
-    _refuse(plan, list(plan.skipped), allow_partial)
+        lines = [f"{source} must hold samples of {plan.name}, found none."]
+        raise DataError("\n".join([*lines, *skip_lines(list(plan.skipped))]))
+    _check_enough(plan, list(plan.skipped), allow_partial)
     digest = plan_hash(plan)
-    if done := _finished(digest, out):
+    if done := _complete(digest, out):
         return done
     try:
-        with _alone(out) as work:
-            # Another process may have finished in between.
-            return _finished(digest, out) or _prepare(
+        with _locked(out) as work:
+            # Another process may have finished in the meantime.
+            return _complete(digest, out) or _prepare(
                 plan,
                 digest,
                 source,
@@ -127,22 +143,23 @@ def prepare(
     except OSError as error:
         if is_full(error):
             raise DataError(
-                f"{out} must have room for what is written, found a full disk. Make room and give the same command again."
+                f"the disk of {out} is full. Free disk space and run the same command again."
             ) from error
         raise
 
 
-def _finished(digest: str, out: Path) -> Summary | None:
-    """A store that stands already, if it is the one that is wanted."""
+def _complete(digest: str, out: Path) -> Summary | None:
+    """Return the summary of a complete store of the same plan; refuse one of another plan."""
     if not (out / DATASET).is_file():
         return None
     facts = read_facts(out)
     if facts["plan_hash"] != digest:
         raise DataError(
-            f"{out} must be a new folder, found a store of {facts['name']} made from other files or with other options. Give another --out."
+            f"{out} must be a new folder, found a store of {facts['name']} made from other files "
+            "or with other options. Give another --out."
         )
     shutil.rmtree(out / WORK, ignore_errors=True)
-    return Summary(out, facts, 0, whole=True)
+    return Summary(out, facts, 0, complete=True)
 
 
 def _prepare(
@@ -162,11 +179,11 @@ def _prepare(
         journal.reopen_changed(plan, source)
     decoded = _decode(plan, source, work, journal, workers, watch)
     skipped = journal.skips(plan)
-    _refuse(plan, skipped, allow_partial)
+    _check_enough(plan, skipped, allow_partial)
     if not frozen.exists():
-        absent = _absent(plan, work, journal)
-        if absent and not allow_partial:
-            raise DataError(_partial(f"no sample has {' or '.join(absent)}", plan, []))
+        empty = _empty_modalities(plan, work, journal)
+        if empty and not allow_partial:
+            raise DataError(_too_little(f"no sample has {' or '.join(empty)}", plan, []))
         frozen.touch()
     facts = write_store(plan, journal, work, work.parent, plan_hash=digest, skipped=skipped)
     shutil.rmtree(work)
@@ -174,34 +191,31 @@ def _prepare(
 
 
 def _begin(plan: Plan, digest: str, work: Path) -> None:
-    """Lay out the arrays, unless the same plan has begun before."""
+    """Create the arrays, unless the same plan has begun before."""
     if (work / PLAN).is_file():
         begun = json.loads((work / PLAN).read_text(encoding="utf-8"))
         if begun["plan_hash"] != digest:
             raise DataError(
-                f"{work.parent} must be free or hold the same preparation, found one of {begun['name']} begun from other files or with other options. "
-                f"Go on with those, give another --out, or delete {work}."
+                f"{work.parent} must be free or hold the same preparation, found one of "
+                f"{begun['name']} begun from other files or with other options. "
+                f"Continue with those, give another --out, or delete {work}."
             )
         return
-    for leftover in (
-        *work.glob("*.npy"),
-        work / JOURNAL,
-    ):  # of a process that was killed while it laid them out
+    # A process that was killed at this point left arrays without a plan.
+    for leftover in (*work.glob("*.npy"), work / JOURNAL):
         leftover.unlink(missing_ok=True)
-    _room(plan, work)
+    _check_space(plan, work)
     rows = len(plan.samples)
     for m, signal in plan.signals.items():
         create(work / f"{m}.npy", signal.dtype, (rows, *signal.shape))
         if signal.masked:
             create(work / f"{m}{MASK}.npy", "bool", (rows, signal.shape[0]))
     create(work / f"{PRESENT}.npy", "bool", (rows, len(plan.signals)))
-    aside = work / f"{PLAN}.new"
-    aside.write_text(json.dumps({"name": plan.name, "plan_hash": digest}), encoding="utf-8")
-    aside.replace(work / PLAN)
+    write_text(work / PLAN, json.dumps({"name": plan.name, "plan_hash": digest}))
 
 
-def _room(plan: Plan, work: Path) -> None:
-    """Refuse before the work what would end in a full disk."""
+def _check_space(plan: Plan, work: Path) -> None:
+    """Refuse a preparation for which the disk has too little space."""
     row = sum(
         row_bytes(np.dtype(s.dtype), s.shape) + (s.shape[0] if s.masked else 0)
         for s in plan.signals.values()
@@ -209,13 +223,15 @@ def _room(plan: Plan, work: Path) -> None:
     needed, free = row * len(plan.samples), shutil.disk_usage(work).free
     if needed > free:
         raise DataError(
-            f"{work.parent} must have room for {needed / 2**30:.1f} GiB, found {free / 2**30:.1f} GiB free. Give another --out, or prepare less."
+            f"the disk of {work.parent} must have {needed / GIB:.1f} GiB of free space, "
+            f"found {free / GIB:.1f} GiB. Give another --out, or prepare less."
         )
 
 
 def _decode(
     plan: Plan, source: Path, work: Path, journal: Journal, workers: int, watch: Watch | None
 ) -> int:
+    """Decode all open samples and return their number."""
     rows, total = journal.open(), len(plan.samples)
     done = total - len(rows)
 
@@ -226,55 +242,50 @@ def _decode(
 
     if watch:
         watch(done, total)
-    # Two at least where there are several: a file that takes its decoder down must not take this process with it.
-    useful = min(workers, max(2, -(-len(rows) // plan.chunk)))
-    for finished, what in decode_all(
-        Job(source, work, plan.signals, plan.decode), chunks(), useful if len(rows) else 1
-    ):
-        journal.add(finished, what)
-        done += len(finished)
+    # Two workers even for few samples: a file that crashes its decoder must not end this process.
+    useful = min(workers, max(2, -(-len(rows) // plan.chunk))) if len(rows) else 1
+    job = Job(source, work, plan.signals, plan.decode)
+    for numbers, outcome in decode_all(job, chunks(), useful):
+        journal.add(numbers, outcome)
+        done += len(numbers)
         if watch:
             watch(done, total)
     return len(rows)
 
 
-def _refuse(plan: Plan, skips: list[Skip], allow_partial: bool) -> None:
-    """Too little to be called the data set: said before the work where it is known, else after it."""
+def _check_enough(plan: Plan, skips: list[Skip], allow_partial: bool) -> None:
+    """Refuse a data set with too few usable samples."""
     kept = len(plan.samples) + len(plan.skipped) - len(skips)
     if not kept:
-        raise DataError(
-            "\n".join(
-                [f"{plan.name} must have samples that can be read, found none.", *skip_lines(skips)]
-            )
-        )
+        lines = [f"{plan.name} must have readable samples, found none.", *skip_lines(skips)]
+        raise DataError("\n".join(lines))
     if allow_partial:
         return
     if plan.missing:
-        raise DataError(_partial(f"no file of {' and '.join(plan.missing)} was found", plan, []))
+        raise DataError(_too_little(f"no file of {' and '.join(plan.missing)}", plan, []))
     if kept < LEAST * plan.expected:
-        raise DataError(_partial(f"{kept} of {plan.expected} samples can be used", plan, skips))
+        raise DataError(_too_little(f"{kept} of {plan.expected} samples usable", plan, skips))
 
 
-def _partial(what: str, plan: Plan, skips: list[Skip]) -> str:
-    rule = f"{plan.name} must be whole, or at least {LEAST:.0%} of it, found that {what}."
-    return "\n".join(
-        [
-            rule,
-            *skip_lines(skips),
-            "Add the files, or give --allow-partial: it is recorded, and shown beside every result.",
-        ]
-    )
+def _too_little(found: str, plan: Plan, skips: list[Skip]) -> str:
+    lines = [f"{plan.name} must have at least {LEAST:.0%} of its samples, found {found}."]
+    advice = "Add the files, or accept a partial store with --allow-partial; every result says so."
+    return "\n".join([*lines, *skip_lines(skips), advice])
 
 
-def _absent(plan: Plan, work: Path, journal: Journal) -> list[str]:
+def _empty_modalities(plan: Plan, work: Path, journal: Journal) -> list[str]:
+    """Return the modalities that no kept sample has."""
     present = np.load(work / f"{PRESENT}.npy", mmap_mode="r", allow_pickle=False)
-    there = present[journal.kept()].any(0)
-    return [m for m, any_row in zip(plan.signals, there, strict=True) if not any_row]
+    used = present[journal.kept()].any(0)
+    return [m for m, any_row in zip(plan.signals, used, strict=True) if not any_row]
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[Path]:
-    """The working folder, for this process alone: two must not write one store. The system drops the lock of a process that is killed."""
+def _locked(out: Path) -> Iterator[Path]:
+    """Create the folder of unfinished work and lock it for this process.
+
+    The system releases the lock of a process that is killed.
+    """
     work = out / WORK
     if out.is_dir() and not work.is_dir() and not (out / DATASET).is_file() and any(out.iterdir()):
         raise DataError(
@@ -284,7 +295,7 @@ def _alone(out: Path) -> Iterator[Path]:
         work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(
-            f"{out} must be a folder that can be written, found: {error.strerror}. Give another --out."
+            f"cannot write to {out}: {(error.strerror or str(error)).lower()}. Give another --out."
         ) from error
     if sys.platform == "win32":
         yield work
@@ -296,11 +307,11 @@ def _alone(out: Path) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise DataError(
-                f"{out} must be prepared by one process, found another one at work there. Wait for it, or give another --out."
+                f"another process is writing to {out}. Wait for it, or give another --out."
             ) from None
         yield work
 
 
 def default_workers() -> int:
-    """One per core, two at least and eight at most."""
+    """Return one worker per core, at least two and at most eight."""
     return max(2, min(os.cpu_count() or 1, 8))

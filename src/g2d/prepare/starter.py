@@ -1,4 +1,4 @@
-"""A first recipe for a store: it trains at once, and says what there is to turn."""
+"""Write a first recipe into a new store, ready to train and to edit."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from g2d.files import write_text
 
 RECIPE = "recipe.yaml"
 ENCODER_OF = {
@@ -16,22 +18,35 @@ ENCODER_OF = {
     "text": "transformer",
     "table": "mlp",
 }
-"""A small encoder for every kind of modality; what it takes is read from the data."""
+"""Small encoder for every kind of modality; its input size is read from the data."""
+HEAD = (
+    f"# A first recipe for this store: g2d train {RECIPE}\n"
+    "# To see the choices: g2d list methods, g2d list encoders.\n"
+)
+MORE = (
+    "# method: g2d trains a teacher per modality and gives the weaker ones time of their own"
+    " (docs/methods/g2d).\n"
+)
 
 
 def write_starter(out: Path, facts: dict[str, Any]) -> Path:
-    """``recipe.yaml`` beside the arrays; one that is there stays as it is."""
+    """Write ``recipe.yaml`` into a store, unless the store already has one.
+
+    Args:
+        out: Folder of the store.
+        facts: Content of its ``dataset.json``.
+
+    Returns:
+        The recipe's path.
+    """
     path = out / RECIPE
     if path.exists():
         return path
-    name, several = out.resolve().name, len(facts["modalities"]) > 1
+    name = out.resolve().name
     recipe = {
         "name": name,
-        "data": {
-            "name": "store",
-            "store": name,
-            "root": "..",
-        },  # from this file, so that a store can be moved
+        # The root is relative to the recipe, so that a store can be moved.
+        "data": {"name": "store", "store": name, "root": ".."},
         "encoders": {
             m: {"name": ENCODER_OF[signal["kind"]]} for m, signal in facts["modalities"].items()
         },
@@ -40,11 +55,6 @@ def write_starter(out: Path, facts: dict[str, Any]) -> Path:
         "epochs": 20,
         "train": {"batch_size": 32, "optimizer": "adam", "lr": 0.001},
     }
-    more = (
-        "# method: g2d trains a teacher per modality first and lets the weaker ones learn first (docs/methods/g2d).\n"
-        if several
-        else ""
-    )
-    head = f"# A first recipe for this store: g2d train {RECIPE}. g2d list methods, g2d list encoders tell what else there is.\n{more}"
-    path.write_text(head + yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
+    more = MORE if len(facts["modalities"]) > 1 else ""
+    write_text(path, HEAD + more + yaml.safe_dump(recipe, sort_keys=False))
     return path

@@ -1,4 +1,4 @@
-"""Decoding in worker processes: a sample that cannot be read, or that takes its decoder down with it, is reported and never stops the others."""
+"""Decode samples in worker processes; a bad sample is reported and never stops the others."""
 
 from __future__ import annotations
 
@@ -31,10 +31,13 @@ from g2d.prepare.plan import Decode, Decoded, Sample
 
 @dataclass(frozen=True)
 class Job:
-    """What every worker knows.
+    """Information that every worker needs.
 
     Args:
-        source: the raw files. folder: where the arrays lie. signals: per modality. decode: of the plan.
+        source: Folder of the raw files.
+        folder: Folder of the arrays to fill.
+        signals: How each modality is stored.
+        decode: Function that decodes a sample.
     """
 
     source: Path
@@ -44,13 +47,14 @@ class Job:
 
 
 @dataclass
-class Done:
-    """What became of a chunk of samples, by their place in it.
+class Outcome:
+    """Results of a chunk of samples, by position in the chunk.
 
     Args:
-        digests: per sample the SHA-256 of what it is made of; empty for one that is skipped.
-        stamps: per sample :func:`stamp` of its files; 0 for one that is skipped.
-        skipped: reason and detail. warnings: sentences.
+        digests: SHA-256 of the content of every sample; empty if it is skipped.
+        stamps: :func:`stamp` of the files of every sample; 0 if it is skipped.
+        skipped: Reason and detail of the skipped samples.
+        warnings: Sentences about the kept samples.
     """
 
     digests: list[str] = field(default_factory=list)
@@ -59,20 +63,20 @@ class Done:
     warnings: dict[int, list[str]] = field(default_factory=dict)
 
     def keep(self, digest: str, stamp: int, warnings: Sequence[str] = ()) -> None:
-        """The next sample stays."""
+        """Append a sample that is kept."""
         if warnings:
             self.warnings[len(self.digests)] = list(warnings)
         self.digests.append(digest)
         self.stamps.append(stamp)
 
     def skip(self, reason: str, detail: str) -> None:
-        """The next sample does not."""
+        """Append a sample that is skipped."""
         self.skipped[len(self.digests)] = (reason, detail)
         self.digests.append("")
         self.stamps.append(0)
 
-    def take(self, one: Done) -> None:
-        """The next sample, from what became of it alone."""
+    def take(self, one: Outcome) -> None:
+        """Append the outcome of a chunk of one sample."""
         if one.skipped:
             self.skip(*one.skipped[0])
         else:
@@ -80,35 +84,35 @@ class Done:
 
 
 Chunk = tuple[Sequence[int], Sequence[Sample]]
-"""Rows, and the samples that belong there."""
+"""Row numbers and their samples."""
 
 
 class Worker:
-    """Decodes chunks and writes their values to the arrays."""
+    """Decodes chunks and writes their values into the arrays."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        names = [
-            *job.signals,
-            *(m + MASK for m, signal in job.signals.items() if signal.masked),
-            PRESENT,
-        ]
-        self.arrays = {name: open_for_writing(job.folder / f"{name}.npy") for name in names}
+        masks = (m + MASK for m, stored in job.signals.items() if stored.masked)
+        self.arrays = {
+            name: open_for_writing(job.folder / f"{name}.npy")
+            for name in (*job.signals, *masks, PRESENT)
+        }
 
-    def __call__(self, chunk: Chunk) -> Done:
-        done = Done()
+    def __call__(self, chunk: Chunk) -> Outcome:
+        outcome = Outcome()
         for row, sample in zip(*chunk, strict=True):
             try:
-                decoded, files, seen = self._read(sample)
-                done.keep(self._write(row, sample, decoded, files), seen, decoded.warnings)
+                decoded, files, stamped = self._read(sample)
+                outcome.keep(self._write(row, sample, decoded, files), stamped, decoded.warnings)
             except UnreadableError as error:
-                done.skip(error.reason, error.detail)
-        return done
+                outcome.skip(error.reason, error.detail)
+        return outcome
 
     def _read(self, sample: Sample) -> tuple[Decoded, list[str], int]:
-        """The values of a sample, the digests of its files, and their stamp.
+        """Return the values of a sample, the digests of its files, and their stamp.
 
-        Files can be damaged, and paths impossible, in ways that no reader foresees; such a one costs itself, not the run.
+        Files can be damaged, and paths invalid, in ways that no reader expects. Such an error
+        costs the one sample, not the run.
         """
         try:
             before = stamp(self.job.source, sample)
@@ -121,14 +125,19 @@ class Worker:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise UnreadableError("missing-file", Path(error.filename or "").name) from error
         except Exception as error:
-            said = (
-                getattr(error, "strerror", None) or error
-            )  # without the path, which differs from machine to machine
-            raise UnreadableError("undecodable", f"{type(error).__name__}: {said}"[:200]) from error
+            # strerror lacks the path, which differs between machines.
+            detail = getattr(error, "strerror", None) or error
+            raise UnreadableError(
+                "undecodable", f"{type(error).__name__}: {detail}"[:200]
+            ) from error
         return decoded, digests, before
 
     def _write(self, row: int, sample: Sample, decoded: Decoded, files: list[str]) -> str:
-        """Of a sample with files their bytes and its facts are digested, of one without (a row of an array) the values themselves."""
+        """Write a row and return its digest.
+
+        The digest of a sample with files covers the bytes of the files and the facts; that of a
+        sample without files (a row of an array) covers the values.
+        """
         digest = hashlib.sha256()
         if files:
             digest.update("".join([json.dumps(sample.facts, sort_keys=True), *files]).encode())
@@ -149,8 +158,14 @@ class Worker:
 
 def decode_all(
     job: Job, chunks: Iterable[Chunk], workers: int
-) -> Iterator[tuple[Sequence[int], Done]]:
-    """Rows, as they are finished, and what became of them; one worker is this process itself."""
+) -> Iterator[tuple[Sequence[int], Outcome]]:
+    """Decode chunks in parallel and yield their rows and outcomes as they finish.
+
+    Args:
+        job: Information for the workers.
+        chunks: Row numbers and samples.
+        workers: Number of processes; 1 decodes in this process.
+    """
     if workers <= 1:
         worker = Worker(job)
         for chunk in chunks:
@@ -159,7 +174,7 @@ def decode_all(
     waiting = iter(chunks)
     others = set(multiprocessing.active_children())
     while True:
-        running: dict[Future[Done], Chunk] = {}
+        running: dict[Future[Outcome], Chunk] = {}
         unsent: list[Chunk] = []
         with _pool(job, workers) as pool:
             try:
@@ -173,7 +188,7 @@ def decode_all(
                     yield from _finished(running)
                 return
             except BrokenProcessPool:
-                pass  # one of those that run took its worker down, and the pool with it
+                pass  # a sample crashed its worker, which breaks the whole pool
             except BaseException:
                 _stop(pool, others)
                 raise
@@ -181,44 +196,52 @@ def decode_all(
 
 
 def _stop(pool: ProcessPoolExecutor, others: set[BaseProcess]) -> None:
-    """End the workers now: what they are at will be decoded again. Ctrl-C pressed twice must not meet half of this.
+    """Kill the workers; unfinished chunks are decoded again later.
+
+    A second Ctrl-C is ignored meanwhile, so that it cannot interrupt the cleanup.
 
     Args:
-        others: children of this process that are none of ours.
+        pool: Pool to end.
+        others: Child processes that do not belong to the pool.
     """
     main = threading.current_thread() is threading.main_thread()
-    heard = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
     for worker in set(multiprocessing.active_children()) - others:
         worker.kill()
     pool.shutdown(wait=True, cancel_futures=True)
     if main:
-        signal.signal(signal.SIGINT, heard)
+        signal.signal(signal.SIGINT, handler)
 
 
-def _finished(running: dict[Future[Done], Chunk]) -> Iterator[tuple[Sequence[int], Done]]:
+def _finished(running: dict[Future[Outcome], Chunk]) -> Iterator[tuple[Sequence[int], Outcome]]:
+    """Wait for at least one chunk, and remove the finished ones from ``running``."""
     ready, _ = wait(running, return_when=FIRST_COMPLETED)
-    # Those that failed first: a chunk leaves the list only with its result.
+    # Failed ones first: a chunk leaves the list only with its result.
     for future in sorted(ready, key=lambda f: f.exception() is None):
         result = future.result()
         yield running.pop(future)[0], result
 
 
-def _one_by_one(job: Job, chunks: Sequence[Chunk]) -> Iterator[tuple[Sequence[int], Done]]:
-    """A sample at a time, so that only the guilty one is lost: one that takes down two processes in a row, for the first may have been killed by others."""
+def _one_by_one(job: Job, chunks: Sequence[Chunk]) -> Iterator[tuple[Sequence[int], Outcome]]:
+    """Decode the samples of a broken pool one at a time, so that only the guilty one is lost.
+
+    A sample is skipped if it ends two processes in a row, because something else may have killed
+    the first.
+    """
     pool = _pool(job, 1)
     try:
         for rows, samples in chunks:
-            whole = Done()
-            for alone in zip(rows, samples, strict=True):
+            outcome = Outcome()
+            for row, sample in zip(rows, samples, strict=True):
                 for _ in range(2):
                     try:
-                        whole.take(_submit(pool, ([alone[0]], [alone[1]])).result())
+                        outcome.take(_submit(pool, ([row], [sample])).result())
                         break
                     except BrokenProcessPool:
                         pool = _pool(job, 1)
                 else:
-                    whole.skip("undecodable", "its decoder crashed")
-            yield rows, whole
+                    outcome.skip("undecodable", "its decoder crashed")
+            yield rows, outcome
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -235,8 +258,8 @@ def _pool(job: Job, workers: int) -> ProcessPoolExecutor:
     )
 
 
-def _submit(pool: ProcessPoolExecutor, chunk: Chunk) -> Future[Done]:
-    """Ctrl-C is the parent's: a worker that this starts inherits that it does not hear it."""
+def _submit(pool: ProcessPoolExecutor, chunk: Chunk) -> Future[Outcome]:
+    """Submit a chunk with SIGINT blocked, so that workers that this starts do not receive it."""
     if not hasattr(signal, "pthread_sigmask"):
         return pool.submit(_work, chunk)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -247,7 +270,7 @@ def _submit(pool: ProcessPoolExecutor, chunk: Chunk) -> Future[Done]:
 
 
 def _start(job: Job) -> None:
-    """In a worker: open the arrays, leave Ctrl-C to the parent, and never outlive it."""
+    """Initialize a worker: open the arrays, ignore Ctrl-C, and end with the parent process."""
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -261,24 +284,27 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _work(chunk: Chunk) -> Done:
+def _work(chunk: Chunk) -> Outcome:
     assert _worker is not None
     return _worker(chunk)
 
 
 def stamp(source: Path, sample: Sample) -> int:
-    """Sizes and times of a sample's files as a number below 2^63, 0 where it has none: whether they are still those that were read."""
+    """Return a number that changes when a file of the sample changes, 0 if it has no files.
+
+    It is derived from sizes and modification times, and lies below 2^63.
+    """
     if not sample.files:
         return 0
     stats = [(source / name).stat() for name in sample.files]
-    said = json.dumps([(there.st_size, there.st_mtime_ns) for there in stats])
-    return int(hashlib.sha256(said.encode()).hexdigest()[:16], 16) >> 1
+    text = json.dumps([(stat.st_size, stat.st_mtime_ns) for stat in stats])
+    return int(hashlib.sha256(text.encode()).hexdigest()[:16], 16) >> 1
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of a file, which many samples may be made of."""
-    there = path.stat()
-    return _digest_of(path, there.st_size, there.st_mtime_ns)
+    """Return the SHA-256 of a file, cached because several samples can share a file."""
+    stat = path.stat()
+    return _digest_of(path, stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache(maxsize=256)
@@ -286,11 +312,12 @@ def _digest_of(path: Path, size: int, changed: int) -> str:
     return sha256(path)
 
 
-def _check(m: str, signal: Signal, values: NDArray[Any]) -> None:
-    """A reader that breaks its word is our fault; infinite values are the file's."""
-    if values.shape != signal.shape or values.dtype != np.dtype(signal.dtype):
+def _check(m: str, stored: Signal, values: NDArray[Any]) -> None:
+    """Refuse values of another shape or type (a fault of the reader), and infinite values."""
+    if values.shape != stored.shape or values.dtype != np.dtype(stored.dtype):
         raise TypeError(
-            f"values of {m!r} must be {signal.dtype} {signal.shape}, found {values.dtype} {values.shape}"
+            f"values of {m!r} must be {stored.dtype} {stored.shape}, "
+            f"found {values.dtype} {values.shape}"
         )
     if values.dtype.kind == "f" and np.isinf(values).any():
         raise UnreadableError("non-finite", f"{int(np.isinf(values).sum())} infinite values of {m}")

@@ -1,4 +1,4 @@
-"""Preparation: parallel, resumable, and honest about what it leaves out."""
+"""Preparation runs in parallel, resumes after a kill, and reports every skipped sample."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from g2d.data.store.facts import Signal
 from g2d.errors import DataError
 from g2d.prepare import Sample, arrays, finishing, pipeline, prepare
 from g2d.prepare.arrays import create
@@ -27,7 +28,7 @@ from support import made_up
 from support.made_up import made
 
 KILLS = int(os.environ.get("G2D_KILLS", "3"))
-"""How many preparations are killed; try 20."""
+"""Number of preparations that are killed; try 20."""
 
 
 def test_the_hash_does_not_depend_on_workers_or_chunks(tmp_path: Path) -> None:
@@ -56,11 +57,11 @@ def test_the_hash_covers_bytes_targets_and_parameters(tmp_path: Path) -> None:
     assert prepare(made_up.plan(raw), raw, tmp_path / "c").facts["content_hash"] != first
 
 
-def test_what_cannot_be_read_is_named_and_the_rest_stays(tmp_path: Path) -> None:
+def test_unreadable_samples_are_named_and_the_others_are_kept(tmp_path: Path) -> None:
     summary = made(tmp_path, s5="broken", s7="infinite", s9="warned")
     skipped = {skip["id"]: skip["reason"] for skip in summary.facts["skipped"]}
     assert skipped == {"0005": "undecodable", "0007": "non-finite"}
-    assert "undecodable 1: 0005 (as it was told)" in str(summary)
+    assert "undecodable 1: 0005 (as requested)" in str(summary)
     assert "warning: 0009: it looks odd" in str(summary)
     ids = [
         json.loads(line)["id"]
@@ -78,7 +79,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_stays(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "kept", [[0, 2, 3, 5], [0, 1, 2, 3, 4, 5], [4, 5], [3], [0, 1], [1, 2, 3, 4, 5]]
 )
-def test_an_array_loses_rows_in_place_however_often_it_is_killed(
+def test_shrinking_an_array_in_place_survives_repeated_kills(
     tmp_path: Path, kept: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, order = tmp_path / "values.npy", arrays.fill_holes(np.array(kept))
@@ -87,7 +88,7 @@ def test_an_array_loses_rows_in_place_however_often_it_is_killed(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for function in ("_say_rows", "_header_bytes"):
+    for function in ("_write_shape", "_header_bytes"):
         create(path, "float16", (6, 3))
         arrays.open_for_writing(path)[:] = values
         with monkeypatch.context() as patch:
@@ -103,7 +104,7 @@ def test_an_array_loses_rows_in_place_however_often_it_is_killed(
 
 
 @pytest.mark.parametrize("step", range(9))
-def test_a_preparation_that_is_killed_while_it_finishes_ends_in_the_same_files(
+def test_a_preparation_killed_while_it_finishes_ends_in_the_same_files(
     tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = tmp_path / "raw"
@@ -121,11 +122,11 @@ def test_a_preparation_that_is_killed_while_it_finishes_ends_in_the_same_files(
         return run
 
     with monkeypatch.context() as patch:
-        for name in ("shrink", "_link", "_write_samples", "_protocol"):
+        for name in ("shrink", "_link", "_write_rows", "_protocol"):
             patch.setattr(finishing, name, stopping(getattr(finishing, name)))
         with pytest.raises(KeyboardInterrupt):
             prepare(plan, raw, tmp_path / "killed")
-    made_up.write(raw)  # what is kept is settled: a file that is mended now comes too late
+    made_up.write(raw)  # repaired too late: the choice of kept samples is final
     again = prepare(plan, raw, tmp_path / "killed")
     assert (again.decoded, again.facts["files"], again.facts["content_hash"]) == (
         0,
@@ -135,7 +136,7 @@ def test_a_preparation_that_is_killed_while_it_finishes_ends_in_the_same_files(
     assert not (tmp_path / "killed" / ".preparing").exists()
 
 
-def test_a_sample_that_takes_its_decoder_down_costs_only_itself(tmp_path: Path) -> None:
+def test_a_sample_that_crashes_its_decoder_costs_only_itself(tmp_path: Path) -> None:
     summary = made(tmp_path, workers=2, s13="crash")
     assert summary.facts["skipped"] == [
         {"id": "0013", "reason": "undecodable", "detail": "its decoder crashed"}
@@ -143,7 +144,7 @@ def test_a_sample_that_takes_its_decoder_down_costs_only_itself(tmp_path: Path) 
     assert summary.facts["rows"] == 39
 
 
-def test_of_a_few_samples_too_one_that_crashes_costs_only_itself(tmp_path: Path) -> None:
+def test_a_crash_among_few_samples_costs_only_its_sample(tmp_path: Path) -> None:
     made_up.write(tmp_path / "raw", 12, s3="crash")
     summary = prepare(
         made_up.plan(tmp_path / "raw", chunk=16),
@@ -155,13 +156,13 @@ def test_of_a_few_samples_too_one_that_crashes_costs_only_itself(tmp_path: Path)
     assert [skip["id"] for skip in summary.facts["skipped"]] == ["0003"]
 
 
-def test_a_sample_whose_worker_was_killed_by_others_stays(tmp_path: Path) -> None:
+def test_a_sample_whose_worker_was_killed_from_outside_is_kept(tmp_path: Path) -> None:
     summary = made(tmp_path, workers=2, s13="killed")
     assert (tmp_path / "raw" / "0013.seen").exists()
     assert summary.facts["skipped"] == []
 
 
-def test_workers_that_are_killed_while_nobody_waits_for_them_lose_no_row(tmp_path: Path) -> None:
+def test_killing_idle_workers_loses_no_row(tmp_path: Path) -> None:
     made_up.write(tmp_path / "raw", 60)
     calm = prepare(made_up.plan(tmp_path / "raw"), tmp_path / "raw", tmp_path / "calm")
     struck = []
@@ -186,10 +187,10 @@ def test_workers_that_are_killed_while_nobody_waits_for_them_lose_no_row(tmp_pat
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_damage_that_no_reader_foresaw_costs_only_its_sample(tmp_path: Path, workers: int) -> None:
+def test_an_unexpected_error_costs_only_its_sample(tmp_path: Path, workers: int) -> None:
     skipped = made(tmp_path, workers=workers, s13="surprise", s14="growing").facts["skipped"]
     assert [(skip["id"], skip["reason"], skip["detail"]) for skip in skipped] == [
-        ("0013", "undecodable", "RuntimeError: nobody thought of this"),
+        ("0013", "undecodable", "RuntimeError: an unexpected error"),
         ("0014", "undecodable", "it changed while it was read"),
     ]
 
@@ -203,9 +204,7 @@ def test_damage_that_no_reader_foresaw_costs_only_its_sample(tmp_path: Path, wor
         ("loop.txt", "undecodable"),
     ],
 )
-def test_a_path_that_cannot_be_costs_only_its_sample(
-    tmp_path: Path, path: str, reason: str
-) -> None:
+def test_an_impossible_path_costs_only_its_sample(tmp_path: Path, path: str, reason: str) -> None:
     made_up.write(tmp_path / "raw", 12)
     (tmp_path / "raw" / "loop.txt").symlink_to("loop.txt")
     samples = [
@@ -218,7 +217,7 @@ def test_a_path_that_cannot_be_costs_only_its_sample(
     assert [(skip["id"], skip["reason"]) for skip in summary.facts["skipped"]] == [("0003", reason)]
 
 
-def test_too_little_is_refused_unless_it_is_asked_for(tmp_path: Path) -> None:
+def test_too_few_samples_are_refused_unless_partial_data_are_allowed(tmp_path: Path) -> None:
     made_up.write(tmp_path / "raw", **{f"s{i}": "broken" for i in range(5)})
     plan = made_up.plan(tmp_path / "raw")
     with pytest.raises(DataError, match="35 of 40") as caught:
@@ -226,20 +225,20 @@ def test_too_little_is_refused_unless_it_is_asked_for(tmp_path: Path) -> None:
     assert "--allow-partial" in str(caught.value)
     assert not (tmp_path / "store" / "dataset.json").exists()
     summary = prepare(plan, tmp_path / "raw", tmp_path / "store", allow_partial=True)
-    assert summary.decoded == 5, "what was decoded before stands, what was skipped is tried again"
+    assert summary.decoded == 5, "decoded samples are kept, skipped ones are tried again"
     assert summary.facts["partial"]
 
 
-def test_files_that_were_mended_are_read_by_the_same_command(tmp_path: Path) -> None:
+def test_repaired_files_are_read_by_the_same_command(tmp_path: Path) -> None:
     raw, out = tmp_path / "raw", tmp_path / "store"
     made_up.write(raw, **{f"s{i}": "broken" for i in range(0, 40, 3)})
     plan = made_up.plan(raw)
     with pytest.raises(DataError, match="26 of 40"):
         prepare(plan, raw, out)
     made_up.write(raw)
-    mended = prepare(plan, raw, out, workers=2)
-    assert (mended.decoded, mended.facts["skipped"]) == (14, [])
-    assert mended.facts["files"] == prepare(plan, raw, tmp_path / "whole").facts["files"]
+    repaired = prepare(plan, raw, out, workers=2)
+    assert (repaired.decoded, repaired.facts["skipped"]) == (14, [])
+    assert repaired.facts["files"] == prepare(plan, raw, tmp_path / "whole").facts["files"]
 
 
 def test_a_file_that_changed_since_it_was_decoded_is_decoded_again(tmp_path: Path) -> None:
@@ -257,22 +256,20 @@ def test_a_file_that_changed_since_it_was_decoded_is_decoded_again(tmp_path: Pat
     )
 
 
-def test_a_warning_about_a_file_that_was_mended_is_gone(tmp_path: Path) -> None:
+def test_a_warning_about_a_repaired_file_is_gone(tmp_path: Path) -> None:
     raw, out = tmp_path / "raw", tmp_path / "store"
     broken = {f"s{i}": "broken" for i in range(5)}
     made_up.write(raw, s20="warned", **broken)
     plan = made_up.plan(raw)
-    for told in (
-        broken,
-        {},
-    ):  # the second try meets the mended file, the third finds nothing left to warn of
+    # The second try reads the repaired file, the third has nothing left to warn about.
+    for contents in (broken, {}):
         with pytest.raises(DataError, match="35 of 40"):
             prepare(plan, raw, out)
-        made_up.write(raw, **(broken | told))
+        made_up.write(raw, **(broken | contents))
     assert prepare(plan, raw, out, allow_partial=True).facts["warnings"] == []
 
 
-def test_what_a_killed_process_laid_out_takes_no_room(
+def test_arrays_that_a_killed_process_created_take_no_space(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made_up.write(tmp_path / "raw")
@@ -281,7 +278,9 @@ def test_what_a_killed_process_laid_out_takes_no_room(
     create(work / "wave.npy", "int16", (40, 40))
     left: list[str] = []
     monkeypatch.setattr(
-        pipeline, "_room", lambda plan, work: left.extend(path.name for path in work.glob("*.npy"))
+        pipeline,
+        "_check_space",
+        lambda plan, work: left.extend(path.name for path in work.glob("*.npy")),
     )
     prepare(made_up.plan(tmp_path / "raw"), tmp_path / "raw", tmp_path / "store")
     assert left == []
@@ -290,7 +289,7 @@ def test_what_a_killed_process_laid_out_takes_no_room(
 def test_the_hash_of_rows_without_files_covers_their_masks(tmp_path: Path) -> None:
     made_up.write(tmp_path / "raw", 4)
     first = [Sample(f"{i:04d}", 0, f"{i}") for i in range(4)]
-    found = {
+    hashes = {
         name: prepare(
             made_up.plan(
                 tmp_path / "raw",
@@ -303,10 +302,10 @@ def test_the_hash_of_rows_without_files_covers_their_masks(tmp_path: Path) -> No
         ).facts["content_hash"]
         for name, steps in (("one", 1), ("two", 2))
     }
-    assert found["one"] != found["two"]
+    assert hashes["one"] != hashes["two"]
 
 
-def test_a_disk_that_fills_up_is_told_and_nothing_is_lost(
+def test_a_full_disk_is_reported_and_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made_up.write(tmp_path / "raw")
@@ -320,23 +319,23 @@ def test_a_disk_that_fills_up_is_told_and_nothing_is_lost(
 
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "add", full)
-        with pytest.raises(DataError, match="full disk"):
+        with pytest.raises(DataError, match="is full"):
             prepare(plan, tmp_path / "raw", out)
     assert prepare(plan, tmp_path / "raw", out).decoded == 40 - 3 * 4
 
 
-def test_the_room_that_a_store_needs_is_taken_before_it_is_filled(tmp_path: Path) -> None:
+def test_disk_space_is_reserved_before_it_is_used(tmp_path: Path) -> None:
     create(tmp_path / "values.npy", "uint8", (1000, 1000))
     assert (tmp_path / "values.npy").stat().st_blocks * 512 >= 1_000_000
 
 
-def test_a_set_that_should_be_larger_or_lacks_a_modality_is_refused(tmp_path: Path) -> None:
+def test_an_incomplete_data_set_is_refused(tmp_path: Path) -> None:
     made_up.write(tmp_path / "raw")
     for plan in (
         made_up.plan(tmp_path / "raw", official=50),
         made_up.plan(tmp_path / "raw", missing=("steps",)),
     ):
-        with pytest.raises(DataError, match="must be whole"):
+        with pytest.raises(DataError, match="must have at least 90% of its samples"):
             prepare(plan, tmp_path / "raw", tmp_path / "store")
     with pytest.raises(DataError, match="found none"):
         prepare(
@@ -353,11 +352,11 @@ def test_a_modality_that_no_sample_has_is_refused(tmp_path: Path) -> None:
         prepare(made_up.plan(tmp_path / "raw"), tmp_path / "raw", tmp_path / "store")
 
 
-def test_a_finished_store_is_left_alone_and_another_one_is_refused(tmp_path: Path) -> None:
+def test_a_complete_store_is_not_changed_and_another_one_is_refused(tmp_path: Path) -> None:
     first = made(tmp_path)
     again = made(tmp_path)
     assert (again.decoded, again.facts) == (0, first.facts)
-    assert "stood already" in str(again)
+    assert "already complete" in str(again)
     for changed in ({"parameters": {"x": 1}}, {"sleep": 0.001}):
         with pytest.raises(DataError, match="other options"):
             prepare(made_up.plan(tmp_path / "raw", **changed), tmp_path / "raw", tmp_path / "store")
@@ -376,12 +375,15 @@ from pathlib import Path
 from g2d.prepare import prepare
 if __name__ == "__main__":
     source, out = Path(sys.argv[1]), Path(sys.argv[2])
-    prepare(made_up.plan(source, sleep=0.01), source, out, workers=2, watch=lambda done, total: print(done, flush=True))
+    watch = lambda done, total: print(done, flush=True)
+    prepare(made_up.plan(source, sleep=0.01), source, out, workers=2, watch=watch)
 """
 
 
 @pytest.mark.parametrize("seed", range(KILLS))
-def test_a_killed_preparation_goes_on_and_ends_in_the_same_hash(tmp_path: Path, seed: int) -> None:
+def test_a_killed_preparation_continues_and_ends_in_the_same_hash(
+    tmp_path: Path, seed: int
+) -> None:
     raw = tmp_path / "raw"
     made_up.write(raw, s5="broken")
     undisturbed = prepare(made_up.plan(raw, sleep=0.01), raw, tmp_path / "calm").facts
@@ -401,7 +403,7 @@ def test_a_killed_preparation_goes_on_and_ends_in_the_same_hash(tmp_path: Path, 
     process.wait()
     process.stdout.close()
     assert not (tmp_path / "killed" / "dataset.json").exists()
-    time.sleep(0.5)  # the workers notice that nobody waits for them
+    time.sleep(0.5)  # the workers notice that their parent is gone
     summary = prepare(made_up.plan(raw, sleep=0.01), raw, tmp_path / "killed")
     assert summary.facts["content_hash"] == undisturbed["content_hash"]
     assert summary.facts["files"] == undisturbed["files"]
@@ -410,15 +412,14 @@ def test_a_killed_preparation_goes_on_and_ends_in_the_same_hash(tmp_path: Path, 
     )
 
 
-def test_ctrl_c_pressed_twice_ends_at_once_and_the_same_command_goes_on(tmp_path: Path) -> None:
+def test_pressing_ctrl_c_twice_ends_at_once_and_the_same_command_continues(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     made_up.write(raw)
     script = tmp_path / "prepare.py"
     script.write_text(PREPARE.format(folder=str(Path(made_up.__file__).parents[1])))
     command = [sys.executable, str(script), str(raw), str(tmp_path / "store")]
-    before = signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # a suite in the background ignores it, and its children would too
+    # A test run in the background ignores SIGINT, and its children would too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -445,7 +446,7 @@ def test_two_processes_do_not_write_one_store(tmp_path: Path) -> None:
     )
     assert process.stdout is not None
     process.stdout.readline()
-    with pytest.raises(DataError, match="another one at work"):
+    with pytest.raises(DataError, match="another process is writing to"):
         prepare(made_up.plan(raw, sleep=0.01), raw, out)
     process.communicate()
     assert process.returncode == 0
@@ -460,7 +461,7 @@ def test_a_second_process_is_refused_before_it_touches_anything(
     refused = []
 
     def meanwhile(*given: Any) -> None:
-        with pytest.raises(DataError, match="another one at work"):
+        with pytest.raises(DataError, match="another process is writing to"):
             prepare(made_up.plan(raw), raw, out)
         refused.append(True)
         begin(*given)
@@ -470,7 +471,7 @@ def test_a_second_process_is_refused_before_it_touches_anything(
     assert refused == [True]
 
 
-def test_a_group_that_is_called_after_one_of_its_rows_is_one_group(tmp_path: Path) -> None:
+def test_a_group_named_after_one_of_its_rows_is_one_group(tmp_path: Path) -> None:
     made_up.write(tmp_path / "raw", 6)
     samples = [
         replace(sample, group=["0000", "0000", "0002", "g", "g", "0005"][i])
@@ -483,7 +484,7 @@ def test_a_group_that_is_called_after_one_of_its_rows_is_one_group(tmp_path: Pat
     assert len(set(group)) == 4
 
 
-def test_a_torn_last_line_of_the_journal_is_forgotten(tmp_path: Path) -> None:
+def test_an_incomplete_last_line_of_the_journal_is_ignored(tmp_path: Path) -> None:
     raw, out = tmp_path / "raw", tmp_path / "store"
     made_up.write(raw, **{f"s{i}": "broken" for i in range(5)})
     plan = made_up.plan(raw)
@@ -492,3 +493,26 @@ def test_a_torn_last_line_of_the_journal_is_forgotten(tmp_path: Path) -> None:
     journal = out / ".preparing" / "journal.jsonl"
     journal.write_bytes(journal.read_bytes()[:-7])
     assert prepare(plan, raw, out, allow_partial=True).decoded == 4 + 5
+
+
+def test_too_little_disk_space_is_reported_before_the_work(tmp_path: Path) -> None:
+    made_up.write(tmp_path / "raw", 4)
+    huge = {"wave": Signal("audio", "int16", (2**50,))}
+    with pytest.raises(DataError, match=r"must have .* GiB of free space"):
+        prepare(made_up.plan(tmp_path / "raw", signals=huge), tmp_path / "raw", tmp_path / "store")
+
+
+def test_a_folder_that_cannot_be_created_is_refused(tmp_path: Path) -> None:
+    made_up.write(tmp_path / "raw", 4)
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(DataError, match=r"cannot write to .*file/store: not a directory"):
+        prepare(made_up.plan(tmp_path / "raw"), tmp_path / "raw", tmp_path / "file" / "store")
+
+
+def test_a_store_holds_no_temporary_file(tmp_path: Path) -> None:
+    made(tmp_path, s5="broken")
+    (tmp_path / "store" / "dataset.json").unlink()
+    (tmp_path / "store" / ".group.npy.1.tmp").touch()
+    (tmp_path / "store" / ".preparing").mkdir()
+    made(tmp_path, s5="broken")
+    assert [path.name for path in (tmp_path / "store").glob(".*")] == []
