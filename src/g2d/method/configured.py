@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import cache
+from textwrap import indent
 from types import NoneType, UnionType
 from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
@@ -57,8 +58,8 @@ class Configured:
         line = f"{name}({', '.join(options)})"
         if len(line) <= WIDTH and "\n" not in line:
             return line
-        inner = "".join(f"  {option},\n".replace("\n  ", "\n    ") for option in options)
-        return f"{name}(\n{inner})"
+        inner = indent(",\n".join(options), "  ")
+        return f"{name}(\n{inner},\n)"
 
 
 @cache
@@ -81,6 +82,5 @@ def _choices(constructor: Callable[..., Any]) -> dict[str, tuple[Any, ...]]:
 def _short(value: Any) -> str:
     """Return ``repr(value)``, or the name of its class if that is long."""
     text = repr(value)
-    if isinstance(value, Configured) or (len(text) <= WIDTH and "\n" not in text):
-        return text
-    return f"{type(value).__name__}(...)"
+    is_short = len(text) <= WIDTH and "\n" not in text and not text.startswith("<")
+    return text if isinstance(value, Configured) or is_short else f"{type(value).__name__}(...)"

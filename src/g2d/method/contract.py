@@ -161,8 +161,8 @@ class Method(Configured, nn.Module):
     def calibrated(self, model: MultimodalModel, output: Output) -> Output:
         """Return the output with weighted heads, l = s * sum_m a_m z^m.
 
-        The weights a come from :func:`g2d.functional.calibration.fit_head_weights`; all are 1 unless
-        calibration was requested.
+        The weights a come from :func:`g2d.functional.calibration.fit_head_weights`; all are 1
+        unless calibration was requested.
         """
         z, scale = output.unimodal_logits, self.head_scale(model)
         if z is None or scale is None or bool((self.head_weights == 1).all()):

@@ -49,8 +49,8 @@ class RankingLog:
         """Return the values to record.
 
         Returns:
-            ``confidence/<m>`` and ``confidence_validation/<m>`` per modality, and with two modalities
-            or more ``ranking/flip_rate`` and ``ranking/margin``.
+            ``confidence/<m>`` and ``confidence_validation/<m>`` per modality, and with two
+            modalities or more ``ranking/flip_rate`` and ``ranking/margin``.
         """
         validation = self.validation or {}
         record = {f"confidence/{m}": value for m, value in self.mean.items()}
@@ -72,8 +72,8 @@ class RankingLog:
             )
         if (gap := margin(self.mean)) < DOUBTFUL:
             warnings["margin"] = (
-                f"The ranking is unreliable: teachers differ by only {gap:.2f} in confidence on the "
-                "training rows."
+                f"The ranking is unreliable: teachers differ by only {gap:.2f} in confidence on "
+                "the training rows."
             )
         if self.validation is not None and ranking(self.mean) != ranking(self.validation):
             train, valid = (" < ".join(ranking(rho)) for rho in (self.mean, self.validation))

@@ -23,7 +23,8 @@ class SinglePass(Method):
     """Base of methods with one forward pass, one backward pass and one update.
 
     A subclass defines what is minimized (:meth:`objective`) and, if needed, how the gradients are
-    changed before the update (:meth:`before_update`). All of them can be combined with a modulation.
+    changed before the update (:meth:`before_update`). All of them can be combined with a
+    modulation.
 
     Args:
         modulation: Coefficients per modality; needs ``teachers``, whose confidence it reads.

@@ -1,4 +1,4 @@
-"""AGM, Adaptive Gradient Modulation: gradients of each modality's share of the prediction are scaled.
+"""AGM, Adaptive Gradient Modulation: the gradient of each modality's share is scaled.
 
 It works with any fusion.
 
@@ -41,18 +41,18 @@ from g2d.types import Sequence as Padded
 class AGM(Method):
     """l = sum_m G_{c^m}(u^m): a Shapley-style split of the logits whose gradients are scaled.
 
-    1. f(S) is the prediction with the modalities outside S absent. u^m averages what m adds to every
-       coalition, so that sum_m u^m = f(M).
-    2. q^m is the cross-entropy of u^m. r^m is large for a modality that fits better than the average
-       in this batch.
+    1. f(S) is the prediction with the modalities outside S absent. u^m averages what m adds to
+       every coalition, so that sum_m u^m = f(M).
+    2. q^m is the cross-entropy of u^m. r^m is large for a modality that fits better than the
+       average in this batch.
     3. c^m = exp( alpha * min(R^m - r^m, cap) ), with R^m computed from the means Q over the run: a
        modality that is ahead of its own average is damped.
     4. Backward pass through G_c, which multiplies gradients by c; update.
 
-    An encoder runs twice: on x^m in train mode, for f(M) and every coalition, and on an absent input
-    in eval mode with gradients, on one row if rows have no length of their own. Coalitions cost head
-    passes only. The authors' code runs an encoder 2^k times, in eval mode for all coalitions but M;
-    without BatchNorm and dropout the gradients are the same.
+    An encoder runs twice: on x^m in train mode, for f(M) and every coalition, and on an absent
+    input in eval mode with gradients, on one row if rows have no length of their own. Coalitions
+    cost head passes only. The authors' code runs an encoder 2^k times, in eval mode for all
+    coalitions but M; without BatchNorm and dropout the gradients are the same.
 
     Args:
         alpha: Strength; 0 is joint training up to rounding. The authors' example uses 2.5.

@@ -1,7 +1,7 @@
 """DLMG, Dynamically Learning the Modality Gap (LFM): modalities first learn to agree.
 
-Y. Yang, F. Wan, Q.-Y. Jiang, Y. Xu, "Facilitating Multimodal Classification via Dynamically Learning
-Modality Gap", NeurIPS 2024.
+Y. Yang, F. Wan, Q.-Y. Jiang, Y. Xu, "Facilitating Multimodal Classification via Dynamically
+Learning Modality Gap", NeurIPS 2024.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class DLMG(SinglePass):
     plain sum. A single modality has no pair and is trained on L_S.
 
     The schedule ``"learned"`` follows the derivative of the validation loss after one step, two dot
-    products: d L_val(theta - xi dL/dtheta) / d a_mm = -xi <dL_val, dL_mm - dL_cls>, with the learning
-    rate xi; a_mm stays in [0.05, 0.95].
+    products: d L_val(theta - xi dL/dtheta) / d a_mm = -xi <dL_val, dL_mm - dL_cls>, with the
+    learning rate xi; a_mm stays in [0.05, 0.95].
 
     Args:
         schedule: Schedule of a_cls.
@@ -36,11 +36,11 @@ class DLMG(SinglePass):
             - ``"fitted"``: the authors' polynomial, stretched over the run; needs
               ``TrainState(epochs=...)``;
             - ``"heuristic"``: a_mm = 1 - exp(-1/epoch);
-            - ``"learned"``: a_mm starts at 0.95 and follows, once per epoch, the gradient of the loss
-              on 16 validation rows; needs ``TrainState(rows=...)``;
+            - ``"learned"``: a_mm starts at 0.95 and follows, once per epoch, the gradient of the
+              loss on 16 validation rows; needs ``TrainState(rows=...)``;
             - ``"constant"``: ``weights``.
-        matching: ``"js_reverse"`` (the released code), ``"js"`` or ``"infonce"``, whose negatives are
-            the rows that pass through the model together.
+        matching: ``"js_reverse"`` (the released code), ``"js"`` or ``"infonce"``, whose negatives
+            are the rows that pass through the model together.
         weights: a_cls and a_mm of ``"constant"``; (1/2, 0) is joint training, bit for bit.
         rate: Step size of ``"learned"``, halved every 20 epochs.
     """

@@ -22,15 +22,15 @@ class G2D(Distillation):
     """L = L_S + alpha * sum_m L_feat^m + beta * sum_m L_logit^m  (Eq. 4), with SMP  (Eqs. 5-8).
 
     1. The teachers' confidence in the true target, rho, ranks the modalities (Eq. 5).
-    2. The stage of the epoch selects the prioritized modalities (Eq. 6): the weakest alone, then the
-       next, finally all.
+    2. The stage of the epoch selects the prioritized modalities (Eq. 6): the weakest alone, then
+       the next, finally all.
     3. Encoders that are not prioritized are skipped: kappa = 0, none of their weights changes
        (Eqs. 7-8).
     4. The student learns from the target, from its teachers' features and from their predictions
        (Eqs. 1-4).
 
-    The authors' released code differs: it suppresses convolutions only, by setting their gradient to
-    zero, so that momentum and weight decay still move them. That behavior is available as
+    The authors' released code differs: it suppresses convolutions only, by setting their gradient
+    to zero, so that momentum and weight decay still move them. That behavior is available as
     :class:`~g2d.methods.g2d_released.G2DReleased`.
 
     Args:
@@ -41,8 +41,8 @@ class G2D(Distillation):
         alpha: Weight of the feature distillation, one for all modalities or one for each.
         beta: Weight of the logit distillation, one for all modalities or one for each.
         temperature: Temperature of the logit distillation.
-        reduction: Reduction of the feature distance: ``"sum"`` follows Eq. 2 literally, ``"mean"`` is
-            what alpha = 1 was used with.
+        reduction: Reduction of the feature distance: ``"sum"`` follows Eq. 2 literally, ``"mean"``
+            is what alpha = 1 was used with.
         ranking: See :class:`~g2d.modulations.SMP`.
         gate_heads: See :class:`~g2d.modulations.SMP`.
         freeze_batchnorm: See :class:`~g2d.modulations.SMP`.

@@ -1,7 +1,7 @@
 """MIS-ME: a regression head on concatenated features, and a head and a loss per modality.
 
-M. Rakib, A. A. Mohammed, D. C. Diggins, S. Sharma, J. M. Sadler, T. Ochsner, A. Bagavathi, "MIS-ME: A
-Multi-modal Framework for Soil Moisture Estimation", DSAA 2024.
+M. Rakib, A. A. Mohammed, D. C. Diggins, S. Sharma, J. M. Sadler, T. Ochsner, A. Bagavathi, "MIS-ME:
+A Multi-modal Framework for Soil Moisture Estimation", DSAA 2024.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ from g2d.types import Batch, Inputs, Output
 class MISME(Method):
     """L = delta * L_S(joint) + sum_m gamma^m * L_S(z^m), or one of two other approaches.
 
-    1. ``"concat"``: BatchNorm over [f^1; ..; f^k], then linear layers of 256 and 128 with BatchNorm,
-       ReLU and dropout 0.3 and 0.5, then the output layer; L = L_S.
+    1. ``"concat"``: BatchNorm over [f^1; ..; f^k], then linear layers of 256 and 128 with
+       BatchNorm, ReLU and dropout 0.3 and 0.5, then the output layer; L = L_S.
     2. ``"hybrid"``: the same, and a head for every modality whose losses are added: the formula
        above, and the authors' best.
     3. ``"weighted"``: l = sum_m a_m h_m(a_m f^m) with learnable scalars a_m, 1 at first, which act
        twice; L = L_S.
 
     The head of a modality halves wide features twice, D -> D/2 -> D/4 -> outputs, with BatchNorm,
-    ReLU and dropout 0.3 and 0.5 (the authors' image head). Features of fewer than 64 numbers have one
-    linear layer (their table head). All heads belong to the method, so the model's fusion is not
-    used. The unimodal predictions of ``"concat"`` are those of the joint head if the features of the
-    other modalities are those of an average row: zero after the BatchNorm.
+    ReLU and dropout 0.3 and 0.5 (the authors' image head). Features of fewer than 64 numbers have
+    one linear layer (their table head). All heads belong to the method, so the model's fusion is
+    not used. The unimodal predictions of ``"concat"`` are those of the joint head if the features
+    of the other modalities are those of an average row: zero after the BatchNorm.
 
     Args:
         approach: One of the three approaches above.
         delta: Weight of the joint loss.
-        gamma: Weight of the unimodal losses, one for all modalities or one for each; 0 leaves a head
-            untrained.
+        gamma: Weight of the unimodal losses, one for all modalities or one for each; 0 leaves a
+            head untrained.
     """
 
     tasks = frozenset({"regression"})

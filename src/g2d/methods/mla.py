@@ -55,8 +55,8 @@ class MLA(Method):
         order: Order of the turns; None is the order of the data.
         projection: Project the gradient in step 2; without it, the method is the released code,
             which skips step 2 by mistake.
-        update_first: Run step 4 before step 2, so that the gradient of the head also avoids the mean
-            of the current batch.
+        update_first: Run step 4 before step 2, so that the gradient of the head also avoids the
+            mean of the current batch.
         normalize: Divide P by its Frobenius norm after every step, as the released code would do;
             this slows down the head.
         weights: Fixed lambda^m in place of step 5.

@@ -1,6 +1,7 @@
 """MMPareto: a loss per modality next to the joint loss, and a direction that worsens neither.
 
-Y. Wei, D. Hu, "MMPareto: Boosting Multimodal Learning with Innocent Unimodal Assistance", ICML 2024.
+Y. Wei, D. Hu, "MMPareto: Boosting Multimodal Learning with Innocent Unimodal Assistance",
+ICML 2024.
 """
 
 from __future__ import annotations
@@ -34,12 +35,14 @@ Gradients = dict[nn.Parameter, Tensor]
 
 
 class MMPareto(Method):
-    """L_0 = L_S(l, y) and L_m = L_S(H_m f^m, y); encoder m follows gamma h, h = 2 a_0 dL_0 + 2 a_m dL_m.
+    """L_0 = L_S(l, y), L_m = L_S(H_m f^m, y); encoder m follows gamma h.
 
-    1. Two backward passes give dL_0 and dL_m in every encoder: the loss of another modality does not
-       reach encoder m.
-    2. If they agree (cos > 0), a = (1/2, 1/2); if they conflict, a is the minimum-norm point between
-       them.
+    h = 2 a_0 dL_0 + 2 a_m dL_m.
+
+    1. Two backward passes give dL_0 and dL_m in every encoder: the loss of another modality does
+       not reach encoder m.
+    2. If they agree (cos > 0), a = (1/2, 1/2); if they conflict, a is the minimum-norm point
+       between them.
     3. h is rescaled to the length of dL_0 + dL_m and multiplied by gamma.
     4. The fusion follows dL_0, the unimodal heads follow dL_m.
 
@@ -150,7 +153,7 @@ class MMPareto(Method):
             if not reached:
                 continue
             # The direction depends on the gradients of the whole batch. The update sums over the
-            # processes once more, hence the division.
+            # processes once more, so that the result is divided by their number.
             g0, gm = (
                 [state.sum_across_processes(sums.get(p, torch.zeros_like(p))) for p in reached]
                 for sums in (joint, own)

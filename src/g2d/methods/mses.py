@@ -2,8 +2,8 @@
 
 The other branches continue.
 
-N. Fujimori, R. Endo, Y. Kawai, T. Mochizuki, "Modality-Specific Learning Rate Control for Multimodal
-Classification", ACPR 2019.
+N. Fujimori, R. Endo, Y. Kawai, T. Mochizuki, "Modality-Specific Learning Rate Control for
+Multimodal Classification", ACPR 2019.
 """
 
 from __future__ import annotations
@@ -38,14 +38,15 @@ class MSES(Method):
     2. A branch m (encoder and head) whose V^m has been above its minimum for more than ``patience``
        epochs stops. At the start of the next epoch it is restored to the epoch of the minimum, and
        from then on it is skipped: kappa^m = 0, none of its weights changes.
-    3. When all branches have stopped, one more epoch evaluates the restored model, and training ends.
+    3. When all branches have stopped, one more epoch evaluates the restored model, and training
+       ends.
 
     Args:
         patience: Epochs without a new minimum (80 on CREMA-D and VGGSound, 10 on AV-MNIST and 30 on
             UR-Funny in the only published settings).
         weight: Weight of the unimodal losses; 0 is joint training whose branches stop one by one.
-        smoothing: Weight of the *previous* epoch's raw loss in V^m, a mean of two values: 0 is none,
-            AGM's authors used 0.6.
+        smoothing: Weight of the *previous* epoch's raw loss in V^m, a mean of two values: 0 is
+            none, AGM's authors used 0.6.
         restore: What is restored to the epoch of the minimum: the ``"branch"``, or the whole
             ``"model"``, which also resets the other modalities.
     """

@@ -116,7 +116,7 @@ class MSLR(SinglePass):
         return {m: c[m] * r for m, r in self.by_modality(self.ratio).items()}
 
     def epoch_start(self, state: TrainState) -> None:
-        """Set the rate of every group: ``lr``, and ``method_factor`` for learning-rate schedules."""
+        """Set ``lr`` of every group, and ``method_factor`` for learning-rate schedules."""
         factors = self.factors()
         for group in state.optimizer.param_groups:
             factor = factors.get(str(group.get("name", "")).removeprefix(HEAD))

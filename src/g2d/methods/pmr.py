@@ -2,8 +2,8 @@
 
 In the first epochs they also slow down the dominant modality.
 
-Y. Fan, W. Xu, H. Wang, J. Wang, S. Guo, "PMR: Prototypical Modal Rebalance for Multimodal Learning",
-CVPR 2023.
+Y. Fan, W. Xu, H. Wang, J. Wang, S. Guo, "PMR: Prototypical Modal Rebalance for Multimodal
+Learning", CVPR 2023.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class PMR(Method):
     """L = L_S + alpha * sum_m beta^m CE(sim^m, y) - mu * max_j beta^j * H(softmax(sim^best)).
 
     1. At the start of an epoch, prototypes are the class means of every modality's features on a
-       tenth of the training rows, mixed with the old ones: c <- eps * c_old + (1 - eps) * c_new. They
-       receive no gradient.
+       tenth of the training rows, mixed with the old ones: c <- eps * c_old + (1 - eps) * c_new.
+       They receive no gradient.
     2. sim^m[i, c] = -‖f_i^m - c_c^m‖; S^m is the mean probability of the true class under
        softmax(sim^m), over the whole batch.
     3. beta^m = clip( max_j S^j / S^m - 1, 0, 1 ): the paper's rule at k = 2.

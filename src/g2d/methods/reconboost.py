@@ -44,9 +44,9 @@ class ReconBoost(Method):
        mode and do not change.
     5. The epochs of the run are cut into stages; the last one may be incomplete.
 
-    The head (linear, ReLU, linear) belongs to the method, so the model's fusion is not used. Features
-    narrower than the widest pass through a linear projector per modality. The order of stages matters
-    by design.
+    The head (linear, ReLU, linear) belongs to the method, so the model's fusion is not used.
+    Features narrower than the widest pass through a linear projector per modality. The order of
+    stages matters by design.
 
     Args:
         phases: Epochs of the first and the second phase of a stage.
