@@ -1,4 +1,4 @@
-"""What holds for every method: it is finite, it moves, it resumes, it fits any number of modalities, and without strength it is joint training."""
+"""Properties of every method: finite values, learning, exact resume, any number of modalities."""
 
 from __future__ import annotations
 
@@ -34,16 +34,21 @@ NO_STRENGTH: dict[str, dict[str, Any]] = {
     "pmr": {"alpha": 0.0, "mu": 0.0},
     "dlmg": {"schedule": "constant", "weights": (0.5, 0.0)},
 }
-"""With these arguments a method is joint training, bit for bit."""
+"""Arguments with which a method is joint training, bit for bit."""
 
 NEVER_JOINT = {"mla", "reconboost", "mmpareto", "mis_me", "ume", "agm"}
-"""No joint loss (MLA), stages (ReconBoost), heads of their own (MMPareto, MIS-ME), no training (UME); AGM adds its loss up again from parts."""
+"""Methods that are never joint training, bit for bit.
+
+MLA has no joint loss, ReconBoost has stages, MMPareto and MIS-ME have their own heads, UME is not
+trained, and AGM adds up its logits from shares.
+"""
 
 ORDERED = {"mla", "reconboost"}
-"""Modalities take turns: the order matters by design."""
+"""Methods in which modalities take turns, so that their order matters by design."""
 
 
 def bench_of(name: str, regression: bool = False, **changed: Any) -> Bench:
+    """Return a bench on which the method is defined."""
     options = changed.pop("options", {})
     if regression and takes(METHODS[name], "strategy"):
         options = {"strategy": "keep", **options}
@@ -51,6 +56,7 @@ def bench_of(name: str, regression: bool = False, **changed: Any) -> Bench:
 
 
 def close(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], tolerance: float) -> None:
+    """Check that two mappings hold the same tensors, up to a tolerance."""
     assert a.keys() == b.keys()
     for name in a:
         torch.testing.assert_close(
@@ -97,9 +103,7 @@ def test_it_trains_any_number_of_modalities_and_stays_finite(
 
 
 @pytest.mark.parametrize(("name", "regression"), PROBLEMS)
-def test_its_prediction_has_a_row_per_row_fused_and_for_every_modality(
-    name: str, regression: bool
-) -> None:
+def test_it_predicts_every_row_fused_and_per_modality(name: str, regression: bool) -> None:
     bench = bench_of(name, regression, k=3, batchnorm=True)
     model, method, _ = bench.train()
     batch = next(bench.rows("valid"))
@@ -110,9 +114,8 @@ def test_its_prediction_has_a_row_per_row_fused_and_for_every_modality(
     assert {m: tuple(z.shape) for m, z in output.unimodal_logits.items()} == dict.fromkeys(
         bench.modalities, shape
     )
-    alone = predicted(
-        method, model, batch.rows(slice(3, 5))
-    )  # a row's answer does not depend on its company
+    # The prediction of a row does not depend on the other rows.
+    alone = predicted(method, model, batch.rows(slice(3, 5)))
     torch.testing.assert_close(alone.logits, output.logits[3:5], rtol=1e-5, atol=1e-6)
 
 
@@ -124,7 +127,7 @@ def test_a_task_it_is_not_defined_for_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "regression"), PROBLEMS)
-def test_rows_that_lack_a_modality_are_trained_on_and_answered(name: str, regression: bool) -> None:
+def test_rows_without_a_modality_are_trained_on_and_predicted(name: str, regression: bool) -> None:
     bench = bench_of(name, regression, k=3, absent=True)
     model, method, records = bench.train()
     assert all(value == value for record in records for value in record.values())
@@ -167,7 +170,7 @@ def test_agm_without_strength_is_joint_training_up_to_rounding() -> None:
     close(dict(joint[0].state_dict()), dict(other[0].state_dict()), 1e-5)
 
 
-def test_every_method_is_held_to_joint_training_or_named_as_an_exception() -> None:
+def test_every_method_is_compared_with_joint_training_or_listed_as_an_exception() -> None:
     assert NO_STRENGTH.keys() | NEVER_JOINT == METHODS.keys()
     assert not NO_STRENGTH.keys() & NEVER_JOINT
 
@@ -183,9 +186,8 @@ def test_every_method_is_held_to_joint_training_or_named_as_an_exception() -> No
 def test_the_order_of_the_modalities_does_not_matter(name: str, regression: bool) -> None:
     changed: dict[str, Any] = {"noise": False} if takes(METHODS[name], "noise") else {}
     if takes(METHODS[name], "approach"):
-        changed["approach"] = (
-            "weighted"  # the joint heads of the others are drawn at random over the concatenated features
-        )
+        # The joint heads of the other approaches depend on the order of the features.
+        changed["approach"] = "weighted"
     one, other = (
         bench_of(name, regression, k=3, order=order, options=dict(changed))
         for order in (("sight", "sound", "word"), ("word", "sight", "sound"))
@@ -200,7 +202,10 @@ def test_the_order_of_the_modalities_does_not_matter(name: str, regression: bool
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_batch_in_parts_is_the_same_update(name: str) -> None:
-    """Scores, rankings and directions are of the whole batch. Without BatchNorm, whose statistics are of the part; DLMG's matching is per row."""
+    """Scores, rankings and directions belong to the whole batch.
+
+    Without BatchNorm, whose statistics belong to the part.
+    """
     options: dict[str, Any] = {}
     if takes(METHODS[name], "approach"):
         options["approach"] = "weighted"  # the other two have BatchNorm and dropout

@@ -1,4 +1,4 @@
-"""Passes of every encoder, updates and floating-point operations per step, counted: what a method's card and ``g2d list methods`` print."""
+"""Cost of a step, counted: what the card of a method and ``g2d list methods`` print."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ CARDS = Path(__file__).parents[2] / "docs" / "methods"
 
 
 def measured(name: str, epoch: int = EPOCHS, k: int = 2) -> StepCost:
+    """Return the counted cost of a step in an epoch."""
     bench = Bench(name, k=k, regression="classification" not in METHODS[name].tasks)
     model = bench.model()
     method = bench.method(model)
@@ -33,7 +34,7 @@ def measured(name: str, epoch: int = EPOCHS, k: int = 2) -> StepCost:
 
 @pytest.mark.parametrize("k", [2, 3])
 @pytest.mark.parametrize("name", TRAINED)
-def test_every_encoder_passes_as_often_as_the_method_says(name: str, k: int) -> None:
+def test_every_encoder_runs_as_often_as_the_method_declares(name: str, k: int) -> None:
     cost, step = METHODS[name].cost, measured(name, k=k)
     modalities = Bench(name, k=k).modalities
     assert step.passes.forward == dict.fromkeys(modalities, cost.forward)
@@ -42,7 +43,7 @@ def test_every_encoder_passes_as_often_as_the_method_says(name: str, k: int) -> 
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_every_teacher_passes_as_often_as_the_method_says(name: str) -> None:
+def test_every_teacher_runs_as_often_as_the_method_declares(name: str) -> None:
     bench = Bench(name, regression="classification" not in METHODS[name].tasks)
     model = bench.model()
     method = bench.method(model)
@@ -71,13 +72,13 @@ def test_a_suppressed_encoder_has_no_backward_pass() -> None:
     assert passes.backward.total() == 1
 
 
-def test_a_stage_of_reconboost_asks_one_encoder_for_gradients_and_then_all() -> None:
+def test_a_stage_of_reconboost_has_gradients_for_one_encoder_and_then_for_all() -> None:
     assert measured("reconboost", epoch=1).passes.backward == {"sight": 1}
     assert measured("reconboost", epoch=2).passes.backward == {"sight": 1, "sound": 1}
 
 
 def flops(name: str) -> int:
-    """Of a step on two convolutional encoders of equal cost, where all of them learn."""
+    """Count the operations of a step in which two equal convolutional encoders learn."""
 
     def model(*modalities: str) -> MultimodalModel:
         encoders = {
@@ -96,9 +97,9 @@ def flops(name: str) -> int:
     kind = METHODS[name]
     classes = "classification" in kind.tasks
     task = Classification(10) if classes else Regression(10, output="identity")
-    student, taught = model("left", "right"), Teachers({m: model(m) for m in ("left", "right")})
+    student, teachers = model("left", "right"), Teachers({m: model(m) for m in ("left", "right")})
     options = {"tau": (1, 1)} if takes(kind, "tau") else {}
-    method = kind(**options, **({"teachers": taught} if kind.needs_teachers else {})).build(
+    method = kind(**options, **({"teachers": teachers} if kind.needs_teachers else {})).build(
         student, task
     )
     batch = Batch(
@@ -118,7 +119,7 @@ def flops(name: str) -> int:
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_a_step_takes_as_many_operations_as_the_method_says(name: str) -> None:
+def test_a_step_takes_as_many_operations_as_the_method_declares(name: str) -> None:
     assert round(flops(name) / flops("joint"), 2) == METHODS[name].cost.flops
 
 

@@ -34,7 +34,7 @@ os._exit(0)  # threads of gloo can abort the interpreter on its way out
 
 
 def bench_of(name: str) -> Bench:
-    # Dropout and the statistics of BatchNorm are drawn and taken per process; MIS-ME's weighted approach has neither.
+    """Return a bench without dropout and BatchNorm, which differ between processes."""
     options = {"approach": "weighted"} if takes(METHODS[name], "approach") else {}
     return Bench(
         name,
@@ -46,7 +46,7 @@ def bench_of(name: str) -> Bench:
 
 
 def keep(folder: Path) -> None:
-    """Train every method and write its weights and what its last step recorded; each process has its share of every batch."""
+    """Train every method on this process's share of the batches; save weights and last record."""
     process = torch.distributed.get_rank() if processes() > 1 else 0
     for name in TRAINED:
         bench = bench_of(name)
@@ -72,7 +72,7 @@ def keep(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Folders with the weights of two processes, and of one."""
+    """Return the folders with the weights of two processes, and of one."""
     two, one = tmp_path_factory.mktemp("two"), tmp_path_factory.mktemp("one")
     (two / "script.py").write_text(SCRIPT)
     command = [
@@ -85,9 +85,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         "--nproc-per-node",
         "2",
     ]
-    words = [*command, str(two / "script.py"), str(two), str(Path(__file__).parents[1])]
+    arguments = [*command, str(two / "script.py"), str(two), str(Path(__file__).parents[1])]
     done = subprocess.run(
-        words,
+        arguments,
         capture_output=True,
         text=True,
         check=False,

@@ -22,6 +22,7 @@ from support.workbench import Bench, predicted
 def built(
     k: int = 2, batchnorm: bool = False, optimizer: str = "sgd", **options: Any
 ) -> tuple[Bench, MultimodalModel, Method, TrainState]:
+    """Return a bench, and its model, method and training state."""
     bench = Bench("agm", k=k, batchnorm=batchnorm, options=options)
     model = bench.model()
     method = bench.method(model)
@@ -29,7 +30,7 @@ def built(
 
 
 def without(inputs: dict[str, Any], kept: frozenset[str]) -> dict[str, Any]:
-    """Zeros at the input of every modality that a coalition lacks."""
+    """Return the inputs with zeros for every modality outside a coalition."""
     zero = {
         m: Sequence(torch.zeros_like(v.values), v.mask)
         if isinstance(v, Sequence)
@@ -41,7 +42,7 @@ def without(inputs: dict[str, Any], kept: frozenset[str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("k", [2, 3])
 def test_the_step_is_that_of_the_authors_with_2_to_the_k_passes(k: int) -> None:
-    """On a network without BatchNorm and dropout; two steps, so that the running means count."""
+    """Compare without BatchNorm and dropout, over several steps, so that running means count."""
     bench, model, method, state = built(k)
     other = bench.model()
     optimizer = torch.optim.SGD(other.parameter_groups(), lr=0.05, momentum=0.9, weight_decay=1e-2)
@@ -73,7 +74,7 @@ def test_the_step_is_that_of_the_authors_with_2_to_the_k_passes(k: int) -> None:
 
 
 @pytest.mark.parametrize("fusion", [FiLM, CrossAttention])
-def test_it_takes_any_fusion(fusion: Any) -> None:
+def test_it_works_with_any_fusion(fusion: Any) -> None:
     bench = Bench("agm")
     model = MultimodalModel(
         {m: bench.encoder(m, 0) for m in bench.modalities}, fusion({"sight": 6, "sound": 5}, 3)
@@ -91,7 +92,7 @@ def test_it_takes_any_fusion(fusion: Any) -> None:
     torch.testing.assert_close(output.logits, model(batch.inputs).logits)
 
 
-def test_whoever_is_ahead_of_itself_is_damped() -> None:
+def test_a_modality_ahead_of_its_own_average_is_damped() -> None:
     bench, model, method, state = built()
     method.running.copy_(torch.tensor([1.0, 1.0]))
     method.updates.fill_(10)
@@ -111,12 +112,12 @@ def test_the_model_is_back_in_train_mode_after_a_step_and_after_an_error() -> No
     def broken(*_: object) -> None:
         raise RuntimeError("an encoder fails on zeros")
 
-    seen = 0
+    calls = 0
 
     def second_time(*arguments: object) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == 2:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
             broken()
 
     model.encoders["sight"].register_forward_hook(second_time)
@@ -125,7 +126,7 @@ def test_the_model_is_back_in_train_mode_after_a_step_and_after_an_error() -> No
     assert all(module.training for module in model.modules())
 
 
-def test_statistics_of_batchnorm_see_every_row_once_and_no_zeros() -> None:
+def test_batchnorm_statistics_include_every_row_once_and_no_zeros() -> None:
     bench, model, method, state = built(batchnorm=True)
     other = bench.model()
     batch = next(bench.rows())
@@ -137,7 +138,7 @@ def test_statistics_of_batchnorm_see_every_row_once_and_no_zeros() -> None:
         )
 
 
-def test_the_running_mean_of_the_features_can_stand_for_an_absent_modality() -> None:
+def test_an_absent_modality_can_have_the_running_mean_of_its_features() -> None:
     bench, model, method, state = built(absent="feature_mean")
     features = []
     for batch in list(bench.rows())[:2]:
@@ -154,7 +155,7 @@ def test_the_running_mean_of_the_features_can_stand_for_an_absent_modality() -> 
         )
 
 
-def test_outside_its_window_nobody_is_modulated() -> None:
+def test_outside_its_window_no_modality_is_modulated() -> None:
     bench, _, method, state = built(window=(1, 1))
     state.epoch = 2
     record = method.training_step(state, next(bench.rows()))
@@ -164,30 +165,29 @@ def test_outside_its_window_nobody_is_modulated() -> None:
     }
 
 
-def test_a_large_gradient_of_the_fusion_clips_the_whole() -> None:
+def test_a_large_gradient_of_the_fusion_clips_all_gradients() -> None:
     norms = {}
     for clip in (None, 1.0):
         bench, model, method, state = built(clip=clip)
         with torch.no_grad():
             model.encoders["sound"][0].weight.mul_(50)
-        model.encoders["sound"][2] = (
-            nn.Identity()
-        )  # features are not bounded, nor is the fusion's gradient
-        seen: list[float] = []
+        # Unbounded features, so that the fusion's gradient is large.
+        model.encoders["sound"][2] = nn.Identity()
+        totals: list[float] = []
         state.optimizer.register_step_pre_hook(
-            lambda optimizer, *_, seen=seen: seen.append(
+            lambda optimizer, *_, totals=totals: totals.append(
                 nn.utils.get_total_norm(
                     [p.grad for g in optimizer.param_groups for p in g["params"]]
                 ).item()
             )
         )
         method.training_step(state, next(bench.rows()))
-        norms[clip] = seen[0]
+        norms[clip] = totals[0]
     assert norms[None] > 1.0
     assert norms[1.0] == pytest.approx(1.0, rel=1e-3)
 
 
-def test_under_adam_the_step_of_an_encoder_is_scaled_and_a_gradient_refused() -> None:
+def test_under_adam_the_step_size_is_scaled_and_modulating_the_gradient_is_refused() -> None:
     bench, _, method, state = built(optimizer="adamw")
     for batch in bench.rows():
         record = method.training_step(state, batch)

@@ -1,4 +1,4 @@
-"""DLMG: matching fades, the label loss takes over."""
+"""DLMG: the weight moves from matching to classification."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support.workbench import Bench
 def recorded(
     epoch: int = 1, k: int = 3, **options: Any
 ) -> tuple[dict[str, float], float, dict[str, torch.Tensor]]:
-    """A step's record, the label loss and the unimodal logits before it."""
+    """Run a step; return its record, and the label loss and unimodal logits before it."""
     bench = Bench("dlmg", k=k, options=options)
     model = bench.model()
     method = bench.method(model)
@@ -52,14 +52,14 @@ def test_half_and_half_is_the_plain_sum() -> None:
     assert record["loss/matching"] == pytest.approx(matching.item(), rel=1e-5)
 
 
-def test_one_modality_alone_learns_the_labels() -> None:
+def test_a_single_modality_is_trained_on_the_labels_alone() -> None:
     record, label, _ = recorded(k=1)
     assert record["loss/task"] == pytest.approx(label, rel=1e-6)
     assert "loss/matching" not in record
 
 
 def test_the_learned_weight_follows_the_derivative_of_the_validation_loss() -> None:
-    """By finite differences: one plain gradient step with a_mm a little larger, and the validation loss after it."""
+    """Compare with finite differences: the validation loss after one step with a larger a_mm."""
     rate = 1e-3
     bench = Bench("dlmg", options={"schedule": "learned", "rate": 1.0})
     model = bench.model()
@@ -68,7 +68,7 @@ def test_the_learned_weight_follows_the_derivative_of_the_validation_loss() -> N
     assert method.a_mm.item() == 0.95
     before = method.a_mm.fill_(0.5).item()
     method.epoch_start(state)
-    moved = method.a_mm.item() - before
+    change = method.a_mm.item() - before
     train, valid = (
         next(iter(rows)).rows(slice(0, 16))
         for rows in (state.train_rows(), state.validation_rows())
@@ -96,30 +96,36 @@ def test_the_learned_weight_follows_the_derivative_of_the_validation_loss() -> N
 
     slope = (held_out(0.53) - held_out(0.47)) / 0.06 / rate  # per unit of learning rate
     assert abs(slope) > 1e-4
-    assert moved == pytest.approx(-0.05 * slope, rel=0.05)
+    assert change == pytest.approx(-0.05 * slope, rel=0.05)
 
 
-def test_the_learned_weight_stays_in_its_bounds_and_moves() -> None:
+def test_the_learned_weight_stays_in_its_bounds() -> None:
     _, method, _ = Bench("dlmg", options={"schedule": "learned", "rate": 1e6}).train()
     assert isinstance(method, DLMG)
     assert 0.05 <= method.a_mm.item() <= 0.95
 
 
-@pytest.mark.parametrize(
-    ("options", "text"),
-    [
-        ({"weights": (1.0,)}, "weights must be a_cls and a_mm"),
-    ],
-)
-def test_wrong_arguments_are_refused(options: dict[str, Any], text: str) -> None:
-    with pytest.raises(ArgumentError, match=text):
-        recorded(**options)
+@pytest.mark.parametrize("weights", [(1.0,), (1.0, -0.5)])
+def test_wrong_weights_are_refused(weights: tuple[float, ...]) -> None:
+    with pytest.raises(ArgumentError, match="weights must be a_cls and a_mm, neither negative"):
+        recorded(weights=weights)
 
 
-def test_a_fusion_without_separate_heads_is_refused() -> None:
+def test_the_fitted_schedule_needs_the_length_of_the_run() -> None:
     bench = Bench("dlmg")
-    model = MultimodalModel(
-        {m: bench.encoder(m, 0) for m in bench.modalities}, FiLM({"sight": 6, "sound": 5}, 3)
-    )
-    with pytest.raises(UnsupportedError, match="fusion of DLMG must have one head per modality"):
+    model = bench.model()
+    method = bench.method(model)
+    state = bench.state(method, model)
+    state.epochs = None
+    with pytest.raises(ArgumentError, match="epochs must be known for schedule='fitted' of DLMG"):
+        method.training_step(state, next(bench.rows()))
+
+
+@pytest.mark.parametrize(("name", "title"), [("dlmg", "DLMG"), ("mses", "MSES")])
+def test_a_fusion_without_separate_heads_is_refused(name: str, title: str) -> None:
+    bench = Bench(name)
+    encoders = {m: bench.encoder(m, 0) for m in bench.modalities}
+    model = MultimodalModel(encoders, FiLM({"sight": 6, "sound": 5}, 3))
+    rule = rf"fusion of {title} must have one head per modality \(late, sum or concat\), found film"
+    with pytest.raises(UnsupportedError, match=rule):
         bench.method(model)

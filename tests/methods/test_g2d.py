@@ -1,3 +1,5 @@
+"""G²D, its released code, UME and UMT with teachers whose ranking is known."""
+
 from __future__ import annotations
 
 import copy
@@ -15,6 +17,7 @@ from g2d.model import MultimodalModel, Teachers
 from g2d.modulations import SMP, PartialSuppression
 from g2d.task import Classification
 from g2d.types import Batch
+from support.workbench import equal
 
 DIMS = {"image": 6, "tone": 5}
 TASK = Classification(3)
@@ -35,7 +38,7 @@ def student() -> MultimodalModel:
 
 
 def teachers(confident: str = "image") -> Teachers:
-    """One of them is sure of class 0, which is every row's truth below: it ranks last."""
+    """Return teachers, one of which is certain of the class of every row: it ranks last."""
     torch.manual_seed(2)
     models = {m: MultimodalModel({m: e}, Late({m: DIMS[m]}, 3)) for m, e in encoders().items()}
     with torch.no_grad():
@@ -67,21 +70,14 @@ def train(
     return model, [{name: float(value) for name, value in record.items()} for record in records]
 
 
-def equal(a: MultimodalModel, b: MultimodalModel) -> bool:
-    return all(
-        torch.equal(x, y)
-        for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
-    )
-
-
-def test_without_distillation_and_gate_it_is_joint_training_bit_for_bit() -> None:
+def test_without_distillation_and_modulation_it_is_joint_training_bit_for_bit() -> None:
     plain = G2D(teachers=teachers(), tau="none", alpha=0.0, beta=0.0)
     assert equal(train(plain)[0], train(Joint())[0])
     distilled = G2D(teachers=teachers(), tau="none", alpha=1.0, beta=0.0)
     assert not equal(train(distilled)[0], train(Joint())[0])
 
 
-def test_without_logit_distillation_and_gate_it_is_umt_step_by_step() -> None:
+def test_without_logit_distillation_and_modulation_it_is_umt_bit_for_bit() -> None:
     assert equal(
         train(G2D(teachers=teachers(), tau="none", alpha=0.5, beta=0.0))[0],
         train(UMT(teachers=teachers(), weight=0.5))[0],
@@ -112,12 +108,12 @@ def test_the_least_confident_teachers_modality_learns_first_and_alone(confident:
     model, records = train(G2D(teachers=teachers(confident), tau=(2, 2)))
     assert records[0][f"kappa/{weak}"] == 1.0
     assert records[0][f"kappa/{confident}"] == 0.0
-    still = {
+    unchanged = {
         name
         for name, _ in model.named_parameters()
         if torch.equal(model.state_dict()[name], start[name])
     }
-    assert still == {
+    assert unchanged == {
         name for name, _ in model.named_parameters() if name.startswith(f"encoders.{confident}")
     }
 
@@ -161,7 +157,7 @@ def test_in_the_last_stage_everything_learns() -> None:
     assert records[0]["kappa/image"] == records[0]["kappa/tone"] == 1.0
 
 
-def test_smp_can_be_put_on_joint_and_on_umt() -> None:
+def test_smp_can_be_combined_with_joint_and_with_umt() -> None:
     for method in (
         Joint(modulation=SMP(tau=(2, 2)), teachers=teachers()),
         UMT(teachers=teachers(), modulation=SMP(tau=(2, 2))),
@@ -170,7 +166,7 @@ def test_smp_can_be_put_on_joint_and_on_umt() -> None:
         assert records[0]["kappa/image"] == 0.0
 
 
-def test_partial_suppression_damps_the_confident_one() -> None:
+def test_partial_suppression_damps_the_modality_of_the_confident_teacher() -> None:
     _, records = train(G2D(teachers=teachers(), modulation=PartialSuppression()))
     assert 0 < records[0]["kappa/image"] < 1
     assert records[0]["kappa/tone"] == 1.0
@@ -187,7 +183,7 @@ def test_smp_without_teachers_is_refused() -> None:
 
 
 def test_two_modulations_are_refused() -> None:
-    with pytest.raises(ArgumentError, match="tau must be left out"):
+    with pytest.raises(ArgumentError, match="tau must be left out if another modulation is given"):
         G2D(teachers=teachers(), tau=(1, 1), modulation=PartialSuppression())
 
 
@@ -201,7 +197,7 @@ def test_the_released_code_lets_suppressed_convolutions_drift_by_momentum_and_we
         method.parameter_groups(model), lr=0.1, momentum=0.9, weight_decay=1e-2
     )
     state = TrainState(model, optimizer, TASK)
-    state.epoch = 4  # all learn: fills the velocity
+    state.epoch = 4  # every encoder learns, which fills the momentum
     method.training_step(state, batch(0))
     weight = model.encoders["image"][0].weight
     norm = model.encoders["image"][1].weight
@@ -214,7 +210,7 @@ def test_the_released_code_lets_suppressed_convolutions_drift_by_momentum_and_we
     method.training_step(state, batch(1))
     torch.testing.assert_close(weight.detach(), theta - 0.1 * (0.9 * velocity + 1e-2 * theta))
     assert not torch.equal(weight, theta)
-    assert not torch.equal(norm, gamma)  # BatchNorm's own weights learn on
+    assert not torch.equal(norm, gamma)  # BatchNorm's own weights still learn
 
 
 def test_the_released_code_suppresses_one_epoch_longer() -> None:
@@ -262,12 +258,12 @@ def test_accumulation_ranks_once_and_gives_the_same_step() -> None:
     torch.testing.assert_close(results[0][1]["loss/task"], results[1][1]["loss/task"])
 
 
-def test_a_ranking_in_doubt_is_said() -> None:
+def test_an_unreliable_ranking_causes_a_warning() -> None:
     torch.manual_seed(2)
     models = {m: MultimodalModel({m: e}, Late({m: DIMS[m]}, 3)) for m, e in encoders().items()}
     with torch.no_grad():
         for parameter in (p for teacher in models.values() for p in teacher.fusion.parameters()):
-            parameter.zero_()  # both know nothing, and equally so
+            parameter.zero_()  # both are equally uncertain
     method, model = G2D(teachers=Teachers(models), tau=(2, 2)), student()
     method.build(model, TASK)
     state = TrainState(model, torch.optim.SGD(method.parameter_groups(model), lr=0.1), TASK)
@@ -275,7 +271,7 @@ def test_a_ranking_in_doubt_is_said() -> None:
     summary = method.epoch_end(state, None)
     assert summary["ranking/margin"] < 0.10
     assert "teachers differ by only" in method.notices["margin"]
-    sure = G2D(teachers=teachers(), tau=(2, 2)).build(model, TASK)
-    sure.training_step(state, batch())
-    sure.epoch_end(state, None)
-    assert sure.notices == {}
+    certain = G2D(teachers=teachers(), tau=(2, 2)).build(model, TASK)
+    certain.training_step(state, batch())
+    certain.epoch_end(state, None)
+    assert certain.notices == {}

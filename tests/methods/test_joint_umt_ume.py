@@ -1,4 +1,4 @@
-"""The baseline, the teachers' features, and the teachers alone."""
+"""Joint training, UMT and UME."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from g2d.methods import UME
 from g2d.model import MultimodalModel, Teachers
 from g2d.task import Classification
 from g2d.types import Batch
-from support.workbench import Bench, predicted, run
+from support.workbench import Bench, equal, predicted, run
 
 
 @pytest.mark.parametrize(("fusion", "share"), [(Late, 1 / 3), (Sum, 1.0), (Concat, 1.0)])
-def test_the_gradient_at_the_features_is_that_of_the_head(fusion: type[Late], share: float) -> None:
-    """dL/df^m = share * W_m^T (p - y) / B, with share 1/k under late fusion."""
+def test_the_gradient_of_the_features_comes_from_their_head(
+    fusion: type[Late], share: float
+) -> None:
+    """Check dL/df^m = share * W_m^T (p - y) / B, with share 1/k under late fusion."""
     bench = Bench("joint", k=3)
     model = MultimodalModel(
         {m: bench.encoder(m, 0) for m in bench.modalities},
@@ -69,7 +71,7 @@ def test_the_modalities_own_losses_can_be_added() -> None:
     )
 
 
-def test_features_of_the_teacher_itself_receive_no_gradient_from_umt() -> None:
+def test_umt_gives_no_gradient_where_features_equal_the_teacher_s() -> None:
     bench = Bench("umt")
     model = bench.model()
     method = bench.method(model)
@@ -90,22 +92,19 @@ def test_features_of_the_teacher_itself_receive_no_gradient_from_umt() -> None:
 
 
 @pytest.mark.parametrize("name", ["umt", "g2d", "g2d_released"])
-def test_teachers_are_the_same_after_training_to_the_last_buffer(name: str) -> None:
+def test_training_changes_no_weight_and_no_buffer_of_a_teacher(name: str) -> None:
     bench = Bench(name, batchnorm=True)
     model = bench.model()
     method = bench.method(model)
     run(bench, method, bench.state(method, model), [1, 2])
-    untouched = bench.teachers()
+    untrained = bench.teachers()
     for m, teacher in method.teachers.models.items():
-        for a, b in zip(
-            teacher.state_dict().values(), untouched.models[m].state_dict().values(), strict=True
-        ):
-            assert torch.equal(a, b)
+        assert equal(teacher, untrained.models[m])
         assert not teacher.training
 
 
 def constant(*logits: float) -> MultimodalModel:
-    """A teacher that answers the same whatever it sees."""
+    """Return a teacher that predicts the same logits for every input."""
     name = "_".join(str(int(value)) for value in logits)
     model = MultimodalModel({name: nn.Linear(1, 1)}, Late({name: 1}, len(logits)))
     with torch.no_grad():
@@ -115,6 +114,7 @@ def constant(*logits: float) -> MultimodalModel:
 
 
 def ensemble(combine: str, *teachers: MultimodalModel) -> torch.Tensor:
+    """Return the fused logits of UME for one row."""
     models = {teacher.modalities[0]: teacher for teacher in teachers}
     student = MultimodalModel(
         {m: nn.Linear(1, 1) for m in models}, Late(dict.fromkeys(models, 1), 2)

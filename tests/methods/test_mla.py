@@ -1,4 +1,4 @@
-"""MLA: turns at one shared head."""
+"""MLA: modalities take turns at one shared head."""
 
 from __future__ import annotations
 
@@ -11,29 +11,22 @@ from g2d.errors import ArgumentError
 from g2d.functional.projections import forgetting, narrowed
 from g2d.methods import MLA
 from g2d.model import MultimodalModel
-from support.workbench import Bench, predicted, run
-
-
-def equal(a: torch.nn.Module, b: torch.nn.Module) -> bool:
-    return all(
-        torch.equal(x, y)
-        for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
-    )
+from support.workbench import Bench, equal, predicted, run
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_in_a_turn_only_its_own_encoder_and_the_head_move(
+def test_in_a_turn_only_its_own_encoder_and_the_head_change(
     optimizer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = Bench("mla", k=3, batchnorm=True)
     model = bench.model()
     method = bench.method(model)
     state = bench.state(method, model, optimizer)
-    run(bench, method, state, [1])  # momenta are not empty
+    run(bench, method, state, [1])  # so that momenta are not zero
     turns: list[tuple[dict[str, bool], bool]] = []
     update = state.update
 
-    def watched() -> None:
+    def recorded_update() -> None:
         before, head = copy.deepcopy(model), copy.deepcopy(method.head)
         update()
         turns.append(
@@ -43,15 +36,14 @@ def test_in_a_turn_only_its_own_encoder_and_the_head_move(
             )
         )
 
-    monkeypatch.setattr(state, "update", watched)
+    monkeypatch.setattr(state, "update", recorded_update)
     method.training_step(state, next(bench.rows()))
     assert turns == [
         ({other: other == m for other in model.modalities}, True) for m in model.modalities
     ]
 
 
-def test_a_step_written_out() -> None:
-    """Plain SGD on the same numbers, by autograd alone."""
+def test_two_steps_equal_plain_sgd_written_out() -> None:
     bench = Bench("mla", k=2)
     model = bench.model()
     method = bench.method(model)
@@ -96,7 +88,7 @@ def test_a_step_written_out() -> None:
     torch.testing.assert_close(method.projector.double(), projector, rtol=1e-4, atol=1e-6)
 
 
-def test_the_first_turn_is_not_projected_and_later_ones_avoid_what_was_used() -> None:
+def test_only_projection_changes_the_projector_and_the_head_s_gradient() -> None:
     trained = {
         projection: Bench("mla", k=2, options={"projection": projection})
         for projection in (True, False)
@@ -120,7 +112,7 @@ def test_the_first_turn_is_not_projected_and_later_ones_avoid_what_was_used() ->
 
 
 @pytest.mark.parametrize("option", ["update_first", "normalize"])
-def test_the_other_readings_differ_from_the_default(option: str) -> None:
+def test_the_other_variants_differ_from_the_default(option: str) -> None:
     plain, other = Bench("mla").train(), Bench("mla", options={option: True}).train()
     assert not equal(plain[1].head, other[1].head)
     if option == "normalize":
@@ -140,7 +132,7 @@ def test_the_order_of_turns_matters_and_can_be_chosen() -> None:
         Bench("mla", options={"order": ("sound",)}).train()
 
 
-def test_the_surer_modality_decides_row_by_row_whatever_the_company() -> None:
+def test_the_more_certain_modality_weighs_more_in_each_row_whatever_the_other_rows() -> None:
     bench = Bench("mla", k=2)
     model, method, _ = bench.train()
     batch = next(bench.rows("valid"))
@@ -155,7 +147,7 @@ def test_the_surer_modality_decides_row_by_row_whatever_the_company() -> None:
     torch.testing.assert_close(share, torch.softmax(-entropy, 0)[0], rtol=1e-3, atol=1e-3)
 
 
-def test_fixed_weights_take_the_place_of_certainty() -> None:
+def test_fixed_weights_replace_certainty() -> None:
     bench = Bench("mla", options={"weights": {"sight": 0.25, "sound": 0.75}})
     model, method, _ = bench.train()
     output = predicted(method, model, next(bench.rows("valid")))

@@ -6,29 +6,24 @@ import copy
 from typing import Any
 
 import pytest
-import torch
 from torch import nn
 
-from g2d.errors import ArgumentError, UnsupportedError
-from g2d.fusion import FiLM
+from g2d.errors import ArgumentError
 from g2d.method import Method, TrainState, Validation
 from g2d.model import MultimodalModel
-from support.workbench import Bench
+from support.workbench import Bench, equal
 
 LOSSES = (1.0, 0.9, 0.95, 0.96, 0.97)
-
-
-def equal(a: nn.Module, b: nn.Module) -> bool:
-    return all(
-        torch.equal(x, y)
-        for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
-    )
 
 
 def scripted(
     optimizer: str = "sgd", epochs: int = 5, **options: Any
 ) -> tuple[MultimodalModel, Method, TrainState, list[MultimodalModel]]:
-    """Epochs in which sight's validation loss is that of LOSSES and sound's always falls; the model after each of them."""
+    """Train with sight's validation losses from LOSSES and always falling ones for sound.
+
+    Returns:
+        Model, method, state, and a copy of the model after each epoch.
+    """
     bench = Bench("mses", batchnorm=True, options={"patience": 2, **options})
     model = bench.model()
     method = bench.method(model)
@@ -50,14 +45,14 @@ def scripted(
     return model, method, state, after
 
 
-def test_a_branch_stops_when_its_patience_is_over() -> None:
+def test_a_branch_stops_after_patience_epochs_without_a_minimum() -> None:
     for epochs, stopped in ((4, False), (5, True)):  # 5 - 2 exceeds 2
         _, method, _, _ = scripted(epochs=epochs)
         assert method.get_buffer("frozen").tolist() == [stopped, False]
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_it_returns_to_its_best_epoch_and_does_not_move_a_bit_while_the_other_goes_on(
+def test_it_returns_to_its_best_epoch_and_never_changes_again_while_the_other_learns(
     optimizer: str,
 ) -> None:
     model, _, _, after = scripted(optimizer, epochs=7)
@@ -69,7 +64,7 @@ def test_it_returns_to_its_best_epoch_and_does_not_move_a_bit_while_the_other_go
     assert not equal(last.encoders["sound"], best.encoders["sound"])
 
 
-def test_restoring_the_model_rewinds_the_other_branch_too() -> None:
+def test_restoring_the_model_resets_the_other_branch_too() -> None:
     _, _, _, branch = scripted(epochs=6)
     bench_model, method, state, after = scripted(epochs=5, restore="model")
     method.epoch_start(state)
@@ -77,7 +72,7 @@ def test_restoring_the_model_rewinds_the_other_branch_too() -> None:
     assert not equal(branch[5].encoders["sound"], after[1].encoders["sound"])
 
 
-def test_when_all_have_stopped_the_run_ends() -> None:
+def test_the_run_ends_when_all_branches_have_stopped() -> None:
     bench = Bench("mses", options={"patience": 0})
     model = bench.model()
     method = bench.method(model)
@@ -99,7 +94,7 @@ def test_when_all_have_stopped_the_run_ends() -> None:
     assert method.training_step(state, next(bench.rows())) == {}
 
 
-def test_the_modalities_losses_are_added_with_their_weight() -> None:
+def test_the_unimodal_losses_are_added_with_their_weight() -> None:
     bench = Bench("mses", options={"weight": 0.5})
     model = bench.model()
     method = bench.method(model)
@@ -115,14 +110,14 @@ def test_the_modalities_losses_are_added_with_their_weight() -> None:
         )
 
 
-def test_smoothing_blends_two_epochs() -> None:
+def test_smoothing_averages_two_epochs() -> None:
     _, method, _, _ = scripted(epochs=2, smoothing=0.6)
     assert method.get_buffer("best").tolist() == pytest.approx(
         [0.6 * 1.0 + 0.4 * 0.9, 0.6 * 1.0 + 0.4 * 0.5]
     )
 
 
-def test_what_it_cannot_do_is_refused() -> None:
+def test_an_epoch_without_validation_is_refused() -> None:
     bench = Bench("mses")
     model = bench.model()
     method = bench.method(model)
@@ -131,10 +126,15 @@ def test_what_it_cannot_do_is_refused() -> None:
         match="validation must be given at the end of every epoch for MSES, found None",
     ):
         method.epoch_end(bench.state(method, model), None)
-    with pytest.raises(UnsupportedError, match="fusion of MSES must have one head per modality"):
-        bench.method(
-            MultimodalModel(
-                {m: bench.encoder(m, 0) for m in bench.modalities},
-                FiLM({"sight": 6, "sound": 5}, 3),
-            )
-        )
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"patience": -1}, "patience must be zero or more epochs, found -1"),
+        ({"smoothing": 1.0}, "smoothing must be at least 0 and below 1"),
+    ],
+)
+def test_wrong_arguments_are_refused(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ArgumentError, match=text):
+        scripted(**options)

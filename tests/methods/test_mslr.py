@@ -17,6 +17,7 @@ from support.workbench import Bench
 def built(
     optimizer: str = "sgd", k: int = 2, **options: Any
 ) -> tuple[Bench, MultimodalModel, Method, TrainState]:
+    """Return a bench, and its model, method and training state."""
     bench = Bench("mslr", k=k, options=options)
     model = bench.model()
     method = bench.method(model)
@@ -40,7 +41,7 @@ def test_keep_sets_the_rate_of_an_encoder_and_of_its_head() -> None:
     )
 
 
-def test_smooth_draws_the_rates_together() -> None:
+def test_smooth_moves_the_rates_towards_their_mean() -> None:
     _, _, method, state = built(
         strategy="smooth", coefficients={"sight": 0.5, "sound": 1.5}, blend=0.25
     )
@@ -49,25 +50,24 @@ def test_smooth_draws_the_rates_together() -> None:
     assert rates(state)["sound"] == pytest.approx(0.05 * (0.75 * 1.5 + 0.25 * 1.0))
 
 
-def test_dynamic_five_accuracies_and_then_a_better_one() -> None:
+def test_dynamic_compares_an_accuracy_with_the_mean_of_the_last_five() -> None:
     _, _, method, state = built(strategy="dynamic", coefficients=None)
     for _ in range(5):
         validated(method, state, sight=0.5, sound=0.5)
         method.epoch_start(state)
-        assert rates(state)["sight"] == pytest.approx(0.05)  # until there are five
+        assert rates(state)["sight"] == pytest.approx(0.05)  # fewer than five accuracies so far
     validated(method, state, sight=0.6, sound=0.5)
     method.epoch_start(state)
     assert rates(state) == pytest.approx(
         {"sight": 0.06, "sound": 0.05, "head/sight": 0.06, "head/sound": 0.05}
     )
-    validated(
-        method, state, sight=0.52, sound=0.5
-    )  # the mean is now 0.52: of the base rate, not of the last one
+    # The mean is now 0.52. The factor applies to the base rate, not to the previous rate.
+    validated(method, state, sight=0.52, sound=0.5)
     method.epoch_start(state)
     assert rates(state)["sight"] == pytest.approx(0.05)
 
 
-def test_a_mean_of_zero_leaves_the_rate_alone() -> None:
+def test_a_mean_of_zero_does_not_change_the_rate() -> None:
     _, _, method, state = built(strategy="dynamic", coefficients=None)
     for _ in range(7):
         validated(method, state, sight=0.0, sound=0.5)
@@ -75,16 +75,16 @@ def test_a_mean_of_zero_leaves_the_rate_alone() -> None:
     assert rates(state)["sight"] == pytest.approx(0.05)
 
 
-def test_it_composes_with_a_schedule() -> None:
+def test_it_can_be_combined_with_a_schedule() -> None:
     _, _, method, state = built(strategy="keep", coefficients={"sight": 0.5})
     for group in state.optimizer.param_groups:
         group["base_lr"] = group["lr"]
-    found = []
+    pairs = []
     for factor in (1.0, 0.1, 0.1):
         set_rates(state.optimizer, factor)
         method.epoch_start(state)
-        found.append((rates(state)["sight"], rates(state)["sound"]))
-    assert found == [
+        pairs.append((rates(state)["sight"], rates(state)["sound"]))
+    assert pairs == [
         pytest.approx((0.025, 0.05)),
         pytest.approx((0.0025, 0.005)),
         pytest.approx((0.0025, 0.005)),
@@ -92,6 +92,7 @@ def test_it_composes_with_a_schedule() -> None:
 
 
 def moves(optimizer: str, coefficient: float) -> dict[str, float]:
+    """Return how far the first step moves each encoder."""
     bench, model, method, state = built(
         optimizer, strategy="keep", coefficients={"sight": coefficient}
     )
@@ -115,8 +116,7 @@ def test_the_rate_scales_the_step_under_every_optimizer(optimizer: str) -> None:
 
 
 def test_scaling_gradients_instead_would_do_almost_nothing_under_adam() -> None:
-    """Why the rate is set and the gradient left alone."""
-    found = []
+    distances = []
     for factor in (1.0, 0.1):
         weight = torch.nn.Parameter(torch.ones(50))
         optimizer = torch.optim.AdamW([weight], lr=0.01, weight_decay=0.0)
@@ -124,8 +124,8 @@ def test_scaling_gradients_instead_would_do_almost_nothing_under_adam() -> None:
         for _ in range(5):
             weight.grad = factor * torch.randn(50, generator=g)
             optimizer.step()
-        found.append((weight - 1).abs().sum().item())
-    assert found[1] == pytest.approx(found[0], rel=1e-3)
+        distances.append((weight - 1).abs().sum().item())
+    assert distances[1] == pytest.approx(distances[0], rel=1e-3)
 
 
 def test_without_validation_dynamic_is_refused_and_so_is_a_regression() -> None:

@@ -15,21 +15,21 @@ from support.workbench import Bench
 def gradients(
     name: str = "ogm_ge", epoch: int = 1, optimizer: str = "sgd", **options: Any
 ) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
-    """What the optimizer is given in the first step, and what the step recorded."""
+    """Return the gradients that the optimizer receives in the first step, and the record."""
     bench = Bench(name, k=3, options=options)
     model = bench.model()
     method = bench.method(model)
     state = bench.state(method, model, optimizer)
     state.epoch = epoch
-    found: dict[str, torch.Tensor] = {}
-    kept = state.optimizer.register_step_pre_hook(
-        lambda *_: found.update(
+    received: dict[str, torch.Tensor] = {}
+    hook = state.optimizer.register_step_pre_hook(
+        lambda *_: received.update(
             {n: p.grad.clone() for n, p in model.encoders.named_parameters() if p.grad is not None}
         )
     )
     record = method.training_step(state, next(bench.rows()))
-    kept.remove()
-    return found, {name: float(value) for name, value in record.items()}
+    hook.remove()
+    return received, {name: float(value) for name, value in record.items()}
 
 
 def test_the_coefficient_by_hand() -> None:
@@ -57,7 +57,7 @@ def test_encoders_above_the_others_are_scaled_by_their_scores_and_the_fusion_is_
         )
 
 
-def test_noise_goes_to_every_encoder_scaled_or_not() -> None:
+def test_every_encoder_receives_noise_scaled_or_not() -> None:
     plain, record = gradients(noise=False)
     noisy, _ = gradients()
     assert all(
@@ -75,14 +75,14 @@ def test_outside_its_window_it_is_joint_training() -> None:
     assert all(torch.equal(late[name], plain[name]) for name in plain)
 
 
-def test_the_released_scope_touches_convolutions_alone() -> None:
+def test_the_released_scope_changes_convolutions_alone() -> None:
     plain, _ = gradients("joint")
     some, record = gradients(noise=False, scope="conv_only", alpha=1.0, against="min")
     changed = {name for name in plain if not torch.equal(some[name], plain[name])}
     assert changed == ({"sight.0.weight"} if record["kappa/sight"] < 1 else set())
 
 
-def test_under_adam_the_step_is_scaled_because_a_scaled_gradient_does_nothing() -> None:
+def test_under_adam_the_step_size_is_scaled_instead_of_the_gradient() -> None:
     plain, _ = gradients("joint", optimizer="adamw")
     same, record = gradients(noise=False, optimizer="adamw")
     assert all(torch.equal(same[name], plain[name]) for name in plain)
@@ -113,12 +113,12 @@ def test_under_adam_the_step_is_scaled_because_a_scaled_gradient_does_nothing() 
         gradients(optimizer="adamw", scope="conv_only", noise=False)
 
 
-def test_no_graph_is_left_on_a_gradient() -> None:
-    found, _ = gradients()
-    assert all(gradient.grad_fn is None for gradient in found.values())
+def test_gradients_have_no_graph() -> None:
+    received, _ = gradients()
+    assert all(gradient.grad_fn is None for gradient in received.values())
 
 
-def test_one_modality_alone_is_only_given_noise() -> None:
+def test_a_single_modality_receives_noise_only() -> None:
     bench = Bench("ogm_ge", k=1, options={"noise": False})
     joint, other = Bench("joint", k=1).train(), bench.train()
     assert all(
@@ -126,7 +126,7 @@ def test_one_modality_alone_is_only_given_noise() -> None:
     )
 
 
-def test_a_score_of_zero_stops_nothing_from_being_finite() -> None:
+def test_everything_stays_finite_if_a_score_is_zero() -> None:
     bench = Bench("ogm_ge")
     model = bench.model()
     with torch.no_grad():
@@ -139,12 +139,7 @@ def test_a_score_of_zero_stops_nothing_from_being_finite() -> None:
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
 
 
-@pytest.mark.parametrize(
-    ("options", "text"),
-    [
-        ({"window": (3, 2)}, "window must hold a first and a last epoch"),
-    ],
-)
-def test_wrong_arguments_are_refused(options: dict[str, Any], text: str) -> None:
-    with pytest.raises(ArgumentError, match=text):
-        gradients(**options)
+@pytest.mark.parametrize("window", [(3, 2), (0, 2), (1,)])
+def test_a_wrong_window_is_refused(window: tuple[int, ...]) -> None:
+    with pytest.raises(ArgumentError, match="window must hold a first and a last epoch"):
+        gradients(window=window)

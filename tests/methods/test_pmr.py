@@ -1,4 +1,4 @@
-"""PMR: prototypes, their weights, their losses."""
+"""PMR: prototypes, their weights and their losses."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from support.workbench import Bench, predicted, run
 
 
 def started(k: int = 2, **options: Any) -> tuple[Bench, MultimodalModel, Method, TrainState]:
+    """Return a bench, and its model, method and state after the start of an epoch."""
     bench = Bench("pmr", k=k, options=options)
     model = bench.model()
     method = bench.method(model)
@@ -69,7 +70,7 @@ def test_a_class_that_the_drawn_rows_lack_keeps_its_prototype() -> None:
 
 
 @pytest.mark.parametrize("k", [2, 3])
-def test_the_loss_written_out(k: int) -> None:
+def test_the_loss_equals_the_formula_written_out(k: int) -> None:
     bench, model, method, state = started(k, alpha=2.0, mu=0.1)
     batch = next(bench.rows())
     output = model(batch.inputs)
@@ -112,7 +113,7 @@ def test_the_prototype_loss_reaches_only_its_own_encoder() -> None:
     )
 
 
-def test_the_entropy_bonus_ends_and_so_does_the_window() -> None:
+def test_the_entropy_bonus_ends_before_the_window_does() -> None:
     bench, _, method, state = started(mu=0.1, entropy_epochs=1, window=(1, 2))
     names = {}
     for epoch in (1, 2, 3):
@@ -125,7 +126,7 @@ def test_the_entropy_bonus_ends_and_so_does_the_window() -> None:
     assert names == {1: {"task", "prototype", "entropy"}, 2: {"task", "prototype"}, 3: {"task"}}
 
 
-def test_the_prototypes_can_answer_for_a_modality() -> None:
+def test_the_prototypes_can_give_the_unimodal_predictions() -> None:
     bench = Bench("pmr", options={"readout": "prototypes"})
     model, method, _ = bench.train()
     output = predicted(method, model, next(bench.rows("valid")))
@@ -146,12 +147,7 @@ def test_without_prototypes_a_step_is_refused() -> None:
         method.training_step(bench.state(method, model), next(bench.rows()))
 
 
-@pytest.mark.parametrize(
-    ("options", "text"),
-    [
-        ({"fraction": 0.0}, "fraction must be above 0"),
-    ],
-)
-def test_wrong_arguments_are_refused(options: dict[str, Any], text: str) -> None:
-    with pytest.raises(ArgumentError, match=text):
-        started(**options)
+@pytest.mark.parametrize("fraction", [0.0, 1.5])
+def test_a_wrong_fraction_is_refused(fraction: float) -> None:
+    with pytest.raises(ArgumentError, match="fraction must be above 0 and at most 1"):
+        started(fraction=fraction)

@@ -1,4 +1,4 @@
-"""ReconBoost: stages, phases, fresh optimizers."""
+"""ReconBoost: stages, phases and new optimizers."""
 
 from __future__ import annotations
 
@@ -7,22 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 from g2d.errors import ArgumentError
 from g2d.functional.boosting import consolidation, residual_loss
-from support.workbench import Bench, predicted, run
-
-
-def moved(before: nn.Module, after: nn.Module) -> bool:
-    return any(
-        not torch.equal(a, b)
-        for a, b in zip(before.state_dict().values(), after.state_dict().values(), strict=True)
-    )
+from support.workbench import Bench, equal, predicted, run
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_in_the_first_phase_one_encoder_and_the_head_move_and_in_the_second_everything(
+def test_one_encoder_and_the_head_change_in_the_first_phase_and_everything_in_the_second(
     optimizer: str,
 ) -> None:
     bench = Bench("reconboost", k=3, batchnorm=True, options={"phases": (1, 1), "hidden": 7})
@@ -32,34 +24,34 @@ def test_in_the_first_phase_one_encoder_and_the_head_move_and_in_the_second_ever
     for epoch in range(1, 7):
         before, head, boost = copy.deepcopy(model), copy.deepcopy(method.head), method.boost.item()
         run(bench, method, state, [epoch])
-        learning = [
-            m for m in model.modalities if moved(before.encoders[m], model.encoders[m])
-        ]  # statistics of BatchNorm are looked at too
+        learning = [  # BatchNorm statistics included
+            m for m in model.modalities if not equal(before.encoders[m], model.encoders[m])
+        ]
         if epoch % 2:
             assert learning == [model.modalities[epoch // 2 % 3]]
             assert method.boost.item() == boost
         else:
             assert learning == list(model.modalities)
             assert method.boost.item() != boost
-        assert moved(head, method.head)
+        assert not equal(head, method.head)
 
 
-def test_every_phase_starts_with_a_fresh_optimizer() -> None:
+def test_every_phase_starts_with_a_new_optimizer() -> None:
     bench = Bench("reconboost", options={"phases": (2, 1), "hidden": 7})
     model = bench.model()
     method = bench.method(model)
     state = bench.state(method, model)
-    fresh = []
+    is_new = []
     for state.epoch in range(1, 8):
         method.epoch_start(state)
-        fresh.append(not state.optimizer.state)
+        is_new.append(not state.optimizer.state)
         for batch in bench.rows():
             method.training_step(state, batch)
-    assert fresh == [True, False, True, True, False, True, True]
+    assert is_new == [True, False, True, True, False, True, True]
 
 
 def terms(stage: int, **options: Any) -> tuple[dict[str, float], dict[str, float]]:
-    """Recorded losses of a first phase's step, and the same written out."""
+    """Return the recorded losses of a step in the first phase, and the formulas written out."""
     bench = Bench("reconboost", k=3, options={"phases": (1, 1), "hidden": 7, **options})
     model = bench.model()
     method = bench.method(model)
@@ -92,8 +84,8 @@ def terms(stage: int, **options: Any) -> tuple[dict[str, float], dict[str, float
 def test_a_modality_learns_what_the_others_have_not_solved(
     stage: int, options: dict[str, Any]
 ) -> None:
-    found, expected = terms(stage, **options)
-    assert found == pytest.approx(expected, rel=1e-5)
+    recorded, expected = terms(stage, **options)
+    assert recorded == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_prediction_is_the_boosted_sum() -> None:

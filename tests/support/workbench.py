@@ -1,4 +1,4 @@
-"""A small problem on which every method can be held to the contract: three modalities of unequal width, teachers, rows."""
+"""A small problem for tests of methods: three modalities of unequal width, teachers and rows."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "pmr": {"fraction": 1.0},
     "reconboost": {"phases": (1, 1), "hidden": 7},
 }
-"""What a method needs to be told here; the others stand on their defaults."""
+"""Arguments that a method needs on this problem; others keep their defaults."""
 
 
 def arguments(name: str, k: int) -> dict[str, Any]:
-    """A method's arguments for k modalities: prioritization epochs 1, 0, .., 1 end together."""
-    found = dict(ARGUMENTS.get(name, {}))
-    if "tau" in found:
-        found["tau"] = (*[1] * min(k - 1, 1), *[0] * (k - 2), EPOCHS - min(k - 1, 1))
-    return found
+    """Return a method's arguments for k modalities, with prioritization epochs 1, 0, .., 1."""
+    options = dict(ARGUMENTS.get(name, {}))
+    if "tau" in options:
+        options["tau"] = (*[1] * min(k - 1, 1), *[0] * (k - 2), EPOCHS - min(k - 1, 1))
+    return options
 
 
 @dataclass
 class Bench:
-    """Builds the same thing at every call.
+    """Builder of models, methods and rows; every call builds the same.
 
     Args:
-        name: of the method.
-        k: the first k modalities.
-        options: arguments of the method, beside those of :data:`ARGUMENTS`.
-        batchnorm: in the convolutional and the multilayer encoder.
-        regression: real values instead of classes.
-        absent: some rows lack a modality.
-        order: of the modalities; None is as they come.
-        fusion: late, or concat.
+        name: Name of the method.
+        k: Number of modalities.
+        options: Arguments of the method, in addition to :data:`ARGUMENTS`.
+        batchnorm: Whether the encoders of sight and sound have BatchNorm.
+        regression: Whether targets are real values instead of classes.
+        absent: Whether some rows lack a modality.
+        order: Order of the modalities; None is that of :data:`WIDTHS`.
+        fusion: Fusion, ``"late"`` or ``"concat"``.
     """
 
     name: str
@@ -73,7 +73,10 @@ class Bench:
         return Regression(1, output="identity") if self.regression else Classification(CLASSES)
 
     def encoder(self, m: str, seed: int) -> nn.Module:
-        """A convolution for sight, linear layers for sound, a transformer for word; weights depend on modality and seed alone."""
+        """Return an encoder whose weights depend on modality and seed only.
+
+        Sight has a convolution, sound a linear layer, word a transformer.
+        """
         torch.manual_seed(1000 * seed + sum(map(ord, m)))
         norm = {"sight": nn.BatchNorm2d(6), "sound": nn.BatchNorm1d(5)} if self.batchnorm else {}
         layers: dict[str, list[nn.Module]] = {
@@ -96,7 +99,7 @@ class Bench:
         dims, outputs = {m: WIDTHS[m] for m in modalities}, self.task.outputs
         fusion: Fusion = Concat(dims, outputs) if self.fusion == "concat" else Late(dims, outputs)
         torch.manual_seed(seed)
-        with torch.no_grad():  # heads that do not depend on the order of the modalities
+        with torch.no_grad():  # heads must not depend on the order of the modalities
             for m in sorted(modalities):
                 for parameter in fusion.heads[m].parameters():
                     parameter.normal_(0, 0.3)
@@ -109,17 +112,21 @@ class Bench:
 
     def method(self, model: MultimodalModel) -> Method:
         kind = METHODS[self.name]
-        known = arguments(self.name, len(self.modalities)) | self.options
-        if not set(known.get("coefficients") or ()) <= set(self.modalities):
-            known.pop("coefficients")
-        taught = {"teachers": self.teachers()} if kind.needs_teachers else {}
+        options = arguments(self.name, len(self.modalities)) | self.options
+        if not set(options.get("coefficients") or ()) <= set(self.modalities):
+            options.pop("coefficients")
+        if kind.needs_teachers:
+            options["teachers"] = self.teachers()
         torch.manual_seed(3)
-        return kind(**known, **taught).build(model, self.task)
+        return kind(**options).build(model, self.task)
 
     def rows(
         self, split: str = "train", size: int = 12, process: int = 0, processes: int = 1
     ) -> Iterator[Batch]:
-        """Batches whose rows are the same whatever the modalities' order; a process gets its share of every batch."""
+        """Yield batches, or the share of a process of every batch.
+
+        The rows do not depend on the order of the modalities.
+        """
         g = torch.Generator().manual_seed(len(split))
         inputs: dict[str, Any] = {
             "sight": torch.randn(ROWS, 1, 6, 6, generator=g),
@@ -140,9 +147,8 @@ class Bench:
         )
         for start in range(0, ROWS, size):
             rows = torch.arange(start, start + size)
-            cuts = [
-                size * (i + 1) // processes + 1 for i in range(processes - 1)
-            ]  # shares are uneven
+            # Shares of unequal size.
+            cuts = [size * (i + 1) // processes + 1 for i in range(processes - 1)]
             yield whole.rows(rows.tensor_split(cuts)[process])
 
     def inputs(self) -> Inputs:
@@ -168,7 +174,7 @@ class Bench:
     def train(
         self, epochs: Iterable[int] = range(1, EPOCHS + 1), optimizer: str = "sgd", **options: Any
     ) -> tuple[MultimodalModel, Method, list[dict[str, float]]]:
-        """The whole run of a method, and what its steps recorded."""
+        """Train a method; return model, method and the records of its steps."""
         model = self.model()
         method = self.method(model)
         state = self.state(method, model, optimizer, **options)
@@ -178,7 +184,7 @@ class Bench:
 def run(
     bench: Bench, method: Method, state: TrainState, epochs: Iterable[int], **share: int
 ) -> list[dict[str, float]]:
-    """Epochs of a user's own loop."""
+    """Train for some epochs as in a user's own loop; return the records of the steps."""
     records = []
     for state.epoch in epochs:
         state.model.train()
@@ -200,13 +206,20 @@ def run(
 
 
 def weights(model: nn.Module, method: nn.Module) -> dict[str, torch.Tensor]:
-    """Everything that is saved, by name."""
+    """Return everything that is saved, by name."""
     return {f"model.{name}": v for name, v in model.state_dict().items()} | {
         f"method.{name}": v for name, v in method.state_dict().items()
     }
 
 
+def equal(a: nn.Module, b: nn.Module) -> bool:
+    """Return whether two modules have the same weights and buffers, bit for bit."""
+    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    return all(torch.equal(x, y) for x, y in pairs)
+
+
 def predicted(method: Method, model: MultimodalModel, batch: Batch) -> Output:
+    """Return the prediction in eval mode, without gradients."""
     model.eval()
     method.eval()
     with torch.no_grad():
@@ -214,4 +227,5 @@ def predicted(method: Method, model: MultimodalModel, batch: Batch) -> Output:
 
 
 def takes(kind: type[Method], argument: str) -> bool:
+    """Return whether the constructor of a method has an argument."""
     return argument in inspect.signature(kind).parameters
