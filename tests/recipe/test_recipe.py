@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from jsonschema import Draft202012Validator
 
 from g2d.errors import RecipeError
 from g2d.methods import G2D, METHODS
@@ -15,6 +17,7 @@ from g2d.plainyaml import parse
 from g2d.recipe import Recipe
 from g2d.recipe.packaged import recipe_names
 from g2d.recipe.reading import override
+from g2d.recipe.schema import json_schema
 from g2d.recipe.variants import VARIANTS
 
 TWO = {"data": "digits", "encoders": {"image": "cnn", "tone": "mlp"}}
@@ -84,7 +87,7 @@ def test_all_faults_come_at_once_in_the_users_spelling_with_the_nearest_valid_na
             "epochs=20 & method.tau=[15,15]",
             "epochs must be the sum of tau or left out, found epochs=20 and method.tau=[15, 15], whose sum is 30.",
         ),
-        ("train.epochs=3", "train.epochs must stand outside the section 'train'"),
+        ("train.epochs=3", "train.epochs must be outside the section 'train'"),
         ("train.lr=fast", "train.lr must be a number, found 'fast'."),
         ("train.lr=-1", "lr must be positive, found -1"),
         ("train.group_lr={imag: 0.1}", "Did you mean 'train.group_lr.image'?"),
@@ -363,3 +366,23 @@ def test_a_tau_of_whole_epochs_takes_the_place_of_the_epochs_of_the_file() -> No
     assert Recipe.load("digits", ["method.tau=[2,3]"]).train.epochs == 5
     assert Recipe.load("digits", ["method={name: g2d, tau: [2, 3]}"]).train.epochs == 5
     assert Recipe.load("digits", ["epochs=4"]).method.options["tau"] == [2, 2]
+
+
+def test_the_json_schema_accepts_the_packaged_recipes_and_refuses_wrong_keys() -> None:
+    schema = json.loads(json.dumps(json_schema()))
+    Draft202012Validator.check_schema(schema)
+    check = Draft202012Validator(schema)
+    for name in recipe_names():
+        assert list(check.iter_errors(Recipe.load(name).given.content)) == []
+        assert list(check.iter_errors(Recipe.load(name).resolved())) == []
+    for wrong in (
+        {"sede": 1},
+        {"method": "gd2"},
+        {"method": {"name": "joint", "alpha": 1}},
+        {"train": {"optimizer": "sdg"}},
+        {"data": {"name": "digits", "setting": "memoriser"}},
+        {"encoders": {"image": {"name": "cnn", "widht": 3}}},
+    ):
+        content = {**TWO, "method": "joint", "epochs": 1}
+        assert list(check.iter_errors(content)) == []
+        assert list(check.iter_errors({**content, **wrong})) != []

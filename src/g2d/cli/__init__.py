@@ -241,6 +241,19 @@ def list_(what: Annotated[Listed, typer.Argument(help="The kind of names.")]) ->
 
 
 @app.command()
+def schema() -> None:
+    """Print the JSON Schema of recipes, with which editors complete and check them.
+
+    Example: `g2d schema > recipe.schema.json`
+    """
+    import json
+
+    from g2d.recipe.schema import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=1))
+
+
+@app.command()
 def doctor() -> None:
     """Show what is installed: versions, devices, threads, data folders, optional libraries.
 

@@ -1,24 +1,29 @@
-"""The pieces of a recipe that have passed validation."""
+"""Parts of a validated recipe."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from g2d.engine.options import TrainOptions
-
-Checkpoint = Literal["best", "last"]
+from g2d.recipe.schema import Checkpoint
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A registered name and its options, defaults included."""
+    """A registered name and its options, defaults included.
+
+    Args:
+        name: The name.
+        options: Plain values by option.
+    """
 
     name: str
     options: dict[str, Any] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
+        """Return the section as it is written in a recipe."""
         return {"name": self.name, **self.options}
 
 
@@ -27,9 +32,10 @@ class TeacherPlan:
     """How the teachers are trained, and which of their checkpoints are used.
 
     Args:
-        train: the student's options with the teachers' own seed, epochs and overrides.
-        distil_checkpoint, ranking_checkpoint: which one distils, which one ranks.
-        folder: where teachers are kept; None is ``teachers`` beside the run folder.
+        train: The student's options with the teachers' own seed, epochs and overrides.
+        distil_checkpoint: The checkpoint whose features and logits are distilled.
+        ranking_checkpoint: The checkpoint whose confidence ranks the modalities.
+        folder: Where teachers are kept; None is ``teachers`` in the parent of the run folder.
     """
 
     train: TrainOptions

@@ -23,6 +23,7 @@ from g2d.fusion import Late, build_fusion
 from g2d.method import Method
 from g2d.methods import METHODS
 from g2d.model import MultimodalModel, Teachers, example_features, feature_dims
+from g2d.recipe.faults import plain_mapping
 from g2d.recipe.parts import Named, TeacherPlan
 from g2d.recipe.reading import Given, read_settings, rooted
 from g2d.recipe.validation import make_method, validate
@@ -119,7 +120,7 @@ class Recipe:
         """
         modulation = {} if self.modulation is None else {"modulation": self.modulation.plain()}
         own, theirs = _plain_train(self.train), _plain_train(self.teachers.train)
-        plain: dict[str, Any] = _plain(
+        return plain_mapping(
             {
                 "name": self.name,
                 "seed": self.train.seed,
@@ -142,7 +143,6 @@ class Recipe:
                 "stack": self.stack,
             }
         )
-        return plain
 
     def to_yaml(self) -> str:
         """Return the resolved recipe as YAML."""
@@ -304,12 +304,3 @@ def _other_stores(content: Mapping[str, Any], folder: Path) -> Iterator[str]:
 
 def _plain_train(options: TrainOptions) -> dict[str, Any]:
     return {key: value for key, value in asdict(options).items() if key not in ("epochs", "seed")}
-
-
-def _plain(value: Any) -> Any:
-    """Return only what YAML and JSON hold: lists in place of tuples, at every depth."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    return value

@@ -1,47 +1,36 @@
-"""A mapping as it stands in a recipe file -> the parts of a recipe, or every fault it has."""
+"""The rules of a recipe that concern more than one key."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import MISSING, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
-from g2d.datasets import DATASETS
-from g2d.encoders import ENCODERS, HUGGING_FACE, encoder_options
 from g2d.engine.options import TrainOptions
-from g2d.errors import ArgumentError, RecipeError
+from g2d.errors import RecipeError
 from g2d.functional.schedule import stage_epochs
-from g2d.fusion import FUSIONS, READ_FROM_DATA
 from g2d.method import Method
 from g2d.methods import METHODS
 from g2d.model import Teachers
 from g2d.modulations import MODULATIONS
-from g2d.recipe.checking import REQUIRED, Faults, Option, arguments, join
-from g2d.recipe.parts import Checkpoint, Named, TeacherPlan
+from g2d.recipe.faults import Faults, join
+from g2d.recipe.parts import Named, TeacherPlan
 from g2d.recipe.reading import METHODS_KEY, Given, named
-from g2d.recipe.variants import VARIANTS
+from g2d.recipe.schema import (
+    METHOD_NAMES,
+    NAMES,
+    TRAIN,
+    TeacherSection,
+    Top,
+    options_model,
+    takes_modulation,
+)
 
+SECTIONS = ("data", "encoders", "fusion", "method", "train", "teachers")
 NO_STAGES = "none"
 """The tau of a method that trains its loss without prioritization."""
-TOP = {
-    "name": Option(str, None),
-    "seed": Option(int, 0),
-    "epochs": Option(int | None, None),
-    "warm_start": Option(bool, False),
-    "controls": Option(bool, False),
-    "stack": Option(int, 0),
-}
-METHOD_NAMES = (*METHODS, *VARIANTS)
-"""What a user may write where a method is chosen."""
-SECTIONS = ("data", "encoders", "fusion", "method", "train", "teachers")
-TEACHERS = {
-    "seed": Option(int | None, None),
-    "epochs": Option(int | None, None),
-    "distil_checkpoint": Option(Checkpoint, "best"),
-    "ranking_checkpoint": Option(Checkpoint, "best"),
-    "folder": Option(str | None, None),
-}
 
 
 def validate(
@@ -64,33 +53,21 @@ def validate(
         RecipeError: The recipe has faults; the message lists all of them.
     """
     check = Faults(faults)
-    content = {**content, "encoders": _without_null(content.get("encoders"))}
-    table = given.content.get(METHODS_KEY)
-    if table is not None and not isinstance(table, Mapping):
-        check.wrong(METHODS_KEY, "a mapping of names of methods to values", table)
-    for name in table if isinstance(table, Mapping) else ():
-        check.choose(METHODS_KEY, name, METHOD_NAMES, "method")
-    for key in content.keys() - TOP.keys() - set(SECTIONS):
-        check.unknown(str(key), "key", [*TOP, *SECTIONS], whose="a recipe")
-    top = {key: option.default for key, option in TOP.items()} | check.options(
-        "", {k: v for k, v in content.items() if k in TOP}, TOP
-    )
-    if top["stack"] < 0:
-        check.append(f"stack must be a number of teacher sets, 0 or more, found {top['stack']}.")
-    data = _data(check, content.get("data"), content.get("encoders"))
-    encoders = _encoders(check, content.get("encoders"), data)
+    _check_keys(check, content, given.content.get(METHODS_KEY))
+    top = check.values("", {k: content[k] for k in Top.model_fields if k in content}, Top, "it")
+    data, encoders = _data(check, content.get("data"), content.get("encoders"))
     modalities = tuple(encoders)
-    fusion = _registered(
-        check,
-        "fusion",
-        content.get("fusion") or "late",
-        FUSIONS,
-        "fusion",
-        lambda name: arguments(FUSIONS[name], READ_FROM_DATA),
-    )
+    fusion = _named(check, "fusion", content.get("fusion") or "late", "fusion")
     method, modulation = _method(check, content.get("method"), modalities)
-    train = _train(check, content, top, method, modulation, modalities)
-    plan = _teachers(check, content.get("teachers"), train, top["epochs"], modalities)
+    if content.get("epochs") is not None and top["epochs"] is None:
+        method = None  # unreadable: whatever depends on the number of epochs is not checked
+    epochs = _epochs(check, top["epochs"], method, modulation, modalities)
+    right = _train_section(check, "train", content.get("train"), modalities)
+    train: TrainOptions | None = None
+    if epochs is not None and right is not None:
+        options = {"epochs": epochs, "seed": top["seed"], **right}
+        train = check.construct("train", lambda: TrainOptions(**options))
+    teachers = _teachers(check, content.get("teachers"), train, top["epochs"], modalities)
     if check:
         raise RecipeError(check, source)
     assert data is not None
@@ -102,179 +79,10 @@ def validate(
         "fusion": fusion,
         "method": method,
         "modulation": modulation,
-        "warm_start": top["warm_start"],
         "train": train,
-        "teachers": plan,
-        "controls": top["controls"],
-        "stack": top["stack"],
+        "teachers": teachers,
+        **{key: top[key] for key in ("warm_start", "controls", "stack")},
     }
-
-
-def _without_null(section: Any) -> Any:
-    """Return a mapping without the keys whose value is null."""
-    if not isinstance(section, dict):
-        return section
-    return {key: value for key, value in section.items() if value is not None}
-
-
-def _section(check: Faults, path: str, value: Any) -> dict[str, Any] | None:
-    """A named section in its long form, or None and a fault."""
-    value = named(value)
-    if value is None:
-        check.append(f"{path} must be given, found nothing: a name, or a mapping with a name.")
-    elif not isinstance(value, dict):
-        check.wrong(path, "a name, or a mapping with a name", value)
-    elif "name" not in value:
-        check.append(
-            f"{path}.name must be given, found only {', '.join(map(str, value)) or 'nothing'}."
-        )
-    else:
-        return value
-    return None
-
-
-def _registered(
-    check: Faults,
-    path: str,
-    value: Any,
-    registry: Mapping[str, Any],
-    kind: str,
-    options: Callable[[str], dict[str, Option]],
-    leave_out: tuple[str, ...] = (),
-    names: Collection[str] | None = None,
-) -> Named | None:
-    """A section whose name is registered and whose options fit the signature of what it names."""
-    section = _section(check, path, value)
-    if section is None or not check.choose(
-        join(path, "name") if isinstance(value, dict) and len(value) > 1 else path,
-        section["name"],
-        names or registry,
-        kind,
-    ):
-        return None
-    allowed = options(section["name"])
-    given = {key: inner for key, inner in section.items() if key not in ("name", *leave_out)}
-    right = check.options(path, given, allowed, whose=section["name"])
-    defaults = {
-        key: list(option.default) if isinstance(option.default, tuple) else option.default
-        for key, option in allowed.items()
-    }
-    return Named(
-        section["name"],
-        {key: default for key, default in defaults.items() if default is not REQUIRED} | right,
-    )
-
-
-def _data(check: Faults, value: Any, encoders: Any) -> Named | None:
-    section = _section(check, "data", value)
-    if section is None or not check.choose(
-        "data.name" if isinstance(value, dict) else "data", section["name"], DATASETS, "data set"
-    ):
-        return None
-    given = {key: inner for key, inner in section.items() if key != "name"}
-    model = DATASETS[section["name"]].options
-    if (
-        "modalities" in model.model_fields
-        and given.get("modalities") is None
-        and isinstance(encoders, dict)
-    ):
-        given["modalities"] = list(encoders)  # what is encoded is what is wanted
-    options = check.model("data", given, model, whose=section["name"])
-    return None if options is None else Named(section["name"], options.model_dump(mode="json"))
-
-
-def _encoders(check: Faults, value: Any, data: Named | None) -> dict[str, Named]:
-    if not isinstance(value, dict) or not value:
-        check.append(f"encoders must be a mapping of modalities to encoders, found {value!r}.")
-        return {}
-    expected = None if data is None else data.options.get("modalities")
-    if expected:
-        for m in value.keys() - set(expected):
-            check.unknown(
-                f"encoders.{m}", "key", expected, whose=f"data.modalities {list(expected)}"
-            )
-        check.extend(
-            f"encoders.{m} must be given, found none for this modality of the data."
-            for m in expected
-            if m not in value
-        )
-    order = [m for m in expected or value if m in value]
-    built = {
-        m: _registered(
-            check, f"encoders.{m}", value[m], _EncoderNames(ENCODERS), "encoder", _encoder_arguments
-        )
-        for m in order
-    }
-    return {m: encoder or Named("") for m, encoder in built.items()}
-
-
-class _EncoderNames(dict[str, Any]):
-    """The encoders that exist by name, and those of the Hugging Face library: ``hf:<name or folder>``."""
-
-    def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or (
-            isinstance(name, str) and name.startswith(HUGGING_FACE) and name != HUGGING_FACE
-        )
-
-
-def _encoder_arguments(name: str) -> dict[str, Option]:
-    return {
-        key: Option(p.annotation, REQUIRED if p.default is p.empty else p.default)
-        for key, p in encoder_options(name).items()
-    }
-
-
-def _method(
-    check: Faults, value: Any, modalities: tuple[str, ...]
-) -> tuple[Named | None, Named | None]:
-    value = _with_tau(value)
-    method = _registered(
-        check,
-        "method",
-        value,
-        METHODS,
-        "method",
-        lambda name: arguments(METHODS[name], ("teachers", "modulation")),
-        leave_out=("modulation",),
-        names=METHOD_NAMES,
-    )
-    modulation, given = None, value.get("modulation") if isinstance(value, dict) else None
-    if given is not None and method is not None:
-        if "modulation" not in arguments(METHODS[method.name]):
-            check.append(
-                f"method.modulation must be left out for {method.name}, which takes none, found {given!r}."
-            )
-        else:
-            modulation = _registered(
-                check,
-                "method.modulation",
-                given,
-                MODULATIONS,
-                "modulation",
-                lambda name: arguments(MODULATIONS[name]),
-            )
-    for path, part in (("method", method), ("method.modulation", modulation)):
-        _check_by_modality(check, path, part, modalities)
-    if (
-        not check and method is not None
-    ):  # the constructors' own rules; without teachers, which do not exist yet
-        check.construct("method", lambda: make_method(method, modulation, Teachers({})))
-    return method, modulation
-
-
-def _with_tau(section: Any) -> Any:
-    """Write the word ``none`` for a tau of null, and for one left out beside another modulation.
-
-    Recipes of earlier versions have ``tau: null`` for the loss without prioritization.
-    """
-    if not isinstance(section, dict):
-        return section
-    null = "tau" in section and section["tau"] is None
-    replaced = section.get("modulation") is not None and "tau" not in section
-    options = METHODS[section["name"]] if section.get("name") in METHODS else None
-    if null or (replaced and options is not None and "tau" in arguments(options)):
-        return {**section, "tau": NO_STAGES}
-    return section
 
 
 def make_method(method: Named, modulation: Named | None, teachers: Teachers | None) -> Method:
@@ -296,20 +104,110 @@ def make_method(method: Named, modulation: Named | None, teachers: Teachers | No
     return made
 
 
+def _check_keys(check: Faults, content: Mapping[str, Any], table: Any) -> None:
+    valid = [*Top.model_fields, *SECTIONS, METHODS_KEY]
+    for key in content.keys() - set(valid):
+        check.unknown(str(key), valid, "a recipe")
+    if table is not None and not isinstance(table, Mapping):
+        check.wrong(METHODS_KEY, "a mapping of methods to values", table)
+    for name in table if isinstance(table, Mapping) else ():
+        check.choose(METHODS_KEY, name, METHOD_NAMES, "method")
+
+
+def _named(check: Faults, path: str, value: Any, kind: str, **further: Any) -> Named | None:
+    """Return a section with a registered name, its options checked and complete.
+
+    Args:
+        check: The faults so far.
+        path: The dotted key of the section.
+        value: A name, or a mapping with a name and options.
+        kind: What the name names, a key of :data:`NAMES`.
+        further: Options that are added if they are not given.
+    """
+    section = named(value)
+    if section is None:
+        check.append(f"{path} must be given, found nothing: a name, or a mapping with a name.")
+    elif not isinstance(section, dict):
+        check.wrong(path, "a name, or a mapping with a name", section)
+    elif "name" not in section:
+        keys = ", ".join(map(str, section)) or "nothing"
+        check.append(f"{path}.name must be given, found only {keys}.")
+    elif check.choose(
+        join(path, "name") if len(section) > 1 else path, section["name"], NAMES[kind], kind
+    ):
+        name = section["name"]
+        model = options_model(kind, name)
+        options = {key: inner for key, inner in section.items() if key != "name"}
+        for key, inner in further.items():
+            if key in model.model_fields and options.get(key) is None:
+                options[key] = inner
+        return Named(name, check.values(path, options, model, name))
+    return None
+
+
+def _data(check: Faults, value: Any, encoders: Any) -> tuple[Named | None, dict[str, Named]]:
+    """Return the data and the encoders; without ``data.modalities`` the encoders say which."""
+    if isinstance(encoders, dict):
+        encoders = {m: encoder for m, encoder in encoders.items() if encoder is not None}
+    wanted = {"modalities": list(encoders)} if isinstance(encoders, dict) else {}
+    faults = len(check)
+    data = _named(check, "data", value, "data set", **wanted)
+    if not isinstance(encoders, dict) or not encoders:
+        check.append(f"encoders must be a mapping of modalities to encoders, found {encoders!r}.")
+        return data, {}
+    expected = None if data is None or len(check) > faults else data.options.get("modalities")
+    if expected:
+        for m in encoders.keys() - set(expected):
+            check.unknown(f"encoders.{m}", expected, f"data.modalities {list(expected)}")
+        check.extend(
+            f"encoders.{m} must be given, found none for this modality of the data."
+            for m in expected
+            if m not in encoders
+        )
+    return data, {
+        m: _named(check, f"encoders.{m}", encoders[m], "encoder") or Named("")
+        for m in expected or encoders
+        if m in encoders
+    }
+
+
+def _method(
+    check: Faults, value: Any, modalities: tuple[str, ...]
+) -> tuple[Named | None, Named | None]:
+    section = dict(named(value)) if isinstance(value, dict | str) else value
+    inner = section.pop("modulation", None) if isinstance(section, dict) else None
+    # Older recipes have tau: null for the loss without prioritization.
+    if isinstance(section, dict) and "tau" in section and section["tau"] is None:
+        section["tau"] = NO_STAGES
+    replaced = {"tau": NO_STAGES} if inner is not None else {}
+    method = _named(check, "method", section, "method", **replaced)
+    modulation = None
+    if inner is not None and method is not None:
+        if takes_modulation(method.name):
+            modulation = _named(check, "method.modulation", inner, "modulation")
+        else:
+            check.append(
+                f"method.modulation must be left out for {method.name}, which takes none,"
+                f" found {inner!r}."
+            )
+    for path, part in (("method", method), ("method.modulation", modulation)):
+        _check_by_modality(check, path, part, modalities)
+    if not check and method is not None:  # the constructors' own rules; the teachers come later
+        check.construct("method", lambda: make_method(method, modulation, Teachers({})))
+    return method, modulation
+
+
 def _check_by_modality(
     check: Faults, path: str, part: Named | None, modalities: tuple[str, ...]
 ) -> None:
-    """tau has one length per modality, and a mapping one value for each."""
-    if part is None or not modalities:
-        return
-    for key, value in part.options.items():
+    """Require one length of tau per modality, and one value per modality in a mapping."""
+    for key, value in part.options.items() if part is not None and modalities else ():
         if key == "tau" and isinstance(value, list) and len(value) != len(modalities):
-            check.append(
-                f"{path}.tau must hold one length per modality ({len(modalities)}: {', '.join(modalities)}), found {list(value)}."
-            )
+            names = f"{len(modalities)}: {', '.join(modalities)}"
+            check.append(f"{path}.tau must hold one length per modality ({names}), found {value}.")
         elif isinstance(value, Mapping):
             for name in value.keys() - set(modalities):
-                check.unknown(f"{path}.{key}.{name}", "key", modalities, whose="the modalities")
+                check.unknown(f"{path}.{key}.{name}", modalities, "the modalities")
             check.extend(
                 f"{path}.{key}.{m} must be given, found none for this modality."
                 for m in modalities
@@ -317,102 +215,69 @@ def _check_by_modality(
             )
 
 
-def _train_options() -> dict[str, Option]:
-    hints = get_type_hints(TrainOptions)
-    options = {}
-    for f in fields(TrainOptions):
-        default = f.default_factory() if f.default_factory is not MISSING else f.default
-        options[f.name] = Option(hints[f.name], REQUIRED if default is MISSING else default)
-    return {name: option for name, option in options.items() if name not in ("epochs", "seed")}
-
-
-def _train(
+def _epochs(
     check: Faults,
-    content: Mapping[str, Any],
-    top: dict[str, Any],
+    given: int | None,
     method: Named | None,
     modulation: Named | None,
     modalities: tuple[str, ...],
-) -> TrainOptions | None:
-    right = _train_section(check, "train", content.get("train"), modalities)
-    unreadable = content.get("epochs") is not None and top["epochs"] is None
-    epochs = (
-        None
-        if unreadable or method is None
-        else _epochs(check, top["epochs"], method, modulation, modalities)
-    )
-    if epochs is None or right is None:
+) -> int | None:
+    """Return the number of epochs, and replace shares in tau, or a tau left out, by whole epochs.
+
+    A student that is not trained has no epochs.
+    """
+    if method is None:
         return None
-    options: TrainOptions | None = check.construct(
-        "train", lambda: TrainOptions(epochs=epochs, seed=top["seed"], **right)
-    )
-    return options
+    if not METHODS[method.name].trains:
+        return 0
+    for path, part in (("method.tau", method), ("method.modulation.tau", modulation)):
+        options = {} if part is None else part.options
+        tau = options.get("tau", NO_STAGES)
+        if tau == NO_STAGES or (tau is None and given is None):
+            continue
+        if tau is not None and all(isinstance(length, int) for length in tau):
+            if given not in (None, sum(tau)):
+                check.append(
+                    "epochs must be the sum of tau or left out,"
+                    f" found epochs={given} and {path}={tau}, whose sum is {sum(tau)}."
+                )
+                return None
+            given = sum(tau)
+        elif given is not None:
+            lengths = check.construct("", partial(stage_epochs, tau, given, modalities))
+            options["tau"] = None if lengths is None else list(lengths)
+    if given is None:
+        check.append(
+            "epochs must be given, found nothing. Only a tau of whole epochs can replace it."
+        )
+    elif given < 1:
+        check.append(f"epochs must be 1 or more, found {given}.")
+    else:
+        return given
+    return None
 
 
 def _train_section(
     check: Faults, path: str, value: Any, modalities: tuple[str, ...]
 ) -> dict[str, Any] | None:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
+    """Return the options that the section gives, or None if it is not a mapping."""
+    if value is not None and not isinstance(value, dict):
         check.wrong(path, "a mapping of keys to values", value)
         return None
-    check.extend(
-        f"{path}.{key} must stand outside the section {path!r}, found it inside: write {key}."
-        for key in ("epochs", "seed")
-        if key in value
-    )
-    right = check.options(
-        path,
-        {key: inner for key, inner in value.items() if key not in ("epochs", "seed")},
-        TRAIN,
-        whose="train",
-    )
+    section = dict(value or {})
+    for key in ("epochs", "seed"):
+        if key in section:
+            del section[key]
+            check.append(f"{path}.{key} must be outside the section {path!r}: write {key}=VALUE.")
+    right = check.values(path, section, TRAIN, "train")
     groups = (*modalities, "fusion", "method")
-    for name in right.get("group_lr", {}).keys() - set(groups):
-        check.unknown(f"{path}.group_lr.{name}", "key", groups, whose="the parameter groups")
-    return {key: tuple(inner) if isinstance(inner, list) else inner for key, inner in right.items()}
-
-
-def _epochs(
-    check: Faults,
-    given: int | None,
-    method: Named,
-    modulation: Named | None,
-    modalities: tuple[str, ...],
-) -> int | None:
-    """Return the number of epochs, and replace shares in tau, or a tau left out, by whole epochs."""
-    if not METHODS[method.name].trains:
-        return 0
-    parts = [("method.tau", method), ("method.modulation.tau", modulation)]
-    for path, part in parts:
-        if part is None or "tau" not in part.options or part.options["tau"] == NO_STAGES:
-            continue
-        tau = part.options["tau"]
-        whole = tau is not None and all(isinstance(length, int) for length in tau)
-        if whole and given not in (None, sum(tau)):
-            check.append(
-                "epochs must be the sum of tau or left out,"
-                f" found epochs={given} and {path}={list(tau)}, whose sum is {sum(tau)}."
-            )
-            return None
-        if whole:
-            given = sum(tau)
-        elif given is not None:
-            try:
-                part.options["tau"] = list(stage_epochs(tau, given, modalities))
-            except ArgumentError as error:
-                check.append(str(error))
-                return None
-    if given is None:
-        check.append(
-            "epochs must be given, found nothing. Only a tau of whole epochs can replace it."
-        )
-        return None
-    if given < 1:
-        check.append(f"epochs must be 1 or more, found {given}.")
-        return None
-    return given
+    for name in right["group_lr"].keys() - set(groups):
+        check.unknown(f"{path}.group_lr.{name}", groups, "the parameter groups")
+    return {
+        key: tuple(inner) if isinstance(inner, list) else inner
+        for key, inner in right.items()
+        if section.get(key) is not None
+    }
 
 
 def _teachers(
@@ -422,17 +287,18 @@ def _teachers(
     given: int | None,
     modalities: tuple[str, ...],
 ) -> TeacherPlan | None:
+    """Return how the teachers are trained: like the student, unless the section differs.
+
+    A student that is not trained leaves its number of epochs to its teachers.
+    """
     if value is not None and not isinstance(value, dict):
         check.wrong("teachers", "a mapping of keys to values", value)
         return None
     section = dict(value or {})
     own = _train_section(check, "teachers.train", section.pop("train", None), modalities)
-    plan = {key: option.default for key, option in TEACHERS.items()} | check.options(
-        "teachers", section, {**TEACHERS, "train": Option(Any, None)}, whose="teachers"
-    )
+    plan = check.values("teachers", section, TeacherSection, "teachers")
     if train is None or own is None:
         return None
-    # A student that is not trained leaves its epochs to its teachers.
     epochs = (train.epochs or given or 0) if plan["epochs"] is None else plan["epochs"]
     if epochs < 1:
         found = "nothing" if plan["epochs"] is None else epochs
@@ -441,17 +307,16 @@ def _teachers(
         )
         return None
     seed = train.seed if plan["seed"] is None else plan["seed"]
-    # Calibration weighs heads against each other; a teacher has one.
-    options = check.construct(
-        "teachers.train",
-        lambda: replace(train, **{"calibrate": False, **own, "epochs": epochs, "seed": seed}),
-    )
-    folder = None if plan["folder"] is None else Path(plan["folder"])
+    # Calibration weights heads against each other; a teacher has one head.
+    options = {"calibrate": False, **own, "epochs": epochs, "seed": seed}
+    trained = check.construct("teachers.train", lambda: replace(train, **options))
     return (
         None
-        if options is None
-        else TeacherPlan(options, plan["distil_checkpoint"], plan["ranking_checkpoint"], folder)
+        if trained is None
+        else TeacherPlan(
+            trained,
+            plan["distil_checkpoint"],
+            plan["ranking_checkpoint"],
+            None if plan["folder"] is None else Path(plan["folder"]),
+        )
     )
-
-
-TRAIN = _train_options()

@@ -1,0 +1,173 @@
+"""Errors of pydantic models, translated into sentences for the user."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from g2d.errors import G2DError
+from g2d.files import did_you_mean, nearest
+
+_WORDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+    NoneType: "null",
+    Any: "any value",
+}
+_PLURALS = {"a whole number": "whole numbers", "a number": "numbers", "a text": "texts"}
+
+
+class Faults(list[str]):
+    """The faults of a recipe found so far, one sentence each."""
+
+    def unknown(self, path: str, valid: Iterable[str], owner: str) -> None:
+        """Add a key that does not exist, with the nearest one that does.
+
+        Args:
+            path: The dotted key.
+            valid: The keys that exist in its place.
+            owner: What the keys belong to.
+        """
+        valid = list(valid)
+        name = path.rpartition(".")[2]
+        near = nearest(name, valid)
+        hint = (
+            f"Did you mean {path.removesuffix(name) + near!r}?"
+            if near
+            else f"Valid: {', '.join(sorted(valid)) or 'none'}."
+        )
+        self.append(f"{path} must be a known key of {owner}, found no such key. {hint}")
+
+    def wrong(self, path: str, rule: str, value: Any) -> None:
+        """Add a value that breaks a rule."""
+        self.append(f"{path} must be {rule}, found {value!r}.")
+
+    def choose(self, path: str, value: Any, valid: Collection[str], kind: str) -> bool:
+        """Return whether a value is a registered name, and add a fault if not."""
+        if isinstance(value, str) and value in valid:
+            return True
+        article = "an" if kind[0] in "aeiou" else "a"
+        self.append(
+            f"{path} must name {article} {kind} ({', '.join(valid)}), found {value!r}."
+            + did_you_mean(str(value), valid)
+        )
+        return False
+
+    def values(
+        self, path: str, given: Mapping[str, Any], model: type[BaseModel], owner: str
+    ) -> dict[str, Any]:
+        """Return the given values, converted and with defaults; add a fault for each wrong one.
+
+        Values are read strictly: no text becomes a number, and no number a truth value. A value of
+        null counts as left out where the model does not allow it.
+
+        Args:
+            path: The dotted key of the section; empty for the recipe itself.
+            given: The values.
+            model: The model of the section.
+            owner: What the keys belong to.
+        """
+        fields = model.model_fields
+        for key in given.keys() - fields.keys():
+            self.unknown(join(path, key), fields, owner)
+        known = {
+            key: value
+            for key, value in given.items()
+            if key in fields and (value is not None or _allows_null(fields[key].annotation))
+        }
+        try:
+            made = model.model_validate_json(json.dumps(known), strict=True)
+            return plain_mapping(made.model_dump())
+        except TypeError as error:
+            self.append(f"{path or owner} must hold plain values, found: {error}.")
+        except ValidationError as error:
+            first = {str(next(iter(fault["loc"]), "")): fault for fault in error.errors()[::-1]}
+            for key, fault in sorted(first.items()):
+                self._explain(join(path, key) if key else path, key, fault, model, owner)
+                known.pop(key, None)
+        defaults = {
+            key: field.get_default(call_default_factory=True)
+            for key, field in fields.items()
+            if not field.is_required()
+        }
+        return plain_mapping(defaults | known)
+
+    def construct(self, path: str, build: Callable[[], Any]) -> Any:
+        """Return what a function returns, or None if it raises; its message is added."""
+        try:
+            return build()
+        except G2DError as error:
+            self.append(f"{path}: {error}" if path else str(error))
+            return None
+
+    def _explain(
+        self, at: str, key: str, fault: ErrorDetails, model: type[BaseModel], owner: str
+    ) -> None:
+        annotation = model.model_fields[key].annotation if key else None
+        kind, message = fault["type"], fault["msg"]
+        if kind == "missing":
+            self.append(f"{at} must be given for {owner}, found nothing: {describe(annotation)}.")
+        elif kind in ("value_error", "assertion_error"):
+            self.append(f"{at}: {message.partition(', ')[2] or message}")
+        elif key and kind.endswith(("_type", "_parsing", "literal_error", "_float")):
+            self.wrong(at, describe(annotation), fault["input"])
+        else:
+            self.wrong(at, message.removeprefix("Input should be "), fault["input"])
+
+
+def join(path: str, key: Any) -> str:
+    """Return a dotted key."""
+    return f"{path}.{key}" if path else str(key)
+
+
+def plain_mapping(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping with only what YAML and JSON hold: lists in place of tuples, at any depth.
+
+    Example:
+        >>> plain_mapping({"tau": (1, 2), "views": {"image": ({"name": "flip"},)}})
+        {'tau': [1, 2], 'views': {'image': [{'name': 'flip'}]}}
+    """
+    return {str(key): _plain(inner) for key, inner in content.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return plain_mapping(value)
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def describe(annotation: Any) -> str:
+    """Return in words what an annotation allows.
+
+    Example:
+        >>> describe(float | dict[str, float]), describe(list[int] | None)
+        ('a number or a mapping of names to numbers', 'a list of whole numbers or null')
+    """
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        choices = ", ".join(repr(choice) for choice in inner)
+        return f"one of {choices}" if len(inner) > 1 else choices
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(describe(choice) for choice in inner))
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return f"a mapping of names to {_plural(describe(inner[1]))}"
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        return f"a list of {_plural(describe(inner[0]))}"
+    if hasattr(annotation, "__metadata__"):
+        return describe(inner[0])
+    return _WORDS.get(annotation, f"a {getattr(annotation, '__name__', annotation)}")
+
+
+def _allows_null(annotation: Any) -> bool:
+    return annotation in (Any, None, NoneType) or NoneType in get_args(annotation)
+
+
+def _plural(words: str) -> str:
+    return _PLURALS.get(words, f"values that are {words}")
