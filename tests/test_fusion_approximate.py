@@ -1,4 +1,4 @@
-"""FiLM, BiGated and CrossAttention: formulas written out, readouts, and what they promise of any fusion."""
+"""FiLM, BiGated and CrossAttention: formulas written out, readouts, and rules of every fusion."""
 
 from __future__ import annotations
 
@@ -29,23 +29,26 @@ TOKENS = {"image": 4, "word": 2}
 
 
 def encoded(rows: int = 7, k: int = 3) -> dict[str, Encoded]:
-    """Features of k modalities, float64; the tone has no tokens, and some of the word's are padding."""
-    made = {
+    """Return features of k modalities, float64.
+
+    The tone has no tokens, and some tokens of the word are padding.
+    """
+    features = {
         m: Encoded(
             torch.randn(rows, d, dtype=torch.float64),
             torch.randn(rows, 3, TOKENS[m], dtype=torch.float64) if m in TOKENS else None,
         )
         for m, d in list(DIMS.items())[:k]
     }
-    if "word" in made:
+    if "word" in features:
         mask = torch.ones(rows, 3, dtype=torch.bool)
         mask[:, 2] = False
-        made["word"] = Encoded(made["word"].pooled, made["word"].tokens, mask)
-    return made
+        features["word"] = Encoded(features["word"].pooled, features["word"].tokens, mask)
+    return features
 
 
 def numbers(layer: nn.Module, x: Tensor) -> Tensor:
-    """One row through a linear layer, product by product."""
+    """Pass one row through a linear layer, product by product."""
     assert isinstance(layer, nn.Linear)
     return torch.stack(
         [
@@ -63,10 +66,10 @@ def test_film_is_its_formula_row_by_row(plus_one: bool, conditioned: str) -> Non
     logits, _ = fusion(f)
     width = DIMS[conditioned]
     for i in range(len(logits)):
-        made = [numbers(fusion.generators[m], f[m].pooled[i]) for m in DIMS if m != conditioned]
+        pairs = [numbers(fusion.generators[m], f[m].pooled[i]) for m in DIMS if m != conditioned]
         gamma, beta = (
-            sum(g[:width] for g in made) + (1 if plus_one else 0),
-            sum(g[width:] for g in made),
+            sum(pair[:width] for pair in pairs) + (1 if plus_one else 0),
+            sum(pair[width:] for pair in pairs),
         )
         torch.testing.assert_close(
             logits[i], numbers(fusion.head, gamma * f[conditioned].pooled[i] + beta)
@@ -80,7 +83,7 @@ def test_film_of_two_modalities_lets_the_first_modulate_the_second_as_in_the_ori
     torch.testing.assert_close(fusion(f)[0], fusion.head(gamma * f["tone"].pooled + beta))
 
 
-def test_film_reads_a_modality_by_modulating_it_with_itself_if_asked_to() -> None:
+def test_self_modulation_of_film_modulates_a_modality_by_itself() -> None:
     fusion = FiLM({"image": 5, "tone": 5}, 4, plus_one=False, unimodal="self_modulation").double()
     f = {m: Encoded(torch.randn(7, 5, dtype=torch.float64)) for m in fusion.dims}
     z = fusion(f, unimodal=True)[1]
@@ -110,9 +113,7 @@ def test_bigated_is_its_formula_row_by_row(gated: str | None) -> None:
         torch.testing.assert_close(logits[i], numbers(fusion.head, sum(choices) / len(choices)))
 
 
-def test_bigated_of_two_modalities_gates_the_second_by_the_first_and_reads_both_without_the_gate_if_asked_to() -> (
-    None
-):
+def test_bigated_of_two_modalities_gates_the_second_by_the_first() -> None:
     fusion = BiGated({"image": 6, "tone": 5}, 4, unimodal="self_modulation").double()
     f = encoded(k=2)
     u = {m: fusion.projections[m](f[m].pooled) for m in fusion.dims}
@@ -122,7 +123,7 @@ def test_bigated_of_two_modalities_gates_the_second_by_the_first_and_reads_both_
 
 
 @pytest.mark.parametrize("name", ["film", "bigated"])
-def test_a_readout_that_zeroes_the_others_is_the_joint_head_without_them(name: str) -> None:
+def test_the_readout_zero_other_is_the_joint_head_with_all_others_zero(name: str) -> None:
     f = encoded()
     fusion = build_fusion(name, f, 4).double()
     z = fusion(f, unimodal=True)[1]
@@ -154,7 +155,7 @@ def test_cross_attention_is_its_formula_row_by_row() -> None:
     for i in range(3):
         tokens = {
             "image": [fusion.tokens["image"](t) for t in f["image"].tokens[i]],
-            "tone": [c["tone"][i]],  # no tokens: it is its own
+            "tone": [c["tone"][i]],  # no tokens: the class token is the only one
             "word": [
                 fusion.tokens["word"](t) for t in f["word"].tokens[i][:2]
             ],  # the third is padding
@@ -167,7 +168,7 @@ def test_cross_attention_is_its_formula_row_by_row() -> None:
             torch.testing.assert_close(z[m][i], answer(m, i, [c[m][i]]))
 
 
-def test_the_queries_of_cross_attention_learn_even_from_one_pooled_token_per_modality() -> None:
+def test_queries_of_cross_attention_learn_even_without_tokens() -> None:
     fusion = CrossAttention(DIMS, 4, width=6, heads=2).double()
     fusion({m: Encoded(e.pooled) for m, e in encoded().items()})[0].square().sum().backward()
     for attention in fusion.attentions.values():
@@ -185,7 +186,7 @@ def test_unimodal_logits_of_cross_attention_do_not_depend_on_the_others() -> Non
         )
 
 
-def test_a_row_without_a_modality_offers_no_tokens_of_it() -> None:
+def test_tokens_of_a_missing_modality_are_masked() -> None:
     encoders = {
         "image": build_encoder("cnn", torch.zeros(2, 1, 8, 8), widths=(3, 4)),
         "word": build_encoder("transformer", torch.zeros(2, 5, 3), width=8),
@@ -194,18 +195,20 @@ def test_a_row_without_a_modality_offers_no_tokens_of_it() -> None:
     model = MultimodalModel(
         encoders, build_fusion("cross_attention", example_features(encoders, inputs), 3, width=8)
     ).eval()
-    there = {"word": torch.tensor([True, True, False, True])}
-    encoded_ = model.encode(inputs, present=there)
+    present = {"word": torch.tensor([True, True, False, True])}
+    encoded_ = model.encode(inputs, present=present)
     assert encoded_["word"].mask.any(1).tolist() == [True, True, False, True]
     changed = {**inputs, "word": inputs["word"].clone()}
     changed["word"][2] += 5
-    assert torch.equal(model(inputs, present=there).logits, model(changed, present=there).logits)
+    assert torch.equal(
+        model(inputs, present=present).logits, model(changed, present=present).logits
+    )
     assert not torch.equal(model(inputs).logits, model(changed).logits)
 
 
 @pytest.mark.parametrize("name", FUSIONS)
 @pytest.mark.parametrize("k", [1, 2, 3])
-def test_every_fusion_takes_any_number_of_modalities_of_unequal_width(name: str, k: int) -> None:
+def test_every_fusion_takes_one_to_three_modalities_of_unequal_width(name: str, k: int) -> None:
     f = encoded(k=k)
     fusion = build_fusion(name, f, 4).double()
     logits, z = fusion(f, unimodal=True)
@@ -223,7 +226,7 @@ def test_every_fusion_takes_any_number_of_modalities_of_unequal_width(name: str,
 
 
 @pytest.mark.parametrize("name", FUSIONS)
-def test_a_fusion_comes_back_from_its_state(name: str) -> None:
+def test_a_fusion_is_restored_from_its_state(name: str) -> None:
     f = encoded()
     fusion, other = build_fusion(name, f, 4).double(), build_fusion(name, f, 4).double()
     assert not torch.equal(fusion(f)[0], other(f)[0])
@@ -247,7 +250,7 @@ def test_heads_that_are_not_separate_cannot_be_gated(name: str) -> None:
         build_fusion(name, encoded(), 4).double()(encoded(), head_kappa={"image": 0.0})
 
 
-def test_a_suppressed_encoder_stands_still_behind_every_fusion() -> None:
+def test_a_suppressed_encoder_gets_no_gradient_from_any_fusion() -> None:
     for name in FUSIONS:
         encoders = {
             "image": build_encoder("cnn", torch.zeros(2, 1, 8, 8), widths=(3, 4)),
@@ -264,15 +267,15 @@ REFUSALS: list[tuple[type[Fusion], dict[str, object], str]] = [
     (
         FiLM,
         {"conditioned": "sound"},
-        "conditioned must name a modality .image, tone, word., found 'sound'",
+        "conditioned must be one of image, tone, word, found 'sound'",
     ),
     (FiLM, {"unimodal": "self_modulation"}, "must be equally wide, found image 6, tone 5, word 3"),
     (
         FiLM,
         {"unimodal": "both"},
-        "unimodal must be 'zero_other' or 'self_modulation', found 'both'",
+        "unimodal must be one of zero_other, self_modulation, found 'both'",
     ),
-    (BiGated, {"gated": "sound"}, "gated must name a modality"),
+    (BiGated, {"gated": "sound"}, "gated must be one of image, tone, word"),
     (BiGated, {"width": 0}, "width must be one or more, found 0"),
     (
         CrossAttention,
@@ -283,7 +286,7 @@ REFUSALS: list[tuple[type[Fusion], dict[str, object], str]] = [
 
 
 @pytest.mark.parametrize(("fusion", "options", "message"), REFUSALS)
-def test_a_fusion_refuses_what_it_cannot_do(
+def test_invalid_options_are_refused(
     fusion: type[Fusion], options: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ArgumentError, match=message):
@@ -293,16 +296,44 @@ def test_a_fusion_refuses_what_it_cannot_do(
 def test_an_unknown_fusion_is_refused_by_name() -> None:
     with pytest.raises(
         ArgumentError,
-        match="fusion must be one of late, sum, concat, film, bigated, cross_attention, found 'gated'",
+        match=r"fusion must be one of late, .*, found 'gated'\. Did you mean 'bigated'\?",
     ):
         build_fusion("gated", encoded(), 4)
 
 
-def test_tokens_that_were_promised_must_come() -> None:
+def test_an_encoder_that_stops_returning_tokens_is_refused() -> None:
     fusion = CrossAttention(DIMS, 4, token_dims=TOKENS, width=6, heads=2).double()
     with pytest.raises(ArgumentError, match="the encoder of 'image' must yield tokens"):
         fusion({m: Encoded(e.pooled) for m, e in encoded().items()})
 
 
-def test_additive_fusions_say_so() -> None:
+def test_exactly_the_additive_fusions_are_marked_additive() -> None:
     assert [fusion for fusion in FUSIONS.values() if fusion.additive] == [Late, Sum, Concat]
+
+
+@pytest.mark.parametrize(
+    ("fusion", "text"),
+    [
+        (Sum({"a": 3, "b": 2}, 4), "Sum({'a': 3, 'b': 2}, outputs=4)"),
+        (
+            FiLM({"a": 3, "b": 2}, 4),
+            "FiLM({'a': 3, 'b': 2}, outputs=4, conditioned='b', plus_one=True, "
+            "unimodal='zero_other')",
+        ),
+        (
+            BiGated({"a": 3, "b": 2}, 4),
+            "BiGated({'a': 3, 'b': 2}, outputs=4, gated='b', width=3, unimodal='zero_other')",
+        ),
+        (
+            BiGated(DIMS, 4, width=7),
+            f"BiGated({DIMS}, outputs=4, gated=None, width=7, unimodal='zero_other')",
+        ),
+        (
+            CrossAttention({"a": 3}, 4, token_dims={"a": 2}),
+            "CrossAttention({'a': 3}, outputs=4, token_dims={'a': 2}, width=64, heads=4)",
+        ),
+    ],
+)
+def test_repr_is_the_call_that_builds_the_fusion(fusion: Fusion, text: str) -> None:
+    assert repr(fusion) == text
+    assert repr(eval(text)) == text

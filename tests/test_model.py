@@ -59,7 +59,7 @@ def update(
 
 
 @pytest.mark.parametrize("make", [sgd, adamw])
-def test_a_suppressed_encoder_does_not_move_a_bit(
+def test_no_bit_of_a_suppressed_encoder_changes(
     make: Callable[[MultimodalModel], torch.optim.Optimizer],
 ) -> None:
     model = build()
@@ -102,7 +102,7 @@ def test_a_fractional_coefficient_scales_every_gradient_of_its_encoder_and_no_ot
         torch.testing.assert_close(q.grad, expected)
 
 
-def test_batchnorm_of_a_suppressed_encoder_moves_its_statistics_unless_frozen() -> None:
+def test_batchnorm_of_a_suppressed_encoder_updates_its_statistics_unless_frozen() -> None:
     model = build()
     norm = model.encoders["image"][1]
     start = norm.running_mean.clone()
@@ -114,7 +114,7 @@ def test_batchnorm_of_a_suppressed_encoder_moves_its_statistics_unless_frozen() 
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
-def test_a_gated_head_stands_still_with_its_encoder(fusion: type[Fusion]) -> None:
+def test_a_gated_head_gets_no_gradient_like_its_encoder(fusion: type[Fusion]) -> None:
     model = build(fusion)
     model(inputs(), {"image": 0.0, "tone": 1.0}, gate_heads=True).logits.sum().backward()
     gradients = {name: p.grad for name, p in model.fusion.named_parameters()}
@@ -170,14 +170,12 @@ def test_an_encoder_that_returns_a_map_is_refused() -> None:
     model = MultimodalModel({"image": nn.Conv2d(1, 2, 3)}, Late({"image": 2}, 2))
     with pytest.raises(
         ArgumentError,
-        match=r"the encoder of 'image' must return features of shape \(rows, D\) or Encoded, found \(2, 2, 3, 3\)",
+        match=r"must return features of shape \(rows, D\) or Encoded, found \(2, 2, 3, 3\)",
     ):
         model({"image": torch.zeros(2, 1, 5, 5)})
 
 
-def test_features_of_rows_that_lack_a_modality_are_zero_even_where_the_encoder_gives_nonsense() -> (
-    None
-):
+def test_features_of_a_missing_modality_are_zero_even_if_the_encoder_returns_nan() -> None:
     model = build().eval()
     x = inputs(3)
     x["tone"][1] = float("nan")
@@ -187,7 +185,7 @@ def test_features_of_rows_that_lack_a_modality_are_zero_even_where_the_encoder_g
     assert torch.isfinite(output.logits).all()
 
 
-def test_the_feature_dimension_is_read_and_the_encoder_left_as_it_was() -> None:
+def test_reading_the_feature_dimension_does_not_change_the_encoder() -> None:
     given = encoders()
     state = copy.deepcopy(given["image"].state_dict())
     assert feature_dims(given, inputs()) == DIMS
@@ -209,7 +207,7 @@ class Tokens(nn.Module):
         return Encoded(tokens.mean(1), tokens)
 
 
-def test_tokens_pass_the_same_door() -> None:
+def test_the_gradient_of_tokens_is_scaled_too() -> None:
     model = MultimodalModel({"word": Tokens()}, Late({"word": 3}, 2))
     x = {"word": torch.randn(4, 7, 2)}
     for kappa in (1.0, 0.5):
@@ -226,7 +224,7 @@ def teachers() -> dict[str, MultimodalModel]:
     return {m: MultimodalModel({m: e}, Late({m: DIMS[m]}, 4)) for m, e in encoders().items()}
 
 
-def test_teachers_are_frozen_and_answer_outside_any_graph() -> None:
+def test_teachers_are_frozen_and_their_output_is_in_no_graph() -> None:
     given = teachers()
     buffers = {m: copy.deepcopy(t.state_dict()) for m, t in given.items()}
     answer = Teachers(given)(Batch(inputs(), torch.zeros(8, dtype=torch.int64)))
@@ -239,7 +237,7 @@ def test_teachers_are_frozen_and_answer_outside_any_graph() -> None:
     )
 
 
-def test_cached_teachers_say_what_teachers_say_and_ask_each_row_once() -> None:
+def test_cached_teachers_compute_the_same_output_once_per_row() -> None:
     models = teachers()
     plain, cached = Teachers(models), CachedTeachers(models, rows=20)
     x = inputs(20)
@@ -249,14 +247,16 @@ def test_cached_teachers_say_what_teachers_say_and_ask_each_row_once() -> None:
         batch = Batch(
             {m: v[index] for m, v in x.items()}, torch.zeros(len(index), dtype=torch.int64), index
         )
-        known, expected = cached(batch), plain(batch)
+        output, expected = cached(batch), plain(batch)
         for m in DIMS:
-            torch.testing.assert_close(known.features[m], expected.features[m])
-            torch.testing.assert_close(known.logits[m], expected.logits[m])
-    assert len(calls) == 3 + 2  # three plain answers; the cache asked twice and knew the third
+            torch.testing.assert_close(output.features[m], expected.features[m])
+            torch.testing.assert_close(output.logits[m], expected.logits[m])
+    assert (
+        len(calls) == 3 + 2
+    )  # three plain calls; the cache computed two batches and looked up the third
 
 
-def test_the_checkpoint_that_ranks_may_be_another() -> None:
+def test_another_checkpoint_can_rank() -> None:
     distils, ranks = teachers(), teachers()
     batch = Batch(inputs(), torch.zeros(8, dtype=torch.int64))
     answer = Teachers(distils, ranks)(batch)
@@ -287,3 +287,22 @@ def test_a_teacher_with_another_head_cannot_start_a_student() -> None:
         UnsupportedError, match="a teacher must be one encoder and one linear layer"
     ):
         warm_start(build(), given)
+
+
+def test_repr_of_a_model_is_one_line_per_part() -> None:
+    assert repr(build()).splitlines() == [
+        "MultimodalModel(",
+        "  image: Sequential(...), 72 parameters",
+        "  tone: Sequential(...), 35 parameters",
+        "  word: Linear(in_features=2, out_features=3, bias=True), 9 parameters",
+        "  fusion: Late({'image': 6, 'tone': 5, 'word': 3}, outputs=4), 68 parameters",
+        ")",
+    ]
+
+
+def test_repr_of_teachers_names_the_modalities() -> None:
+    assert repr(Teachers(teachers())) == "Teachers(image, tone, word)"
+    cached = CachedTeachers(teachers(), teachers(), rows=20)
+    assert repr(cached) == (
+        "CachedTeachers(image, tone, word, ranked by other checkpoints, rows=20)"
+    )

@@ -1,7 +1,9 @@
-"""The few exceptions a user can meet.
+"""Exceptions that a user can meet.
 
-Every message is one sentence of the form ``<thing> must <rule>, found <value>.`` followed, where there is one, by the way out.
-The command line turns any :class:`G2DError` into exit code 2 without a traceback; anything else is our fault and exits 1.
+A message about a rule has the form ``<thing> must <rule>, found <value>.``, followed by the way
+out where there is one; a message about a missing file says so in plain words. The command line
+turns every :class:`G2DError` into exit code 2 without a traceback; any other exception is a fault
+of g2d and exits with 1.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import Literal, get_args
 
 
 class G2DError(Exception):
-    """The user can mend it: a clear sentence, exit code 2."""
+    """Base of all errors that the user can repair: a clear message, exit code 2."""
 
 
 class ArgumentError(G2DError, ValueError):
@@ -19,11 +21,11 @@ class ArgumentError(G2DError, ValueError):
 
 
 class UnsupportedError(G2DError):
-    """A combination that is not defined: a method on this task, number of modalities, fusion or optimizer."""
+    """A method is not defined for this task, number of modalities, fusion or optimizer."""
 
 
 class DataError(G2DError):
-    """A store, manifest or raw file cannot be used as it is."""
+    """A store, a table or a raw file cannot be used as it is."""
 
 
 class RunError(G2DError):
@@ -31,28 +33,27 @@ class RunError(G2DError):
 
 
 class MissingDependencyError(G2DError):
-    """An optional library is needed; the message names the extra that installs it."""
+    """An optional library is not installed; the message names the extra that installs it."""
 
 
 class RecipeError(G2DError):
     """A recipe has faults; all of them are reported together, in the user's spelling.
 
     Args:
-        faults: one sentence per fault.
-        source: the recipe's file name, for the first line of the message.
+        faults: One sentence per fault.
+        source: Name of the recipe's file, for the first line of the message.
+
+    Example:
+        >>> print(RecipeError(["epochs must be 1 or more, found 0."], "my.yaml"))
+        my.yaml has 1 fault:
+          - epochs must be 1 or more, found 0.
     """
 
     def __init__(self, faults: Sequence[str], source: str = "recipe") -> None:
         self.faults = tuple(faults)
         plural = "fault" if len(self.faults) == 1 else "faults"
-        super().__init__(
-            "\n".join(
-                [
-                    f"{source} has {len(self.faults)} {plural}:",
-                    *(f"  - {fault}" for fault in self.faults),
-                ]
-            )
-        )
+        lines = [f"{source} has {len(self.faults)} {plural}:"]
+        super().__init__("\n".join(lines + [f"  - {fault}" for fault in self.faults]))
 
 
 Reason = Literal[
@@ -68,18 +69,18 @@ Reason = Literal[
     "known-bad",
 ]
 REASONS: tuple[str, ...] = get_args(Reason)
-"""Why a sample can be skipped. There are no others: silence is a defect."""
+"""All reasons to skip a sample. Every skipped sample is reported with one of them."""
 
 
 class UnreadableError(Exception):
     """A sample cannot be used; it is skipped and reported.
 
     Args:
-        reason: one of :data:`REASONS`. detail: what was found, for the summary.
+        reason: Reason, one of :data:`REASONS`.
+        detail: Description of what is wrong, for the summary.
     """
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
-        super().__init__(
-            reason, detail
-        )  # both, so that it survives the way back from a worker process
+        # Both arguments, so that the error can be pickled on its way from a worker process.
+        super().__init__(reason, detail)
         self.reason, self.detail = reason, detail

@@ -1,9 +1,10 @@
-"""Helpers for files and names that every layer needs: atomic writes, hashes, nearest names."""
+"""Helpers for files, names and imports that every layer needs."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
+import importlib
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from g2d.errors import ArgumentError
+from g2d.errors import ArgumentError, MissingDependencyError
 
 
 @contextmanager
@@ -123,20 +124,30 @@ def one_of(name: str, value: object, valid: Iterable[str]) -> None:
         )
 
 
-def check_choice(argument: str, value: object, choices: Iterable[str]) -> None:
-    """Check that an argument has one of the values it may have.
+def import_extra(module: str, extra: str, feature: str) -> Any:
+    """Import a library that is installed by an extra of this package.
+
+    Args:
+        module: Name of the module to import, for example ``"optuna"``.
+        extra: Name of the extra that installs it.
+        feature: What needs the library, for the message, for example ``"a search"``.
+
+    Returns:
+        The module.
 
     Raises:
-        ArgumentError: if it has not; the message suggests the nearest value.
+        MissingDependencyError: The library is not installed.
 
     Example:
-        >>> check_choice("split", "tset", ["train", "valid", "test"])
+        >>> import_extra("not_a_library", "tune", "a search")
         Traceback (most recent call last):
-        g2d.errors.ArgumentError: split must be one of train, valid, test, found 'tset'. ...
+            ...
+        g2d.errors.MissingDependencyError: a search needs not_a_library, which is not installed: ...
     """
-    choices = list(choices)
-    if value not in choices:
-        raise ArgumentError(
-            f"{argument} must be one of {', '.join(choices)}, found {value!r}."
-            f"{did_you_mean(str(value), choices)}"
-        )
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        library = module.partition(".")[0]
+        raise MissingDependencyError(
+            f"{feature} needs {library}, which is not installed: pip install 'g2d[{extra}]'."
+        ) from error

@@ -1,15 +1,16 @@
 """The multimodal model with its door between encoder and fusion, and the frozen teachers.
 
-The door is the one idea that makes modulation simple. An encoder is reached only through its features f^m, so scaling the
-gradient at f^m scales the gradient of all its parameters (Eq. 8); no parameter is ever looked up by name. Where kappa^m = 0 the
-encoder runs without a graph: its backward is never computed, its ``.grad`` stays None, the optimizer skips it, and not a bit of
-it moves, whatever the optimizer, its momentum or its weight decay.
+The door is what makes modulation simple. An encoder is reached only through its features f^m, so
+scaling the gradient at f^m scales the gradient of all its parameters (Eq. 8); no parameter is
+looked up by name. Where kappa^m = 0 the encoder runs without a graph: its backward pass is never
+computed, its ``.grad`` stays None, the optimizer skips it, and none of its bits change, whatever
+the optimizer, its momentum or its weight decay.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -25,20 +26,29 @@ _BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
 class MultimodalModel(nn.Module):
-    """Encoders, a door, a fusion.
+    """Encoders, a door behind each of them, and a fusion.
 
     Args:
-        encoders: per modality any ``nn.Module`` that returns ``(B, D)`` or :class:`~g2d.types.Encoded`.
-        fusion: what turns the features into logits.
+        encoders: One ``nn.Module`` per modality that returns features ``(B, D)`` or
+            :class:`~g2d.types.Encoded`.
+        fusion: Module that turns the features into logits.
 
     Raises:
-        ArgumentError: an encoder serves two modalities, or encoders and fusion name different modalities.
+        ArgumentError: Two modalities share a parameter of an encoder, or encoders and fusion name
+            different modalities.
 
     Example:
         >>> from g2d.fusion import Late
         >>> encoders = {"image": nn.Linear(4, 3), "tone": nn.Linear(2, 5)}
         >>> model = MultimodalModel(encoders, Late({"image": 3, "tone": 5}, outputs=10))
-        >>> output = model({"image": torch.randn(8, 4), "tone": torch.randn(8, 2)}, {"image": 1.0, "tone": 0.0})
+        >>> model
+        MultimodalModel(
+          image: Linear(in_features=4, out_features=3, bias=True), 15 parameters
+          tone: Linear(in_features=2, out_features=5, bias=True), 15 parameters
+          fusion: Late({'image': 3, 'tone': 5}, outputs=10), 100 parameters
+        )
+        >>> inputs = {"image": torch.randn(8, 4), "tone": torch.randn(8, 2)}
+        >>> output = model(inputs, {"image": 1.0, "tone": 0.0})
         >>> output.logits.sum().backward()
         >>> encoders["tone"].weight.grad is None, encoders["image"].weight.grad is None
         (True, False)
@@ -52,17 +62,25 @@ class MultimodalModel(nn.Module):
                 other = owner.setdefault(id(parameter), m)
                 if other != m:
                     raise ArgumentError(
-                        f"encoders must not share parameters, found one in both {other!r} and {m!r}: a door could not tell them apart."
+                        f"encoders must not share parameters, found one in both {other!r} and "
+                        f"{m!r}. The door could not scale the gradient of only one modality."
                     )
         if tuple(encoders) != tuple(fusion.dims):
             raise ArgumentError(
-                f"fusion must take the encoders' modalities in their order ({', '.join(encoders)}), found {', '.join(fusion.dims)}."
+                f"fusion must take the encoders' modalities in their order "
+                f"({', '.join(encoders)}), found {', '.join(fusion.dims)}."
             )
         self.encoders = nn.ModuleDict(encoders)
         self.fusion = fusion
 
+    def __repr__(self) -> str:
+        parts = [*self.encoders.items(), ("fusion", self.fusion)]
+        lines = [f"  {name}: {_in_one_line(module)}\n" for name, module in parts]
+        return f"{type(self).__name__}(\n{''.join(lines)})"
+
     @property
     def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities, in the order of the data."""
         return tuple(self.fusion.dims)
 
     def encode(
@@ -74,20 +92,27 @@ class MultimodalModel(nn.Module):
         freeze_batchnorm: bool = False,
         only: Collection[str] | None = None,
     ) -> dict[str, Encoded]:
-        """Features of every modality, each behind its door.
+        """Return the features of every modality, each behind its door.
 
         Args:
-            inputs: per modality, ``(B, ...)`` or a Sequence.
-            kappa: coefficient per modality in [0, 1]; those not named, or None, pass untouched.
-            present: ``(B,)`` bool per modality; features of rows that lack it are zero.
-            freeze_batchnorm: normalise a suppressed encoder (kappa = 0) by its running statistics, which then stand still. By
-                default it stays in train mode, as in the paper's code: its statistics move, its weights do not.
-            only: encode these modalities and no others; for methods in which modalities take turns.
+            inputs: Inputs per modality, a tensor ``(B, ...)`` or a Sequence.
+            kappa: Coefficient per modality in [0, 1]; a modality without one is not modulated.
+            present: Rows that have the modality ``(B,)``, bool, per modality; features of the
+                other rows are zero.
+            freeze_batchnorm: Normalize a suppressed encoder (kappa = 0) by its running statistics
+                and do not update them. By default it stays in train mode, as in the paper's code:
+                its statistics change, its weights do not.
+            only: Modalities to encode; None encodes all. For methods in which modalities take
+                turns.
+
+        Raises:
+            ArgumentError: The input of a modality is missing.
         """
         missing = [m for m in self.modalities if m not in inputs]
         if missing:
             raise ArgumentError(
-                f"inputs must hold every modality of the model ({', '.join(self.modalities)}), found none for {', '.join(missing)}."
+                f"inputs must hold every modality of the model ({', '.join(self.modalities)}), "
+                f"found none for {', '.join(missing)}."
             )
         return {
             m: self._through_door(
@@ -111,12 +136,17 @@ class MultimodalModel(nn.Module):
         gate_heads: bool = False,
         freeze_batchnorm: bool = False,
     ) -> Output:
-        """Fused logits of a batch.
+        """Return features and fused logits of a batch.
 
         Args:
-            kappa, present, freeze_batchnorm: see :meth:`encode`.
-            unimodal: also give the unimodal logits z^m.
-            gate_heads: scale the gradient of each modality's head with that of its encoder; needs separate heads.
+            inputs: Inputs per modality, see :meth:`encode`.
+            kappa: Coefficient per modality, see :meth:`encode`.
+            present: Rows that have the modality, see :meth:`encode`.
+            unimodal: Whether to return the unimodal logits z^m too.
+            gate_heads: Whether to scale the gradient of each modality's head like that of its
+                encoder; needs separate heads.
+            freeze_batchnorm: Whether to freeze the statistics of suppressed encoders, see
+                :meth:`encode`.
         """
         encoded = self.encode(inputs, kappa, present=present, freeze_batchnorm=freeze_batchnorm)
         logits, z = self.fusion(
@@ -125,7 +155,10 @@ class MultimodalModel(nn.Module):
         return Output({m: e.pooled for m, e in encoded.items()}, logits, z)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Optimizer groups, one per encoder and one for the fusion, each with its ``name``; pass them to any torch optimizer."""
+        """Return groups for any torch optimizer: one per encoder and one for the fusion.
+
+        Each group has a ``name``; groups without parameters are left out.
+        """
         groups = [
             {"name": m, "params": list(encoder.parameters())}
             for m, encoder in self.encoders.items()
@@ -141,9 +174,11 @@ class MultimodalModel(nn.Module):
         present: Tensor | None,
         freeze_batchnorm: bool,
     ) -> Encoded:
+        """Encode one modality and scale the gradient at its features by kappa."""
         encoder = self.encoders[m]
         if not isinstance(kappa, Tensor) and kappa == 0:
-            with torch.no_grad(), _batchnorm_frozen(encoder) if freeze_batchnorm else _nothing():
+            frozen = _batchnorm_frozen(encoder) if freeze_batchnorm else nullcontext()
+            with torch.no_grad(), frozen:
                 encoded = _as_encoded(encoder(values), m)
         else:
             encoded = _as_encoded(encoder(values), m)
@@ -152,9 +187,24 @@ class MultimodalModel(nn.Module):
         return encoded if present is None else without_rows(encoded, present)
 
 
+def _in_one_line(module: nn.Module) -> str:
+    """Return a module's repr, shortened to its class if it is long, and its size."""
+    text = repr(module)
+    if "\n" in text:
+        text = f"{type(module).__name__}(...)"
+    return f"{text}, {sum(p.numel() for p in module.parameters()):,} parameters"
+
+
 def without_rows(encoded: Encoded, present: Tensor) -> Encoded:
-    """The same features, zero in the rows that lack the modality; their tokens are zero and masked."""
-    # where, not a product: what an encoder makes of an absent input may be infinite, and 0 * inf is not 0.
+    """Return the features with zeros in the rows that lack the modality.
+
+    Tokens of these rows are zero and masked.
+
+    Args:
+        encoded: Output of an encoder.
+        present: Rows that have the modality ``(B,)``, bool.
+    """
+    # where, not a product: the features of an absent input may be infinite, and 0 * inf is not 0.
     pooled = torch.where(present[:, None], encoded.pooled, 0.0)
     if encoded.tokens is None:
         return replace(encoded, pooled=pooled)
@@ -164,10 +214,15 @@ def without_rows(encoded: Encoded, present: Tensor) -> Encoded:
 
 
 def example_features(encoders: Mapping[str, nn.Module], inputs: Inputs) -> dict[str, Encoded]:
-    """What every encoder makes of two example rows, in eval mode: the widths of features and tokens are read from it, not typed in.
+    """Encode two example rows in eval mode, to read the widths of features and tokens from them.
+
+    Args:
+        encoders: Encoder per modality.
+        inputs: Example inputs per modality; the first two rows are used.
 
     Example:
-        >>> example_features({"tone": nn.Linear(2, 5)}, {"tone": torch.zeros(9, 2)})["tone"].pooled.shape
+        >>> features = example_features({"tone": nn.Linear(2, 5)}, {"tone": torch.zeros(9, 2)})
+        >>> features["tone"].pooled.shape
         torch.Size([2, 5])
     """
     features = {}
@@ -178,7 +233,11 @@ def example_features(encoders: Mapping[str, nn.Module], inputs: Inputs) -> dict[
 
 
 def feature_dims(encoders: Mapping[str, nn.Module], inputs: Inputs) -> dict[str, int]:
-    """D_m of every encoder, read from what it makes of two example rows.
+    """Return the width D_m of every encoder's features, read from two example rows.
+
+    Args:
+        encoders: Encoder per modality.
+        inputs: Example inputs per modality; the first two rows are used.
 
     Example:
         >>> feature_dims({"tone": nn.Linear(2, 5)}, {"tone": torch.zeros(9, 2)})
@@ -188,29 +247,43 @@ def feature_dims(encoders: Mapping[str, nn.Module], inputs: Inputs) -> dict[str,
 
 
 def warm_start(model: MultimodalModel, teachers: Mapping[str, MultimodalModel]) -> None:
-    """Start a student from its teachers: every encoder, and the heads where the fusion is additive.
+    """Copy the teachers' weights into a student: every encoder, and the heads of additive fusions.
 
-    With an additive fusion the student then *is* the ensemble of its teachers (the mean of their logits).
+    With an additive fusion the student then *is* the ensemble of its teachers (the mean of their
+    logits).
+
+    Args:
+        model: Student, changed in place.
+        teachers: Teacher per modality.
 
     Raises:
-        ArgumentError: a teacher's encoder has another shape than the student's.
+        ArgumentError: A teacher's encoder has another shape than the student's.
     """
     for m in model.modalities:
         try:
             model.encoders[m].load_state_dict(teachers[m].encoders[m].state_dict())
         except RuntimeError as error:
             raise ArgumentError(
-                f"the teacher of {m!r} must have the student's encoder to start from, found another: {error}"
+                f"the teacher of {m!r} must have the student's encoder to start from, "
+                f"found another: {error}"
             ) from error
     if isinstance(model.fusion, Additive):
         model.fusion.load_heads({m: teacher_head(teachers[m]) for m in model.modalities})
 
 
 def teacher_head(teacher: MultimodalModel) -> nn.Linear:
-    """The one linear layer psi_t^m on top of a teacher's encoder."""
+    """Return the linear layer psi_t^m on top of a teacher's encoder.
+
+    Args:
+        teacher: Model of one modality with Late fusion.
+
+    Raises:
+        UnsupportedError: The model is no such teacher.
+    """
     if not isinstance(teacher.fusion, Late) or len(teacher.modalities) != 1:
         raise UnsupportedError(
-            "a teacher must be one encoder and one linear layer (a model of one modality with Late fusion), found another model."
+            "a teacher must be one encoder and one linear layer "
+            "(a model of one modality with Late fusion), found another model."
         )
     head = teacher.fusion.heads[teacher.modalities[0]]
     assert isinstance(head, nn.Linear)
@@ -220,11 +293,26 @@ def teacher_head(teacher: MultimodalModel) -> nn.Linear:
 class Teachers:
     """Frozen unimodal teachers, one per modality.
 
-    Deliberately not an ``nn.Module``: a teacher must appear neither in a student's checkpoint nor in its train mode.
+    It is not an ``nn.Module``, so that teachers appear neither in a student's checkpoint nor in
+    its train mode.
 
     Args:
-        models: per modality a model of that modality alone; frozen and put in eval mode here.
-        ranking: the models whose confidence ranks, if it should not be the same ones (their last checkpoint, say).
+        models: Model of that modality alone, per modality; frozen and set to eval mode here.
+        ranking: Models whose confidence ranks the modalities, for example the teachers' last
+            checkpoints; None if ``models`` rank.
+
+    Raises:
+        ArgumentError: A model has other modalities than its own.
+
+    Example:
+        >>> from g2d.fusion import Late
+        >>> teacher = MultimodalModel({"tone": nn.Linear(2, 5)}, Late({"tone": 5}, outputs=10))
+        >>> teachers = Teachers({"tone": teacher})
+        >>> teachers
+        Teachers(tone)
+        >>> batch = Batch({"tone": torch.zeros(3, 2)}, torch.zeros(3, dtype=torch.int64))
+        >>> teachers(batch).logits["tone"].shape
+        torch.Size([3, 10])
     """
 
     def __init__(
@@ -235,23 +323,30 @@ class Teachers:
         for m, teacher in [*models.items(), *(ranking or {}).items()]:
             if teacher.modalities != (m,):
                 raise ArgumentError(
-                    f"the teacher of {m!r} must be a model of that modality alone, found one of {', '.join(teacher.modalities)}."
+                    f"the teacher of {m!r} must be a model of that modality alone, "
+                    f"found one of {', '.join(teacher.modalities)}."
                 )
             teacher.eval().requires_grad_(False)
         self.models, self.ranking = dict(models), None if ranking is None else dict(ranking)
 
+    def __repr__(self) -> str:
+        ranking = [] if self.ranking is None else ["ranked by other checkpoints"]
+        return f"{type(self).__name__}({', '.join([*self.models, *ranking])})"
+
     @property
     def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities that have a teacher."""
         return tuple(self.models)
 
     def to(self, device: torch.device | str) -> Teachers:
+        """Move all teachers to a device and return them."""
         for teacher in [*self.models.values(), *(self.ranking or {}).values()]:
             teacher.to(device)
         return self
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> TeacherOutput:
-        """What the teachers say about the rows of a batch, under the very view of the data that the student sees."""
+        """Return the teachers' output for a batch, from the same inputs that the student sees."""
         outputs = {m: teacher({m: batch.inputs[m]}) for m, teacher in self.models.items()}
         logits = {m: output.logits for m, output in outputs.items()}
         ranking = (
@@ -265,13 +360,14 @@ class Teachers:
 
 
 class CachedTeachers(Teachers):
-    """The same answers, computed once per row and then looked up by ``batch.index``.
+    """Teachers that compute the output of a row once and then look it up by ``batch.index``.
 
-    Only where a row's inputs are the same in every epoch (no crop, flip or fresh draw); whoever builds it knows.
+    Use it only where the inputs of a row are the same in every epoch (no crop, flip or noise).
 
     Args:
-        models, ranking: see :class:`Teachers`.
-        rows: how many sample ids there are; ids run from 0.
+        models: Model of that modality alone, per modality, see :class:`Teachers`.
+        ranking: Models that rank the modalities, see :class:`Teachers`.
+        rows: Number of sample ids; ids run from 0.
     """
 
     def __init__(
@@ -285,8 +381,16 @@ class CachedTeachers(Teachers):
         self.known = torch.zeros(rows, dtype=torch.bool)
         self._table: TeacherOutput | None = None
 
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, rows={len(self.known)})"
+
     @torch.no_grad()
     def __call__(self, batch: Batch) -> TeacherOutput:
+        """Return the teachers' output for a batch, computed only for rows that are new.
+
+        Raises:
+            ArgumentError: The batch has no index.
+        """
         if batch.index is None:
             raise ArgumentError(
                 "index must name the rows of a batch for cached teachers, found None."
@@ -298,44 +402,46 @@ class CachedTeachers(Teachers):
         device = batch.index.device
         features, logits, ranking = (
             {m: rows[index].to(device) for m, rows in table.items()}
-            for table in (self._table.features, self._table.logits, self._table.ranking_logits)
+            for table in _tables(self._table)
         )
         return TeacherOutput(features, logits, logits if self.ranking is None else ranking)
 
     def _remember(self, index: Tensor, output: TeacherOutput) -> None:
+        """Store the output of the rows with these ids."""
         if self._table is None:
-            empty = [
-                {m: torch.zeros(len(self.known), v.shape[1]) for m, v in t.items()}
-                for t in (output.features, output.logits, output.ranking_logits)
-            ]
-            self._table = TeacherOutput(*empty)
-        for table, values in zip(
-            (self._table.features, self._table.logits, self._table.ranking_logits),
-            (output.features, output.logits, output.ranking_logits),
-            strict=True,
-        ):
+            self._table = TeacherOutput(
+                *(
+                    {m: torch.zeros(len(self.known), v.shape[1]) for m, v in values.items()}
+                    for values in _tables(output)
+                )
+            )
+        for table, values in zip(_tables(self._table), _tables(output), strict=True):
             for m, rows in values.items():
                 table[m][index] = rows.float().cpu()
         self.known[index] = True
 
 
+def _tables(output: TeacherOutput) -> tuple[Mapping[str, Tensor], ...]:
+    """Return features, logits and ranking logits."""
+    return output.features, output.logits, output.ranking_logits
+
+
 def _as_encoded(value: Any, modality: str) -> Encoded:
+    """Return an encoder's output as Encoded, after a check of its shape."""
     encoded = value if isinstance(value, Encoded) else Encoded(value)
-    if not isinstance(encoded.pooled, Tensor) or encoded.pooled.ndim != 2:
-        found = (
-            tuple(encoded.pooled.shape)
-            if isinstance(encoded.pooled, Tensor)
-            else type(value).__name__
-        )
+    pooled: Any = encoded.pooled
+    if not isinstance(pooled, Tensor) or pooled.ndim != 2:
+        kind = tuple(pooled.shape) if isinstance(pooled, Tensor) else type(value).__name__
         raise ArgumentError(
-            f"the encoder of {modality!r} must return features of shape (rows, D) or Encoded, found {found}."
+            f"the encoder of {modality!r} must return features of shape (rows, D) or Encoded, "
+            f"found {kind}."
         )
     return encoded
 
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """The module in eval mode for a while, and afterwards every part of it in the mode it had, whatever happened.
+    """Set a module to eval mode, and every part of it back to its own mode at the end.
 
     Example:
         >>> layer = nn.Dropout()
@@ -356,6 +462,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _batchnorm_frozen(module: nn.Module) -> Iterator[None]:
+    """Use running statistics in all BatchNorm layers, and do not update them."""
     frozen = [
         layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.training
     ]
@@ -366,8 +473,3 @@ def _batchnorm_frozen(module: nn.Module) -> Iterator[None]:
     finally:
         for layer in frozen:
             layer.train()
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield

@@ -1,4 +1,4 @@
-"""YAML text and files -> plain values: no tags, no duplicate keys, nothing that runs code."""
+"""YAML read as plain values: no tags, no duplicate keys, nothing that runs code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from g2d.errors import RecipeError
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values only. A key given twice is refused, and 1e-3 is a number (YAML 1.1 reads it as text)."""
+    """Loader of plain values that refuses duplicate keys and reads 1e-3 as a number.
+
+    YAML 1.1 reads 1e-3 as text.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
@@ -28,7 +31,8 @@ class _Loader(yaml.SafeLoader):
 
 
 _FLOAT = re.compile(
-    r"[-+]?(?:\d[\d_]*\.[\d_]*|\.\d[\d_]*|\d[\d_]*(?=[eE]))(?:[eE][-+]?\d+)?$|[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$"
+    r"[-+]?(?:\d[\d_]*\.[\d_]*|\.\d[\d_]*|\d[\d_]*(?=[eE]))(?:[eE][-+]?\d+)?$"
+    r"|[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$"
 )
 _Loader.yaml_implicit_resolvers = {
     first: [
@@ -42,10 +46,14 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456
 
 
 def parse(text: str, source: str) -> Any:
-    """YAML text -> plain values.
+    """Convert YAML text to plain values.
+
+    Args:
+        text: The YAML text.
+        source: Name of its origin, for messages.
 
     Raises:
-        RecipeError: it is not YAML, or holds more than plain values.
+        RecipeError: The text is not YAML, or holds more than plain values.
 
     Example:
         >>> parse("lr: 1e-3", "example")
@@ -60,31 +68,29 @@ def parse(text: str, source: str) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
-        raise RecipeError(
-            [
-                f"the text must be plain YAML, found: {getattr(error, 'problem', None) or error}{where}."
-            ],
-            source,
-        ) from None
+        problem = getattr(error, "problem", None) or error
+        fault = f"the text must be plain YAML, found: {problem}{where}."
+        raise RecipeError([fault], source) from None
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """A recipe file as a plain mapping.
+    """Read a recipe file as a plain mapping.
+
+    Args:
+        path: Path of the YAML file.
 
     Raises:
-        RecipeError: there is no such file, or it is not a mapping.
+        RecipeError: There is no such file, it is not text, or it does not hold a mapping.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise RecipeError(
-            [f"the recipe must be a readable YAML file, found {str(path)!r}: {reason}."], str(path)
-        ) from None
+        plain = (reason or str(error))[:1].lower() + (reason or str(error))[1:]
+        raise RecipeError([f"cannot read recipe {str(path)!r}: {plain}."], str(path)) from None
     content = parse(text, str(path))
     if not isinstance(content, dict):
-        raise RecipeError(
-            [f"the recipe must be a mapping of keys to values, found {type(content).__name__}."],
-            str(path),
-        )
+        kind = type(content).__name__
+        fault = f"the recipe must be a mapping of keys to values, found {kind}."
+        raise RecipeError([fault], str(path))
     return content

@@ -96,7 +96,7 @@ class Task(ABC):
 
     @abstractmethod
     def predict(self, logits: Tensor) -> Tensor:
-        """Return the answer for a user: class numbers ``(B,)``, or values ``(B, C)`` in their unit."""
+        """Return the answer for a user: class numbers ``(B,)`` or values ``(B, C)``."""
 
     @abstractmethod
     def metrics(self) -> Metrics:

@@ -1,34 +1,38 @@
-"""The words everything speaks: Batch, Sequence, Encoded, Output, TeacherOutput.
+"""Types that all parts exchange: Batch, Sequence, Encoded, Output, TeacherOutput.
 
-Letters in shapes: B batch, T steps, N tokens, C classes or outputs, D features of a modality, d width of a token, k modalities.
-Every mapping is keyed by the modality's name and keeps the order of the data.
+Letters in shapes: B batch, T steps, N tokens, C classes or outputs, D features of a modality,
+d width of a token, k modalities. Every mapping has the names of the modalities as keys, in the
+order of the data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from g2d.errors import ArgumentError
 
-_OWN = nn.ModuleDict()
+_MODULE_DICT = nn.ModuleDict()
 
 Rows = slice | Tensor
-"""Which rows of a batch: a slice, or a tensor of row numbers or booleans."""
+"""Rows of a batch: a slice, or a tensor of row numbers or booleans."""
 
 
 def is_name(modality: str) -> bool:
-    """Whether a modality can be called that: torch's containers take no dots, and no names of their own parts.
+    """Return whether a text can be the name of a modality.
+
+    Names become keys of torch's containers, so they must have no dots and must differ from the
+    attributes of ``nn.ModuleDict``.
 
     Example:
         >>> is_name("image"), is_name("left.eye"), is_name("train")
         (True, False, False)
     """
-    return bool(modality) and "." not in modality and not hasattr(_OWN, modality)
+    return bool(modality) and "." not in modality and not hasattr(_MODULE_DICT, modality)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +40,16 @@ class Sequence:
     """A padded batch of sequences.
 
     Args:
-        values: ``(B, T, ...)``, zero where padded.
-        mask: ``(B, T)`` bool, True where real.
-        symbols: how many different token ids there are, where ``values`` holds those; None for vectors.
-        tokenizer: of Hugging Face, whose token ids they are; None for a vocabulary of the data's own, and for vectors.
+        values: Vectors ``(B, T, ...)`` or token ids ``(B, T)``, zero where padded.
+        mask: Real steps ``(B, T)``, bool; False where padded.
+        symbols: Number of different token ids; None for vectors.
+        tokenizer: Name of the Hugging Face tokenizer that made the token ids; None for a
+            vocabulary learned from the data, and for vectors.
+
+    Example:
+        >>> words = Sequence(torch.tensor([[3, 1, 0]]), torch.tensor([[True, True, False]]), 5)
+        >>> len(words), words[0:1].values.shape
+        (1, torch.Size([1, 3]))
     """
 
     values: Tensor
@@ -54,13 +64,14 @@ class Sequence:
         return replace(self, values=self.values[rows], mask=self.mask[rows])
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
-        return replace(
-            self,
-            values=self.values.to(device, non_blocking=non_blocking),
-            mask=self.mask.to(device, non_blocking=non_blocking),
+        """Return the sequences on another device."""
+        values, mask = (
+            part.to(device, non_blocking=non_blocking) for part in (self.values, self.mask)
         )
+        return replace(self, values=values, mask=mask)
 
     def pin_memory(self) -> Self:
+        """Return the sequences in pinned memory, from which copies to a GPU are asynchronous."""
         return replace(self, values=self.values.pin_memory(), mask=self.mask.pin_memory())
 
 
@@ -70,12 +81,12 @@ Inputs = Mapping[str, Input]
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What an encoder yields for one modality.
+    """Output of an encoder for one modality.
 
     Args:
-        pooled: ``(B, D)``, the features f^m that every method distils, scores and gates.
-        tokens: ``(B, N, d)``, for fusions that attend; None if the encoder has none.
-        mask: ``(B, N)`` bool, True where a token is real; None if all are.
+        pooled: Features f^m ``(B, D)``, which methods distil, score and gate.
+        tokens: Tokens ``(B, N, d)`` for fusions that attend; None if the encoder has none.
+        mask: Real tokens ``(B, N)``, bool; None if all are real.
     """
 
     pooled: Tensor
@@ -85,13 +96,18 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One update's worth of rows on this process.
+    """Rows of one update on this process.
 
     Args:
-        inputs: per modality a ``(B, ...)`` tensor or a :class:`Sequence`, in the data's order.
-        target: ``(B,)`` int64 class numbers, or ``(B, C)`` float values.
-        index: ``(B,)`` int64 sample ids; None in a user's own loop that caches nothing by sample.
-        present: per modality a ``(B,)`` bool, False where a row lacks it; None if every row has all.
+        inputs: Inputs per modality, a tensor ``(B, ...)`` or a :class:`Sequence`, in the order of
+            the data.
+        target: Class numbers ``(B,)``, int64, or values ``(B, C)``, float.
+        index: Sample ids ``(B,)``, int64; None in a loop that caches nothing by sample.
+        present: Rows that have the modality ``(B,)``, bool, per modality; None if every row has
+            all modalities.
+
+    Raises:
+        ArgumentError: An input has more or fewer rows than the target.
 
     Example:
         >>> batch = Batch({"image": torch.zeros(4, 1, 8, 8)}, torch.zeros(4, dtype=torch.int64))
@@ -108,7 +124,8 @@ class Batch:
         for modality, values in self.inputs.items():
             if len(values) != len(self.target):
                 raise ArgumentError(
-                    f"inputs of {modality!r} must have one row per target ({len(self.target)}), found {len(values)}."
+                    f"inputs of {modality!r} must have one row per target ({len(self.target)}), "
+                    f"found {len(values)}."
                 )
 
     def __len__(self) -> int:
@@ -116,65 +133,49 @@ class Batch:
 
     @property
     def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities, in the order of the data."""
         return tuple(self.inputs)
 
     def has(self, modality: str) -> Tensor:
-        """``(B,)`` bool: which rows have the modality."""
-        there = None if self.present is None else self.present.get(modality)
-        return (
-            torch.ones(len(self), dtype=torch.bool, device=self.target.device)
-            if there is None
-            else there
-        )
+        """Return which rows have the modality ``(B,)``, bool."""
+        rows = None if self.present is None else self.present.get(modality)
+        if rows is None:
+            return torch.ones(len(self), dtype=torch.bool, device=self.target.device)
+        return rows
 
     def rows(self, rows: Rows) -> Self:
-        """The same batch cut down to some rows."""
-        return replace(
-            self,
-            inputs={m: values[rows] for m, values in self.inputs.items()},
-            target=self.target[rows],
-            index=None if self.index is None else self.index[rows],
-            present=None
-            if self.present is None
-            else {m: there[rows] for m, there in self.present.items()},
-        )
+        """Return some of the rows as a batch."""
+        return self._map(lambda values: values[rows])
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
-        return replace(
-            self,
-            inputs={
-                m: values.to(device, non_blocking=non_blocking) for m, values in self.inputs.items()
-            },
-            target=self.target.to(device, non_blocking=non_blocking),
-            index=None if self.index is None else self.index.to(device, non_blocking=non_blocking),
-            present=None
-            if self.present is None
-            else {
-                m: there.to(device, non_blocking=non_blocking) for m, there in self.present.items()
-            },
-        )
+        """Return the batch on another device."""
+        return self._map(lambda values: values.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Self:
+        """Return the batch in pinned memory, from which copies to a GPU are asynchronous."""
+        return self._map(lambda values: values.pin_memory())
+
+    def _map(self, change: Callable[[Any], Any]) -> Self:
+        """Apply a function to every tensor and sequence."""
         return replace(
             self,
-            inputs={m: values.pin_memory() for m, values in self.inputs.items()},
-            target=self.target.pin_memory(),
-            index=None if self.index is None else self.index.pin_memory(),
-            present=None
-            if self.present is None
-            else {m: there.pin_memory() for m, there in self.present.items()},
+            inputs={m: change(values) for m, values in self.inputs.items()},
+            target=change(self.target),
+            index=None if self.index is None else change(self.index),
+            present=self.present and {m: change(rows) for m, rows in self.present.items()},
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a multimodal model says about a batch.
+    """Output of a multimodal model for a batch.
 
     Args:
-        features: per modality f^m ``(B, D_m)``, after the door.
-        logits: ``(B, C)``, the fused logits l.
-        unimodal_logits: per modality z^m ``(B, C)``; None unless asked for. With Sum and Concat fusion they add up to ``logits``,
-            with Late fusion they average to it; with any other fusion they are an approximation.
+        features: Features f^m ``(B, D_m)`` per modality, after the door.
+        logits: Fused logits l ``(B, C)``.
+        unimodal_logits: Unimodal logits z^m ``(B, C)`` per modality; None unless requested. With
+            Sum and Concat fusion they add up to ``logits``, with Late fusion they average to it;
+            with any other fusion they are an approximation.
     """
 
     features: Mapping[str, Tensor]
@@ -184,12 +185,13 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class TeacherOutput:
-    """What the frozen teachers say about a batch; no part of it is in a graph.
+    """Output of the frozen teachers for a batch; no part of it is in a graph.
 
     Args:
-        features: per modality f_t^m ``(B, D_m)``, of the checkpoint that distils.
-        logits: per modality l_t^m ``(B, C)``, of the checkpoint that distils.
-        ranking_logits: per modality ``(B, C)``, of the checkpoint that ranks; the same tensors unless another one was asked for.
+        features: Features f_t^m ``(B, D_m)`` per modality, of the checkpoint that distils.
+        logits: Logits l_t^m ``(B, C)`` per modality, of the checkpoint that distils.
+        ranking_logits: Logits ``(B, C)`` per modality, of the checkpoint that ranks; the same
+            tensors as ``logits`` unless another checkpoint ranks.
     """
 
     features: Mapping[str, Tensor]
@@ -197,7 +199,7 @@ class TeacherOutput:
     ranking_logits: Mapping[str, Tensor]
 
     def rows(self, rows: Rows) -> Self:
-        """The same answers cut down to some rows."""
+        """Return the output for some of the rows."""
         features, logits, ranking = (
             {m: v[rows] for m, v in table.items()}
             for table in (self.features, self.logits, self.ranking_logits)

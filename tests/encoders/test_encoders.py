@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,14 +8,14 @@ import torch
 from torch import nn
 
 from g2d.encoders import ENCODERS, SmallCNN, build_encoder, encoder_options
-from g2d.errors import ArgumentError
+from g2d.errors import ArgumentError, MissingDependencyError
 from g2d.model import feature_dims
 from g2d.types import Encoded, Sequence
 
 
 @pytest.mark.parametrize("name", ENCODERS)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_encoder_yields_one_row_of_features_per_row(name: str, channels: int) -> None:
+def test_every_encoder_returns_one_row_of_features_per_row(name: str, channels: int) -> None:
     values = torch.randn(3, 4, 5) if name == "transformer" else torch.randn(3, channels, 32, 32)
     encoder = build_encoder(name, values).eval()
     encoded = encoder(values[:1])
@@ -22,7 +23,7 @@ def test_every_encoder_yields_one_row_of_features_per_row(name: str, channels: i
     assert pooled.shape == (1, feature_dims({"m": encoder}, {"m": values})["m"])
 
 
-def test_the_small_network_has_the_prototype_s_128_features() -> None:
+def test_the_small_network_has_128_features() -> None:
     for side in (16, 22, 28):
         values = torch.randn(2, 1, side, side)
         assert build_encoder("cnn", values)(values).pooled.shape == (2, 128)
@@ -51,7 +52,7 @@ def test_frames_are_encoded_one_by_one_and_averaged() -> None:
     assert whole.tokens.shape == (2, 3 * 4, 32)
 
 
-def test_padding_and_batch_mates_do_not_change_a_prediction() -> None:
+def test_padding_and_other_rows_do_not_change_a_prediction() -> None:
     values = torch.randn(2, 6, 5)
     mask = torch.tensor([[True] * 6, [True] * 4 + [False] * 2])
     encoder = build_encoder("transformer", values).eval()
@@ -80,35 +81,20 @@ def test_resnet18_is_the_standard_one() -> None:
     assert first.weight.std().item() == pytest.approx((2 / (64 * 49)) ** 0.5, rel=0.05)
 
 
-def test_a_local_hugging_face_model_is_an_encoder(tmp_path: Path) -> None:
+SMALL = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+}
+
+
+def bert(folder: Path) -> Path:
+    """Save a small text model of 20 tokens and 8 positions."""
     from transformers import BertConfig, BertModel
 
-    sizes = {
-        "hidden_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "intermediate_size": 16,
-        "vocab_size": 20,
-    }
-    BertModel(BertConfig(**sizes)).save_pretrained(tmp_path)
-    example = Sequence(torch.randint(0, 20, (2, 5)), torch.ones(2, 5, dtype=torch.bool))
-    encoder = build_encoder(f"hf:{tmp_path}", example, frozen=True)
-    assert encoder(example).pooled.shape == (2, 16)
-    assert not any(p.requires_grad for p in encoder.parameters())
-
-
-def bert(folder: Path, **sizes: int) -> Path:
-    from transformers import BertConfig, BertModel
-
-    small = {
-        "hidden_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "intermediate_size": 16,
-        "vocab_size": 20,
-        "max_position_embeddings": 8,
-    }
-    BertModel(BertConfig(**(small | sizes))).save_pretrained(folder)
+    config = BertConfig(**SMALL, vocab_size=20, max_position_embeddings=8)
+    BertModel(config).save_pretrained(folder)
     return folder
 
 
@@ -121,35 +107,59 @@ def tokens(symbols: int | None, length: int, tokenizer: str | None = "its own") 
     )
 
 
-@pytest.mark.parametrize(("example", "sentence"), [
-    (tokens(20, 5, None), r"must be a Hugging Face tokenizer's, found .* Give its own: views: \{MODALITY: \[\{name: tokens, tokenizer: .*\}\]\}\."),
-    (tokens(21, 5), r"token ids for .* must be among the 20 that it knows, found 21\. Give the step tokens the model's own tokenizer"),
-    (tokens(20, 9), r"must have at most 8 tokens, found 9\. Say so to the step tokens: length: 8"),
-    (torch.zeros(2, 3, 8, 8), r"must be token ids \(rows, tokens\), found \(2, 3, 8, 8\) float32"),
-    (torch.zeros(2, 8, dtype=torch.uint8), r"must be token ids \(rows, tokens\), found \(2, 8\) uint8"),
-    (Sequence(torch.zeros(2, 5, 3), torch.ones(2, 5, dtype=torch.bool)), r"must be token ids"),
-])  # fmt: skip
-def test_what_a_text_model_cannot_take_is_refused_when_it_is_built(
+def test_a_local_hugging_face_model_is_an_encoder(tmp_path: Path) -> None:
+    example = tokens(20, 5)
+    encoder = build_encoder(f"hf:{bert(tmp_path)}", example, frozen=True)
+    assert encoder(example).pooled.shape == (2, 16)
+    assert not any(p.requires_grad for p in encoder.parameters())
+
+
+@pytest.mark.parametrize(
+    ("example", "sentence"),
+    [
+        (
+            tokens(20, 5, None),
+            r"must come from a Hugging Face tokenizer, found .* Use its own tokenizer: "
+            r"views: \{MODALITY: \[\{name: tokens, tokenizer: .*\}\]\}\.",
+        ),
+        (
+            tokens(21, 5),
+            r"token ids for .* must be among the 20 that it knows, found 21\. "
+            "Give the step tokens the model's own tokenizer",
+        ),
+        (
+            tokens(20, 9),
+            r"must have at most 8 tokens, found 9\. Set the option of the step tokens: length: 8",
+        ),
+        (
+            torch.zeros(2, 3, 8, 8),
+            r"must be token ids \(rows, tokens\), found \(2, 3, 8, 8\) float32",
+        ),
+        (
+            torch.zeros(2, 8, dtype=torch.uint8),
+            r"must be token ids \(rows, tokens\), found \(2, 8\) uint8",
+        ),
+        (
+            Sequence(torch.zeros(2, 5, 3), torch.ones(2, 5, dtype=torch.bool)),
+            r"must be token ids",
+        ),
+    ],
+)
+def test_a_text_model_refuses_wrong_inputs_when_it_is_built(
     tmp_path: Path, example: Sequence, sentence: str
 ) -> None:
     with pytest.raises(ArgumentError, match=sentence):
         build_encoder(f"hf:{bert(tmp_path)}", example)
 
 
-def test_a_text_model_is_tried_on_a_text_of_full_length(tmp_path: Path) -> None:
+def test_a_text_model_is_tried_on_a_text_of_maximum_length(tmp_path: Path) -> None:
     from transformers import RobertaConfig, RobertaModel
 
-    sizes = {
-        "hidden_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "intermediate_size": 16,
-        "vocab_size": 20,
-    }
-    RobertaModel(RobertaConfig(**sizes, max_position_embeddings=8)).save_pretrained(tmp_path)
+    config = RobertaConfig(**SMALL, vocab_size=20, max_position_embeddings=8)
+    RobertaModel(config).save_pretrained(tmp_path)
     padded = Sequence(
         torch.ones(2, 8, dtype=torch.int64), torch.eye(2, 8).bool(), 20, "its own"
-    )  # its padding has no position, and 2 of the 8 are never used
+    )  # RoBERTa has no position for padding, and never uses 2 of its 8 positions
     with pytest.raises(
         ArgumentError, match=r"must be as the model takes them, found \(1, 8\), for which it fails"
     ):
@@ -159,19 +169,12 @@ def test_a_text_model_is_tried_on_a_text_of_full_length(tmp_path: Path) -> None:
     )
 
 
-def test_what_a_picture_model_cannot_take_is_refused_when_it_is_built(tmp_path: Path) -> None:
+def test_an_image_model_refuses_wrong_inputs_when_it_is_built(tmp_path: Path) -> None:
     from transformers import ResNetConfig, ResNetModel, ViTConfig, ViTModel
 
-    sizes = {
-        "hidden_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "intermediate_size": 16,
-    }
-    ViTModel(ViTConfig(**sizes, image_size=16, patch_size=8)).save_pretrained(tmp_path / "vit")
-    assert build_encoder(f"hf:{tmp_path / 'vit'}", torch.zeros(2, 3, 16, 16))(
-        torch.zeros(2, 3, 16, 16)
-    ).pooled.shape == (2, 16)
+    ViTModel(ViTConfig(**SMALL, image_size=16, patch_size=8)).save_pretrained(tmp_path / "vit")
+    images = torch.zeros(2, 3, 16, 16)
+    assert build_encoder(f"hf:{tmp_path / 'vit'}", images)(images).pooled.shape == (2, 16)
     with pytest.raises(
         ArgumentError,
         match=r"must be as the model takes them, found \(2, 3, 20, 20\), for which it fails: .*16",
@@ -193,12 +196,12 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
         build_encoder(f"hf:{tmp_path}", torch.zeros(1, 3, 8, 8))
 
 
-def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+def test_an_unknown_name_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ArgumentError, match=r"found 'resnet8'\. Did you mean 'resnet18'"):
         build_encoder("resnet8", torch.zeros(1, 3, 8, 8))
 
 
-def test_bytes_are_no_input_of_a_network_and_a_width_is_shared_by_its_heads() -> None:
+def test_bytes_and_widths_that_no_head_divides_are_refused() -> None:
     with pytest.raises(ArgumentError, match=r"must be numbers .* found \(2, 8, 8, 3\) uint8"):
         build_encoder("cnn", torch.zeros(2, 8, 8, 3, dtype=torch.uint8))
     with pytest.raises(ArgumentError, match=r"must be a multiple of its heads \(4\), found 10"):
@@ -211,7 +214,41 @@ def test_inputs_of_the_wrong_shape_are_refused(name: str) -> None:
         build_encoder(name, torch.zeros(2, 7))
 
 
-def test_a_recipe_says_what_the_data_do_not() -> None:
+def test_options_are_the_arguments_that_are_not_read_from_the_data() -> None:
     assert set(encoder_options("mlp")) == {"widths", "dropout"}
     assert set(encoder_options("cnn")) == {"widths", "pool"}
     assert set(encoder_options("hf:bert")) == {"frozen"}
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "hf:bert"])
+def test_a_missing_library_is_named_with_the_command_that_installs_it(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)  # as if it were not installed
+    with pytest.raises(
+        MissingDependencyError,
+        match=rf"'{name}' needs transformers, which is not installed: pip install 'g2d\[hf\]'\.",
+    ):
+        build_encoder(name, torch.zeros(2, 3, 32, 32))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("cnn", "SmallCNN(channels=3, widths=(12, 24, 48, 32), pool=2)"),
+        ("mlp", "MLP(features=48, widths=(64, 64), dropout=())"),
+        ("resnet18", "resnet18(channels=3, pretrained=None)"),
+        ("mobilenet_v2", "mobilenet_v2(channels=3, pretrained=None)"),
+    ],
+)
+def test_repr_shows_the_arguments(name: str, text: str) -> None:
+    assert repr(build_encoder(name, torch.zeros(2, 3, 4, 4))) == text
+
+
+def test_repr_of_sequence_encoders_shows_the_arguments(tmp_path: Path) -> None:
+    assert repr(build_encoder("transformer", tokens(7, 5), layers=2)) == (
+        "Transformer(vocabulary=7, width=64, layers=2, heads=4, length=512, dropout=0.0)"
+    )
+    assert repr(build_encoder(f"hf:{bert(tmp_path)}", tokens(20, 5))) == (
+        f"HuggingFace({str(tmp_path)!r}, frozen=False)"
+    )

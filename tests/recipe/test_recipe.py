@@ -197,7 +197,7 @@ def test_only_plain_values_are_read() -> None:
 
 
 def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="must be a readable YAML file"):
+    with pytest.raises(RecipeError, match=r"cannot read recipe .*no such file"):
         Recipe.load(tmp_path / "nothing.yaml")
     (tmp_path / "list.yaml").write_text("- 1")
     with pytest.raises(RecipeError, match="must be a mapping of keys to values, found list"):

@@ -1,13 +1,13 @@
-"""Encoders by name. What they take is read from an example batch; their feature dimension is read from what they yield.
+"""Encoders by name.
 
-``hf:<name or local folder>`` is any Hugging Face model.
+Sizes of inputs are read from an example batch, and the width of features from what the encoder
+returns. ``hf:<name or local folder>`` is any Hugging Face model (``pip install 'g2d[hf]'``).
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Any
 
 from torch import nn
@@ -17,6 +17,7 @@ from g2d.encoders.mlp import MLP
 from g2d.encoders.pretrained import HuggingFace, mobilenet_v2, resnet18
 from g2d.encoders.transformer import Transformer
 from g2d.errors import ArgumentError
+from g2d.files import one_of
 from g2d.types import Input, Sequence
 
 ENCODERS: dict[str, Callable[..., nn.Module]] = {
@@ -27,34 +28,43 @@ ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "mobilenet_v2": mobilenet_v2,
 }
 HUGGING_FACE = "hf:"
-
+"""Prefix of a Hugging Face model."""
 _READ_FROM_DATA = frozenset({"channels", "features", "vocabulary"})
 
 
 def build_encoder(name: str, example: Input, **options: Any) -> nn.Module:
-    """The encoder of that name for inputs like the example.
+    """Build an encoder by name, for inputs like an example.
+
+    Args:
+        name: Name of the encoder, a key of :data:`ENCODERS` or ``hf:<name>``.
+        example: Input of some rows.
+        options: Options of the encoder, see :func:`encoder_options`.
 
     Raises:
-        ArgumentError: no such name, or the example does not fit the encoder.
+        ArgumentError: There is no encoder of that name, or it cannot take the example.
+        MissingDependencyError: The encoder needs transformers, which is not installed.
 
     Example:
         >>> import torch
-        >>> build_encoder("mlp", torch.zeros(2, 1, 4, 4), widths=(8,))(torch.zeros(2, 1, 4, 4)).shape
-        torch.Size([2, 8])
+        >>> build_encoder("mlp", torch.zeros(2, 1, 4, 4), widths=(8,))
+        MLP(features=16, widths=(8,), dropout=())
     """
     if name.startswith(HUGGING_FACE):
         return HuggingFace(name.removeprefix(HUGGING_FACE), example, **options)
-    if name not in ENCODERS:
-        near = get_close_matches(name, ENCODERS, n=1)
-        raise ArgumentError(
-            f"encoder must be one of {', '.join(ENCODERS)} or hf:<name>, found {name!r}."
-            + (f" Did you mean {near[0]!r}?" if near else "")
-        )
+    one_of("encoder", name, [*ENCODERS, f"{HUGGING_FACE}<name>"])
     return ENCODERS[name](**_read(name, example) | options)
 
 
 def encoder_options(name: str) -> dict[str, inspect.Parameter]:
-    """What a recipe may say about an encoder: its keyword arguments but for those read from the data."""
+    """Return the options of an encoder: its keyword arguments that are not read from the data.
+
+    Args:
+        name: Name of the encoder, a key of :data:`ENCODERS` or ``hf:<name>``.
+
+    Example:
+        >>> list(encoder_options("cnn"))
+        ['widths', 'pool']
+    """
     build = HuggingFace.__init__ if name.startswith(HUGGING_FACE) else ENCODERS[name]
     parameters = inspect.signature(build, eval_str=True).parameters.values()
     return {
@@ -63,32 +73,33 @@ def encoder_options(name: str) -> dict[str, inspect.Parameter]:
 
 
 def _read(name: str, example: Input) -> dict[str, int]:
+    """Read the sizes that an encoder needs from an example."""
     values = example.values if isinstance(example, Sequence) else example
     accepted = inspect.signature(ENCODERS[name]).parameters
     if isinstance(example, Sequence) and "vocabulary" not in accepted:
         raise ArgumentError(
-            f"inputs of the encoder {name!r} must be one grid or table per row, found a padded sequence. A transformer reads those."
+            f"inputs of the encoder {name!r} must be one grid or table per row, "
+            "found a padded sequence. Use a transformer for sequences."
         )
     if "channels" in accepted:
         if values.ndim not in (4, 5) or not values.is_floating_point():
-            found = f"{tuple(values.shape)} {str(values.dtype).removeprefix('torch.')}"
+            kind = f"{tuple(values.shape)} {str(values.dtype).removeprefix('torch.')}"
             raise ArgumentError(
-                f"inputs of the encoder {name!r} must be numbers (rows, channels, [frames,] height, width), found {found}."
+                f"inputs of the encoder {name!r} must be numbers "
+                f"(rows, channels, [frames,] height, width), found {kind}."
             )
         return {"channels": values.shape[1]}
-    if "vocabulary" in accepted:
-        if not values.is_floating_point():
-            return (
-                {}
-                if not isinstance(example, Sequence) or example.symbols is None
-                else {"vocabulary": example.symbols}
-            )
-        if values.ndim != 3:
-            raise ArgumentError(
-                f"inputs of the encoder {name!r} must be (rows, steps, features) or token ids (rows, steps), found {tuple(values.shape)}."
-            )
-        return {"features": values.shape[2]}
-    return {"features": values[0].numel()}
+    if "vocabulary" not in accepted:
+        return {"features": values[0].numel()}
+    if not values.is_floating_point():
+        symbols = example.symbols if isinstance(example, Sequence) else None
+        return {} if symbols is None else {"vocabulary": symbols}
+    if values.ndim != 3:
+        raise ArgumentError(
+            f"inputs of the encoder {name!r} must be (rows, steps, features) or token ids "
+            f"(rows, steps), found {tuple(values.shape)}."
+        )
+    return {"features": values.shape[2]}
 
 
 __all__ = [

@@ -12,27 +12,42 @@ from g2d.types import Encoded
 
 
 class Halve(nn.Module):
-    """2x2 average pooling that leaves an axis alone which has but one cell: 20 ms of sound are two frames of a spectrogram."""
+    """Average pooling over 2 x 2 cells that keeps an axis of one cell as it is.
+
+    20 ms of sound are two frames of a spectrogram, which would otherwise vanish.
+    """
 
     def forward(self, values: Tensor) -> Tensor:
+        """Return the grid ``(B, channels, H, W)`` with sides of half the length."""
         return F.avg_pool2d(values, [min(2, side) for side in values.shape[-2:]])
 
 
 class SmallCNN(nn.Module):
-    """3x3 convolutions with BatchNorm and ReLU, halved by average pooling between them, then an average over a ``pool`` x ``pool`` grid.
+    """Convolutions of 3 x 3 with BatchNorm and ReLU, then an average over a coarse grid.
 
-    It takes any size from 1 x 1 on.
+    The grid is halved after each of the first two convolutions. Inputs can have any size from
+    1 x 1 on.
 
     Args:
-        channels: of the input ``(B, channels, H, W)``; frames of a video ``(B, channels, T, H, W)`` are encoded one by one and averaged.
-        widths: channels after every convolution; D = ``widths[-1] * pool²``.
-        pool: side of the last grid, whose cells are also the tokens.
+        channels: Number of channels of images ``(B, channels, H, W)``; frames of a video
+            ``(B, channels, T, H, W)`` are encoded one by one and averaged.
+        widths: Number of channels after every convolution; D = ``widths[-1] * pool²``.
+        pool: Side of the last grid, whose cells are also the tokens.
+
+    Example:
+        >>> import torch
+        >>> encoder = SmallCNN(channels=3, widths=(4, 8))
+        >>> encoder
+        SmallCNN(channels=3, widths=(4, 8), pool=2)
+        >>> encoder(torch.zeros(5, 3, 16, 16)).pooled.shape
+        torch.Size([5, 32])
     """
 
     def __init__(
         self, *, channels: int = 1, widths: Sequence[int] = (12, 24, 48, 32), pool: int = 2
     ) -> None:
         super().__init__()
+        self.channels, self.widths, self.pool = channels, tuple(widths), pool
         layers: list[nn.Module] = []
         for i, width in enumerate(widths):
             layers += [
@@ -45,7 +60,11 @@ class SmallCNN(nn.Module):
             channels = width
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(pool))
 
+    def __repr__(self) -> str:
+        return f"SmallCNN(channels={self.channels}, widths={self.widths}, pool={self.pool})"
+
     def forward(self, values: Tensor) -> Encoded:
+        """Encode images ``(B, channels, H, W)`` or videos ``(B, channels, T, H, W)``."""
         return over_frames(self._frame, values)
 
     def _frame(self, values: Tensor) -> Encoded:

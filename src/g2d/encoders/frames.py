@@ -1,4 +1,4 @@
-"""Encoders of pictures on videos: every frame on its own, features averaged, tokens kept."""
+"""Image encoders on videos: every frame is encoded alone, features are averaged, tokens kept."""
 
 from __future__ import annotations
 
@@ -10,10 +10,21 @@ from g2d.types import Encoded
 
 
 def over_frames(encode: Callable[[Tensor], Encoded], values: Tensor) -> Encoded:
-    """Encode ``(B, channels, H, W)`` as it is, and ``(B, channels, T, H, W)`` frame by frame.
+    """Encode images at once, and videos frame by frame.
+
+    Args:
+        encode: Encoder of images ``(B, channels, H, W)``.
+        values: Images ``(B, channels, H, W)`` or videos ``(B, channels, T, H, W)``.
 
     Returns:
-        Pooled features ``(B, D)``, the mean over the frames; tokens ``(B, T * N, d)`` of all of them.
+        Pooled features ``(B, D)``, the mean over the frames, and the tokens ``(B, T * N, d)`` of
+        all frames.
+
+    Example:
+        >>> import torch
+        >>> encode = lambda images: Encoded(images.flatten(1))
+        >>> over_frames(encode, torch.zeros(2, 3, 5, 4, 4)).pooled.shape
+        torch.Size([2, 48])
     """
     if values.ndim == 4:
         return encode(values)

@@ -10,12 +10,25 @@ from g2d.errors import ArgumentError
 
 
 class MLP(nn.Module):
-    """Flatten, then layers of linear, BatchNorm, ReLU and dropout.
+    """Layers of linear, BatchNorm, ReLU and dropout on flattened rows.
 
     Args:
-        features: size of a flattened row.
-        widths: of the layers; D is the last. MIS-ME's table encoder is ``(256, 128, 64, 32, 16)``.
-        dropout: after each layer; a shorter list leaves the later layers without.
+        features: Number of values of a flattened row.
+        widths: Width of every layer; D is the last. The table encoder of MIS-ME is
+            ``(256, 128, 64, 32, 16)``.
+        dropout: Share of units dropped after each layer; layers beyond the end of the list have
+            no dropout.
+
+    Raises:
+        ArgumentError: There are more shares of dropout than layers.
+
+    Example:
+        >>> import torch
+        >>> encoder = MLP(features=6, widths=(8, 4))
+        >>> encoder
+        MLP(features=6, widths=(8, 4), dropout=())
+        >>> encoder(torch.zeros(5, 2, 3)).shape
+        torch.Size([5, 4])
     """
 
     def __init__(
@@ -24,8 +37,10 @@ class MLP(nn.Module):
         super().__init__()
         if len(dropout) > len(widths):
             raise ArgumentError(
-                f"dropout must have at most one share per layer ({len(widths)}), found {len(dropout)}."
+                f"dropout must have at most one share per layer ({len(widths)}), "
+                f"found {len(dropout)}."
             )
+        self.features, self.widths, self.dropout = features, tuple(widths), tuple(dropout)
         layers: list[nn.Module] = [nn.Flatten()]
         for i, width in enumerate(widths):
             layers += [
@@ -38,6 +53,10 @@ class MLP(nn.Module):
             features = width
         self.layers = nn.Sequential(*layers)
 
+    def __repr__(self) -> str:
+        return f"MLP(features={self.features}, widths={self.widths}, dropout={self.dropout})"
+
     def forward(self, values: Tensor) -> Tensor:
+        """Return features ``(B, D)`` of rows ``(B, ...)``."""
         features: Tensor = self.layers(values.float())
         return features

@@ -1,4 +1,4 @@
-"""A transformer for sequences of vectors or token ids, indifferent to padding."""
+"""A transformer for sequences of vectors or token ids that ignores padding."""
 
 from __future__ import annotations
 
@@ -12,12 +12,28 @@ from g2d.types import Encoded, Sequence
 class Transformer(nn.Module):
     """Project to ``width``, add a class token and positions, attend, and read the class token.
 
-    What padding holds never matters: attention is masked, and a prediction does not depend on the other rows of its batch.
+    Values under padding do not matter: attention is masked, and a prediction does not depend on
+    the other rows of its batch.
 
     Args:
-        features: size d of a step ``(B, T, d)``; None for token ids ``(B, T)``.
-        vocabulary: number of token ids, where the input holds those.
-        width: D. layers, heads: of the encoder. length: longest sequence. dropout: inside the layers.
+        features: Size d of a step ``(B, T, d)``; None for token ids ``(B, T)``.
+        vocabulary: Number of token ids; None for vectors.
+        width: Width D of the layers and of the result.
+        layers: Number of layers.
+        heads: Number of attention heads, a divisor of ``width``.
+        length: Length of the longest sequence in steps.
+        dropout: Share of units dropped in the layers.
+
+    Raises:
+        ArgumentError: Both or none of ``features`` and ``vocabulary`` are given, the width is no
+            multiple of the number of heads, or later a sequence is longer than ``length``.
+
+    Example:
+        >>> encoder = Transformer(features=3, width=8, heads=2)
+        >>> encoder
+        Transformer(features=3, width=8, layers=1, heads=2, length=512, dropout=0.0)
+        >>> encoder(torch.zeros(5, 7, 3)).pooled.shape
+        torch.Size([5, 8])
     """
 
     def __init__(
@@ -34,12 +50,18 @@ class Transformer(nn.Module):
         super().__init__()
         if (features is None) == (vocabulary is None):
             raise ArgumentError(
-                "a transformer must have either the size of a step or a vocabulary, found both or neither. The step tokens makes token ids of text."
+                "a transformer must have either the size of a step or a vocabulary, found both or "
+                "neither. The step tokens makes token ids of text."
             )
         if width % heads:
             raise ArgumentError(
                 f"width of a transformer must be a multiple of its heads ({heads}), found {width}."
             )
+        kind = f"features={features}" if vocabulary is None else f"vocabulary={vocabulary}"
+        self.arguments = (
+            f"{kind}, width={width}, layers={layers}, heads={heads}, length={length}, "
+            f"dropout={dropout}"
+        )
         self.embed: nn.Module = (
             nn.Embedding(vocabulary, width)
             if vocabulary is not None
@@ -54,7 +76,18 @@ class Transformer(nn.Module):
             layer, layers, nn.LayerNorm(width), enable_nested_tensor=False
         )
 
+    def __repr__(self) -> str:
+        return f"Transformer({self.arguments})"
+
     def forward(self, sequence: Tensor | Sequence) -> Encoded:
+        """Encode sequences.
+
+        Args:
+            sequence: Vectors ``(B, T, d)`` or token ids ``(B, T)``; a plain tensor has no padding.
+
+        Returns:
+            Features ``(B, D)`` and tokens ``(B, T, D)``.
+        """
         values = sequence.values if isinstance(sequence, Sequence) else sequence
         mask = (
             sequence.mask
@@ -63,15 +96,14 @@ class Transformer(nn.Module):
         )
         if values.shape[1] >= self.positions.shape[1]:
             raise ArgumentError(
-                f"a sequence must have at most {self.positions.shape[1] - 1} steps, found {values.shape[1]}. Raise the encoder's length."
+                f"a sequence must have at most {self.positions.shape[1] - 1} steps, "
+                f"found {values.shape[1]}. Raise the encoder's length."
             )
         steps = self.embed(
             values.long() if isinstance(self.embed, nn.Embedding) else values.float()
         )
-        steps = (
-            torch.cat([self.first.expand(len(steps), -1, -1), steps], dim=1)
-            + self.positions[:, : steps.shape[1] + 1]
-        )
+        steps = torch.cat([self.first.expand(len(steps), -1, -1), steps], dim=1)
+        steps = steps + self.positions[:, : steps.shape[1]]
         real = torch.cat([torch.ones_like(mask[:, :1]), mask], dim=1)
         steps = self.layers(steps, src_key_padding_mask=~real)
         return Encoded(steps[:, 0], steps[:, 1:], mask)

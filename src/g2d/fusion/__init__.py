@@ -1,8 +1,9 @@
-"""From features to logits, fused and per modality.
+"""Fusions: from features to logits, fused and per modality.
 
-Additive fusions (:class:`Late`, :class:`Sum`, :class:`Concat`) split exactly: their unimodal logits z^m average (Late) or add up
-(Sum, Concat) to the fused logits l. For the others (:class:`FiLM`, :class:`BiGated`, :class:`CrossAttention`) z^m is an
-approximation, whose error :func:`g2d.analysis.readout_error` measures.
+Additive fusions (:class:`Late`, :class:`Sum`, :class:`Concat`) split exactly: their unimodal
+logits z^m average (Late) or add up (Sum, Concat) to the fused logits l. For the others
+(:class:`FiLM`, :class:`BiGated`, :class:`CrossAttention`) z^m is an approximation, whose error
+:func:`g2d.analysis.readout_error` measures.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from g2d.errors import ArgumentError
+from g2d.files import one_of
 from g2d.fusion.additive import Additive, Concat, Late, Sum
 from g2d.fusion.attention import CrossAttention
 from g2d.fusion.base import Fusion, Kappa
@@ -28,30 +29,31 @@ FUSIONS: dict[str, type[Fusion]] = {
 }
 
 READ_FROM_DATA = ("dims", "outputs", "token_dims")
-"""Arguments of a fusion that are read from an example and never typed in."""
+"""Arguments of a fusion that are read from an example; a recipe does not set them."""
 
 
 def build_fusion(name: str, example: Mapping[str, Encoded], outputs: int, **options: Any) -> Fusion:
-    """The fusion of that name for features like the example's.
+    """Build a fusion by name, for features like those of an example.
 
     Args:
-        name: one of :data:`FUSIONS`.
-        example: what every encoder made of some rows (:func:`g2d.model.example_features`).
-        outputs: C.
-        options: the fusion's own.
+        name: Name of the fusion, a key of :data:`FUSIONS`.
+        example: Output of every encoder for some rows (:func:`g2d.model.example_features`).
+        outputs: Number of logits C.
+        options: Options of the fusion.
 
     Raises:
-        ArgumentError: no such name.
+        ArgumentError: There is no fusion of that name, or it refuses an option.
 
     Example:
         >>> import torch
-        >>> example = {"image": Encoded(torch.zeros(2, 6), tokens=torch.zeros(2, 4, 3)), "tone": Encoded(torch.zeros(2, 5))}
-        >>> fusion = build_fusion("cross_attention", example, 10, width=8, heads=2)
-        >>> fusion.dims, list(fusion.tokens)
-        ({'image': 6, 'tone': 5}, ['image'])
+        >>> image = Encoded(torch.zeros(2, 6), tokens=torch.zeros(2, 4, 3))
+        >>> example = {"image": image, "tone": Encoded(torch.zeros(2, 5))}
+        >>> build_fusion("film", example, 10)
+        FiLM({'image': 6, 'tone': 5}, outputs=10, conditioned='tone', plus_one=True, ...)
+        >>> list(build_fusion("cross_attention", example, 10, width=8, heads=2).tokens)
+        ['image']
     """
-    if name not in FUSIONS:
-        raise ArgumentError(f"fusion must be one of {', '.join(FUSIONS)}, found {name!r}.")
+    one_of("fusion", name, FUSIONS)
     if FUSIONS[name].attends:
         options["token_dims"] = {
             m: encoded.tokens.shape[2]

@@ -14,10 +14,14 @@ from g2d.types import Encoded
 
 
 class Additive(Fusion):
-    """One linear head per modality; what differs is only how their outputs combine.
+    """One linear head per modality; subclasses differ in how the outputs combine.
+
+    Args:
+        dims: Width D_m of every modality's features, in the order of the data.
+        outputs: Number of logits C.
 
     Attributes:
-        scale: l = scale * sum_m z^m.
+        scale: Factor in l = scale * sum_m z^m.
     """
 
     additive = True
@@ -28,7 +32,16 @@ class Additive(Fusion):
         self.heads = nn.ModuleDict({m: nn.Linear(d, outputs) for m, d in dims.items()})
 
     def head(self, modality: str, features: Tensor, kappa: Tensor | float = 1.0) -> Tensor:
-        """z^m ``(B, C)`` from f^m ``(B, D_m)``."""
+        """Return the unimodal logits z^m of one modality.
+
+        Args:
+            modality: Name of the modality.
+            features: Features f^m ``(B, D_m)``.
+            kappa: Coefficient that scales the gradient of the head.
+
+        Returns:
+            Logits ``(B, C)``.
+        """
         bias = self.heads[modality].bias
         assert isinstance(bias, Tensor)
         return F.linear(
@@ -36,7 +49,7 @@ class Additive(Fusion):
         )
 
     def weight(self, modality: str) -> nn.Parameter:
-        """W_m ``(C, D_m)``."""
+        """Return the weight W_m ``(C, D_m)`` of one modality's head."""
         weight = self.heads[modality].weight
         assert isinstance(weight, nn.Parameter)
         return weight
@@ -48,6 +61,7 @@ class Additive(Fusion):
         unimodal: bool = False,
         head_kappa: Kappa | None = None,
     ) -> tuple[Tensor, dict[str, Tensor] | None]:
+        """Return l = scale * sum_m z^m, and z^m if requested; see :meth:`Fusion.forward`."""
         kappa = head_kappa or {}
         z = {m: self.head(m, encoded[m].pooled, kappa.get(m, 1.0)) for m in self.dims}
         logits = torch.stack(tuple(z.values())).sum(0) * self.scale
@@ -55,7 +69,11 @@ class Additive(Fusion):
 
     @torch.no_grad()
     def load_heads(self, heads: Mapping[str, nn.Linear]) -> None:
-        """Take over separately trained heads, so that l becomes the mean of their outputs (the teachers' ensemble)."""
+        """Copy separately trained heads so that l is the mean of their outputs.
+
+        Args:
+            heads: Linear layer from D_m to C, per modality.
+        """
         share = 1 / (len(self.dims) * self.scale)
         for m, trained in heads.items():
             self.heads[m].load_state_dict(
@@ -64,13 +82,34 @@ class Additive(Fusion):
 
 
 class Sum(Additive):
-    """l = sum_m (W_m f^m + b_m), with every head's full bias in training and in evaluation."""
+    """Sum of the heads: l = sum_m (W_m f^m + b_m).
+
+    Every head has its full bias, in training and in evaluation.
+
+    Args:
+        dims: Width D_m of every modality's features, in the order of the data.
+        outputs: Number of logits C.
+    """
 
 
 class Late(Additive):
-    """l = (1/k) sum_m (W_m f^m + b_m): the mean of the heads, as G²D's own experiments use.
+    """Mean of the heads: l = (1/k) sum_m (W_m f^m + b_m), the fusion of G²D's own experiments.
 
-    Not the same as :class:`Sum`: the softmax and every encoder's gradient see the sum divided by k.
+    It differs from :class:`Sum`: the softmax and every encoder's gradient see the sum divided
+    by k.
+
+    Args:
+        dims: Width D_m of every modality's features, in the order of the data.
+        outputs: Number of logits C.
+
+    Example:
+        >>> fusion = Late({"image": 3, "tone": 2}, outputs=4)
+        >>> fusion
+        Late({'image': 3, 'tone': 2}, outputs=4)
+        >>> f = {"image": Encoded(torch.zeros(8, 3)), "tone": Encoded(torch.zeros(8, 2))}
+        >>> logits, z = fusion(f, unimodal=True)
+        >>> torch.allclose((z["image"] + z["tone"]) / 2, logits)
+        True
     """
 
     def __init__(self, dims: Mapping[str, int], outputs: int) -> None:
@@ -79,9 +118,14 @@ class Late(Additive):
 
 
 class Concat(Additive):
-    """l = W [f^1; ..; f^k] + b, with z^m = W[:, m] f^m + b / k, so that sum_m z^m = l.
+    """One head on all features: l = W [f^1; ..; f^k] + b, with z^m = W[:, m] f^m + b / k.
 
-    W is stored as one matrix per modality, so that a modality's head can be gated; b belongs to all and never is.
+    The unimodal logits add up: sum_m z^m = l. W is stored as one matrix per modality, so that a
+    modality's head can be gated; b is shared and never gated.
+
+    Args:
+        dims: Width D_m of every modality's features, in the order of the data.
+        outputs: Number of logits C.
     """
 
     def __init__(self, dims: Mapping[str, int], outputs: int) -> None:
@@ -96,12 +140,14 @@ class Concat(Additive):
                 self.weight(m).copy_(columns)
 
     def head(self, modality: str, features: Tensor, kappa: Tensor | float = 1.0) -> Tensor:
+        """Return z^m = W[:, m] f^m + b / k; see :meth:`Additive.head`."""
         return F.linear(
             features, scale_gradient(self.weight(modality), kappa), self.bias / len(self.dims)
         )
 
     @torch.no_grad()
     def load_heads(self, heads: Mapping[str, nn.Linear]) -> None:
+        """Copy separately trained heads so that l is the mean of their outputs."""
         for m, trained in heads.items():
             self.weight(m).copy_(trained.weight / len(self.dims))
         self.bias.copy_(torch.stack([trained.bias for trained in heads.values()]).mean(0))

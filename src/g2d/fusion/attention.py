@@ -1,7 +1,10 @@
-"""Cross-attention between the tokens of modalities, in the manner of CrossViT. Its unimodal logits are approximations.
+"""Cross-attention between the tokens of modalities, similar to CrossViT.
 
-C.-F. Chen, Q. Fan, R. Panda, "CrossViT: Cross-Attention Multi-Scale Vision Transformer for Image Classification", ICCV 2021. How the
-paper of G²D fuses by cross-attention is not published; this form is our own.
+Its unimodal logits are approximations.
+
+Source: C.-F. Chen, Q. Fan, R. Panda, "CrossViT: Cross-Attention Multi-Scale Vision Transformer for
+Image Classification", ICCV 2021. How the paper of G²D fuses by cross-attention is not published;
+this form is our own.
 """
 
 from __future__ import annotations
@@ -18,21 +21,29 @@ from g2d.types import Encoded
 
 
 class CrossAttention(Fusion):
-    """The class token of every modality looks at itself and at the tokens of all others.
+    """The class token of every modality attends to itself and to the tokens of all others.
 
-    h^m = c^m + MHA(query = LN(c^m), key = value = LN([c^m; T^j for all j ≠ m])),  l = (1/k) sum_m (W_m h^m + b_m)
+    h^m = c^m + MHA(query = LN(c^m), key = value = LN([c^m; T^j for all j ≠ m])),
+    l = (1/k) sum_m (W_m h^m + b_m).
 
-    c^m is the projection of f^m, T^m that of the encoder's tokens; a modality whose encoder has none is its own only token. c^m is
-    always among the keys: with a single key softmax is constantly 1, attention is a linear map and its queries learn nothing.
+    c^m is the projection of f^m, and T^m that of the encoder's tokens; c^m is the only token of a
+    modality whose encoder has none. c^m is always among the keys: with a single key the softmax is
+    constantly 1, attention is a linear map and its queries learn nothing.
 
-    z^m = W_m (c^m + MHA(LN(c^m), LN([c^m]))) + b_m drops all others from the keys, so it does not depend on them.
+    z^m = W_m (c^m + MHA(LN(c^m), LN([c^m]))) + b_m leaves all others out of the keys, so that it
+    does not depend on them.
 
     Args:
-        dims: D_m of every modality.
-        outputs: C.
-        token_dims: width of the tokens of every modality that has some (:func:`g2d.fusion.build_fusion` reads it from an example).
-        width: of the projected tokens.
-        heads: of the attention; they share ``width``.
+        dims: Width D_m of every modality's features, in the order of the data.
+        outputs: Number of logits C.
+        token_dims: Width of the tokens of every modality that has some
+            (:func:`g2d.fusion.build_fusion` reads it from an example).
+        width: Width of the projected tokens.
+        heads: Number of attention heads, a divisor of ``width``.
+
+    Raises:
+        ArgumentError: The width is no multiple of the number of heads, or an encoder that had
+            tokens returns none.
     """
 
     attends = True
@@ -51,6 +62,7 @@ class CrossAttention(Fusion):
             raise ArgumentError(
                 f"width must be a multiple of heads, found width={width} and heads={heads}."
             )
+        self.options = {"token_dims": dict(token_dims or {}), "width": width, "heads": heads}
         self.classes = nn.ModuleDict({m: nn.Linear(d, width) for m, d in dims.items()})
         self.tokens = nn.ModuleDict(
             {m: nn.Linear(d, width) for m, d in (token_dims or {}).items() if m in dims}
@@ -59,6 +71,10 @@ class CrossAttention(Fusion):
         self.attentions = nn.ModuleDict({m: Attention(width, heads) for m in dims})
         self.heads = nn.ModuleDict({m: nn.Linear(width, outputs) for m in dims})
 
+    def extra_repr(self) -> str:
+        """Return the options as keyword arguments."""
+        return ", ".join(f"{name}={value}" for name, value in self.options.items())
+
     def forward(
         self,
         encoded: Mapping[str, Encoded],
@@ -66,6 +82,7 @@ class CrossAttention(Fusion):
         unimodal: bool = False,
         head_kappa: Kappa | None = None,
     ) -> tuple[Tensor, dict[str, Tensor] | None]:
+        """Return fused logits and, if requested, unimodal logits; see :meth:`Fusion.forward`."""
         self.refuse_head_gate(head_kappa)
         c = {m: self.classes[m](encoded[m].pooled)[:, None] for m in self.dims}
         tokens = {m: self._tokens(m, encoded[m], c[m]) for m in self.dims}
@@ -78,41 +95,40 @@ class CrossAttention(Fusion):
     def _tokens(
         self, modality: str, encoded: Encoded, class_token: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Projected tokens ``(B, N, width)`` and which of them are real ``(B, N)``."""
+        """Return projected tokens ``(B, N, width)`` and which of them are real ``(B, N)``."""
         if modality not in self.tokens:
-            return class_token, class_token.new_ones(class_token.shape[:2], dtype=torch.bool)
+            return class_token, _all_real(class_token)
         if encoded.tokens is None:
             raise ArgumentError(
-                f"the encoder of {modality!r} must yield tokens, as it did when the fusion was built, found none."
+                f"the encoder of {modality!r} must yield tokens, as it did when the fusion was "
+                "built, found none."
             )
-        mask = encoded.mask
-        return self.tokens[modality](encoded.tokens), encoded.tokens.new_ones(
-            encoded.tokens.shape[:2], dtype=torch.bool
-        ) if mask is None else mask
+        real = _all_real(encoded.tokens) if encoded.mask is None else encoded.mask
+        return self.tokens[modality](encoded.tokens), real
 
     def _answer(
         self, modality: str, class_token: Tensor, others: list[tuple[Tensor, Tensor]]
     ) -> Tensor:
+        """Return the logits of one class token ``(B, C)`` that attends to the others' tokens."""
         norm = self.norms[modality]
         keys = norm(torch.cat([class_token, *(tokens for tokens, _ in others)], dim=1))
-        real = torch.cat(
-            [
-                class_token.new_ones(class_token.shape[:2], dtype=torch.bool),
-                *(mask for _, mask in others),
-            ],
-            dim=1,
-        )
-        seen = class_token + self.attentions[modality](norm(class_token), keys, real)
-        answer: Tensor = self.heads[modality](seen[:, 0])
+        real = torch.cat([_all_real(class_token), *(mask for _, mask in others)], dim=1)
+        attended = class_token + self.attentions[modality](norm(class_token), keys, real)
+        answer: Tensor = self.heads[modality](attended[:, 0])
         return answer
+
+
+def _all_real(tokens: Tensor) -> Tensor:
+    """Return a mask ``(B, N)`` for tokens ``(B, N, d)`` of which none is padding."""
+    return tokens.new_ones(tokens.shape[:2], dtype=torch.bool)
 
 
 class Attention(nn.Module):
     """Multi-head attention of queries over keys, which are also the values.
 
     Args:
-        width: of queries, keys and result.
-        heads: share ``width`` equally.
+        width: Width of queries, keys and result.
+        heads: Number of heads, which divide ``width`` equally.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -121,7 +137,16 @@ class Attention(nn.Module):
         self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
 
     def forward(self, queries: Tensor, keys: Tensor, real: Tensor) -> Tensor:
-        """``(B, Q, width)`` from queries ``(B, Q, width)``, keys ``(B, N, width)`` and which keys are real ``(B, N)``."""
+        """Return the attended values of every query.
+
+        Args:
+            queries: Queries ``(B, Q, width)``.
+            keys: Keys ``(B, N, width)``.
+            real: Keys that are no padding ``(B, N)``, bool.
+
+        Returns:
+            Values ``(B, Q, width)``.
+        """
         q, k, v = (
             layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
             for layer, x in ((self.query, queries), (self.key, keys), (self.value, keys))

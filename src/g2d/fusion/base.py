@@ -1,4 +1,4 @@
-"""What every fusion promises."""
+"""Contract of a fusion."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from g2d.errors import ArgumentError, UnsupportedError
 from g2d.types import Encoded, is_name
 
 Kappa = Mapping[str, Tensor | float]
+"""Coefficient per modality in [0, 1]: a number or a 0-d tensor."""
 
 
 class Fusion(nn.Module):
-    """Features of k modalities -> logits.
+    """Module that turns the features of k modalities into logits.
 
     Args:
-        dims: D_m of every modality, in the data's order.
-        outputs: C.
+        dims: Width D_m of every modality's features, in the order of the data.
+        outputs: Number of logits C.
 
     Attributes:
-        additive: sum_m z^m = l (or mean_m z^m = l) holds exactly.
-        attends: it takes ``token_dims``, the width of every modality's tokens.
+        additive: Whether sum_m z^m = l (or mean_m z^m = l) holds exactly.
+        attends: Whether it takes ``token_dims``, the width of every modality's tokens.
+
+    Raises:
+        ArgumentError: There is no modality, or the name of one cannot be a name in torch.
     """
 
     additive: ClassVar[bool] = False
@@ -35,9 +39,15 @@ class Fusion(nn.Module):
             raise ArgumentError("dims must name at least one modality, found none.")
         if wrong := [m for m in dims if not is_name(m)]:
             raise ArgumentError(
-                f"modalities must have names without dots that are no attribute of a torch module, found {wrong[0]!r}."
+                "modalities must have names without dots that are no attribute of a torch module, "
+                f"found {wrong[0]!r}."
             )
         self.dims, self.outputs = dict(dims), outputs
+
+    def __repr__(self) -> str:
+        options = self.extra_repr()
+        arguments = f"{self.dims}, outputs={self.outputs}" + (f", {options}" if options else "")
+        return f"{type(self).__name__}({arguments})"
 
     @abstractmethod
     def forward(
@@ -47,20 +57,26 @@ class Fusion(nn.Module):
         unimodal: bool = False,
         head_kappa: Kappa | None = None,
     ) -> tuple[Tensor, dict[str, Tensor] | None]:
-        """Fuse.
+        """Return fused logits and, if requested, unimodal logits.
 
         Args:
-            encoded: every modality's features; a modality that a row lacks is zero there.
-            unimodal: also return z^m.
-            head_kappa: scale the gradient of each modality's own head, as the door does for its encoder; only where heads are
-                separate (``additive``).
+            encoded: Features per modality; zero in rows that lack the modality.
+            unimodal: Whether to return z^m too.
+            head_kappa: Coefficient that scales the gradient of each modality's own head, as the
+                door does for its encoder; only where heads are separate (``additive``).
 
         Returns:
-            l ``(B, C)``, and z^m ``(B, C)`` per modality or None.
+            Fused logits l ``(B, C)``, and z^m ``(B, C)`` per modality or None.
         """
 
     def refuse_head_gate(self, head_kappa: Kappa | None) -> None:
+        """Refuse coefficients for heads, in a fusion that has no separate heads.
+
+        Raises:
+            UnsupportedError: There are such coefficients.
+        """
         if head_kappa is not None:
             raise UnsupportedError(
-                f"gate_heads must have one head per modality (late, sum or concat), found {type(self).__name__.lower()} fusion."
+                "gate_heads must have one head per modality (late, sum or concat), "
+                f"found {type(self).__name__.lower()} fusion."
             )

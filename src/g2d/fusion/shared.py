@@ -1,4 +1,4 @@
-"""Features of unequal width made equal, for methods whose modalities share one head."""
+"""Projectors that bring features to one width, for methods whose modalities share one head."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from g2d.errors import ArgumentError
 
 
 class Align(nn.Module):
-    """A linear projector for every modality whose features are not as wide as the shared head; the others pass untouched.
+    """A linear projector for every modality whose features are not as wide as the shared head.
+
+    The features of the other modalities pass unchanged.
 
     Args:
-        dims: D_m of every modality.
-        width: D of the shared head; None is the largest D_m.
+        dims: Width D_m of every modality's features.
+        width: Width D of the shared head; None for the largest D_m.
+
+    Raises:
+        ArgumentError: The width is below one.
 
     Example:
         >>> align = Align({"image": 6, "tone": 4})
@@ -32,7 +37,15 @@ class Align(nn.Module):
         )
 
     def forward(self, modality: str, features: Tensor) -> Tensor:
-        """``(B, width)`` from f^m ``(B, D_m)``."""
+        """Return features of the shared width.
+
+        Args:
+            modality: Name of the modality.
+            features: Features f^m ``(B, D_m)``.
+
+        Returns:
+            Features ``(B, width)``.
+        """
         if modality not in self.projectors:
             return features
         aligned: Tensor = self.projectors[modality](features)

@@ -9,7 +9,7 @@ from textwrap import indent
 from types import NoneType, UnionType
 from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
-from g2d.files import check_choice
+from g2d.files import one_of
 
 WIDTH = 88
 """Longest text, in characters, that is printed on one line."""
@@ -48,7 +48,7 @@ class Configured:
         arguments = {name: bound.arguments[name] for name in names}
         for name, choices in _choices(cls.__init__).items():
             if arguments[name] is not None or None not in choices:
-                check_choice(name, arguments[name], [c for c in choices if c is not None])
+                one_of(name, arguments[name], [c for c in choices if c is not None])
         instance.__dict__["arguments"] = arguments
         return instance
 
