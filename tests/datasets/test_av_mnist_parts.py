@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from g2d.datasets.av_mnist.parts import noise_pools, pools_by_take
 from g2d.datasets.av_mnist.problem import AVDigitsOptions, open_avdigits
 from g2d.datasets.av_mnist.raw import read_idx
 from g2d.datasets.av_mnist.reader import AVMNISTOptions, plan_av_mnist
@@ -62,3 +63,15 @@ def test_an_idx_file_of_another_size_or_kind_is_refused(
     (tmp_path / "train-images-idx3-ubyte").write_bytes(content)
     with pytest.raises(DataError, match=said):
         read_idx(tmp_path / "train-images-idx3-ubyte", 2051, (60_000, 28, 28))
+
+
+def test_takes_and_noise_are_pooled_by_rule() -> None:
+    assert pools_by_take(np.array([32, 4, 9])).tolist() == [0, 2, 1]
+    clips = [np.full(10, i, np.int16) for i in range(6)]
+    assert {p: [int(c[0]) for c in pool] for p, pool in noise_pools(clips).items()} == {
+        0: [0, 1, 2, 5],
+        1: [3],
+        2: [4],
+    }
+    few = noise_pools(clips[:2])
+    assert [[len(c) for c in few[p]] for p in range(3)] == [[6, 6], [2, 2], [2, 2]]

@@ -1,4 +1,4 @@
-"""IEMOCAP: the golden rules of its texts, who sits where, and that nothing of it vanishes without a word."""
+"""IEMOCAP: the rules of its texts, who sits where, and that every skip is reported."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import pytest
 from pydantic import ValidationError
 
 from g2d.data.splits import TEST, TRAIN, UNUSED, VALID
-from g2d.datasets.iemocap.reader import IemocapOptions, plan_iemocap, shared_words
+from g2d.datasets.iemocap.reader import CODES as EMOTION_CODES
+from g2d.datasets.iemocap.reader import SIZES, IemocapOptions, plan_iemocap, shared_words
 from g2d.datasets.iemocap.sample import CODES, DIALOGUES, SIZE, both_actors, write_sample
-from g2d.datasets.iemocap.sides import find_sides
+from g2d.datasets.iemocap.sides import Side, contradictions, find_sides
 from g2d.datasets.iemocap.turns import parse_turn, parse_words
 from g2d.errors import DataError
 from g2d.prepare import Plan, prepare
@@ -35,12 +36,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def unseen(whole: Path, tmp_path: Path) -> Path:
-    """A copy without videos, to be changed."""
+    """Return a copy without videos, to be changed."""
     return Path(shutil.copytree(whole, tmp_path / "raw", ignore=shutil.ignore_patterns("*.avi")))
 
 
-def planned(source: Path, **told: Any) -> Plan:
-    return plan_iemocap(source, IemocapOptions.model_validate({"frames": 1, "side": 16, **told}))
+def planned(source: Path, **options: Any) -> Plan:
+    return plan_iemocap(source, IemocapOptions.model_validate({"frames": 1, "side": 16, **options}))
 
 
 def edit(source: Path, change: Callable[[str], str], dialogue: str = FIRST) -> None:
@@ -49,7 +50,7 @@ def edit(source: Path, change: Callable[[str], str], dialogue: str = FIRST) -> N
 
 
 def last_session(plan: Plan) -> list[int | float | tuple[float, ...]]:
-    """Targets in the order in which the turns were spoken."""
+    """Return the targets in the order in which the turns were spoken."""
     return [
         sample.target
         for sample in sorted(plan.samples, key=lambda sample: sample.id[-3:])
@@ -73,7 +74,7 @@ def test_the_letter_after_the_session_wears_the_markers_and_the_last_one_speaks(
     )
 
 
-def test_a_transcription_names_its_turn_and_says_what_follows_the_first_colon() -> None:
+def test_a_transcription_holds_its_turn_and_the_text_after_the_first_colon() -> None:
     assert parse_words("Ses05F_script02_2_M041 [436.5441-438.3820]: Or not.") == (
         "Ses05F_script02_2_M041",
         "Or not.",
@@ -92,9 +93,7 @@ def test_a_transcription_names_its_turn_and_says_what_follows_the_first_colon() 
         "",
     ],
 )
-def test_comments_and_lines_of_raters_are_no_turns_and_nothing_strange(
-    line: str, unseen: Path
-) -> None:
+def test_comments_and_lines_of_raters_are_ignored(line: str, unseen: Path) -> None:
     assert parse_turn(line) is None
     before = planned(unseen)
     edit(unseen, lambda text: f"{text}\n{line}\n")
@@ -102,7 +101,7 @@ def test_comments_and_lines_of_raters_are_no_turns_and_nothing_strange(
     assert (after.samples, after.warnings) == (before.samples, before.warnings)
 
 
-def test_sessions_train_validate_and_test_and_every_session_is_left_out_once(unseen: Path) -> None:
+def test_sessions_are_split_and_every_session_tests_once(unseen: Path) -> None:
     plan = planned(unseen)
     assert next(iter(plan.protocols)) == "iemocap/session-disjoint-v1"
     sessions = np.array([sample.notes["session"] for sample in plan.samples])
@@ -117,7 +116,7 @@ def test_sessions_train_validate_and_test_and_every_session_is_left_out_once(uns
     assert {sample.group for sample in plan.samples if sample.notes["session"] == 3} == {"3F", "3M"}
 
 
-def test_what_nobody_agreed_on_is_skipped_and_other_emotions_never_belonged_to_it(
+def test_turns_without_agreement_are_skipped_and_other_emotions_are_left_out(
     unseen: Path,
 ) -> None:
     plan = planned(unseen)
@@ -139,7 +138,7 @@ def test_what_nobody_agreed_on_is_skipped_and_other_emotions_never_belonged_to_i
         ),
     ],
 )
-def test_with_more_classes_excited_and_frustrated_stand_alone(
+def test_with_more_classes_excited_and_frustrated_are_classes(
     classes: int, names: list[str], targets: list[int], unseen: Path
 ) -> None:
     plan = planned(unseen, classes=classes)
@@ -153,17 +152,17 @@ def test_seven_classes_are_refused() -> None:
         IemocapOptions.model_validate({"classes": 7})
 
 
-def test_improvised_dialogues_alone_have_a_size_of_their_own(unseen: Path) -> None:
+def test_improvised_dialogues_have_their_own_size(unseen: Path) -> None:
     plan = planned(unseen, improvised_only=True)
     assert {sample.id.split("_")[1][:5] for sample in plan.samples} == {"impro"}
     assert not [skip.id for skip in plan.skipped if "script" in skip.id]
     assert plan.official == 2943
-    assert planned(unseen, improvised_only=True, classes=5).official == 0  # nobody counted them
+    assert planned(unseen, improvised_only=True, classes=5).official == 0  # never published
     assert "improvised_only" in planned(unseen).warnings[0]
     assert "improvised_only" not in plan.warnings[0]
 
 
-def test_a_session_without_turns_is_missed_by_name(unseen: Path, tmp_path: Path) -> None:
+def test_a_session_without_turns_is_named_as_missing(unseen: Path, tmp_path: Path) -> None:
     shutil.rmtree(unseen / "Session4" / "dialog" / "EmoEvaluation")
     shutil.rmtree(unseen / "Session2")
     plan = planned(unseen, classes=5, improvised_only=True)
@@ -172,7 +171,7 @@ def test_a_session_without_turns_is_missed_by_name(unseen: Path, tmp_path: Path)
         prepare(plan, unseen, tmp_path / "store")
 
 
-def test_a_session_of_scripts_alone_is_missed_among_improvised_ones(unseen: Path) -> None:
+def test_a_session_with_only_scripts_is_missing_among_improvised_ones(unseen: Path) -> None:
     assert "session 4" in planned(unseen, improvised_only=True).missing
     assert "session 4" not in planned(unseen).missing
 
@@ -203,19 +202,19 @@ def test_a_turn_that_is_evaluated_twice_counts_once(unseen: Path) -> None:
         ("\texc\t[2.5000", "\texc\t[2.5.00"),
     ],
 )
-def test_a_line_that_is_nearly_a_turn_is_told(good: str, bad: str, unseen: Path) -> None:
+def test_a_malformed_turn_is_reported(good: str, bad: str, unseen: Path) -> None:
     before = planned(unseen)
     edit(unseen, lambda text: text.replace(good, bad))
     plan = planned(unseen)
     assert len(plan.samples) == len(before.samples) - 1
-    told = next(
+    reported = next(
         warning
         for warning in plan.warnings
         if warning not in before.warnings and "begin with '['" in warning
     )
-    assert told.startswith("1 lines of EmoEvaluation")
-    assert "Ses01F_impro01.txt: [" in told
-    assert bad.strip() in told.replace("\\t", "\t")
+    assert reported.startswith("1 lines of EmoEvaluation")
+    assert "Ses01F_impro01.txt: [" in reported
+    assert bad.strip() in reported.replace("\\t", "\t")
 
 
 def test_turns_that_end_before_they_begin_are_skipped_and_counted(unseen: Path) -> None:
@@ -227,7 +226,7 @@ def test_turns_that_end_before_they_begin_are_skipped_and_counted(unseen: Path) 
     assert (plan.report["zero_length"], plan.report["end_before_start"]) == (1, 1)
 
 
-def test_the_report_counts_turns_codes_and_what_they_lack(unseen: Path) -> None:
+def test_the_report_counts_turns_codes_and_missing_files(unseen: Path) -> None:
     report = planned(unseen).report
     assert report["turns_by_session"] == {1: 20, 2: 10, 3: 10, 4: 10, 5: 10}
     assert report["codes"] == {
@@ -242,27 +241,27 @@ def test_the_report_counts_turns_codes_and_what_they_lack(unseen: Path) -> None:
     assert report["lacking"] == {"wav": 1, "avi": 48, "text": 6}
 
 
-def test_a_text_keeps_what_an_odd_byte_would_break(unseen: Path) -> None:
+def test_a_text_keeps_bytes_that_look_like_line_breaks(unseen: Path) -> None:
     path = unseen / "Session5" / "dialog" / "transcriptions" / "Ses05M_impro03.txt"
     path.write_bytes(path.read_bytes().replace(b"number 0,", b"number\x85 0,"))
-    said = next(
+    words = next(
         sample.facts["words"]
         for sample in planned(unseen).samples
         if sample.id == "Ses05M_impro03_F000"
     )
-    assert said == "Well: I said number\x85 0, [LAUGHTER] didn't I?"
+    assert words == "Well: I saw number\x85 0, [LAUGHTER] didn't I?"
 
 
-def test_the_share_of_test_texts_that_were_trained_on(unseen: Path) -> None:
+def test_the_share_of_test_texts_that_occur_in_training(unseen: Path) -> None:
     samples = planned(unseen).samples
     words = ["a", "b", "a", "c", None]
-    said = [
+    changed = [
         replace(sample, facts={"words": text}) for sample, text in zip(samples, words, strict=False)
     ]
-    assert shared_words(said, np.array([TRAIN, VALID, TEST, TEST, TEST], np.int8)) == 0.5
+    assert shared_words(changed, np.array([TRAIN, VALID, TEST, TEST, TEST], np.int8)) == 0.5
 
 
-def test_a_users_lists_are_the_fields_split(unseen: Path) -> None:
+def test_lists_of_the_user_are_a_protocol(unseen: Path) -> None:
     samples = planned(unseen).samples
     ids = [sample.id for sample in samples]
     absent = next(warning for warning in planned(unseen).warnings if "legacy-random" in warning)
@@ -279,8 +278,8 @@ def test_a_users_lists_are_the_fields_split(unseen: Path) -> None:
         TEST
     ] * (len(ids) - 36) + [UNUSED]
     assert (
-        "1 names in train.csv, valid.csv, test.csv are no turns with these classes, such as 'nonsense'"
-        in plan.warnings
+        "1 names in train.csv, valid.csv, test.csv are no turns with these classes, "
+        "such as 'nonsense'" in plan.warnings
     )
 
 
@@ -294,7 +293,7 @@ def test_a_turn_in_two_lists_is_refused(unseen: Path) -> None:
         planned(unseen)
 
 
-def test_a_list_that_is_no_text_is_refused(unseen: Path) -> None:
+def test_a_list_that_is_not_utf8_is_refused(unseen: Path) -> None:
     for name in ("train", "valid", "test"):
         (unseen / f"{name}.csv").write_bytes(b"S\xe9s\n")
     with pytest.raises(DataError, match=r"train\.csv must be a CSV file in UTF-8"):
@@ -302,7 +301,7 @@ def test_a_list_that_is_no_text_is_refused(unseen: Path) -> None:
 
 
 def film(path: Path, speakers: list[str]) -> dict[str, Path]:
-    """A dialogue in which the man sits on the left, if the speakers are those of the turns."""
+    """Write a dialogue whose man sits on the left, if the speakers are those of the turns."""
     write_video(path, both_actors(speakers, 0), 15)
     return {"d": path}
 
@@ -311,7 +310,7 @@ def other(speaker: str) -> str:
     return "M" if speaker == "F" else "F"
 
 
-def test_who_moves_while_a_turn_is_spoken_tells_who_sits_on_the_left(tmp_path: Path) -> None:
+def test_the_half_that_moves_during_a_turn_is_the_speakers(tmp_path: Path) -> None:
     left_is_man = find_sides(film(tmp_path / "a.avi", SPEAKERS), {"d": TURNS}, {})["d"]
     assert (left_is_man.left, left_is_man.margin) == ("M", 1.0)
     left_is_woman = find_sides(
@@ -326,19 +325,22 @@ def test_the_margin_is_the_share_of_turns_that_agree(tmp_path: Path) -> None:
     assert (side.left, side.margin) == ("M", pytest.approx(0.7))
 
 
-def test_a_margin_under_sixty_percent_is_refused_unless_a_user_says(tmp_path: Path) -> None:
+def test_a_margin_under_sixty_percent_is_refused_unless_the_user_names_the_side(
+    tmp_path: Path,
+) -> None:
     half = [other(s) if i < 5 else s for i, s in enumerate(SPEAKERS)]
     videos = film(tmp_path / "a.avi", half)
     with pytest.raises(
         DataError,
-        match=r"must be clear in 60% of a dialogue's turns, found less in 1: d \(50%\).*side_map=FILE",
+        match=r"must be clear in 60% of a dialogue's turns, "
+        r"found less in 1: d \(50%\).*side_map=FILE",
     ):
         find_sides(videos, {"d": TURNS}, {})
-    said = find_sides(videos, {"d": TURNS}, {"d": "F"})["d"]
-    assert (said.left, said.margin) == ("F", 1.0)
+    side = find_sides(videos, {"d": TURNS}, {"d": "F"})["d"]
+    assert (side.left, side.margin) == ("F", 1.0)
 
 
-def test_a_speakers_half_leaves_the_black_border_out(tmp_path: Path) -> None:
+def test_the_half_of_a_speaker_leaves_out_the_black_border(tmp_path: Path) -> None:
     side = find_sides(film(tmp_path / "a.avi", SPEAKERS), {"d": TURNS}, {})["d"]
     height, width = SIZE
     assert side.rows == (16, height - 16)
@@ -346,7 +348,7 @@ def test_a_speakers_half_leaves_the_black_border_out(tmp_path: Path) -> None:
     assert side.box("F") == (width // 2, 16, width, height - 16)
 
 
-def test_a_side_map_that_says_otherwise_gives_other_pictures_and_another_content(
+def test_another_side_map_gives_other_frames_and_another_content_hash(
     whole: Path, unseen: Path, tmp_path: Path
 ) -> None:
     video = "Session5/dialog/avi/DivX/Ses05M_impro03.avi"
@@ -367,30 +369,79 @@ def test_a_side_map_that_says_otherwise_gives_other_pictures_and_another_content
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "message"),
     [
         (
             "dialog,left\nSes01F_imprO01,F\n",
             "must name dialogues that have turns, found 'Ses01F_imprO01'",
         ),
-        ("Ses01F_impro01,left\n", "must say dialog,left with F or M, found 'Ses01F_impro01,left'"),
-        ("name;side\n", "must say dialog,left with F or M, found 'name;side'"),
+        ("Ses01F_impro01,left\n", "must hold dialog,left with F or M, found 'Ses01F_impro01,left'"),
+        ("name;side\n", "must hold dialog,left with F or M, found 'name;side'"),
         (
             "Ses01F_impro01,F\nSes01F_impro01,M\n",
-            "must seat the actors of a dialogue one way, found 'Ses01F_impro01'",
+            "must name one left actor for a dialogue, found F and M for 'Ses01F_impro01'",
         ),
         ("Ses01F_impro01,\udce9", "must be a CSV file in UTF-8"),
     ],
 )
 def test_a_side_map_with_a_mistake_is_refused(
-    text: str, found: str, unseen: Path, tmp_path: Path
+    text: str, message: str, unseen: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "sides.csv"
     path.write_text(text, encoding="utf-8", errors="surrogateescape")
-    with pytest.raises(DataError, match=found):
+    with pytest.raises(DataError, match=message):
         planned(unseen, side_map=str(path))
 
 
-def test_a_side_map_that_is_not_there_is_refused(unseen: Path, tmp_path: Path) -> None:
+def test_a_missing_side_map_is_refused(unseen: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No such file"):
         planned(unseen, side_map=str(tmp_path / "none.csv"))
+
+
+def test_lines_of_turns_and_transcriptions_are_parsed() -> None:
+    turn = parse_turn("[140.2250 - 145.6000]\tSes01F_impro05_F019\tang\t[1.5000, 4.0000, 4.5000]")
+    assert turn is not None
+    assert (turn.session, turn.markers, turn.speaker, turn.code, turn.improvised) == (
+        1,
+        "F",
+        "F",
+        "ang",
+        True,
+    )
+    assert (turn.end - turn.start, turn.valence, turn.activation, turn.dominance) == (
+        pytest.approx(5.375),
+        1.5,
+        4.0,
+        4.5,
+    )
+    assert parse_turn("C-E1:\tAnger;\t()") is None
+    assert parse_turn("% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]") is None
+    assert parse_words("Ses01F_impro01_F000 [0.0-1.0]: it is: so") == (
+        "Ses01F_impro01_F000",
+        "it is: so",
+    )
+    assert parse_words("Ses01F_impro01_MXX0 [0.0-1.0]: no") is None
+    assert parse_words("F: no") is None
+    scripted = parse_turn("[1.0 - 2.0]\tSes05M_script01_1b_F003\tneu\t[2.5, 2.5, 2.5]")
+    assert scripted is not None
+    assert scripted.dialogue == "Ses05M_script01_1b"
+
+
+def test_the_classes_merge_excited_into_happy_only_if_there_are_four() -> None:
+    codes = {"hap": 595, "exc": 1041, "ang": 1103, "sad": 1084, "neu": 1708, "fru": 1849}
+    sizes = {
+        n: sum(count for code, count in codes.items() if code in table)
+        for n, table in EMOTION_CODES.items()
+    }
+    assert sizes == SIZES
+    assert sum(count for code, count in codes.items() if EMOTION_CODES[4].get(code) == 3) == 1636
+
+
+def test_sides_that_change_within_a_session_are_reported() -> None:
+    def side(left: str) -> Side:
+        return Side(left, 0.9, (0, 10), 20)
+
+    assert contradictions({"Ses01F_a": side("F"), "Ses01M_a": side("F")}) == []
+    assert "Ses01" in contradictions({"Ses01F_a": side("F"), "Ses01M_a": side("M")})[0]
+    assert side("F").box("F") == (0, 0, 10, 10)
+    assert side("F").box("M") == (10, 0, 20, 10)

@@ -1,4 +1,4 @@
-"""MIS-ME: tables of any name, photographs in any folder, splits that do not leak, and what is left out with its reason."""
+"""MIS-ME: tables of any name, photographs in any folder, and splits that do not leak."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from g2d.datasets.mis_me.reader import (
     plan_mis_me,
     similar_across,
     station_disjoint,
+    water_unit,
 )
 from g2d.datasets.mis_me.sample import write_sample
 from g2d.datasets.mis_me.tables import NEEDED as COLUMNS
@@ -59,10 +60,12 @@ def write(
     change: Callable[[Cells], Cells] = lambda cells: cells,
     names: dict[str, str] | None = None,
 ) -> Path:
-    """Thirty rows of ten days at three stations in three tables, and their photographs.
+    """Write thirty rows of ten days at three stations in three tables, and their photographs.
 
     Args:
-        change: of every row. names: of tables, where they have others.
+        folder: Folder to write to.
+        change: Change of every row.
+        names: Other names of tables.
     """
     for number, name in enumerate(NAMES):
         photograph(folder / "images" / name, number)
@@ -82,18 +85,18 @@ def skips(plan: Plan) -> dict[str, tuple[str, str]]:
     return {skip.id: (skip.reason, skip.detail) for skip in plan.skipped}
 
 
-def told(plan: Plan, part: str) -> str:
-    """The one warning that says so."""
-    found = [warning for warning in plan.warnings if part in warning]
-    assert len(found) == 1, plan.warnings
-    return found[0]
+def warning_with(plan: Plan, part: str) -> str:
+    """Return the only warning that contains a text."""
+    warnings = [warning for warning in plan.warnings if part in warning]
+    assert len(warnings) == 1, plan.warnings
+    return warnings[0]
 
 
 def sample(name: str, station: str = "OK001", day: str = "2021-04-01") -> Sample:
     return Sample(name, 20.0, station, notes={"station": station, "day": day})
 
 
-def test_all_is_well_with_a_clean_folder(tmp_path: Path) -> None:
+def test_a_clean_folder_has_no_warnings_and_all_protocols(tmp_path: Path) -> None:
     plan = planned(write(tmp_path))
     assert (len(plan.samples), plan.skipped, plan.warnings) == (30, [], ())
     assert list(plan.protocols) == [
@@ -114,7 +117,7 @@ def test_the_last_station_tests_and_the_last_fifth_of_the_others_days_validates(
     assert station_disjoint(samples).tolist() == ([TRAIN] * 16 + [VALID] * 4) * 2 + [TEST] * 20
 
 
-def test_of_five_blocks_of_five_days_the_last_tests_and_the_one_before_validates() -> None:
+def test_the_last_of_five_blocks_of_five_days_tests_and_the_one_before_validates() -> None:
     pairs = [(f"OK00{1 + i // 13}", f"2021-04-{1 + i % 13:02d}") for i in range(26)]
     expected = [TRAIN] * 15 + [VALID] * 5 + [TEST] * 5 + [TRAIN]
     assert day_blocks([sample(f"{i}", *pair) for i, pair in enumerate(pairs)]).tolist() == expected
@@ -149,7 +152,7 @@ def test_the_authors_tables_are_their_split(tmp_path: Path) -> None:
         ("the val", VALID),
     ],
 )
-def test_whole_words_of_a_tables_name_tell_its_split(
+def test_whole_words_in_the_name_of_a_table_are_its_split(
     named: str, place: int, tmp_path: Path
 ) -> None:
     write_table(tmp_path / f"{named}.csv", [row(name) for name in NAMES])
@@ -160,17 +163,17 @@ def test_whole_words_of_a_tables_name_tell_its_split(
 
 
 @pytest.mark.parametrize("named", ["evaluation", "train_and_test", "latest"])
-def test_a_table_whose_name_tells_no_split_is_told_and_so_is_the_protocol_that_lacks_it(
+def test_a_table_without_a_split_in_its_name_is_reported_with_the_lost_protocol(
     named: str, tmp_path: Path
 ) -> None:
     plan = planned(write(tmp_path, names={"a_val_set": named}))
-    assert told(plan, f"{named}.csv is called none of train, val and test").endswith(
+    assert warning_with(plan, f"{named}.csv has none of train, val and test in its name").endswith(
         "its 8 rows belong to no split of the authors'"
     )
     reason = (
         f"no row would be in valid, and that of {PARTS['a_val_set'][0]} in {named}.csv is in none"
     )
-    assert told(plan, "mis_me/legacy") == f"mis_me/legacy is left out: {reason}"
+    assert warning_with(plan, "mis_me/legacy") == f"mis_me/legacy is left out: {reason}"
     assert "mis_me/legacy" not in plan.protocols
 
 
@@ -183,7 +186,7 @@ def test_tables_without_a_split_come_after_those_with_one(tmp_path: Path) -> Non
     assert plan.protocols["mis_me/legacy"].tolist().count(UNUSED) == 1
 
 
-def test_tables_that_repeat_others_are_left_alone_and_tell_stations(tmp_path: Path) -> None:
+def test_tables_that_repeat_others_are_ignored_but_their_stations_are_used(tmp_path: Path) -> None:
     def anonymous(cells: Cells) -> Cells:
         return [cells[0].replace("OK", "at"), *cells[1:]]
 
@@ -200,12 +203,12 @@ def test_tables_that_repeat_others_are_left_alone_and_tell_stations(tmp_path: Pa
     assert plan.report["stations"] == {"OK001": 10, "OK002": 10, "OK003": 10}
     repeating = "OK001_only_test_set.csv, OK002_only_test_set.csv, OK003_only_test_set.csv"
     assert (
-        told(plan, "left alone")
-        == f"tables that only repeat photographs of others are left alone: {repeating}"
+        warning_with(plan, "are ignored")
+        == f"tables that only repeat photographs of others are ignored: {repeating}"
     )
 
 
-def test_rows_that_are_cut_short_lack_what_is_not_there(tmp_path: Path) -> None:
+def test_short_rows_have_missing_cells(tmp_path: Path) -> None:
     long, short = NAMES[0], NAMES[2]
     plan = planned(
         write(
@@ -222,7 +225,7 @@ def test_rows_that_are_cut_short_lack_what_is_not_there(tmp_path: Path) -> None:
 
 
 def test_rows_with_too_many_cells_are_refused_by_their_number(tmp_path: Path) -> None:
-    write(tmp_path, lambda cells: [*cells, ""])  # empty ones behind the last do no harm
+    write(tmp_path, lambda cells: [*cells, ""])  # an empty last cell does no harm
     assert len(planned(tmp_path).samples) == 30
     write_table(
         tmp_path / "a_test_set.csv",
@@ -230,12 +233,12 @@ def test_rows_with_too_many_cells_are_refused_by_their_number(tmp_path: Path) ->
     )
     with pytest.raises(
         DataError,
-        match=r"a_test_set\.csv must have at most 10 cells as the header has, found 11 in row 9",
+        match=r"a_test_set\.csv must have at most 10 cells like the header, found 11 in row 9",
     ):
         planned(tmp_path)
 
 
-def test_a_row_without_a_name_is_told(tmp_path: Path) -> None:
+def test_a_row_without_a_photograph_is_reported(tmp_path: Path) -> None:
     plan = planned(
         write(tmp_path, lambda cells: ["", *cells[1:]] if cells[0] == NAMES[2] else cells)
     )
@@ -251,7 +254,7 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
         planned(tmp_path)
 
 
-def test_columns_that_nothing_uses_are_listed(tmp_path: Path) -> None:
+def test_unused_columns_are_listed(tmp_path: Path) -> None:
     write(tmp_path)
     write_table(
         tmp_path / "a_test_set.csv",
@@ -263,7 +266,7 @@ def test_columns_that_nothing_uses_are_listed(tmp_path: Path) -> None:
     assert plan.report["extra_columns"] == ["camera"]
 
 
-def test_a_table_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_table_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_bytes(",".join(COLUMNS).encode() + b"\n\xe9")
     with pytest.raises(DataError, match=r"train\.csv must be a CSV file in UTF-8"):
         planned(tmp_path)
@@ -280,7 +283,7 @@ def test_a_quote_that_is_never_closed_swallows_no_rows(tmp_path: Path) -> None:
         planned(tmp_path)
 
 
-def test_photographs_and_tables_may_lie_behind_links(tmp_path: Path) -> None:
+def test_links_to_folders_are_followed(tmp_path: Path) -> None:
     write(tmp_path / "disk")
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "linked").symlink_to(tmp_path / "disk", target_is_directory=True)
@@ -342,9 +345,15 @@ def test_days_are_dates_of_the_calendar_or_none(
     plan = planned(write_renamed(tmp_path, renamed))
     assert next(sample.notes["day"] for sample in plan.samples if sample.id == renamed) == day
     if day is None:
-        reason = f"1 rows tell no day (written year, month, day), such as that of {renamed} in a_train_set.csv"
-        assert told(plan, "station-disjoint") == f"mis_me/station-disjoint-v1 is left out: {reason}"
-        assert told(plan, "day-blocks") == f"mis_me/day-blocks-v1 is left out: {reason}"
+        reason = (
+            f"1 rows name no day (written year, month, day), such as that of {renamed} "
+            "in a_train_set.csv"
+        )
+        assert (
+            warning_with(plan, "station-disjoint")
+            == f"mis_me/station-disjoint-v1 is left out: {reason}"
+        )
+        assert warning_with(plan, "day-blocks") == f"mis_me/day-blocks-v1 is left out: {reason}"
         assert list(plan.protocols) == ["mis_me/legacy"]
 
 
@@ -354,7 +363,7 @@ def write_renamed(folder: Path, renamed: str) -> Path:
     return folder
 
 
-def test_station_and_day_may_stand_in_columns_and_a_name_goes_before_them(tmp_path: Path) -> None:
+def test_station_and_day_may_be_in_columns_but_names_come_first(tmp_path: Path) -> None:
     header = [*COLUMNS, "time", "site"]
     write_table(
         tmp_path / "train.csv",
@@ -377,10 +386,11 @@ def test_station_and_day_may_stand_in_columns_and_a_name_goes_before_them(tmp_pa
     assert notes["OK001_20210401.jpg"] == ("OK001", "2021-04-01", "OK001-2021-04-01")
 
 
-def test_a_row_of_no_station_leaves_one_protocol_out(tmp_path: Path) -> None:
+def test_a_row_without_a_station_leaves_one_protocol_out(tmp_path: Path) -> None:
     plan = planned(write_renamed(tmp_path, "somewhere_20210401.jpg"))
-    assert told(plan, "station-disjoint").endswith(
-        "1 rows tell no station (such as OK001), such as that of somewhere_20210401.jpg in a_train_set.csv"
+    assert warning_with(plan, "station-disjoint").endswith(
+        "1 rows name no station (such as OK001), such as that of somewhere_20210401.jpg "
+        "in a_train_set.csv"
     )
     assert list(plan.protocols) == ["mis_me/day-blocks-v1", "mis_me/legacy"]
 
@@ -390,7 +400,8 @@ def test_without_days_stations_and_roles_nothing_can_be_split(tmp_path: Path) ->
     photograph(tmp_path / "a.jpg", 0)
     with pytest.raises(
         DataError,
-        match=r"(?s)must be called train, val and test, or .* station and day, found neither.*legacy is left out: no row would be in",
+        match=r"(?s)must be called train, val and test, or .* station and day, found neither.*"
+        r"legacy is left out: no row would be in",
     ):
         planned(tmp_path)
 
@@ -418,7 +429,7 @@ def test_a_path_before_a_photographs_name_may_be_written_either_way(
     assert [sample.id for sample in plan.samples] == NAMES
 
 
-def test_a_photograph_that_is_not_there_and_one_that_no_row_names_are_counted(
+def test_missing_photographs_and_photographs_without_row_are_counted(
     tmp_path: Path,
 ) -> None:
     write(tmp_path)
@@ -428,14 +439,15 @@ def test_a_photograph_that_is_not_there_and_one_that_no_row_names_are_counted(
     assert (plan.report["rows_without_image"], plan.report["images_without_row"]) == (1, 1)
 
 
-def test_cells_that_are_no_numbers_are_missing_and_told_by_column(tmp_path: Path) -> None:
+def test_cells_that_are_not_numbers_are_missing_and_reported_by_column(tmp_path: Path) -> None:
     odd = NAMES[:4:2]
     plan = planned(
         write(tmp_path, lambda cells: [*cells[:4], "n/a", *cells[5:]] if cells[0] in odd else cells)
     )
     assert (
-        told(plan, "no numbers")
-        == f"2 cells of precipitation are no numbers and taken as missing, such as in the row of {NAMES[0]}"
+        warning_with(plan, "not numbers")
+        == "2 cells of precipitation are not numbers and are taken as missing, "
+        f"such as in the row of {NAMES[0]}"
     )
     assert (
         plan.report["non_numeric_cells"]["precipitation"]
@@ -445,17 +457,17 @@ def test_cells_that_are_no_numbers_are_missing_and_told_by_column(tmp_path: Path
     assert plan.report["non_numeric_cells"]["wind_speed"] == 0
 
 
-def test_a_water_content_that_is_none_is_skipped(tmp_path: Path) -> None:
-    said = {NAMES[0]: "wet", NAMES[2]: "", NAMES[4]: "inf"}
-    plan = planned(write(tmp_path, lambda cells: [cells[0], said.get(cells[0], 20.0), *cells[2:]]))
+def test_a_row_without_a_finite_water_content_is_skipped(tmp_path: Path) -> None:
+    texts = {NAMES[0]: "wet", NAMES[2]: "", NAMES[4]: "inf"}
+    plan = planned(write(tmp_path, lambda cells: [cells[0], texts.get(cells[0], 20.0), *cells[2:]]))
     assert skips(plan) == {
         name: ("no-agreed-label", f"its water content reads {text!r}")
-        for name, text in said.items()
+        for name, text in texts.items()
     }
     assert plan.report["rows_without_target"] == 3
 
 
-def test_a_folder_in_which_no_row_can_be_used_says_why(tmp_path: Path) -> None:
+def test_a_folder_without_usable_rows_is_refused_with_a_reason(tmp_path: Path) -> None:
     write(tmp_path, lambda cells: [cells[0], "wet", *cells[2:]])
     with pytest.raises(
         DataError,
@@ -509,17 +521,17 @@ def test_metrics_are_in_the_original_unit_and_leave_zeros_out(tmp_path: Path) ->
     assert scores["mae"] == pytest.approx((29 * 5 + 25) / 30, rel=1e-5)
 
 
-def test_equal_hashes_count_where_they_stand_in_two_splits() -> None:
+def test_equal_hashes_count_if_they_are_in_two_splits() -> None:
     def count(*place: int) -> int:
         return similar_across([b"a", b"a", b"b", b"b", None, None], np.array(place, np.int8))
 
     assert count(TRAIN, TRAIN, TEST, TEST, TRAIN, TEST) == 0
     assert count(TRAIN, TEST, TEST, TEST, TRAIN, TEST) == 2
     assert count(TRAIN, VALID, TEST, TRAIN, TRAIN, TEST) == 4
-    assert count(TRAIN, UNUSED, UNUSED, TEST, TRAIN, TEST) == 0  # what stands nowhere leaks nothing
+    assert count(TRAIN, UNUSED, UNUSED, TEST, TRAIN, TEST) == 0  # unused rows leak nothing
 
 
-def test_photographs_that_look_alike_are_told_for_each_protocol_they_leak_in(
+def test_similar_photographs_are_reported_for_each_protocol_where_they_leak(
     tmp_path: Path,
 ) -> None:
     write(tmp_path)
@@ -535,8 +547,9 @@ def test_photographs_that_look_alike_are_told_for_each_protocol_they_leak_in(
         "mis_me/legacy": 0,
     }
     assert (
-        told(plan, "look like")
-        == "2 photographs look like one of another split of mis_me/station-disjoint-v1 (equal 64-bit hash)"
+        warning_with(plan, "look like")
+        == "2 photographs look like one of another split of mis_me/station-disjoint-v1 "
+        "(equal 64-bit hash)"
     )
     assert {first, late} <= set(PARTS["a_train_set"])
 
@@ -574,3 +587,10 @@ def test_weather_is_standardized_by_the_training_rows_and_what_lacks_is_their_me
     ]
     assert isinstance(seen, torch.Tensor)
     assert seen.numpy() == pytest.approx(np.where(missing, 0, expected), abs=1e-5)
+
+
+def test_water_content_is_a_fraction_or_a_percentage_or_refused() -> None:
+    assert water_unit([0.1, 0.42]) == ("fraction", [0.0, 1.0])
+    assert water_unit([5.0, 42.0]) == ("percent", [0.0, 100.0])
+    with pytest.raises(DataError, match="300"):
+        water_unit([5.0, 300.0])

@@ -237,3 +237,29 @@ def test_a_damaged_conversion_is_repeated(tmp_path: Path) -> None:
     assert after.parameters == before.parameters
     for m, values in decoded(before, tmp_path, 10).values.items():
         assert np.array_equal(decoded(after, tmp_path, 10).values[m], values)
+
+
+def test_unusual_values_are_counted_by_fold(tmp_path: Path) -> None:
+    content = ur_funny_content()
+    content["data_folds.pkl"]["test"].append(1)
+    content["openface_features_sdk.pkl"][25]["punchline_features"][0] = [0.0] * 371
+    write_ur_funny(tmp_path, content=content)
+    plan = plan_ur_funny(tmp_path, URFunnyOptions())
+    assert ("00001", "duplicate") in [(skip.id, skip.reason) for skip in plan.skipped]
+    assert len({sample.id for sample in plan.samples}) == len(plan.samples)
+    strange = plan.report["strange_numbers"]
+    assert strange["audio"]["train"] == {
+        "nan": 0,
+        "+inf": 0,
+        "-inf": 1,
+        "zero_words": 0,
+        "columns": [2],
+    }
+    assert strange["visual"]["dev"] == {
+        "nan": 0,
+        "+inf": 0,
+        "-inf": 0,
+        "zero_words": 1,
+        "columns": [],
+    }
+    assert plan.report["cut_to_shortest"] == 1

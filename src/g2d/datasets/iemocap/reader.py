@@ -1,4 +1,8 @@
-"""IEMOCAP: emotions in acted dialogues, by sound, face and words (Busso et al., Language Resources and Evaluation 2008)."""
+"""IEMOCAP: emotions in acted dialogues, by sound, face and words.
+
+Busso et al., IEMOCAP: interactive emotional dyadic motion capture database, Language Resources and
+Evaluation 2008.
+"""
 
 from __future__ import annotations
 
@@ -13,106 +17,106 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from g2d.data.splits import TEST, TRAIN, UNUSED, VALID
+from g2d.data.splits import SPLITS, TEST, TRAIN, UNUSED, VALID
 from g2d.data.store.facts import Signal
 from g2d.datasets.base import ReaderOptions
+from g2d.datasets.decoding import read_audible
 from g2d.datasets.folders import read_csv
 from g2d.datasets.iemocap.sides import Side, contradictions, find_sides, read_side_map
-from g2d.datasets.iemocap.turns import TURN, Evaluations, Turn, read_turns, read_words
+from g2d.datasets.iemocap.turns import Evaluations, Turn, read_turns, read_words
 from g2d.datasets.table.values import text_bytes
-from g2d.errors import DataError, UnreadableError
+from g2d.errors import DataError
 from g2d.prepare import UNLABELED, Decoded, Plan, Sample, Skip, places
-from g2d.prepare.media import RESAMPLER, fit_length, is_silent, read_audio, read_frames, spread
+from g2d.prepare.media import RESAMPLER, fit_length, read_frames, spread
 
-RATE, SAMPLES, CHARACTERS = 16_000, 160_000, 600
+RATE, SAMPLES = 16_000, 160_000
+"""Samples per second of the stored sound, and samples of ten seconds."""
+CHARACTERS = 600
+"""Bytes kept of the words of a turn."""
 CODES: dict[int, dict[str, int]] = {
     4: {"neu": 0, "ang": 1, "sad": 2, "hap": 3, "exc": 3},
     5: {"ang": 0, "exc": 1, "fru": 2, "neu": 3, "sad": 4},
     6: {"ang": 0, "exc": 1, "fru": 2, "neu": 3, "sad": 4, "hap": 5},
 }
+"""Class of each emotion, by number of classes."""
 CLASSES = {
     4: ("neutral", "angry", "sad", "happy"),
     5: ("angry", "excited", "frustrated", "neutral", "sad"),
     6: ("angry", "excited", "frustrated", "neutral", "sad", "happy"),
 }
 SIZES = {4: 5531, 5: 6785, 6: 7380}
+"""Turns of the whole data set, by number of classes."""
 IMPROVISED_SIZES = {4: 2943}
-"""Turns of improvised dialogues, where they were counted."""
+"""Turns of improvised dialogues, as far as they are known."""
 NONE_AGREED = "xxx"
+"""Code of a turn without a majority of the raters."""
 SESSIONS = range(1, 6)
-LISTS = ("train.csv", "valid.csv", "test.csv")
-"""A user's own split, in the order of the places."""
+LISTS = tuple(f"{split}.csv" for split in SPLITS)
+"""Files of a user's own split, in the order of the numbers of the splits."""
 
 
 class IemocapOptions(ReaderOptions):
-    """What ``g2d data prepare iemocap`` can be told."""
+    """Options of ``g2d data prepare iemocap``."""
 
     classes: Literal[4, 5, 6] = Field(
         4,
-        description="4: neutral, angry, sad, happy (with excited); 5: without happy, with frustrated and excited; 6: both",
+        description="4: neutral, angry, sad, happy (with excited); 5: without happy, with "
+        "frustrated and excited; 6: all of these",
     )
     improvised_only: bool = Field(
-        False, description="leave scripted dialogues out: their lines recur in all sessions"
+        False, description="leave out scripted dialogues, whose lines recur in all sessions"
     )
-    frames: int = Field(8, ge=1, description="of every turn")
-    side: int = Field(112, ge=16, description="of the stored pictures")
+    frames: int = Field(8, ge=1, description="frames stored of every turn")
+    side: int = Field(112, ge=16, description="height and width of the stored frames")
     side_map: str | None = Field(
         None,
-        description="CSV file dialog,left (F or M), where the sides of the actors are not clear",
+        description="CSV file dialog,left (F or M), for videos where the actors' sides are unclear",
     )
 
     def take(self, turn: Turn) -> bool:
-        """Whether a turn's dialogue belongs to the data set."""
+        """Return whether the dialogue of a turn belongs to the data set."""
         return turn.improvised or not self.improvised_only
 
 
-def plan_iemocap(source: Path, options: IemocapOptions, pattern: str = TURN) -> Plan:
-    """Turns of EmoEvaluation with their sound, the speaker's half of the video, and their words."""
-    read, words, codes = (
-        read_turns(source, pattern),
-        read_words(source, pattern),
-        CODES[options.classes],
-    )
-    if not read.turns:
+def plan_iemocap(source: Path, options: IemocapOptions) -> Plan:
+    """Plan a store from the turns of EmoEvaluation.
+
+    Each turn has its sound, the speaker's half of the video, and its words.
+
+    Raises:
+        DataError: There are no turns, a list or map is damaged, or it is unclear who sits where.
+    """
+    evaluations, words = read_turns(source), read_words(source)
+    codes = CODES[options.classes]
+    if not evaluations.turns:
         raise DataError(
             f"{source} must hold Session1..5/dialog/EmoEvaluation/*.txt with turns, found none."
         )
-    taken = [turn for turn in read.turns if options.take(turn)]
-    wanted = sorted(
+    taken = [turn for turn in evaluations.turns if options.take(turn)]
+    labeled = sorted(
         (turn for turn in taken if turn.code in codes), key=lambda turn: turn.id.encode()
     )
-    sides = _sides(source, options, read.turns, wanted)
-    samples: list[Sample] = []
+    sides = _sides(source, options, evaluations.turns, labeled)
+    parsed = [_sample(source, turn, codes, words, sides) for turn in labeled]
+    samples = [sample for sample in parsed if isinstance(sample, Sample)]
     skipped = [
-        Skip(turn.id, UNLABELED, "no majority of raters")
-        for turn in taken
-        if turn.code == NONE_AGREED
+        *_skipped(taken, [turn for turn in evaluations.repeated if options.take(turn)]),
+        *(skip for skip in parsed if isinstance(skip, Skip)),
     ]
-    skipped += [
-        Skip(t.id, "duplicate", f"again in {t.dialogue}.txt, as {t.code}")
-        for t in read.repeated
-        if options.take(t)
-    ]
-    for turn in wanted:
-        found = _sample(source, turn, codes, words, sides)
-        if isinstance(found, Skip):
-            skipped.append(found)
-        else:
-            samples.append(found)
     protocols, warnings = _protocols(source, samples, {skip.id for skip in skipped})
     absent = sorted(set(SESSIONS) - {turn.session for turn in taken})
     return Plan(
         name="iemocap",
         task={"kind": "classification", "classes": list(CLASSES[options.classes])},
-        signals=_signals(options, sides is not None),
+        signals=_signals(options, has_video=sides is not None),
         samples=samples,
-        decode=IemocapDecode(options.frames, options.side, sides is not None),
+        decode=IemocapDecode(options.frames, options.side, has_video=sides is not None),
         protocols=protocols,
         skipped=sorted(skipped, key=lambda skip: skip.id.encode()),
         parameters=options.model_dump(exclude={"side_map"}) | {"resampler": RESAMPLER},
-        report=_report(source, read, wanted, words, sides or {}),
+        report=_report(source, evaluations, labeled, words, sides or {}),
         warnings=(
-            *_warnings(read, samples, protocols, options),
+            *_warnings(evaluations, samples, protocols, options),
             *warnings,
             *contradictions(sides or {}),
         ),
@@ -124,56 +128,75 @@ def plan_iemocap(source: Path, options: IemocapOptions, pattern: str = TURN) -> 
     )
 
 
+def _skipped(turns: Sequence[Turn], repeated: Sequence[Turn]) -> list[Skip]:
+    """Return the turns without an agreed emotion, and those that are listed again."""
+    return [
+        *(
+            Skip(turn.id, UNLABELED, "no majority of raters")
+            for turn in turns
+            if turn.code == NONE_AGREED
+        ),
+        *(
+            Skip(turn.id, "duplicate", f"again in {turn.dialogue}.txt, as {turn.code}")
+            for turn in repeated
+        ),
+    ]
+
+
 def _sides(
-    source: Path, options: IemocapOptions, turns: Sequence[Turn], wanted: Sequence[Turn]
+    source: Path, options: IemocapOptions, turns: Sequence[Turn], labeled: Sequence[Turn]
 ) -> dict[str, Side] | None:
-    """Who sits where in every dialogue that is needed; None where there is no video at all."""
+    """Find who sits where in the dialogues of the labeled turns; None if there is no video."""
     spoken = defaultdict(list)
     for turn in turns:
         spoken[turn.dialogue].append((turn.speaker, turn.start, turn.end))
-    said = read_side_map(Path(options.side_map), spoken) if options.side_map else {}
-    videos = {turn.dialogue: path for turn in wanted if (path := _video(source, turn)).is_file()}
-    return find_sides(videos, spoken, said) if videos else None
+    known = read_side_map(Path(options.side_map), spoken) if options.side_map else {}
+    videos = {turn.dialogue: path for turn in labeled if (path := _video(source, turn)).is_file()}
+    return find_sides(videos, spoken, known) if videos else None
 
 
 def _warnings(
-    read: Evaluations,
+    evaluations: Evaluations,
     samples: list[Sample],
     protocols: dict[str, NDArray[np.int8]],
     options: IemocapOptions,
 ) -> list[str]:
+    """Return warnings about texts shared by training and test rows, and malformed lines."""
     default = next(iter(protocols))
-    shared = f"{shared_words(samples, protocols[default]):.1%} of the test texts of {default} occur word for word in training"
-    warnings = [
-        shared if options.improvised_only else f"{shared}: scripts recur (improvised_only=true)"
-    ]
-    if read.strange:
+    share = shared_words(samples, protocols[default])
+    shared = f"{share:.1%} of the test texts of {default} occur word for word in training"
+    cause = "" if options.improvised_only else ": scripts recur (improvised_only=true)"
+    warnings = [shared + cause]
+    if malformed := evaluations.malformed:
         warnings.append(
-            f"{len(read.strange)} lines of EmoEvaluation begin with '[' but are not written as turns are, and left out, such as {read.strange[0]!r}"
+            f"{len(malformed)} lines of EmoEvaluation begin with '[' but are not written like "
+            f"turns and are left out, such as {malformed[0]!r}"
         )
     return warnings
 
 
 def _report(
     source: Path,
-    read: Evaluations,
-    wanted: Sequence[Turn],
+    evaluations: Evaluations,
+    labeled: Sequence[Turn],
     words: dict[str, str],
     sides: dict[str, Side],
 ) -> dict[str, Any]:
+    """Return the counts that ``dataset.json`` records."""
+    turns = evaluations.turns
     return {
-        "turns_by_session": dict(sorted(Counter(turn.session for turn in read.turns).items())),
-        "codes": dict(Counter(turn.code for turn in read.turns).most_common()),
-        "wanted": len(wanted),
+        "turns_by_session": dict(sorted(Counter(turn.session for turn in turns).items())),
+        "codes": dict(Counter(turn.code for turn in turns).most_common()),
+        "wanted": len(labeled),
         "lacking": {
-            "wav": sum(not (source / _sound(turn)).is_file() for turn in wanted),
-            "avi": sum(not _video(source, turn).is_file() for turn in wanted),
-            "text": sum(turn.id not in words for turn in wanted),
+            "wav": sum(not (source / _sound(turn)).is_file() for turn in labeled),
+            "avi": sum(not _video(source, turn).is_file() for turn in labeled),
+            "text": sum(turn.id not in words for turn in labeled),
         },
-        "zero_length": sum(turn.end == turn.start for turn in wanted),
-        "end_before_start": sum(turn.end < turn.start for turn in wanted),
-        "repeated": len(read.repeated),
-        "strange_lines": len(read.strange),
+        "zero_length": sum(turn.end == turn.start for turn in labeled),
+        "end_before_start": sum(turn.end < turn.start for turn in labeled),
+        "repeated": len(evaluations.repeated),
+        "strange_lines": len(evaluations.malformed),
         "sides": {
             d: {"left": side.left, "margin": round(side.margin, 3)}
             for d, side in sorted(sides.items())
@@ -182,10 +205,12 @@ def _report(
 
 
 def _sound(turn: Turn) -> str:
+    """Return the path of a turn's sound, relative to the source folder."""
     return f"Session{turn.session}/sentences/wav/{turn.dialogue}/{turn.id}.wav"
 
 
 def _video(source: Path, turn: Turn) -> Path:
+    """Return the path of the video of a turn's dialogue."""
     return source / f"Session{turn.session}/dialog/avi/DivX/{turn.dialogue}.avi"
 
 
@@ -196,6 +221,7 @@ def _sample(
     words: dict[str, str],
     sides: dict[str, Side] | None,
 ) -> Sample | Skip:
+    """Return the sample of a turn, or why it is skipped."""
     if turn.end <= turn.start:
         return Skip(turn.id, "zero-length", f"it ends at {turn.end} s and begins at {turn.start} s")
     sound, video = _sound(turn), _video(source, turn)
@@ -215,12 +241,13 @@ def _sample(
     return Sample(turn.id, codes[turn.code], f"{turn.session}{turn.speaker}", files, facts, notes)
 
 
-def _signals(options: IemocapOptions, seen: bool) -> dict[str, Signal]:
+def _signals(options: IemocapOptions, has_video: bool) -> dict[str, Signal]:
+    """Return the stored signals: sound seen as log-mel bands, frames if any, and words."""
     mel = {"name": "log_mel", "rate": RATE, "n_fft": 400, "hop": 160, "bands": 80}
     overall = {"name": "standardize", "axes": "all"}
     shape = (options.frames, options.side, options.side, 3)
     signals = {"audio": Signal("audio", "int16", (SAMPLES,), (mel, overall), {"rate": RATE})}
-    if seen:
+    if has_video:
         signals["video"] = Signal("video", "uint8", shape, ({"name": "pixels"}, overall))
     return signals | {
         "text": Signal("text", "uint8", (CHARACTERS,), ({"name": "tokens", "length": 64},))
@@ -229,41 +256,49 @@ def _signals(options: IemocapOptions, seen: bool) -> dict[str, Signal]:
 
 @dataclass(frozen=True)
 class IemocapDecode:
-    """Ten seconds of sound around the middle of a turn, frames of the speaker's half, and the words."""
+    """Decoder of a turn: the middle ten seconds of its sound, its frames and its words.
+
+    Args:
+        frames: Number of frames of the speaker's half.
+        side: Height and width of the frames, in pixels.
+        has_video: Whether there are videos.
+    """
 
     frames: int
     side: int
-    seen: bool
+    has_video: bool
 
     def __call__(self, source: Path, sample: Sample) -> Decoded:
-        told: list[str] = []
-        samples = read_audio(source / sample.files[0], RATE, told)
-        if is_silent(samples):
-            raise UnreadableError("no-audio", "its peak is under a thousandth of full scale")
+        """Return the sound ``(160000,)``, the frames and the bytes of the words of a turn."""
+        warnings: list[str] = []
+        samples = read_audible(source / sample.files[0], RATE, warnings)
         start = max(0, (len(samples) - SAMPLES) // 2)
-        said = sample.facts["words"]
+        words = sample.facts["words"]
         values: dict[str, NDArray[np.int16] | NDArray[np.uint8] | None] = {
             "audio": fit_length(samples[start : start + SAMPLES], SAMPLES),
-            "text": None if said is None else text_bytes(said, CHARACTERS),
+            "text": None if words is None else text_bytes(words, CHARACTERS),
         }
-        if self.seen:
+        if self.has_video:
             begin, end = sample.facts["span"]
             left, top, right, bottom = sample.facts["box"]
-            size = (self.side, self.side)
             values["video"] = read_frames(
                 source / sample.files[1],
                 spread(self.frames),
-                size,
+                (self.side, self.side),
                 span=(begin, end),
                 box=(left, top, right, bottom),
             )
-        return Decoded(values, warnings=tuple(told))
+        return Decoded(values, warnings=tuple(warnings))
 
 
 def _protocols(
-    source: Path, samples: list[Sample], left_out: Collection[str]
+    source: Path, samples: list[Sample], skipped: Collection[str]
 ) -> tuple[dict[str, NDArray[np.int8]], list[str]]:
-    """By sessions; and the field's random one where a user holds its lists."""
+    """Split by session, and by the user's lists of turns if present.
+
+    Returns:
+        The protocols, and warnings.
+    """
     protocols = {
         "iemocap/session-disjoint-v1": places(
             samples, lambda s: {4: VALID, 5: TEST}.get(s.notes["session"], TRAIN)
@@ -271,46 +306,53 @@ def _protocols(
     }
     for fold in SESSIONS:
         protocols[f"iemocap/leave-session-v1?fold={fold}"] = places(
-            samples, partial(_left_out, fold)
+            samples, partial(_in_fold, fold)
         )
-    if lacking := [name for name in LISTS if not (source / name).is_file()]:
+    if missing := [name for name in LISTS if not (source / name).is_file()]:
         return protocols, [
-            f"iemocap/legacy-random needs lists of turns in the source folder, found no {' and no '.join(lacking)}: that protocol is left out"
+            "iemocap/legacy-random needs lists of turns in the source folder, found no "
+            f"{' and no '.join(missing)}: that protocol is left out"
         ]
-    place_of = _listed(source)
-    protocols["iemocap/legacy-random"] = places(samples, lambda s: place_of.get(s.id, UNUSED))
-    unknown = sorted(place_of.keys() - {sample.id for sample in samples} - set(left_out))
-    return protocols, [
-        f"{len(unknown)} names in {', '.join(LISTS)} are no turns with these classes, such as {unknown[0]!r}"
-    ] if unknown else []
+    split_of = _read_lists(source)
+    protocols["iemocap/legacy-random"] = places(samples, lambda s: split_of.get(s.id, UNUSED))
+    unknown = sorted(split_of.keys() - {sample.id for sample in samples} - set(skipped))
+    warning = (
+        f"{len(unknown)} names in {', '.join(LISTS)} are no turns with these classes, "
+        f"such as {unknown[0]!r}"
+        if unknown
+        else ""
+    )
+    return protocols, [warning] if unknown else []
 
 
-def _left_out(fold: int, sample: Sample) -> int:
-    """The session tests, the next one validates."""
+def _in_fold(fold: int, sample: Sample) -> int:
+    """Return the split of a sample: the session ``fold`` tests, the next one validates."""
     return {fold: TEST, fold % 5 + 1: VALID}.get(sample.notes["session"], TRAIN)
 
 
-def _listed(source: Path) -> dict[str, int]:
-    """The place of every name in the lists."""
-    place_of: dict[str, int] = {}
-    for place, name in enumerate(LISTS):
+def _read_lists(source: Path) -> dict[str, int]:
+    """Read the number of the split of every turn in the lists."""
+    split_of: dict[str, int] = {}
+    for split, name in enumerate(LISTS):
         for _, (turn, *_) in read_csv(source / name):
-            if (other := place_of.setdefault(turn, place)) != place:
+            if (other := split_of.setdefault(turn, split)) != split:
                 raise DataError(
-                    f"the lists of iemocap/legacy-random must not share turns, found {turn} in {LISTS[other]} and {name}."
+                    "the lists of iemocap/legacy-random must not share turns, "
+                    f"found {turn} in {LISTS[other]} and {name}."
                 )
-    return place_of
+    return split_of
 
 
-def shared_words(samples: list[Sample], place: NDArray[np.int8]) -> float:
-    """Share of the test texts that occur verbatim in training."""
-    said = {
-        split: [
-            s.facts["words"]
-            for s, p in zip(samples, place.tolist(), strict=True)
-            if p == split and s.facts["words"]
-        ]
-        for split in (TRAIN, TEST)
-    }
-    known = set(said[TRAIN])
-    return sum(text in known for text in said[TEST]) / max(1, len(said[TEST]))
+def shared_words(samples: list[Sample], split: NDArray[np.int8]) -> float:
+    """Return the share of test texts that occur verbatim among the training texts.
+
+    Args:
+        samples: Samples with their words.
+        split: Number of the split of each sample ``(N,)``.
+    """
+    texts: dict[int, list[str]] = {TRAIN: [], TEST: []}
+    for sample, number in zip(samples, split.tolist(), strict=True):
+        if number in texts and sample.facts["words"]:
+            texts[number].append(sample.facts["words"])
+    known = set(texts[TRAIN])
+    return sum(text in known for text in texts[TEST]) / max(1, len(texts[TEST]))

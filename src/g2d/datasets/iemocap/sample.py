@@ -81,7 +81,7 @@ def _write_texts(base: Path, dialogue: str, turns: list[str]) -> None:
             "",
         ]
         if i != 3:
-            text = f"Well: I said number {i}, [LAUGHTER] didn't I?"
+            text = f"Well: I saw number {i}, [LAUGHTER] didn't I?"
             words.append(f"{turn} [{start:.4f}-{end:.4f}]: {text}")
     evaluation = base / "EmoEvaluation"
     _write(evaluation / f"{dialogue}.txt", lines)

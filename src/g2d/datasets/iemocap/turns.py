@@ -1,4 +1,4 @@
-"""IEMOCAP's texts: turns with their codes, and what was said in them."""
+"""The texts of IEMOCAP: turns with their emotions, and the words spoken in them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,32 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-TURN = r"^Ses(0[1-5])([FM])_(impro|script)(\d\d)(?:_(\d))?([ab]?)_([FM])(\d{3})$"
+TURN = re.compile(r"Ses(0[1-5])([FM])_(impro|script)(\d\d)(?:_(\d))?([ab]?)_([FM])(\d{3})$")
+"""Name of a turn: session, actor with markers, kind and number of the dialogue, speaker, number."""
 NUMBER = r"(\d+(?:\.\d+)?)"
-LINE = rf"^\[{NUMBER} - {NUMBER}\]\t(\S+)\t(ang|hap|exc|sad|neu|fru|sur|fea|dis|oth|xxx)\t\[{NUMBER}, {NUMBER}, {NUMBER}\]\s*$"
+CODE = "ang|hap|exc|sad|neu|fru|sur|fea|dis|oth|xxx"
+LINE = re.compile(
+    rf"\[{NUMBER} - {NUMBER}\]\t(\S+)\t({CODE})\t\[{NUMBER}, {NUMBER}, {NUMBER}\]\s*$"
+)
+"""Line of a turn in EmoEvaluation: start, end, name, emotion, and three ratings."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A turn of a dialogue.
+    """Turn of a dialogue.
 
     Args:
-        id: its name. session: 1 to 5. markers: letter of who wears them. speaker: letter of who speaks. improvised: not from a script.
-        start, end: seconds in the dialogue. code: three letters. valence, activation, dominance: means of the raters.
+        id: Name of the turn.
+        session: Session, from 1 to 5.
+        markers: Letter of the actor who wears markers, F or M.
+        speaker: Letter of the actor who speaks, F or M.
+        improvised: Whether the dialogue is improvised instead of scripted.
+        start: Second of the dialogue at which the turn begins.
+        end: Second of the dialogue at which the turn ends.
+        code: Emotion, in three letters.
+        valence: Mean rating of the valence.
+        activation: Mean rating of the activation.
+        dominance: Mean rating of the dominance.
     """
 
     id: str
@@ -35,71 +49,69 @@ class Turn:
 
     @property
     def dialogue(self) -> str:
-        """The turn's name without its last part."""
+        """Name of the dialogue: the turn's without its last part."""
         return self.id.rpartition("_")[0]
 
-    @property
-    def seconds(self) -> float:
-        return self.end - self.start
 
-
-def parse_turn(line: str, pattern: str = TURN) -> Turn | None:
-    """A line of EmoEvaluation; None if it is no turn.
+def parse_turn(line: str) -> Turn | None:
+    """Parse a line of EmoEvaluation; return None if it is not the line of a turn.
 
     Example:
-        >>> turn = parse_turn("[6.7700 - 8.4600]\\tSes01M_impro01_F000\\tang\\t[1.5000, 3.5000, 4.5000]")
+        >>> line = "[6.7700 - 8.4600]\\tSes01M_impro01_F000\\tang\\t[1.5000, 3.5000, 4.5000]"
+        >>> turn = parse_turn(line)
         >>> turn.markers, turn.speaker, turn.dialogue
         ('M', 'F', 'Ses01M_impro01')
     """
-    found = re.match(LINE, line)
-    name = re.match(pattern, found[3]) if found else None
-    if found is None or name is None:
+    parts = LINE.match(line)
+    name = TURN.match(parts[3]) if parts else None
+    if parts is None or name is None:
         return None
-    valence, activation, dominance = (float(found[i]) for i in (5, 6, 7))
     return Turn(
-        found[3],
-        int(name[1]),
-        name[2],
-        name[7],
-        name[3] == "impro",
-        float(found[1]),
-        float(found[2]),
-        found[4],
-        valence,
-        activation,
-        dominance,
+        id=parts[3],
+        session=int(name[1]),
+        markers=name[2],
+        speaker=name[7],
+        improvised=name[3] == "impro",
+        start=float(parts[1]),
+        end=float(parts[2]),
+        code=parts[4],
+        valence=float(parts[5]),
+        activation=float(parts[6]),
+        dominance=float(parts[7]),
     )
 
 
 @dataclass(frozen=True)
 class Evaluations:
-    """What EmoEvaluation holds.
+    """Content of EmoEvaluation.
 
     Args:
-        turns: the first line of each. repeated: further lines of the same turns.
-        strange: lines that begin as those of turns do and are not written like them, after the name of their file.
+        turns: The first line of each turn.
+        repeated: Further lines of the same turns.
+        malformed: Lines that begin like those of turns but are written differently, each after
+            the name of its file.
     """
 
     turns: list[Turn] = field(default_factory=list)
     repeated: list[Turn] = field(default_factory=list)
-    strange: list[str] = field(default_factory=list)
+    malformed: list[str] = field(default_factory=list)
 
 
-def read_turns(source: Path, pattern: str = TURN) -> Evaluations:
-    """All lines of all sessions; per-rater files in sub-folders are not looked at."""
-    found, known = Evaluations(), set[str]()
+def read_turns(source: Path) -> Evaluations:
+    """Read the turns of all sessions; files of single raters, in sub-folders, are ignored."""
+    evaluations, known = Evaluations(), set[str]()
     for name, line in _lines(source, "EmoEvaluation"):
-        turn = parse_turn(line, pattern)
+        turn = parse_turn(line)
         if turn is not None:
-            (found.repeated if turn.id in known else found.turns).append(turn)
+            (evaluations.repeated if turn.id in known else evaluations.turns).append(turn)
             known.add(turn.id)
         elif line.lstrip().startswith("["):
-            found.strange.append(f"{name}: {line.strip()}")
-    return found
+            evaluations.malformed.append(f"{name}: {line.strip()}")
+    return evaluations
 
 
-def parse_words(line: str, pattern: str = TURN) -> tuple[str, str] | None:
-    """Turn and text of a line of a transcription; None for lines of others.
+def parse_words(line: str) -> tuple[str, str] | None:
+    """Parse a line of a transcription into turn and text; return None for other lines.
 
     Example:
         >>> parse_words("Ses05F_script02_2_M041 [436.5441-438.3820]: Or not.")
@@ -107,26 +119,28 @@ def parse_words(line: str, pattern: str = TURN) -> tuple[str, str] | None:
     """
     head, sign, text = line.partition("]:")
     name = head.partition(" [")[0].strip()
-    return (name, text.strip()) if sign and re.match(pattern, name) else None
+    return (name, text.strip()) if sign and TURN.match(name) else None
 
 
-def read_words(source: Path, pattern: str = TURN) -> dict[str, str]:
-    """What was said, by turn; the first of duplicates counts."""
+def read_words(source: Path) -> dict[str, str]:
+    """Read the words of every turn; the first of several transcriptions counts."""
     words: dict[str, str] = {}
     for _, line in _lines(source, "transcriptions"):
-        parsed = parse_words(line, pattern)
+        parsed = parse_words(line)
         if parsed is not None:
             words.setdefault(*parsed)
     return words
 
 
 def _lines(source: Path, folder: str) -> Iterator[tuple[str, str]]:
-    """Every line of a dialogue's text files with the name of its file; copies of other systems (._*) are not looked at."""
-    for path in sorted(
-        source.glob(f"Session[1-5]/dialog/{folder}/*.txt"), key=lambda path: path.name.encode()
-    ):
-        if not path.name.startswith("._"):
-            for line in path.read_text(encoding="latin1").split(
-                "\n"
-            ):  # splitlines() would also break at Latin-1's byte 0x85
-                yield path.name, line
+    """Yield the file name and the text of every line of the dialogues' text files.
+
+    Hidden copies that macOS writes (``._*``) are ignored.
+    """
+    files = source.glob(f"Session[1-5]/dialog/{folder}/*.txt")
+    for path in sorted(files, key=lambda path: path.name.encode()):
+        if path.name.startswith("._"):
+            continue
+        # splitlines() would also break lines at byte 0x85 of Latin-1.
+        for line in path.read_text(encoding="latin1").split("\n"):
+            yield path.name, line

@@ -55,7 +55,8 @@ def ur_funny_content() -> dict[str, Any]:
 def first_version(content: dict[str, Any]) -> dict[str, Any]:
     """Return the same content in the form of version 1.
 
-    Word indexes have a last axis of length one, there are no sentences, and the face has 75 numbers.
+    Word indexes have a last axis of length one, sentences are missing, and the face has 75
+    numbers.
 
     Args:
         content: Content of the files by name, as :func:`ur_funny_content` returns it.
