@@ -1,6 +1,6 @@
 """Samples per second of a prepared store against decoding every sample anew, memory, and the feed's share of a ResNet-18 step.
 
-Needs the packs rawmedia-mini and avdigits-raw under G2D_DATA (else ../shared/data); without them it says so and measures the rest on made-up clips.
+Needs the folders rawmedia-mini and avdigits under G2D_DATA (else ../shared/data); without them it says so and measures the rest on made-up clips.
 
     python benchmarks/loading.py [--repeats 20]
 """
@@ -223,7 +223,7 @@ def main() -> None:
             )
     else:
         print(f"rawmedia-mini is not in {SHARED} (G2D_DATA): left out")
-    digits = SHARED / "avdigits-raw"
+    digits = SHARED / "avdigits"
     if digits.is_dir():
         peak(
             lambda: compare(
@@ -235,7 +235,7 @@ def main() -> None:
             )
         )
     else:
-        print(f"avdigits-raw is not in {SHARED} (G2D_DATA): left out")
+        print(f"avdigits is not in {SHARED} (G2D_DATA): left out")
     peak(share_of_a_step)
 
 

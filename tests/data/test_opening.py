@@ -84,15 +84,15 @@ def test_new_rows_are_read_with_their_masks(tmp_path: Path) -> None:
     assert steps.mask.sum(1).tolist() == [4, 4]
 
 
-def test_a_sound_store_has_no_errors_and_a_leak_is_told(tmp_path: Path) -> None:
+def test_a_valid_store_has_no_errors_and_a_leak_is_a_warning(tmp_path: Path) -> None:
     made(tmp_path, s6="absent")
-    found = check_store(tmp_path / "store")
-    assert found.errors == []
+    findings = check_store(tmp_path / "store")
+    assert findings.errors == []
     assert any(
         "made_up/leaky" in text and "groups are in more than one split" in text
-        for text in found.warnings
+        for text in findings.warnings
     )
-    assert any("steps is missing on 1 rows" in text for text in found.warnings)
+    assert any("steps is missing on 1 rows" in text for text in findings.warnings)
 
 
 def test_a_leak_of_the_default_protocol_is_an_error(tmp_path: Path) -> None:
@@ -117,8 +117,8 @@ def test_a_changed_or_missing_file_is_found(tmp_path: Path, name: str) -> None:
     assert any("no such file" in text for text in check_store(tmp_path / "store").errors)
 
 
-def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="found none"):
+def test_a_folder_that_is_no_store_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"is no store: there is no dataset\.json"):
         check_store(tmp_path)
     made(tmp_path)
     path = tmp_path / "store" / "dataset.json"
@@ -142,7 +142,7 @@ def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
 
 
 def rewritten(folder: Path, name: str, values: np.ndarray) -> None:
-    """Change an array and sign the store anew: damage that no hash of a file tells."""
+    """Change an array and sign the store again, so that no file hash shows the damage."""
     np.save(folder / name, values)
     facts = json.loads((folder / "dataset.json").read_text())
     del facts["signature"]
@@ -151,7 +151,7 @@ def rewritten(folder: Path, name: str, values: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "change", "said"),
+    ("name", "change", "message"),
     [
         ("splits/by-group-v1.npy", lambda split: np.where(split == 2, 7, split), "place every row"),
         ("splits/by-group-v1.npy", lambda split: split[:-1], "place every row"),
@@ -162,14 +162,14 @@ def rewritten(folder: Path, name: str, values: np.ndarray) -> None:
     ],
 )
 def test_a_store_that_contradicts_itself_has_errors(
-    tmp_path: Path, name: str, change: Any, said: str
+    tmp_path: Path, name: str, change: Any, message: str
 ) -> None:
     made(tmp_path)
     rewritten(tmp_path / "store", name, change(np.load(tmp_path / "store" / name)))
-    assert any(said in text for text in check_store(tmp_path / "store").errors)
+    assert any(message in text for text in check_store(tmp_path / "store").errors)
 
 
-def test_a_feature_that_no_row_has_is_told(tmp_path: Path) -> None:
+def test_a_feature_that_no_row_has_is_a_warning(tmp_path: Path) -> None:
     made(tmp_path)
     steps = np.load(tmp_path / "store" / "steps.npy")
     steps[..., 1] = np.nan
@@ -181,27 +181,27 @@ def test_a_feature_that_no_row_has_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("wave.npy", "must be int16"),
         ("steps.mask.npy", "must be bool"),
         ("target.npy", "must have 40 rows"),
     ],
 )
-def test_arrays_of_another_shape_are_not_opened(tmp_path: Path, name: str, said: str) -> None:
+def test_arrays_of_another_shape_are_not_opened(tmp_path: Path, name: str, message: str) -> None:
     made(tmp_path)
     values = np.load(tmp_path / "store" / name)
     np.save(tmp_path / "store" / name, values[:-1])
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         open_store(StoreOptions(store="store", root=str(tmp_path)))
 
 
-def test_what_is_no_array_is_refused_without_advice_to_unpickle_it(tmp_path: Path) -> None:
+def test_a_file_that_is_no_array_is_refused_without_advice_to_unpickle_it(tmp_path: Path) -> None:
     made(tmp_path)
     (tmp_path / "store" / "group.npy").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     with pytest.raises(
         DataError,
-        match=r"group.npy must be an array as a store holds it, found something else\. Prepare",
+        match=r"group.npy must be an array of a store, found something else\. Prepare",
     ):
         open_store(StoreOptions(store="store", root=str(tmp_path)))
 

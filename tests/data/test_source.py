@@ -10,14 +10,17 @@ import pytest
 import torch
 
 from g2d.data import Source
-from g2d.data.views import Chain
-from g2d.data.views.plain import Scaled, Standardized
+from g2d.data import source as source_module
+from g2d.data.views import Chain, Scale, Standardize
 from g2d.datasets.digits.problem import DigitsOptions, open_digits
 from g2d.errors import ArgumentError, DataError
 from g2d.task import Classification
 from g2d.types import Sequence
 
 SOURCE = open_digits(DigitsOptions(modalities=("image", "tone", "word"), eval_draws=1))
+
+
+PLAIN = Chain("any", ())
 
 
 def small(**changed: Any) -> Source:
@@ -33,7 +36,7 @@ def small(**changed: Any) -> Source:
         "group": np.arange(6),
         "split": np.array([0, 0, 0, 1, 2, -1], np.int8),
         "protocol": "small/v1",
-        "views": {"a": Scaled(), "b": Scaled()},
+        "views": {"a": PLAIN, "b": PLAIN},
         "facts": {},
     }
     return Source(**(parts | changed))
@@ -61,7 +64,10 @@ def test_the_content_hash_covers_every_byte_and_the_protocol_hash_who_is_where()
     moved = small(split=np.array([0, 0, 1, 1, 2, -1], np.int8))
     assert moved.protocol_hash != base.protocol_hash
     assert moved.content_hash == base.content_hash
-    assert small(views={"a": Scaled(1.0), "b": Scaled()}).protocol_hash != base.protocol_hash
+    assert (
+        small(views={"a": Chain("a", (Scale(mean=1.0),)), "b": PLAIN}).protocol_hash
+        != base.protocol_hash
+    )
     assert small().content_hash == base.content_hash
 
 
@@ -92,14 +98,14 @@ def test_written_rows_read_back_as_the_model_sees_them(tmp_path: Path) -> None:
     assert torch.equal(batch.inputs["word"].values, expected.inputs["word"].values)
 
 
-def test_written_rows_say_which_modalities_they_lack_and_keep_what_is_missing(
+def test_written_rows_record_missing_modalities_and_keep_missing_numbers(
     tmp_path: Path,
 ) -> None:
     values = np.array(
         [[1.0, np.nan], [0.0, 0.0], [3.0, 4.0], [5.0, 8.0], [0.0, 0.0], [7.0, 9.0]], np.float32
     )
     present = np.array([True, False, True, True, False, True])
-    fills = {"a": Standardized((3.0, 5.0), (2.0, 2.0)), "b": Scaled()}
+    fills = {"a": Chain("a", (Standardize(mean=(3.0, 5.0), std=(2.0, 2.0)),)), "b": PLAIN}
     source = small(arrays=small().arrays | {"a": values}, views=fills, present={"a": present})
     rows = np.array([4, 0, 3])
     source.write_rows(tmp_path / "rows.npz", rows)
@@ -113,7 +119,7 @@ def test_written_rows_say_which_modalities_they_lack_and_keep_what_is_missing(
     assert source.read_rows(tmp_path / "whole.npz")[1].has("a").all()
 
 
-def test_what_stands_in_a_row_that_lacks_the_modality_never_matters(tmp_path: Path) -> None:
+def test_values_of_a_row_that_lacks_the_modality_are_ignored(tmp_path: Path) -> None:
     steps = np.full((2, 3, 1), np.nan, np.float32)
     masks = {"a": np.ones((6, 3), np.bool_)}
     source = small(
@@ -149,7 +155,7 @@ def test_rows_without_ids_are_numbered_and_more_arrays_than_needed_are_fine(tmp_
         ),
         (
             {"a": np.array([[1, np.nan], [0, 0]])},
-            r"values of 'a' in .* must be finite, found NaN, for which the view of 'a' stands nothing",
+            r"values of 'a' in .* must be finite, found NaN\. Add the step 'standardize'",
         ),
         (
             {"a": np.array([[1, np.inf], [0, np.nan]])},
@@ -224,9 +230,25 @@ def test_a_file_that_is_no_archive_of_arrays_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.npz").write_bytes(b"")
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "flipped.npz").write_bytes(whole[:600] + bytes([whole[600] ^ 255]) + whole[601:])
-    for name in ("lone.npy", "text.npz", "empty.npz", "cut.npz", "flipped.npz", "absent.npz", "."):
-        with pytest.raises(
-            DataError,
-            match=r"must be an \.npz file of plain arrays, one per modality \(image, tone, word\), found: ",
-        ):
+    for name in ("lone.npy", "text.npz", "empty.npz", "cut.npz", "flipped.npz", "."):
+        with pytest.raises(DataError, match=r"must be an \.npz file of plain arrays, found: "):
             SOURCE.read_rows(tmp_path / name)
+    with pytest.raises(DataError, match=r"cannot read .*absent\.npz: no such file\."):
+        SOURCE.read_rows(tmp_path / "absent.npz")
+
+
+def test_content_hashes_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    digest = source_module._digest
+
+    def counted(facts: Any, *arrays: Any) -> str:
+        calls.append(len(arrays))
+        return digest(facts, *arrays)
+
+    monkeypatch.setattr(source_module, "_digest", counted)
+    source = small()
+    for _ in range(3):
+        assert source.content_hash
+        assert source.only(("a",)).content_hash
+        assert source.seen(source.views).content_hash
+    assert calls == [3, 2]  # two modalities and the target; one modality and the target

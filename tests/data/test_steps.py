@@ -13,8 +13,8 @@ from torch import Tensor
 from g2d.data.views import STEPS, Chain, Draw, read_chain
 from g2d.data.views.numbers import PCA, Clip, Standardize
 from g2d.data.views.pictures import Crop, resized
-from g2d.data.views.sound import mel_filters
 from g2d.errors import ArgumentError, DataError
+from g2d.functional.spectrogram import mel_filters
 from g2d.types import Input, Sequence
 
 
@@ -163,7 +163,7 @@ def test_rows_that_are_not_trained_on_look_the_same_in_every_epoch(name: str) ->
     assert torch.equal(see(values, *steps, epoch=1, seed=0), see(values, *steps, epoch=7, seed=3))
 
 
-def test_a_window_lies_in_the_middle_unless_it_is_drawn() -> None:
+def test_a_window_is_in_the_middle_unless_it_is_drawn() -> None:
     sound = torch.arange(160_000)[None].to(torch.float32)
     assert float(see(sound, {"name": "window", "samples": 80_000})[0, 0]) == 40_000
     starts = {
@@ -337,7 +337,7 @@ def test_principal_components_keep_what_scikit_learns_keep() -> None:
     assert kept[len(share.basis) - 2] < 0.5 <= kept[len(share.basis) - 1]
 
 
-def test_what_is_learnt_reads_back() -> None:
+def test_fitted_values_read_back() -> None:
     chain = Chain("m", (Standardize(), PCA(components=1))).fitted(
         lambda: iter([torch.randn(20, 3, generator=torch.Generator().manual_seed(0))])
     )
@@ -363,7 +363,7 @@ STEPWISE = Sequence(torch.randn(2, 5, 3), torch.ones(2, 5, dtype=torch.bool))
     (PICTURES[:2], [{"name": "flip"}], "'flip' .* must be given pictures with channels first"),
     (PICTURES[:2], [{"name": "pixels", "mean": [0.1, 0.2]}], r"as many channels as mean and std have numbers \(2\)"),
     (PICTURES[:2], [{"name": "pixels", "frames": True}, {"name": "pixels"}], r"must be given pixels as bytes .* found \(2, 1, 20, 24, 3\) float32"),
-    (VIDEO[:2], [{"name": "pixels", "frames": True}], "grey video"),
+    (VIDEO[:2], [{"name": "pixels", "frames": True}], "gray video"),
     (PICTURES[:2], [{"name": "pixels"}, {"name": "frames", "count": 2}], r"'frames' .* found \(2, 3, 20, 24\) float32"),
     (VIDEO[:2], [{"name": "pixels"}, {"name": "frames", "count": 6}], r"at least 6 frames, found \(2, 3, 5, 20, 24\)"),
     (TABLE, [{"name": "standardize", "mean": [0, 0, 0], "std": [1, 1, 1]}], r"as many features as mean and std have numbers \(3\), found \(2, 4\) float32"),
@@ -421,10 +421,10 @@ def test_principal_components_of_what_is_missing_are_refused_with_the_way_out() 
 
 @pytest.mark.parametrize(("step", "message"), [
     ({"name": ["window"]}, r"must have a name among .*, found \['window'\]"),
-    ({**SPEC, "low": 20, "high": 10}, "low and high must be bins in order, of 0 to 32 for n_fft 64, found 20 and 10"),
+    ({**SPEC, "low": 20, "high": 10}, "low and high must be bins in order, from 0 to 32 for n_fft 64, found 20 and 10"),
     ({**SPEC, "low": 33}, "low and high must be bins"),
     ({**SPEC, "high": 33}, "low and high must be bins"),
-    ({"name": "crop", "size": 8, "scale": [1.0, 0.08]}, "scale must be the least and the greatest share"),
+    ({"name": "crop", "size": 8, "scale": [1.0, 0.08]}, "scale must be the smallest and the greatest share"),
     ({"name": "crop", "size": 8, "scale": [-1, 0.5]}, "scale must be"),
     ({"name": "crop", "size": 8, "scale": [4, 9]}, "scale must be"),
     ({"name": "crop", "size": 8, "ratio": [-1, 2]}, "ratio must be"),
@@ -441,7 +441,7 @@ def test_principal_components_of_what_is_missing_are_refused_with_the_way_out() 
     ({"name": "nonsense"}, "must have a name among"),
     ({"name": "window"}, "samples"),
     ({"name": "window", "samples": 5, "length": 3}, "length"),
-    ({"name": "pca"}, "one of both"),
+    ({"name": "pca"}, "either components or energy"),
     ({}, "must have a name among"),
 ])  # fmt: skip
 def test_a_step_that_does_not_exist_or_lacks_something_is_refused(

@@ -1,4 +1,4 @@
-"""Handwriting and speech: pools that never meet, pairs that mean the same digit, noise at the ratio asked for."""
+"""Handwriting and speech: pools that share nothing, pairs of one digit, noise at a given ratio."""
 
 from __future__ import annotations
 
@@ -7,80 +7,64 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from g2d.data.views.plain import Canvas, LogMel
-from g2d.datasets.av_mnist.parts import pools_by_take, read_pack
-from g2d.datasets.av_mnist.problem import AVDigitsOptions, open_avdigits
+from g2d.datasets.av_mnist import parts as av_mnist_parts
+from g2d.datasets.av_mnist import raw as av_mnist_raw
+from g2d.datasets.av_mnist.parts import Parts, noise_pools, picture_pools, pools_by_take
+from g2d.datasets.av_mnist.problem import AVDigitsOptions, make_avdigits, open_avdigits
 from g2d.errors import DataError
-
-
-def made_parts(folder: Path) -> Path:
-    """Parts in the layout of the real ones, small: 40 recordings per digit (one speaker, takes 0..39) that are tones, and constant noise clips."""
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for name, n in (("train", 55_100), ("test", 200)):
-        digit = (np.arange(n) % 10).astype(np.uint8)
-        np.savez(
-            folder / f"mnist_{name}.npz",
-            image=np.repeat(digit[:, None, None] * 20, 28, 1).repeat(28, 2),
-            digit=digit,
-        )
-    digit, take = np.repeat(np.arange(10), 40), np.tile(np.arange(40), 10)
-    recordings = [(8000 * np.sin(np.arange(2000) * (1 + d) / 8)).astype(np.int16) for d in digit]
-    offset = np.concatenate([[0], np.cumsum([len(r) for r in recordings])])
-    np.savez(
-        folder / "spoken_digits_8khz.npz",
-        waveform=np.concatenate(recordings),
-        offset=offset,
-        digit=digit.astype(np.uint8),
-        speaker=np.zeros(400, np.uint8),
-        take=take.astype(np.uint8),
-        speaker_name=np.array(["ada"]),
-    )
-    clips = [(rng.standard_normal(9000) * 500 * (i + 1)).astype(np.int16) for i in range(6)]
-    np.savez(
-        folder / "noise_speech_commands_8khz.npz",
-        waveform=np.concatenate(clips),
-        offset=np.arange(7) * 9000,
-    )
-    return folder
+from support import raw_av_mnist
+from support.pack_avdigits import read_pack
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    made_parts(folder / "avdigits-raw")
-    return folder
+def parts() -> Parts:
+    """55,300 pictures; 40 tones per digit (one speaker, takes 0 to 39); six clips of noise."""
+    rng = np.random.default_rng(0)
+    counts = (55_100, 200)
+    digit = np.concatenate([np.arange(n) % 10 for n in counts]).astype(np.uint8)
+    speech_digit, take = np.repeat(np.arange(10), 40), np.tile(np.arange(40), 10)
+    clips = [(rng.standard_normal(9000) * 500 * (i + 1)).astype(np.int16) for i in range(6)]
+    return Parts(
+        picture=np.repeat(digit[:, None, None] * 20, 28, 1).repeat(28, 2),
+        picture_digit=digit,
+        picture_pool=picture_pools(*counts),
+        speech=[
+            (8000 * np.sin(np.arange(2000) * (1 + d) / 8)).astype(np.int16) for d in speech_digit
+        ],
+        speech_digit=speech_digit.astype(np.uint8),
+        speaker=np.zeros(400, np.uint8),
+        take=take,
+        speaker_name=["ada"],
+        speech_pool=pools_by_take(take),
+        noise=noise_pools(clips),
+        noise_name=list("abcdef"),
+    )
 
 
-def test_picture_and_recording_of_a_row_mean_its_digit(root: Path) -> None:
-    parts = read_pack(root / "avdigits-raw")
-    rows, digit = parts.pictures((60, 20, 40))
-    split = np.repeat(np.arange(3, dtype=np.int8), (60, 20, 40))
-    recording = parts.pair(digit, split, seed=0)
+SPLIT = np.repeat(np.arange(3, dtype=np.int8), (300, 100, 200))
+
+
+def test_picture_and_recording_of_a_row_show_the_same_digit(parts: Parts) -> None:
+    rows, digit = parts.pictures((300, 100, 200))
+    recording = parts.pair(digit, SPLIT, seed=0)
     assert (parts.picture_digit[rows] == digit).all()
     assert (parts.speech_digit[recording] == digit).all()
 
 
-def test_no_take_and_no_noise_clip_stands_on_two_sides(root: Path) -> None:
-    parts = read_pack(root / "avdigits-raw")
+def test_no_take_and_no_noise_clip_is_in_two_splits(parts: Parts) -> None:
     _, digit = parts.pictures((300, 100, 200))
-    split = np.repeat(np.arange(3, dtype=np.int8), (300, 100, 200))
-    takes = [
-        set(parts.take[parts.pair(digit, split, 0)[split == pool]].tolist()) for pool in range(3)
-    ]
+    recording = parts.pair(digit, SPLIT, 0)
+    takes = [set(parts.take[recording[pool == SPLIT]].tolist()) for pool in range(3)]
     assert takes[2] <= set(range(5))
     assert takes[1] <= set(range(5, 10))
     assert takes[0] <= set(range(10, 40))
     assert [len(parts.noise[pool]) for pool in range(3)] == [4, 1, 1]
-    assert not any(
-        a is b for p in range(3) for q in range(p) for a in parts.noise[p] for b in parts.noise[q]
-    )
+    clips = [id(clip) for pool in range(3) for clip in parts.noise[pool]]
+    assert len(set(clips)) == 6
 
 
-def test_a_recording_is_used_again_only_when_all_of_its_digit_were(root: Path) -> None:
-    parts = read_pack(root / "avdigits-raw")
+def test_a_recording_is_used_again_only_after_all_others_of_its_digit(parts: Parts) -> None:
     digit = np.zeros(65, np.int64)
     used = parts.pair(digit, np.zeros(65, np.int8), seed=3)
     assert len(set(used[:30].tolist())) == len(set(used[30:60].tolist())) == 30
@@ -88,96 +72,87 @@ def test_a_recording_is_used_again_only_when_all_of_its_digit_were(root: Path) -
 
 
 @pytest.mark.parametrize("snr_db", [-8.0, 0.0, 12.0])
-def test_noise_is_mixed_in_at_the_ratio_asked_for(root: Path, snr_db: float) -> None:
-    parts = read_pack(root / "avdigits-raw")
+def test_noise_is_mixed_in_at_the_given_ratio(parts: Parts, snr_db: float) -> None:
     mixed = parts.mixed(0, 0, snr_db, np.random.default_rng(0)).astype(np.float64)
-    around = np.concatenate(
-        [mixed[:3000], mixed[5000:]]
-    )  # the recording fills the 2,000 samples in the middle
-    clean = np.square(mixed[3000:5000]).mean() - np.square(around).mean()
-    assert 10 * np.log10(clean / np.square(around).mean()) == pytest.approx(snr_db, abs=1.5)
+    # The recording fills the 2,000 samples in the middle.
+    noise_power = np.square(np.concatenate([mixed[:3000], mixed[5000:]])).mean()
+    clean = np.square(mixed[3000:5000]).mean() - noise_power
+    assert 10 * np.log10(clean / noise_power) == pytest.approx(snr_db, abs=1.5)
     assert np.abs(mixed).max() <= 0.99 * 32767 + 1
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_one_others(root: Path) -> None:
+def test_noise_has_the_power_that_the_formula_gives(parts: Parts) -> None:
+    sign = np.where(np.arange(8000) % 2, 1, -1)
+    spoken = (sign * np.sqrt(0.125) * 32768).astype(np.int16)
+    noise = {0: [np.where(np.arange(8000) % 3, 1, -1).astype(np.int16) * 700]}
+    changed = Parts(**{**vars(parts), "speech": [spoken], "noise": noise})
+    mixed = changed.mixed(0, 0, -5.0, np.random.default_rng(0)) / 32767
+    assert np.square(mixed - spoken / 32768).mean() == pytest.approx(0.39528, rel=1e-3)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_gives_others(parts: Parts) -> None:
     first, again, other = (
-        open_avdigits(AVDigitsOptions(pairs=60, root=str(root), seed=seed)) for seed in (0, 0, 1)
+        make_avdigits(AVDigitsOptions(pairs=60, seed=seed), parts) for seed in (0, 0, 1)
     )
     assert first.content_hash == again.content_hash != other.content_hash
     assert [len(first.rows(split)) for split in ("train", "valid", "test")] == [60, 20, 40]
 
 
-def test_one_modality_alone_holds_the_bytes_it_has_among_both(root: Path) -> None:
-    both, alone = (
-        open_avdigits(AVDigitsOptions(pairs=60, root=str(root))),
-        open_avdigits(AVDigitsOptions(pairs=60, root=str(root), modalities=("speech",))),
-    )
+def test_one_modality_alone_has_the_same_bytes_as_in_a_pair(parts: Parts) -> None:
+    both = make_avdigits(AVDigitsOptions(pairs=60), parts)
+    alone = make_avdigits(AVDigitsOptions(pairs=60, modalities=("speech",)), parts)
     assert alone.modalities == ("speech",)
     np.testing.assert_array_equal(alone.arrays["speech"], both.arrays["speech"])
 
 
-def test_missing_parts_say_what_to_set(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"Set data.root or the environment's G2D_DATA"):
+def test_lookalike_pictures_are_fixed_projections(parts: Parts) -> None:
+    source = make_avdigits(AVDigitsOptions(setting="lookalike", pairs=60), parts)
+    assert source.deterministic
+    assert source.arrays["image"].dtype == np.uint8
+    small = parts.picture[:60].reshape(-1, 14, 2, 14, 2).mean((2, 4)).reshape(60, -1) / 255
+    mean = small.mean(0)
+    top = np.linalg.svd(small - mean)[2][:4]
+    expected = np.rint((mean + (small - mean) @ top.T @ top).clip(0, 1) * 255)
+    np.testing.assert_allclose(source.arrays["image"][:60].reshape(60, -1), expected, atol=1)
+
+
+def test_missing_files_name_the_folder_and_the_setting(tmp_path: Path) -> None:
+    message = r"there is no folder .*avdigits\. Set data.root or the environment's G2D_DATA"
+    with pytest.raises(DataError, match=message):
         open_avdigits(AVDigitsOptions(root=str(tmp_path)))
 
 
-def test_too_many_pairs_are_refused(root: Path) -> None:
-    with pytest.raises(DataError, match=r"found 100 for 200 rows"):
-        open_avdigits(AVDigitsOptions(pairs=600, root=str(root)))
+def test_too_many_pairs_are_refused(parts: Parts) -> None:
+    with pytest.raises(DataError, match=r"found 100 for 200 rows of the split valid"):
+        make_avdigits(AVDigitsOptions(pairs=600), parts)
 
 
-def test_damaged_parts_are_named(tmp_path: Path, root: Path) -> None:
-    folder = tmp_path / "avdigits-raw"
-    folder.mkdir()
-    for file in (root / "avdigits-raw").iterdir():
-        (folder / file.name).write_bytes(
-            file.read_bytes() if file.name != "mnist_test.npz" else b"half a file"
-        )
-    with pytest.raises(DataError, match=r"mnist_test.npz must hold the arrays image, digit"):
-        open_avdigits(AVDigitsOptions(root=str(tmp_path)))
+def test_the_problem_is_made_from_public_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idx = {
+        split: (images, labels, 2 * count)
+        for split, (images, labels, count) in raw_av_mnist.IDX.items()
+    }
+    for module in (raw_av_mnist, av_mnist_raw):
+        monkeypatch.setattr(module, "IDX", idx)
+    monkeypatch.setattr(av_mnist_parts, "IMAGE_TRAIN", 80)
+    raw_av_mnist.write_few_parts(tmp_path / "avdigits")
+    source = open_avdigits(AVDigitsOptions(pairs=30, root=str(tmp_path)))
+    assert source.describe()["rows"] == {"train": 30, "valid": 10, "test": 20}
+    labels = tmp_path / "avdigits" / idx["test"][1]
+    labels.write_bytes(labels.read_bytes()[:-1])
+    with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte must be 28 bytes"):
+        open_avdigits(AVDigitsOptions(pairs=30, root=str(tmp_path)))
 
 
-def test_a_canvas_holds_the_picture_whole_and_as_many_patches_as_asked_for() -> None:
-    bank = torch.full((1, 14, 14), 0.25)
-    drawn = [
-        Canvas(bank, size=22, patch=7, patches=n, noise=0.0).draw(
-            torch.ones(50, 14, 14), seed=0, epoch=1, index=torch.arange(50)
-        )
-        for n in (0, 2)
-    ]
-    assert ((drawn[0] == 1).sum((1, 2)) == 14 * 14).all()
-    assert (drawn[0].unique() == torch.tensor([0.0, 1.0])).all()
-    assert ((drawn[1] == 1).sum((1, 2)) == 14 * 14).all()
-    assert (drawn[1] == 0.25).any(
-        (1, 2)
-    ).float().mean() > 0.75  # clutter may lie behind the picture
-
-
-def test_mel_bands_are_triangles_that_sum_to_one_between_the_first_and_the_last_peak() -> None:
-    filters = LogMel(8000, n_fft=1024, hop=512, bands=32).filters()
-    total, peaks = filters.sum(0), filters.argmax(1)
-    assert filters.shape == (32, 513)
-    torch.testing.assert_close(
-        total[peaks[0] + 1 : peaks[-1]],
-        torch.ones(int(peaks[-1] - peaks[0]) - 1),
-        atol=1e-6,
-        rtol=0,
-    )
-    assert (peaks.diff() >= 0).all()
-
-
-def test_a_pure_tone_fills_the_band_of_its_frequency() -> None:
-    view = LogMel(8000, n_fft=1024, hop=512, bands=32)
-    samples = 0.5 * torch.sin(2 * torch.pi * 1000 * torch.arange(8000) / 8000)[None]
-    power = view.log_power(samples)
-    assert power.shape == (1, 32, 16)
-    frequency_bin = round(1000 / (8000 / 1024))
-    assert int(power[0, :, 8].argmax()) == int(view.filters()[:, frequency_bin].argmax())
-
-
-def test_the_real_parts_are_read(pack: Callable[[str], Path]) -> None:
-    source = open_avdigits(AVDigitsOptions(root=str(pack("avdigits-raw").parent)))
+def test_the_real_parts_give_the_same_problem_as_in_the_first_version(
+    pack: Callable[[str], Path],
+) -> None:
+    source = make_avdigits(AVDigitsOptions(), read_pack(pack("avdigits-raw")))
     assert source.describe()["rows"] == {"train": 1500, "valid": 500, "test": 1000}
+    assert source.content_hash.startswith("73ea79ade605741e")
+    assert source.protocol_hash.startswith("1e58ec49f186bf43")
     batch = source.view(source.gather(source.rows("train")[:4]), seed=0, epoch=1, train=True)
     assert {m: tuple(values.shape) for m, values in batch.inputs.items()} == {
         "image": (4, 1, 22, 22),
@@ -185,17 +160,6 @@ def test_the_real_parts_are_read(pack: Callable[[str], Path]) -> None:
     }
 
 
-def test_noise_has_the_power_that_the_ratio_asks_for(root: Path) -> None:
-    parts = read_pack(root / "avdigits-raw")
-    parts.speech, parts.offset = (
-        (np.where(np.arange(8000) % 2, 1, -1) * np.sqrt(0.125) * 32768).astype(np.int16),
-        np.array([0, 8000]),
-    )
-    parts.noise = {0: [np.where(np.arange(8000) % 3, 1, -1).astype(np.int16) * 700]}
-    mixed = parts.mixed(0, 0, -5.0, np.random.default_rng(0)) / 32767
-    assert np.square(mixed - parts.speech / 32768).mean() == pytest.approx(0.39528, rel=1e-3)
-
-
-def test_takes_are_divided_as_the_spoken_digits_own_rule_says() -> None:
+def test_takes_are_divided_by_the_rule_of_the_spoken_digits() -> None:
     # 7_jackson_32, 3_theo_4, 0_lucas_9
     assert pools_by_take(np.array([32, 4, 9])).tolist() == [0, 2, 1]

@@ -67,3 +67,9 @@ def test_one_modality_can_be_asked_for_and_nonsense_is_refused() -> None:
     assert open_soil(SoilOptions(modalities=("weather",))).modalities == ("weather",)
     with pytest.raises(ValidationError):
         SoilOptions(stations=3)
+
+
+def test_hashes_are_those_of_the_first_version_so_that_its_runs_still_open() -> None:
+    source = open_soil(SoilOptions())
+    assert source.content_hash.startswith("e60e6d750dd725d5")
+    assert source.protocol_hash.startswith("9697622d977f0367")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from g2d.data import Source
 from g2d.data.counter import normal
-from g2d.data.views.plain import Scaled
+from g2d.data.views import Chain
 from g2d.engine.fit import Fit, fit
 from g2d.engine.options import TrainOptions
 from g2d.fusion import Late
@@ -78,7 +78,7 @@ class Toy:
             "group": np.arange(89),
             "split": np.repeat(np.arange(3, dtype=np.int8), (48, 20, 21)),
             "protocol": "toy/v1",
-            "views": {"a": Jitter(), "b": Scaled()},
+            "views": {"a": Jitter(), "b": Chain("b", ())},
             "facts": {},
         }
         return Source(**(parts | self.changed))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from g2d.data.views.plain import Scaled
+from g2d.data.views import Chain
 from g2d.engine import checkpoint
 from g2d.engine.callbacks import Callback
 from g2d.engine.evaluate import evaluate
@@ -26,7 +26,7 @@ from g2d.types import Batch
 
 OPTIONS = TrainOptions(epochs=2, batch_size=10, lr=0.05)
 ENCODERS = {"a": {"name": "toy", "width": 5}, "b": {"name": "toy", "width": 5}}
-FIXED = {"views": {"a": Scaled(), "b": Scaled()}}
+FIXED = {"views": {"a": Chain("a", ()), "b": Chain("b", ())}}
 
 
 @pytest.fixture
@@ -126,7 +126,10 @@ def test_best_and_last_are_both_kept(cache: Any) -> None:
             'the most similar one has encoder {"name": "toy", "width": 5} instead of {"name": "t',
         ),
         ({"protocol": "toy/v2"}, "the most similar one has protocol "),
-        ({"views": {"a": Scaled(), "b": Scaled()}}, "the most similar one has protocol "),
+        (
+            {"views": {"a": Chain("a", ()), "b": Chain("b", ())}},
+            "the most similar one has protocol ",
+        ),
     ],
 )
 def test_every_change_of_a_determinant_trains_another_teacher_and_is_named(

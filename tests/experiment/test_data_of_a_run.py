@@ -91,7 +91,7 @@ def test_a_store_can_be_moved_with_its_recipe_and_its_runs(
             tmp_path / "other",
             "--quiet",
         )
-        assert "a prepared store must lie in" in g2d("evaluate", tmp_path / "run", code=2)
+        assert "there is no prepared store in" in g2d("evaluate", tmp_path / "run", code=2)
         monkeypatch.setenv("G2D_DATA", str(tmp_path / "elsewhere"))
         assert "fused" in g2d("evaluate", tmp_path / "run")
     finally:

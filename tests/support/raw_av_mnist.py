@@ -1,4 +1,4 @@
-"""Parts of AV-MNIST: MNIST's idx files, recordings and noise, made up or from the pack."""
+"""Parts of AV-MNIST: idx files, recordings and noise, small or from development arrays."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write_few_parts(
     takes: tuple[int, ...] = (0, 5, 10),
     noise: int = 6,
 ) -> Path:
-    """What :data:`IDX` says, a short recording of every digit, speaker and take, and clips of noise."""
+    """Write pictures as :data:`IDX` lists them, short recordings, and clips of noise."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for images, labels, count in IDX.values():
@@ -48,41 +48,8 @@ def write_few_parts(
     return folder
 
 
-def write_few_arrays(folder: Path) -> Path:
-    """The same as a pack, of two speakers."""
-    folder.mkdir(parents=True)
-    for split, count in (("train", 50), ("test", 10)):
-        np.savez(
-            folder / f"mnist_{split}.npz",
-            image=np.zeros((count, 28, 28), np.uint8),
-            digit=(np.arange(count) % 10).astype(np.uint8),
-        )
-    digit, take, speaker = (
-        axis.reshape(-1)
-        for axis in np.meshgrid(np.arange(10), np.array([0, 5, 10]), np.arange(2), indexing="ij")
-    )
-    wave = tone(0.05, 8000)
-    np.savez(
-        folder / "spoken_digits_8khz.npz",
-        waveform=np.tile(wave, len(digit)),
-        offset=np.arange(len(digit) + 1) * len(wave),
-        digit=digit.astype(np.uint8),
-        take=take.astype(np.uint8),
-        speaker=speaker.astype(np.uint8),
-        speaker_name=np.array(["ann", "bob"]),
-    )
-    clips = np.random.default_rng(0).integers(-999, 999, 6 * 4000).astype(np.int16)
-    np.savez(
-        folder / "noise_speech_commands_8khz.npz",
-        waveform=clips,
-        offset=np.arange(7) * 4000,
-        name=np.array(["bike", "dish", "meow", "pink", "tap", "white"]),
-    )
-    return folder
-
-
 def write_raw_parts(pack: Path, folder: Path) -> None:
-    """The public files that the pack ``avdigits-raw`` was made of: four idx files (two gzipped), 3,000 wav files, 6 of noise."""
+    """Write the public files behind development arrays: 4 idx files, 3,000 recordings, 6 clips."""
     import gzip
 
     folder.mkdir(parents=True, exist_ok=True)

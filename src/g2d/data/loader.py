@@ -1,4 +1,4 @@
-"""Batches in an order that is a function of (seed, epoch), at a position that is an integer."""
+"""Batches in an order that is a function of (seed, epoch), from any position on."""
 
 from __future__ import annotations
 
@@ -19,15 +19,20 @@ from g2d.types import Batch
 class Loader:
     """Batches of a split, as the model sees them.
 
-    Args:
-        source: where the rows are. split: which of them.
-        batch_size: rows of one update, over all processes together.
-        seed: of order and views. shuffle: a new order every epoch.
-        device: where views are computed and batches end up.
-        workers: processes that read ahead; 0 reads in this one.
-        process, processes: every global batch is cut into near-equal parts, so that two processes see the batches of one.
+    A last training batch with fewer than two rows per process joins the one before it, because
+    BatchNorm needs two rows.
 
-    A last training batch with fewer than two rows per process joins the one before (BatchNorm needs two).
+    Args:
+        source: Source of the rows.
+        split: Name of the split.
+        batch_size: Rows of one update, over all processes together.
+        seed: Seed of the order and the views.
+        shuffle: Whether every epoch has a new order.
+        device: Device on which views are computed and batches are returned.
+        workers: Number of processes that read ahead; 0 reads in this one.
+        process: Number of this process, from 0.
+        processes: Number of processes. Each global batch is cut into near-equal parts, so that
+            several processes see the same batches as one.
     """
 
     def __init__(
@@ -45,44 +50,46 @@ class Loader:
     ) -> None:
         if batch_size < processes:
             raise ArgumentError(
-                f"batch_size must be at least the number of processes ({processes}), found {batch_size}."
+                f"batch_size must be at least the number of processes ({processes}), "
+                f"found {batch_size}."
             )
-        self.source, self.split, self.batch_size, self.seed, self.shuffle = (
-            source,
-            split,
-            batch_size,
-            seed,
-            shuffle,
-        )
-        self.device, self.workers, self.process, self.processes = (
-            torch.device(device),
-            workers,
-            process,
-            processes,
-        )
+        self.source, self.split, self.batch_size = source, split, batch_size
+        self.seed, self.shuffle = seed, shuffle
+        self.device, self.workers = torch.device(device), workers
+        self.process, self.processes = process, processes
         self.ids = source.rows(split)
 
     def __len__(self) -> int:
         return len(self.cuts(len(self.ids)))
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch, from a position on."""
+        """Yield the batches of an epoch.
+
+        Args:
+            epoch: Epoch.
+            start: Number of the first batch to yield.
+        """
         yield from self._batches(self.order(epoch), epoch, start)
 
     def sample(self, fraction: float, epoch: int) -> Iterator[Batch]:
-        """Batches over a share of the rows, whole on every process; at least one row."""
+        """Yield batches over a share of the rows, at least one row, the same in every process.
+
+        Args:
+            fraction: Share of the rows, in (0, 1].
+            epoch: Epoch whose order begins with the chosen rows.
+        """
         order = self.order(epoch) if fraction < 1 else self.ids
         rows = order[: max(1, round(fraction * len(order)))]
         yield from self._batches(rows, epoch, 0, whole=True)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """Sample ids in the order of an epoch."""
+        """Return the sample ids in the order of an epoch."""
         if not self.shuffle:
             return self.ids
         return np.random.default_rng([self.seed, epoch]).permutation(self.ids)
 
     def cuts(self, rows: int) -> list[slice]:
-        """Where the global batches begin and end."""
+        """Return where the global batches of that many rows begin and end."""
         edges = [*range(0, rows, self.batch_size), rows]
         if self.split == "train" and len(edges) > 2 and edges[-1] - edges[-2] < 2 * self.processes:
             edges.pop(-2)
@@ -95,7 +102,7 @@ class Loader:
             order[cut] if whole else np.array_split(order[cut], self.processes)[self.process]
             for cut in self.cuts(len(order))[start:]
         ]
-        # An order of its own for the reading: sampling draws nothing from torch's global generator.
+        # With its own generator, the reader draws nothing from torch's global one.
         reader: DataLoader[Batch] = DataLoader(
             _Rows(self.source),
             batch_sampler=parts,
@@ -111,7 +118,7 @@ class Loader:
 
 
 class _Rows(Dataset[Batch]):
-    """Gathers a whole batch at once."""
+    """Rows of a source, gathered a whole batch at a time."""
 
     def __init__(self, source: Source) -> None:
         self.source = source

@@ -29,3 +29,19 @@ def principal_components(
     """
     variance, vectors = np.linalg.eigh(covariance)
     return variance[::-1], np.ascontiguousarray(vectors[:, ::-1].T)
+
+
+def project(
+    rows: NDArray[np.float64], train: NDArray[np.float64], count: int
+) -> NDArray[np.float64]:
+    """Project rows onto the leading principal components of training rows.
+
+    Args:
+        rows: Rows to project, shape ``(N, D)``.
+        train: Training rows, shape ``(M, D)``.
+        count: Number of components.
+    """
+    mean = train.mean(0)
+    top = principal_components(np.cov(train, rowvar=False))[1][:count]
+    projected: NDArray[np.float64] = mean + (rows - mean) @ top.T @ top
+    return projected

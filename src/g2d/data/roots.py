@@ -1,4 +1,4 @@
-"""Where data on disk are found: never by a path in a committed recipe."""
+"""The folder of data on disk: from the recipe or the environment, never fixed in the code."""
 
 from __future__ import annotations
 
@@ -9,22 +9,29 @@ from g2d.errors import DataError
 
 
 def data_root(root: str | None = None) -> Path:
-    """``data.root`` of a recipe, else the environment's ``G2D_DATA``, else ``data``."""
+    """Return the data root: ``root`` if given, else the environment's ``G2D_DATA``, else ``data``.
+
+    Args:
+        root: The value of ``data.root`` in a recipe.
+    """
     return Path(root or os.environ.get("G2D_DATA") or "data")
 
 
 def find(name: str, root: str | None = None, *, needs: str) -> Path:
-    """The folder ``name`` under the data root.
+    """Return the folder ``name`` under the data root.
 
     Args:
-        needs: how a user gets it; part of the message.
+        name: Name of the folder.
+        root: The value of ``data.root`` in a recipe.
+        needs: How a user obtains the data; the end of the message.
 
     Raises:
-        DataError: it is not there.
+        DataError: There is no such folder.
     """
     folder = data_root(root) / name
     if not folder.is_dir():
         raise DataError(
-            f"data must lie in {folder}, found no such folder. Set data.root or the environment's G2D_DATA to the folder that holds {name!r}; {needs}"
+            f"data not found: there is no folder {folder}. Set data.root or the environment's "
+            f"G2D_DATA to the folder that contains {name!r}; {needs}"
         )
     return folder

@@ -1,61 +1,72 @@
-"""An opened problem: stored values, the split of a protocol, and the views a model sees."""
+"""A source: stored values of all rows, the split of a protocol, and the views a model sees."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Rows
 from copy import copy
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from g2d.data import rows as new_rows
 from g2d.data.splits import SPLITS
-from g2d.data.views.plain import View
-from g2d.errors import ArgumentError, DataError
+from g2d.data.views import View
+from g2d.errors import ArgumentError
 from g2d.task import Task
 from g2d.types import Batch, Input, Inputs, Sequence
 
-MASK, PRESENT = ".mask", ".present"
-"""What follows a modality's name where its mask is stored or read, and where a file of rows says which of them have the modality."""
-
-TABLES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".json"})
+if TYPE_CHECKING:
+    from g2d.data.arrays import TaskKind
+    from g2d.data.memory import Columns, ViewOf
 
 
 class Values(Protocol):
-    """Stored values of a modality: a NumPy array, or one on disk of which rows are read when they are asked for."""
+    """Stored values of a modality: a NumPy array, or an array on disk whose rows are read."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """Shape, rows first."""
+
     @property
-    def ndim(self) -> int: ...
+    def ndim(self) -> int:
+        """Number of axes."""
+
     @property
-    def dtype(self) -> np.dtype[Any]: ...
-    def __getitem__(self, rows: Any, /) -> NDArray[Any]: ...
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+
+    def __getitem__(self, rows: Any, /) -> NDArray[Any]:
+        """Return some rows as an array in memory."""
 
 
 class Source:
-    """Rows by sample id, with everything a run must know about where they come from.
+    """Rows of a data set by sample id, with everything a run must know about them.
+
+    :meth:`from_arrays` and :meth:`from_dataset` build one from data in memory.
 
     Args:
-        name: of the data set.
-        task: the kind of target, with what was learnt on the training rows.
-        arrays: stored values per modality, one row per sample id.
-        target: ``(N,)`` int64 or ``(N, C)`` float32.
-        group: ``(N,)``; rows of one group never stand on both sides of a split, and intervals are computed over groups.
-        split: ``(N,)`` int8: 0 train, 1 valid, 2 test, -1 unused.
-        protocol: its name.
-        views: per modality, what the model sees.
-        facts: parameters that belong to the content hash, and to every result.
-        masks: of the modalities whose rows are padded sequences, ``(N, steps)`` bool: which steps are real.
-        present: ``(N,)`` bool of the modalities that some rows lack.
-        content_hash: of values that are already signed; None computes it.
+        name: Name of the data set.
+        task: Kind of target, with what was fitted on the training rows.
+        arrays: Stored values per modality, one row per sample id.
+        target: Targets, shape ``(N,)`` int64 or ``(N, C)`` float32.
+        group: Group of every row, shape ``(N,)``. Rows of a group are in the same split, and
+            intervals are computed over groups.
+        split: Split of every row, shape ``(N,)`` int8: 0 train, 1 valid, 2 test, -1 unused.
+        protocol: Name of the protocol that made the split.
+        views: View per modality.
+        facts: Parameters that enter the content hash and every result.
+        masks: Which steps are real, shape ``(N, steps)`` bool, of the modalities whose rows are
+            padded sequences.
+        present: Which rows have the modality, shape ``(N,)`` bool, of the modalities that some
+            rows lack.
+        content_hash: Hash of a store that was signed; None computes it from the values.
     """
 
     def __init__(
@@ -75,94 +86,223 @@ class Source:
         content_hash: str | None = None,
     ) -> None:
         self.name, self.task, self.protocol, self.facts = name, task, protocol, dict(facts)
-        self.arrays, self.target, self.group, self.split, self.views = (
-            dict(arrays),
-            target,
-            group,
-            split,
-            dict(views),
-        )
+        self.arrays, self.views = dict(arrays), dict(views)
+        self.target, self.group, self.split = target, group, split
         self.masks, self.present = dict(masks or {}), dict(present or {})
         self.origin: dict[str, NDArray[np.float64]] = {}
-        """By modality, what its columns are stored relative to; files of rows hold them as they are."""
-        self.read_table: (
-            Callable[[Path], tuple[list[str], dict[str, Input], dict[str, Tensor]]] | None
-        ) = None
+        """Per modality the offsets that were subtracted from its columns before storing."""
+        self.read_table: Callable[[Path], new_rows.TableRows] | None = None
+        """Function that reads new rows from a table; only for data that came from a table."""
         self.signed, self._content_hash = content_hash is not None, content_hash
+        self._parts: dict[tuple[str, ...], Source] = {}
+
+    @classmethod
+    def from_arrays(
+        cls,
+        arrays: Mapping[str, Any],
+        target: Any,
+        *,
+        split: Any = None,
+        group: Any = None,
+        ids: Any = None,
+        task: TaskKind | None = None,
+        classes: Rows[str] | None = None,
+        kinds: Mapping[str, str] | None = None,
+        views: Mapping[str, ViewOf] | None = None,
+        rate: int | None = None,
+        name: str = "arrays",
+    ) -> Source:
+        """Build a source from arrays in memory.
+
+        Args:
+            arrays: Per modality an array with one row per sample: numbers, uint8 pixels, int16
+                sound, or text. ``NAME.mask`` marks the real steps of padded sequences and
+                ``NAME.present`` the rows that have the modality; without them, all.
+            target: One target per row: text and whole numbers are classes, floats (also of shape
+                ``(N, C)``) are values of a regression.
+            split: ``train``, ``valid``, ``test`` or ``unused`` per row. If None, rows are divided
+                by group: 80 % train, 10 % validate, 10 % test (60, 20, 20 of few groups).
+            group: Value per row, such as a person; rows with the same value get the same split.
+            ids: Unique name per row; by default its number.
+            task: ``"classification"`` or ``"regression"``, if the type of the target misleads.
+            classes: Names of the classes, in order, if whole numbers are classes.
+            kinds: Kind per modality, where the type and shape of its array mislead: ``audio``,
+                ``image``, ``video``, ``sequence``, ``table`` or ``text``.
+            views: Per modality a view, or steps as a recipe has them, in place of the default.
+            rate: Samples per second of sound, for a mel spectrogram.
+            name: Name of the data set.
+
+        Raises:
+            DataError: The arrays do not fit together, or a value cannot be used.
+
+        Example:
+            >>> rng = np.random.default_rng(0)
+            >>> photo = rng.integers(0, 256, (100, 8, 8, 3), np.uint8)
+            >>> source = Source.from_arrays(
+            ...     {"photo": photo, "weather": rng.normal(size=(100, 4))}, rng.integers(0, 2, 100)
+            ... )
+            >>> [len(source.rows(split)) for split in ("train", "valid", "test")]
+            [80, 10, 10]
+        """
+        from g2d.data.memory import source_of
+
+        roles = {"target": target, "split": split, "group": group, "id": ids}
+        given = {role: values for role, values in roles.items() if values is not None}
+        return source_of(
+            {**arrays, **given},
+            name=name,
+            task=task,
+            classes=classes,
+            kinds=kinds or {},
+            views=views or {},
+            rate=rate,
+        )
+
+    @classmethod
+    def from_dataset(
+        cls,
+        dataset: Any,
+        modalities: Columns,
+        target: str,
+        *,
+        split: str | None = None,
+        group: str | None = None,
+        ids: str | None = None,
+        task: TaskKind | None = None,
+        classes: Rows[str] | None = None,
+        kinds: Mapping[str, str] | None = None,
+        views: Mapping[str, ViewOf] | None = None,
+        rate: int | None = None,
+        name: str = "dataset",
+    ) -> Source:
+        """Build a source from a Hugging Face data set, or from any sequence of mappings.
+
+        Values may be text, numbers, lists, arrays, PIL images of one size, or Hugging Face audio.
+        Lists of different lengths become padded sequences; None means that the row lacks the
+        modality. All rows are read into memory.
+
+        Args:
+            dataset: The rows; or a mapping from the name of a split to its rows, such as a
+                ``DatasetDict``.
+            modalities: Columns, each of which is a modality; or a mapping from a modality to its
+                column, or to several columns of single numbers.
+            target: Column of the target.
+            split: Column of the split; None to divide the rows by group.
+            group: Column whose values must stay in one split.
+            ids: Column of unique names.
+            task: See :meth:`from_arrays`.
+            classes: See :meth:`from_arrays`; by default those that a Hugging Face data set names.
+            kinds: See :meth:`from_arrays`.
+            views: See :meth:`from_arrays`.
+            rate: See :meth:`from_arrays`; by default that of Hugging Face audio.
+            name: Name of the data set.
+
+        Raises:
+            DataError: A column is missing, or its values do not fit together.
+
+        Example:
+            >>> rows = [{"text": f"word {i % 3}", "size": float(i), "y": i % 2} for i in range(60)]
+            >>> Source.from_dataset(rows, ["text", "size"], "y").modalities
+            ('text', 'size')
+        """
+        from g2d.data.memory import columns_of, source_of
+
+        columns = columns_of(dataset, modalities, target, split=split, group=group, ids=ids)
+        return source_of(
+            columns.arrays,
+            name=name,
+            task=task,
+            classes=classes or columns.classes,
+            kinds=kinds or {},
+            views=views or {},
+            rate=rate or columns.rate,
+        )
 
     @property
     def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities, in order."""
         return tuple(self.arrays)
 
     @property
     def size(self) -> int:
+        """Number of rows, unused ones included."""
         return len(self.target)
 
     @property
     def deterministic(self) -> bool:
-        """A training row's inputs are the same in every epoch."""
+        """Whether a training row has the same inputs in every epoch."""
         return all(view.deterministic for view in self.views.values())
 
     @property
     def content_hash(self) -> str:
-        """Covers the parameters and every byte of the stored values."""
+        """Hash of the parameters and of every byte of the stored values, computed once."""
         if self._content_hash is None:
-            rows = slice(None)
-            stored = [
-                values[rows]
-                for values in (*self.arrays.values(), *self.masks.values(), *self.present.values())
-            ]
+            stored = (*self.arrays.values(), *self.masks.values(), *self.present.values())
             self._content_hash = _digest(
-                {"name": self.name, "facts": self.facts}, *stored, self.target
+                {"name": self.name, "facts": self.facts},
+                *(values[slice(None)] for values in stored),
+                self.target,
             )
         return self._content_hash
 
     @property
     def protocol_hash(self) -> str:
-        """Covers who is in which split, and the views."""
-        return _digest(
-            {
-                "protocol": self.protocol,
-                "views": {m: view.config() for m, view in self.views.items()},
-            },
-            self.split,
-        )
+        """Hash of the split of every row and of the views."""
+        views = {m: view.config() for m, view in self.views.items()}
+        return _digest({"protocol": self.protocol, "views": views}, self.split)
 
     def rows(self, split: str) -> NDArray[np.int64]:
-        """Sample ids of a split, in order."""
+        """Return the sample ids of a split, in order.
+
+        Args:
+            split: ``"train"``, ``"valid"`` or ``"test"``.
+        """
         if split not in SPLITS:
             raise ArgumentError(f"split must be one of {', '.join(SPLITS)}, found {split!r}.")
         return np.flatnonzero(self.split == SPLITS.index(split))
 
     def groups(self, split: str) -> NDArray[Any]:
-        """The group of every row of a split."""
+        """Return the group of every row of a split."""
         groups: NDArray[Any] = self.group[self.rows(split)]
         return groups
 
     def gather(self, indices: NDArray[np.int64] | Tensor) -> Batch:
-        """Stored values of some rows, as they are."""
+        """Return the stored values of some rows as a batch.
+
+        Args:
+            indices: Sample ids, shape ``(B,)``.
+        """
         index = np.asarray(indices)
-        inputs = {m: self.stored(m, index) for m in self.arrays}
-        present = {m: torch.from_numpy(there[index]) for m, there in self.present.items()}
+        present = {m: torch.from_numpy(flags[index]) for m, flags in self.present.items()}
         return Batch(
-            inputs,
+            {m: self.stored(m, index) for m in self.arrays},
             torch.from_numpy(self.target[index]),
             torch.from_numpy(index.astype(np.int64)),
             present or None,
         )
 
     def stored(self, modality: str, index: NDArray[np.int64]) -> Input:
-        """Stored values of a modality: a tensor, or a padded sequence with its mask."""
+        """Return stored values of a modality: a tensor, or a padded sequence with its mask.
+
+        Args:
+            modality: Name of the modality.
+            index: Sample ids, shape ``(B,)``.
+        """
         values = torch.from_numpy(np.ascontiguousarray(self.arrays[modality][index]))
         mask = self.masks.get(modality)
-        return (
-            values
-            if mask is None
-            else Sequence(values, torch.from_numpy(np.ascontiguousarray(mask[index])))
-        )
+        if mask is None:
+            return values
+        return Sequence(values, torch.from_numpy(np.ascontiguousarray(mask[index])))
 
     def view(self, batch: Batch, *, seed: int, epoch: int, train: bool) -> Batch:
-        """What the model sees of a gathered batch, on the batch's device."""
+        """Return what the model sees of a gathered batch, computed on the batch's device.
+
+        Args:
+            batch: Stored values, as :meth:`gather` returns them.
+            seed: Seed of the run.
+            epoch: Epoch.
+            train: Whether the rows are used for training.
+        """
         assert batch.index is not None
         inputs: Inputs = {
             m: self.views[m](values, seed=seed, epoch=epoch, index=batch.index, train=train)
@@ -171,209 +311,89 @@ class Source:
         return Batch(inputs, batch.target, batch.index, batch.present)
 
     def only(self, modalities: tuple[str, ...]) -> Source:
-        """The same rows with some of the modalities: what a teacher is trained on."""
-        return Source(
-            name=self.name,
-            task=self.task,
-            arrays={m: self.arrays[m] for m in modalities},
-            target=self.target,
-            group=self.group,
-            split=self.split,
-            protocol=self.protocol,
-            views={m: self.views[m] for m in modalities},
-            facts=self.facts,
-            masks={m: mask for m, mask in self.masks.items() if m in modalities},
-            present={m: there for m, there in self.present.items() if m in modalities},
-            content_hash=self._only_hash(modalities),
-        )
+        """Return the same rows with some of the modalities, as a teacher is trained on them.
+
+        The result is kept, so that its content hash is computed once.
+
+        Args:
+            modalities: Names of the modalities.
+        """
+        if modalities not in self._parts:
+            self._parts[modalities] = Source(
+                name=self.name,
+                task=self.task,
+                arrays={m: self.arrays[m] for m in modalities},
+                target=self.target,
+                group=self.group,
+                split=self.split,
+                protocol=self.protocol,
+                views={m: self.views[m] for m in modalities},
+                facts=self.facts,
+                masks={m: mask for m, mask in self.masks.items() if m in modalities},
+                present={m: flags for m, flags in self.present.items() if m in modalities},
+                content_hash=self._only_hash(modalities),
+            )
+        return self._parts[modalities]
 
     def seen(self, views: Mapping[str, View]) -> Source:
-        """The same rows through other views."""
+        """Return the same rows with other views.
+
+        Args:
+            views: View per modality.
+        """
         other = copy(self)
-        other.views = dict(views)
+        other.views, other._parts = dict(views), {}
         return other
 
     def _only_hash(self, modalities: tuple[str, ...]) -> str | None:
-        """A part of signed values needs no second look at them."""
-        return (
-            _digest({"of": self.content_hash, "modalities": list(modalities)})
-            if self.signed
-            else None
-        )
+        """Return the hash of a part of signed values; None if it must be computed from them."""
+        if not self.signed:
+            return None
+        return _digest({"of": self.content_hash, "modalities": list(modalities)})
 
     def describe(self) -> dict[str, Any]:
-        """What every result says about its data."""
-        counts = {split: len(self.rows(split)) for split in SPLITS}
+        """Return what every result records about its data."""
         return {
             "name": self.name,
             "protocol": self.protocol,
             "content_hash": self.content_hash,
             "protocol_hash": self.protocol_hash,
             "modalities": list(self.modalities),
-            "rows": counts,
+            "rows": {split: len(self.rows(split)) for split in SPLITS},
             **self.facts,
         }
 
     def read_rows(self, path: str | Path) -> tuple[list[str], Batch]:
-        """New rows from an ``.npz`` file with one array per modality, shaped as :meth:`write_rows` writes them.
+        """Read new rows from an ``.npz`` file with one array per modality.
 
-        ``NAME.mask`` says which steps of padded sequences are real, ``NAME.present`` which rows have the modality; without them, all. A number may
-        be missing (NaN) where the view stands something for it. Of data that came from a user's table, another such table will do.
+        The arrays have the shapes that :meth:`write_rows` writes. ``NAME.mask`` marks the real
+        steps of padded sequences and ``NAME.present`` the rows that have the modality; without
+        them, all. A number may be missing (NaN) if the view fills it. If the data came from a
+        table, another such table can be read too.
+
+        Args:
+            path: The file.
 
         Returns:
-            Their names, and the batch as the model sees it; its targets are placeholders.
+            Names of the rows, and the batch as the model sees it; its targets are placeholders.
 
         Raises:
-            DataError: the file is not there, is damaged, or its arrays are not like those the run was trained on.
+            DataError: The file is missing or damaged, or its arrays do not fit the data of the run.
         """
-        path = Path(path)
-        if self.read_table is not None and path.suffix.lower() in TABLES:
-            ids, told, present = self.read_table(path)
-            target = torch.from_numpy(np.repeat(self.target[:1], len(ids), axis=0))
-            return ids, self.view(
-                Batch(told, target, torch.arange(len(ids)), present or None),
-                seed=0,
-                epoch=0,
-                train=False,
-            )
-        given = _read_arrays(path, self.modalities)
-        given |= {
-            m: given[m] - origin
-            for m, origin in self.origin.items()
-            if m in given and given[m].dtype.kind in "fiu"
-        }
-        inputs: dict[str, Input] = {
-            m: torch.from_numpy(_stored(m, given.get(m), self.arrays[m], path))
-            for m in self.modalities
-        }
-        for m, known in self.masks.items():
-            values = inputs[m]
-            assert isinstance(values, Tensor)
-            inputs[m] = Sequence(
-                values,
-                torch.from_numpy(_flags(m + MASK, given, (len(values), *known.shape[1:]), path)),
-            )
-        counts = {m: len(values) for m, values in inputs.items()} | (
-            {"id": given["id"].size} if "id" in given else {}
-        )
-        if len(set(counts.values())) > 1:
-            raise DataError(
-                f"arrays in {path} must have the same number of rows, found {', '.join(f'{n} of {name}' for name, n in counts.items())}."
-            )
-        rows = counts[self.modalities[0]]
-        if rows == 0:
-            raise DataError(f"{path} must hold one row or more, found none.")
-        ids = (
-            [str(value) for value in given["id"].flat]
-            if "id" in given
-            else [str(i) for i in range(rows)]
-        )
-        present = {
-            m: torch.from_numpy(_flags(m + PRESENT, given, (rows,), path))
-            for m in self.modalities
-            if m + PRESENT in given
-        }
-        for m, there in present.items():
-            _values(inputs[m])[~there] = 0  # as rows that lack it are stored
-        target = torch.from_numpy(np.repeat(self.target[:1], rows, axis=0))
-        batch = self.view(
-            Batch(inputs, target, torch.arange(rows), present or None), seed=0, epoch=0, train=False
-        )
-        for m, seen in batch.inputs.items():
-            if _values(seen).is_floating_point() and bool(_values(seen).isnan().any()):
-                raise DataError(
-                    f"values of {m!r} in {path} must be finite, found NaN, for which the view of {m!r} stands nothing, as the step standardize would."
-                )
-        return ids, batch
+        return new_rows.read_rows(self, Path(path))
 
     def write_rows(self, path: str | Path, indices: NDArray[np.int64]) -> None:
-        """Stored values of some rows as a file that :meth:`read_rows` reads."""
-        arrays: dict[str, Any] = {m: values[indices] for m, values in self.arrays.items()}
-        arrays |= {m: arrays[m] + origin for m, origin in self.origin.items()}
-        arrays |= {m + MASK: mask[indices] for m, mask in self.masks.items()}
-        arrays |= {m + PRESENT: there[indices] for m, there in self.present.items()}
-        np.savez(path, id=indices.astype(str), **arrays)
+        """Write stored values of some rows to a file that :meth:`read_rows` reads.
 
-
-def _read_arrays(path: Path, modalities: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        zipfile.BadZipFile,
-        zlib.error,
-        AttributeError,
-        TypeError,
-    ) as error:
-        # A lone .npy is an array without names; opening it as an archive ends in one of the last two.
-        reason = (
-            "a lone array"
-            if isinstance(error, AttributeError | TypeError)
-            else getattr(error, "strerror", None) or str(error)
-        )
-        raise DataError(
-            f"{path} must be an .npz file of plain arrays, one per modality ({', '.join(modalities)}), found: {reason}."
-        ) from error
-
-
-def _flags(
-    name: str, given: Mapping[str, NDArray[Any]], shape: tuple[int, ...], path: Path
-) -> NDArray[np.bool_]:
-    """Which steps are real, or which rows are there; where the file does not say it, all of them."""
-    flags = given.get(name, np.ones(shape, np.bool_))
-    if flags.shape != shape or flags.dtype != np.bool_:
-        raise DataError(
-            f"{name!r} in {path} must be bool {shape}, found {flags.dtype} {flags.shape}."
-        )
-    return flags
-
-
-def _values(values: Input) -> Tensor:
-    return values.values if isinstance(values, Sequence) else values
-
-
-def _stored(m: str, given: NDArray[Any] | None, known: Values, path: Path) -> NDArray[Any]:
-    """New values of a modality in the type and shape in which the known ones are stored."""
-    if given is None:
-        raise DataError(f"{path} must hold an array for every modality, found none for {m!r}.")
-    if given.shape[1:] != known.shape[1:] or given.ndim != known.ndim:
-        raise DataError(
-            f"rows of {m!r} in {path} must have the shape {known.shape[1:]}, found {given.shape[1:] if given.ndim else 'a single number'}."
-        )
-    if given.dtype.kind not in "fiub":
-        raise DataError(f"values of {m!r} in {path} must be numbers, found the type {given.dtype}.")
-    if given.dtype.kind == "f" and (
-        np.isinf(given).any() or (known.dtype.kind != "f" and np.isnan(given).any())
-    ):
-        raise DataError(
-            f"values of {m!r} in {path} must be finite, found {'infinity' if np.isinf(given).any() else 'NaN'}."
-        )
-    # Wrapping around or cutting off decimals would pass silently for data.
-    limits = np.finfo(known.dtype) if known.dtype.kind == "f" else np.iinfo(known.dtype)
-    whole = (
-        known.dtype.kind == "f" or given.dtype.kind != "f" or bool((given == np.rint(given)).all())
-    )
-    least, greatest = (
-        (np.fmin.reduce(given, axis=None), np.fmax.reduce(given, axis=None))
-        if given.size
-        else (0, 0)
-    )  # whatever is missing
-    if not whole or least < limits.min or greatest > limits.max:
-        kind = (
-            f"numbers between {limits.min} and {limits.max}"
-            if known.dtype.kind == "f"
-            else f"whole numbers between {limits.min} and {limits.max}"
-        )
-        raise DataError(
-            f"values of {m!r} in {path} must be {kind} ({known.dtype}), found {given.dtype} from {least} to {greatest}."
-        )
-    return given.astype(known.dtype)
+        Args:
+            path: File to write, ending in ``.npz``.
+            indices: Sample ids.
+        """
+        new_rows.write_rows(self, Path(path), indices)
 
 
 def _digest(facts: Mapping[str, Any], *arrays: NDArray[Any]) -> str:
+    """Return the SHA-256 of plain values and arrays."""
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())

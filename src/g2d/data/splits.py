@@ -1,4 +1,4 @@
-"""The splits of a data set, the numbers that stand for them, and the rule that draws them."""
+"""Splits: their names, the numbers that store them, and the rule that divides rows without one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,19 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 """Names of the splits, in the order of their numbers."""
 UNUSED, TRAIN, VALID, TEST = -1, 0, 1, 2
 """Numbers of the splits as they are stored; rows marked ``UNUSED`` belong to none."""
+UNKNOWN = UNUSED - 1
+"""Number of a row whose split is not given, before :func:`complete_splits`."""
+SPLIT_WORDS = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "valid": VALID,
+    "val": VALID,
+    "validation": VALID,
+    "dev": VALID,
+    "test": TEST,
+    "unused": UNUSED,
+}
+"""Words for a split in a user's own data, in lower case."""
 FEW_GROUPS, MANY_GROUPS = 50, 1000
 """Below ``FEW_GROUPS`` groups a fifth is held out per split, otherwise a tenth.
 
@@ -66,3 +79,34 @@ def draw_splits(
         part = np.maximum(rank * parts // len(groups), rank + 3 - len(groups))
     chosen = np.select([(part == 0) & test, part == 1], [TEST, VALID], TRAIN)
     return chosen.astype(np.int8), rule
+
+
+def complete_splits(
+    place: NDArray[np.int8], keys: NDArray[np.uint32]
+) -> tuple[NDArray[np.int8], str]:
+    """Assign the rows whose split is not given.
+
+    If no row has a split, all are drawn by :func:`draw_splits`. If some have one, the others are
+    unused; if none of the given ones validates, a share of the training rows does.
+
+    Args:
+        place: Number of the split of every row, shape ``(N,)``; ``UNKNOWN`` where not given.
+        keys: Hashes ``(N,)`` of the rows' groups, see :func:`draw_splits`.
+
+    Returns:
+        The numbers without ``UNKNOWN``, and the name of the rule.
+
+    Example:
+        >>> keys = np.array([name_hash(f"person {i}") for i in range(10)], np.uint32)
+        >>> complete_splits(np.array([0, 0, 0, 2, 0, 0, 0, 0, -2, 2], np.int8), keys)[0].tolist()
+        [1, 0, 0, 2, 0, 0, 0, 0, -1, 2]
+    """
+    unknown = place == UNKNOWN
+    if unknown.all():
+        return draw_splits(keys)
+    place = np.where(unknown, UNUSED, place).astype(np.int8)
+    if (place == VALID).any():
+        return place, "given"
+    train = np.flatnonzero(place == TRAIN)
+    place[train], rule = draw_splits(keys[train], test=False)
+    return place, f"given-valid-by-{rule}"

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2d.data.source import MASK
 from g2d.data.splits import SPLITS, TEST, UNUSED
 from g2d.data.store.arrays import StoredArray, blocks, rows_at_once
 from g2d.data.store.facts import (
+    MASK,
     PRESENT,
     SAMPLES,
     Signal,

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from g2d.data.source import MASK
 from g2d.data.splits import SPLITS as NAMES
 from g2d.data.splits import TRAIN
 from g2d.data.store.arrays import StoredArray
 from g2d.data.store.facts import (
+    MASK,
     PRESENT,
     SAMPLES,
     SCHEMA,

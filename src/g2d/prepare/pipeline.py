@@ -19,9 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from g2d.data.source import MASK
 from g2d.data.store.arrays import blocks, row_bytes
-from g2d.data.store.facts import DATASET, PRESENT, read_facts
+from g2d.data.store.facts import DATASET, MASK, PRESENT, read_facts
 from g2d.errors import DataError
 from g2d.files import write_text
 from g2d.prepare.arrays import create, is_full

@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2d.data.source import MASK
-from g2d.data.store.facts import PRESENT, Signal
+from g2d.data.store.facts import MASK, PRESENT, Signal
 from g2d.errors import G2DError, UnreadableError
 from g2d.files import sha256
 from g2d.prepare.arrays import open_for_writing

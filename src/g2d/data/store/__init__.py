@@ -1,1 +1,1 @@
-"""An opened store: a folder of memory-mapped arrays and the facts about them."""
+"""An opened store: a folder of memory-mapped arrays with the facts about them."""

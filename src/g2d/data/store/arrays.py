@@ -1,8 +1,10 @@
-"""Arrays on disk that are read row by row and never as a whole."""
+"""Arrays on disk: ``.npy`` files that are read row by row, and ``.npz`` files read as a whole."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,20 @@ from numpy.typing import NDArray
 from g2d.errors import DataError
 
 AT_ONCE = 2**24
-"""Bytes of an array that are looked at together."""
+"""Number of bytes of an array that are read at a time."""
 
 
 class StoredArray:
-    """A ``.npy`` file, mapped into memory; rows are copied out when they are asked for.
+    """A ``.npy`` file mapped into memory. Indexing copies the rows out.
 
-    Unlike :class:`numpy.memmap` it travels to another process as its path, not as its bytes.
+    Unlike :class:`numpy.memmap`, it is pickled as its path rather than its bytes, so that worker
+    processes open the file themselves.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DataError: There is no such file, or it is no array.
     """
 
     def __init__(self, path: Path) -> None:
@@ -27,13 +36,13 @@ class StoredArray:
             self._values: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
             raise DataError(
-                f"a store must hold {path.name}, found no such file in {path.parent}. Prepare it again."
+                f"the store {path.parent} is incomplete: there is no {path.name}. Prepare it again."
             ) from None
         except (OSError, ValueError, EOFError, SyntaxError) as error:
-            # NumPy takes what it does not know for a pickle, and advises to open it all the same.
-            found = "something else" if "pickle" in str(error) else f"damage: {error}"
+            # NumPy takes unknown content for a pickle, and its message advises to open it anyway.
+            reason = "something else" if "pickle" in str(error) else f"damage: {error}"
             raise DataError(
-                f"{path} must be an array as a store holds it, found {found}. Prepare it again."
+                f"{path} must be an array of a store, found {reason}. Prepare it again."
             ) from error
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -41,14 +50,17 @@ class StoredArray:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Shape of the array, rows first."""
         return tuple(self._values.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
         return self._values.dtype
 
     @property
     def ndim(self) -> int:
+        """Number of axes."""
         return self._values.ndim
 
     def __len__(self) -> int:
@@ -58,16 +70,60 @@ class StoredArray:
         return np.array(self._values[rows])
 
 
+def read_npz(path: Path, names: Iterable[str] = ()) -> dict[str, NDArray[Any]]:
+    """Read all arrays of an ``.npz`` file into memory, without pickles.
+
+    Args:
+        path: The file.
+        names: Arrays that the file must hold.
+
+    Raises:
+        DataError: There is no such file, it is damaged, or it lacks one of the arrays.
+    """
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise DataError(f"cannot read {path}: no such file.") from None
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+        AttributeError,
+        TypeError,
+    ) as error:
+        # Opening a lone .npy file as an archive ends in one of the last two.
+        lone = isinstance(error, AttributeError | TypeError)
+        reason = "a lone array" if lone else getattr(error, "strerror", None) or str(error)
+        raise DataError(f"{path} must be an .npz file of plain arrays, found: {reason}.") from error
+    for name in names:
+        if name not in arrays:
+            raise DataError(f"{path} must hold the array {name!r}, found {', '.join(arrays)}.")
+    return arrays
+
+
 def row_bytes(dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
-    """Of one row of an array."""
+    """Return the size of one row in bytes.
+
+    Args:
+        dtype: Type of the values.
+        shape: Shape of a row.
+    """
     return dtype.itemsize * int(np.prod(shape, dtype=np.int64))
 
 
 def rows_at_once(dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
-    """As many rows as 16 MB hold: those of a video are large, those of a table many."""
+    """Return how many rows to read at a time: as many as 16 MB hold, from 1 to 4096.
+
+    Args:
+        dtype: Type of the values.
+        shape: Shape of a row.
+    """
     return max(1, min(4096, AT_ONCE // max(1, row_bytes(dtype, shape))))
 
 
 def blocks(rows: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
-    """Row numbers, a block at a time."""
+    """Yield row numbers in blocks of at most ``size``."""
     yield from (rows[start : start + size] for start in range(0, len(rows), size))

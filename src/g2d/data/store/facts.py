@@ -1,4 +1,4 @@
-"""``dataset.json``: what a store says about itself, and the hashes that it says it with."""
+"""``dataset.json``: what a store records about itself, and the hashes that sign it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,21 @@ from numpy.typing import NDArray
 
 from g2d.data.store.arrays import blocks
 from g2d.errors import DataError
+from g2d.files import replaced
 
 DATASET, SAMPLES, SPLITS = "dataset.json", "samples.jsonl", "splits"
+"""Names of the files of facts and of rows, and of the folder of splits."""
+UNFINISHED = ".preparing"
+"""Name of the folder inside a store that is still being prepared."""
 SCHEMA = 2
 PRESENT = "present"
-"""Name of the array that says which rows have which modality."""
+"""Name of the array that marks which rows have which modality."""
+MASK, PRESENT_SUFFIX = ".mask", ".present"
+"""Suffixes after a modality's name: of the array that marks which steps of a padded sequence are
+real, and, in files of rows, of the array that marks which rows have the modality."""
 SIGNATURE = "signature"
-"""The last key of ``dataset.json``: the hash of all others. A store whose facts were edited or damaged is not opened."""
+"""Last key of ``dataset.json``: the hash of all others. A store whose facts were edited or damaged
+is not opened."""
 
 
 Kind = Literal["audio", "image", "video", "sequence", "table", "text"]
@@ -32,11 +40,14 @@ class Signal:
     """How a modality is stored.
 
     Args:
-        kind: what it is; text is UTF-8 bytes, padded with zeros.
-        dtype, shape: of one row, as NumPy names them: compact raw values (int16 sound, uint8 pixels, float16 or float32 features).
-        view: the steps from stored values to a model's input that hold where a recipe says nothing (:mod:`g2d.data.views`).
-        facts: what a reader of the store must know: ``{"rate": 16000}``, ``{"columns": [...]}``.
-        masked: rows are padded sequences; a mask ``(steps,)`` says which of the first axis are real.
+        kind: Kind of the values; text is UTF-8 bytes, padded with zeros.
+        dtype: NumPy's name for the type of the values. Stores hold compact raw values: int16
+            sound, uint8 pixels, float16 or float32 features.
+        shape: Shape of one row.
+        view: Default steps from stored values to a model's input (:mod:`g2d.data.views`).
+        facts: What a reader of the store must know: ``{"rate": 16000}``, ``{"columns": [...]}``.
+        masked: Whether rows are padded sequences; a mask ``(steps,)`` then marks the real steps of
+            the first axis.
     """
 
     kind: Kind
@@ -48,45 +59,46 @@ class Signal:
 
 
 def write_facts(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Sign a store: from here on it is one."""
+    """Write ``dataset.json`` with its signature, which completes a store, and return its contents.
+
+    Args:
+        folder: Folder of the store.
+        facts: Everything that the store records about itself.
+    """
     plain: dict[str, Any] = json.loads(json.dumps(facts, default=list))
-    aside = folder / f".{DATASET}.new"
-    aside.write_text(json.dumps(plain | {SIGNATURE: _signature(plain)}, indent=1), encoding="utf-8")
-    aside.replace(folder / DATASET)
+    text = json.dumps(plain | {SIGNATURE: _signature(plain)}, indent=1)
+    with replaced(folder / DATASET) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return read_facts(folder)
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """The contents of a store's ``dataset.json``.
+    """Return the contents of a store's ``dataset.json``.
+
+    Args:
+        folder: Folder of the store.
 
     Raises:
-        DataError: there is none, it is damaged, or it was written by another version.
+        DataError: There is none, it is damaged, or another version wrote it.
     """
     path = folder / DATASET
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         schema = facts["schema"]
     except (FileNotFoundError, NotADirectoryError):
-        unfinished = (
-            ", found an unfinished one: give the same command again"
-            if (folder / ".preparing").is_dir()
-            else f", found none in {folder}"
-        )
-        raise DataError(f"a store must be a folder with {DATASET}{unfinished}.") from None
+        if (folder / UNFINISHED).is_dir():
+            raise DataError(
+                f"the store {folder} is unfinished. Run the same g2d data prepare again."
+            ) from None
+        raise DataError(f"{folder} is no store: there is no {DATASET} in it.") from None
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise DataError(
-            f"{path} must be what g2d data prepare wrote, found damage: {error}. Prepare it again."
-        ) from error
+        raise DataError(f"{path} is damaged: {error}. Prepare the store again.") from error
+    again = "Prepare the store again with another --out, or delete this one first."
     if schema != SCHEMA:
-        raise DataError(
-            f"{path} must have schema {SCHEMA}, found {schema!r}. Prepare the store again: give another --out, or delete this one."
-        )
-    if facts.get(SIGNATURE) != _signature(
-        {key: value for key, value in facts.items() if key != SIGNATURE}
-    ):
-        raise DataError(
-            f"{path} must be what g2d data prepare wrote, found that it was changed since. Prepare the store again: give another --out, or delete this one."
-        )
+        raise DataError(f"{path} must have schema {SCHEMA}, found {schema!r}. {again}")
+    unsigned = {key: value for key, value in facts.items() if key != SIGNATURE}
+    if facts.get(SIGNATURE) != _signature(unsigned):
+        raise DataError(f"{path} was changed since g2d data prepare wrote it. {again}")
     return facts
 
 
@@ -97,15 +109,20 @@ def _signature(facts: Mapping[str, Any]) -> str:
 def content_hash(
     facts: Mapping[str, Any], samples: Iterable[tuple[str, bytes]], target: NDArray[Any]
 ) -> str:
-    """Over the task, the parameters and, in an order that does not depend on where rows stand, every id, target and digest of the raw bytes.
+    """Return the content hash of a store.
+
+    It covers the task, the parameters and the id, target and digest of every row, in an order that
+    does not depend on where the rows are stored.
 
     Args:
-        facts: of ``dataset.json``. samples: id and digest of every row, in the order of the rows. target: of every row.
+        facts: Contents of ``dataset.json``.
+        samples: Id and digest of every row, in the order of the rows.
+        target: Target of every row.
     """
     rows = np.zeros((len(target), 32), np.uint8)
     for row, (name, digest) in enumerate(samples):
-        said = name.encode() + b"\0" + target[row].tobytes() + digest
-        rows[row] = np.frombuffer(hashlib.sha256(said).digest(), np.uint8)
+        signed = name.encode() + b"\0" + target[row].tobytes() + digest
+        rows[row] = np.frombuffer(hashlib.sha256(signed).digest(), np.uint8)
     order = np.argsort(rows.view(">u8")[:, 0], kind="stable")
     head = {key: facts[key] for key in ("name", "task", "parameters")}
     stored = {
@@ -121,12 +138,17 @@ def content_hash(
 
 
 def protocol_hash(name: str, place: NDArray[np.int8]) -> str:
-    """Over a protocol's name and who stands where in it."""
+    """Return the hash of a protocol.
+
+    Args:
+        name: Name of the protocol.
+        place: Number of the split of every row, shape ``(N,)``.
+    """
     return hashlib.sha256(name.encode() + place.tobytes()).hexdigest()
 
 
 def signals(facts: dict[str, Any]) -> dict[str, Signal]:
-    """The modalities of a store, in its order."""
+    """Return how each modality of a store is stored, in the order of the store."""
     return {
         m: Signal(**{**fields, "shape": tuple(fields["shape"]), "view": tuple(fields["view"])})
         for m, fields in facts["modalities"].items()
@@ -134,7 +156,7 @@ def signals(facts: dict[str, Any]) -> dict[str, Signal]:
 
 
 def protocol_file(protocol: str) -> str:
-    """Name of a protocol's file under ``splits/``.
+    """Return the name of a protocol's files under ``splits/``.
 
     Example:
         >>> protocol_file("iemocap/leave-session-v1?fold=2")

@@ -1,4 +1,4 @@
-"""What the views of a store learn on a protocol's training rows."""
+"""Fitting of the views of a store on the training rows of a protocol."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from g2d.data.views import Chain
 from g2d.types import Input
 
 FITTED_ROWS = 2000
-"""Training rows on which statistics of sound and pictures are learnt, evenly spaced; tables, sequences and text use all."""
+"""Number of training rows, evenly spaced, on which views of sound and pictures are fitted; those
+of tables, sequences and text are fitted on all."""
 _SAMPLED = frozenset({"audio", "image", "video"})
 
 
@@ -24,10 +25,14 @@ def fit_chain(
     stored: Callable[[NDArray[np.int64]], Input],
     present: NDArray[np.bool_] | None,
 ) -> Chain:
-    """The chain with what it learns on the training rows that have the modality; where none has, it changes nothing.
+    """Return a view fitted on the training rows that have the modality.
 
     Args:
-        train: their numbers. stored: values of some rows. present: ``(N,)``, which rows have the modality; None if all have.
+        chain: The view.
+        signal: How the modality is stored.
+        train: Numbers of the training rows.
+        stored: Function from row numbers to their stored values.
+        present: Which rows have the modality, shape ``(N,)``; None if all have it.
     """
     rows = train if present is None else train[present[train]]
     if signal.kind in _SAMPLED and len(rows) > FITTED_ROWS:

@@ -1,4 +1,4 @@
-"""From a store on disk to a :class:`~g2d.data.source.Source`."""
+"""Open a store on disk as a :class:`~g2d.data.source.Source`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,20 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from g2d.data.roots import data_root
-from g2d.data.source import MASK, Source
+from g2d.data.source import Source
 from g2d.data.splits import TRAIN
 from g2d.data.store.arrays import StoredArray
-from g2d.data.store.facts import DATASET, PRESENT, Signal, protocol_file, read_facts, signals
+from g2d.data.store.facts import (
+    DATASET,
+    MASK,
+    PRESENT,
+    SPLITS,
+    UNFINISHED,
+    Signal,
+    protocol_file,
+    read_facts,
+    signals,
+)
 from g2d.data.store.fitting import fit_chain
 from g2d.data.store.scaling import open_target
 from g2d.data.views import Chain, read_chain
@@ -24,15 +34,17 @@ from g2d.errors import DataError
 
 
 class StoreOptions(BaseModel):
-    """What a recipe may say about a prepared store.
+    """Options of a prepared store in a recipe.
 
     Args:
-        store: name of its folder under the data root, or a path.
-        protocol: who is in which split; by default the store's first.
-        modalities: which, in which order; by default all, in the store's order.
-        views: per modality the steps from stored values to the model's input, in place of the store's own.
-        output: of a regression, ``"sigmoid"`` (Eq. 1) or ``"identity"``.
-        root: the folder that holds the store; by default the environment's ``G2D_DATA``, else ``data``.
+        store: Name of its folder under the data root, or a path.
+        protocol: Name of the protocol that splits the rows; by default the first of the store.
+        modalities: Names of the modalities, in order; by default all, in the order of the store.
+        views: Per modality the steps from stored values to the model's input, in place of the
+            view of the store.
+        output: Output of a regression: ``"sigmoid"`` (Eq. 1) or ``"identity"``.
+        root: Folder that contains the store; by default the environment's ``G2D_DATA``, else
+            ``data``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,58 +58,63 @@ class StoreOptions(BaseModel):
 
     @property
     def folder(self) -> Path:
+        """Folder of the store."""
         return data_root(self.root) / self.store
 
 
 def open_store(options: StoreOptions) -> Source:
-    """The rows of a store, split by a protocol.
+    """Open the rows of a store, split by a protocol.
+
+    Args:
+        options: Which store, protocol, modalities and views.
 
     Raises:
-        DataError: there is no store, it is damaged, or it has no such protocol or modality.
+        DataError: There is no store, it is damaged, or it has no such protocol or modality.
     """
     folder = options.folder
-    if not (folder / DATASET).is_file() and not (folder / ".preparing").is_dir():
+    if not (folder / DATASET).is_file() and not (folder / UNFINISHED).is_dir():
+        root = "data.root" if options.root else "data.root or G2D_DATA"
         raise DataError(
-            f"a prepared store must lie in {folder}, found none. Write it with g2d data prepare NAME --source DIR --out {folder} "
-            f"(g2d data list tells what each data set needs), or set {'data.root' if options.root else 'data.root or G2D_DATA'} to the folder that holds it."
+            f"data not found: there is no prepared store in {folder}. Write it with g2d data "
+            f"prepare NAME --source DIR --out {folder} (g2d data list shows what each data set "
+            f"needs), or set {root} to the folder that contains it."
         )
     facts = read_facts(folder)
     known = signals(facts)
     chosen = tuple(known) if options.modalities is None else options.modalities
-    if wrong := [m for m in (*chosen, *options.views) if m not in known]:
-        raise DataError(
-            f"modalities of {folder} must be among {', '.join(known)}, found {wrong[0]!r}."
-        )
+    for m in (*chosen, *options.views):
+        if m not in known:
+            raise DataError(
+                f"modalities of {folder} must be among {', '.join(known)}, found {m!r}."
+            )
     name = options.protocol or next(iter(facts["protocols"]))
     if name not in facts["protocols"]:
         raise DataError(
             f"data.protocol must be one of {', '.join(facts['protocols'])}, found {name!r}."
         )
-    protocol = facts["protocols"][name]
-    split, target, group = (
-        _stored(folder, file, facts["rows"])
-        for file in (protocol["file"], "target.npy", "group.npy")
-    )
+    protocol, rows = facts["protocols"][name], facts["rows"]
+    files = (protocol["file"], "target.npy", "group.npy")
+    split, target, group = (_small(folder, file, rows) for file in files)
     if not (split == TRAIN).any():
         raise DataError(
-            f"{name} of {folder} must have training rows, found none among {len(split)}. Choose another data.protocol, or prepare more."
+            f"{name} of {folder} must have training rows, found none among {len(split)}. "
+            "Choose another data.protocol, or prepare more."
         )
     task, target = open_target(facts["task"], protocol["target"], target, options.output)
     source = Source(
         name=facts["name"],
         task=task,
         arrays={
-            m: _mapped(folder, f"{m}.npy", known[m].dtype, (facts["rows"], *known[m].shape))
-            for m in chosen
+            m: _large(folder, f"{m}.npy", known[m].dtype, (rows, *known[m].shape)) for m in chosen
         },
         target=target,
         group=group,
         split=split,
         protocol=name,
         views={},
-        facts=_said(facts, options),
+        facts=_result_facts(facts, options),
         masks={
-            m: _mapped(folder, f"{m}{MASK}.npy", "bool", (facts["rows"], known[m].shape[0]))
+            m: _large(folder, f"{m}{MASK}.npy", "bool", (rows, known[m].shape[0]))
             for m in chosen
             if known[m].masked
         },
@@ -114,12 +131,17 @@ def open_store(options: StoreOptions) -> Source:
 
 
 def load_array(folder: Path, name: str) -> NDArray[Any]:
-    """A small array of a store, as a whole."""
+    """Read a small array of a store into memory.
+
+    Args:
+        folder: Folder of the store.
+        name: File name of the array.
+    """
     return StoredArray(folder / name)[:]
 
 
-def _stored(folder: Path, name: str, rows: int) -> NDArray[Any]:
-    """A small array with as many rows as the store has."""
+def _small(folder: Path, name: str, rows: int) -> NDArray[Any]:
+    """Read a small array that must have as many rows as the store."""
     values = load_array(folder, name)
     if len(values) != rows:
         raise DataError(
@@ -128,12 +150,13 @@ def _stored(folder: Path, name: str, rows: int) -> NDArray[Any]:
     return values
 
 
-def _mapped(folder: Path, name: str, dtype: str, shape: tuple[int, ...]) -> StoredArray:
-    """A large array, of the type and shape that the store says."""
+def _large(folder: Path, name: str, dtype: str, shape: tuple[int, ...]) -> StoredArray:
+    """Open a large array that must have the type and shape that the store records."""
     values = StoredArray(folder / name)
     if values.shape != shape or values.dtype != np.dtype(dtype):
         raise DataError(
-            f"{folder / name} must be {dtype} {shape}, found {values.dtype} {values.shape}. Prepare the store again."
+            f"{folder / name} must be {dtype} {shape}, found {values.dtype} {values.shape}. "
+            "Prepare the store again."
         )
     return values
 
@@ -141,44 +164,42 @@ def _mapped(folder: Path, name: str, dtype: str, shape: tuple[int, ...]) -> Stor
 def _views(
     folder: Path, source: Source, known: Mapping[str, Signal], options: StoreOptions, protocol: str
 ) -> Iterator[tuple[str, Chain]]:
-    """What was fitted when the store was written; what a recipe changes is fitted now."""
-    path = folder / "splits" / f"{protocol_file(protocol)}.json"
+    """Yield views as they were fitted with the store; those of a recipe are fitted now."""
+    path = folder / SPLITS / f"{protocol_file(protocol)}.json"
     try:
         fitted: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         own = {m: read_chain(m, fitted[m]) for m in source.modalities}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{path} must hold the fitted views of the store, found damage: {error}. Prepare it again."
+            f"{path} must hold the fitted views of the store, found damage: {error}. "
+            "Prepare it again."
         ) from error
     for m in source.modalities:
-        given = options.views.get(m)
-        if given is None:
+        if m not in options.views:
             yield m, own[m]
-        else:
-            chain, train = read_chain(m, given), source.rows("train")
-            chain.check(source.stored(m, train[:2]))  # before anything is learnt on all rows
-            yield (
-                m,
-                fit_chain(chain, known[m], train, partial(source.stored, m), source.present.get(m)),
-            )
+            continue
+        chain, train = read_chain(m, options.views[m]), source.rows("train")
+        chain.check(source.stored(m, train[:2]))  # fails before all rows are read
+        stored = partial(source.stored, m)
+        yield m, fit_chain(chain, known[m], train, stored, source.present.get(m))
 
 
 def _present(
     folder: Path, facts: Mapping[str, Any], chosen: tuple[str, ...]
 ) -> dict[str, NDArray[np.bool_]]:
+    """Return which rows have a modality, of the modalities that some rows lack."""
     if f"{PRESENT}.npy" not in facts["files"]:
         return {}
-    there = load_array(folder, f"{PRESENT}.npy")
+    flags = load_array(folder, f"{PRESENT}.npy")
     places = list(facts["modalities"])
-    columns = {m: np.ascontiguousarray(there[:, places.index(m)]) for m in chosen}
+    columns = {m: np.ascontiguousarray(flags[:, places.index(m)]) for m in chosen}
     return {m: column for m, column in columns.items() if not column.all()}
 
 
-def _said(facts: Mapping[str, Any], options: StoreOptions) -> dict[str, Any]:
-    """What every result says about the store."""
-    said = {key: facts[key] for key in ("parameters", "expected", "partial", "cautions")} | {
-        "kept": facts["rows"]
-    }
-    return said | (
-        {"views": {m: list(steps) for m, steps in options.views.items()}} if options.views else {}
-    )
+def _result_facts(facts: Mapping[str, Any], options: StoreOptions) -> dict[str, Any]:
+    """Return what every result records about the store."""
+    names = ("parameters", "expected", "partial", "cautions")
+    recorded = {name: facts[name] for name in names} | {"kept": facts["rows"]}
+    if options.views:
+        recorded["views"] = {m: list(steps) for m, steps in options.views.items()}
+    return recorded

@@ -1,4 +1,4 @@
-"""Targets: what is learnt about them on a protocol's training rows, and the task that results."""
+"""Targets of a store: what is fitted on a protocol's training rows, and the task they define."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from g2d.task import Classification, Regression, Task
 
 
 def fit_target(plan: Mapping[str, Any], train: NDArray[Any]) -> dict[str, Any]:
-    """Scale and variance of a regression's training targets, of each output where there are several; of classes, how often each occurs.
+    """Return scale and variance of a regression's training targets, or the counts of classes.
 
     Args:
-        plan: the task of :class:`~g2d.prepare.plan.Plan`. train: targets of the training rows, in the original unit.
+        plan: Task of a :class:`~g2d.prepare.plan.Plan`.
+        train: Targets of the training rows in the original unit. If there are several outputs,
+            each has its own scale and variance.
     """
     if "classes" in plan:
-        return {
-            "counts": np.bincount(train.astype(np.int64), minlength=len(plan["classes"])).tolist()
-        }
+        counts = np.bincount(train.astype(np.int64), minlength=len(plan["classes"]))
+        return {"counts": counts.tolist()}
     if not len(train):
         return {}
     values = _logarithm(plan, train)
-    low, high = (
-        (values.min(0), values.max(0))
-        if plan.get("scale", "train") == "train"
-        else np.array(plan["scale"], np.float64)
-    )
+    if plan.get("scale", "train") == "train":
+        low, high = values.min(0), values.max(0)
+    else:
+        low, high = np.array(plan["scale"], np.float64)
     variance = _scaled(plan, values, low, high).var(0)
     return {
         "low": _one_or_each(low),
@@ -41,10 +41,19 @@ def fit_target(plan: Mapping[str, Any], train: NDArray[Any]) -> dict[str, Any]:
 def open_target(
     plan: Mapping[str, Any], fitted: Mapping[str, Any], target: NDArray[Any], output: str | None
 ) -> tuple[Task, NDArray[Any]]:
-    """The task, and targets as it takes them: class numbers, or values in the scaled unit ``(N, C)`` float32.
+    """Return the task, and the targets in its form.
+
+    Args:
+        plan: Task of a :class:`~g2d.prepare.plan.Plan`.
+        fitted: Result of :func:`fit_target`.
+        target: Targets of all rows in the original unit.
+        output: Output of a regression; None for that of the plan.
+
+    Returns:
+        The task; and class numbers ``(N,)`` int64, or scaled values ``(N, C)`` float32.
 
     Raises:
-        DataError: the training targets do not vary.
+        DataError: The training targets do not vary.
     """
     if "classes" in plan:
         return Classification(plan["classes"]), target.astype(np.int64)
@@ -54,21 +63,23 @@ def open_target(
         )
     kind: Any = output or plan.get("output", "sigmoid")
     task = Regression(plan.get("outputs", 1), output=kind, log=plan.get("log", False), **fitted)
-    return task, _scaled(
-        plan, _logarithm(plan, target), np.array(task.low), np.array(task.high)
-    ).astype(np.float32)
+    values = _logarithm(plan, target)
+    scaled = _scaled(plan, values, np.array(task.low), np.array(task.high))
+    return task, scaled.astype(np.float32)
 
 
 def _one_or_each(numbers: NDArray[np.float64]) -> float | list[float]:
+    """Return a single number as a float, several as a list."""
     return float(numbers.item()) if numbers.size == 1 else numbers.tolist()
 
 
 def _logarithm(plan: Mapping[str, Any], values: NDArray[Any]) -> NDArray[np.float64]:
+    """Return targets as float64, as logarithms if the plan says so."""
     if not plan.get("log", False):
         return values.astype(np.float64)
     if values.size and values.min() <= 0:
         raise DataError(
-            f"targets whose logarithm is learnt must be positive, found {values.min()}."
+            f"targets must be positive to predict their logarithm, found {values.min()}."
         )
     return np.log(values.astype(np.float64))
 
@@ -79,5 +90,6 @@ def _scaled(
     low: NDArray[np.float64],
     high: NDArray[np.float64],
 ) -> NDArray[np.float64]:
+    """Return targets in the scaled unit, where ``low`` is 0 and ``high`` is 1."""
     scaled: NDArray[np.float64] = (values - low) / np.where(high > low, high - low, 1.0)
     return scaled.clip(*plan["clip"]) if plan.get("clip") else scaled

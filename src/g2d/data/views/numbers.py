@@ -1,4 +1,4 @@
-"""Numbers: what is learnt on the training rows, and nowhere else."""
+"""Steps for numbers: scaling, clipping and principal components, fitted on training rows only."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from g2d.data.pca import principal_components
 from g2d.data.views.step import (
     GRID,
     NUMBERS,
@@ -28,18 +29,24 @@ from g2d.errors import DataError
 from g2d.types import Input
 
 MEDIAN_ROWS = 200_000
-"""Rows of a table, or steps of sequences, of which a median is taken; it is exact where there are no more."""
+"""Greatest number of rows (or steps of sequences) whose median is computed exactly."""
 
 
 class Standardize(Step):
-    """``(x - mean) / std`` by the training rows; NaN becomes the mean, which is 0.
+    """Compute ``(x - mean) / std`` with the moments of the training rows.
+
+    A number that is missing (NaN) or infinite is replaced by the mean, which becomes 0.
 
     Args:
-        axes: ``"feature"``: a mean and std for every column of a table or feature of a sequence; ``"all"``: one of each, for grids.
-        clip: bound of the result, in standard deviations; None for none.
-        fill: what stands for a number that is missing or infinite: the training rows' mean, or their median (the moments are then taken with it;
-            the median itself is that of a random 100,000 to 200,000 rows or steps, where there are more than 200,000).
-        mean, std: fitted, or given. center: of each feature, where it is the median that fills.
+        axes: ``"feature"`` for a mean and std per column of a table or feature of a sequence,
+            ``"all"`` for one of each, as grids need.
+        clip: Bound of the result in standard deviations; None for no bound.
+        fill: What replaces missing numbers: the ``"mean"`` or the ``"median"`` of the training
+            rows. With the median, the moments are those of the filled rows. Of more than 200,000
+            rows or steps, the median is that of a random 100,000 to 200,000.
+        mean: Mean of each feature; fitted if None.
+        std: Standard deviation of each feature; fitted if None.
+        center: Median of each feature; fitted if None and ``fill`` is ``"median"``.
     """
 
     takes: ClassVar[Form] = NUMBERS
@@ -53,72 +60,74 @@ class Standardize(Step):
 
     @model_validator(mode="after")
     def _given_together(self) -> Self:
-        lengths = {
-            name: len(given)
-            for name, given in (("mean", self.mean), ("std", self.std), ("center", self.center))
-            if given is not None
-        }
+        moments = {"mean": self.mean, "std": self.std, "center": self.center}
+        lengths = {name: len(given) for name, given in moments.items() if given is not None}
         if lengths and not {"mean", "std"} <= set(lengths):
             raise ValueError(
                 f"mean and std must be given together, found only {', '.join(lengths)}"
             )
         if len(set(lengths.values())) > 1 or (self.axes == "all" and set(lengths.values()) - {1}):
-            raise ValueError(
-                f"mean and std must hold {'one number each for axes all' if self.axes == 'all' else 'equally many numbers'}, found {lengths}"
-            )
+            rule = "one number each for axes all" if self.axes == "all" else "equally many numbers"
+            raise ValueError(f"mean and std must hold {rule}, found {lengths}")
         return self
 
     @property
     def fitted(self) -> bool:
+        """Whether mean and std are known."""
         return self.mean is not None and self.std is not None
 
     def fit(self, training: Iterable[Input]) -> Self:
-        """Population moments over known values, in float64; what never varies is only centered."""
-        moments, some = _Moments(), _Some(MEDIAN_ROWS)
+        """Return the step with the population moments of the known values, computed in float64.
+
+        The std of a feature that never varies is 1: the feature is only centered.
+
+        Args:
+            training: Blocks of training rows.
+        """
+        moments, sample = _Moments(), _RowSample(MEDIAN_ROWS)
         for block in training:
             rows = self._rows(block)
             moments.add(rows)
             if self.fill == "median":
-                some.add(rows)
-        center = some.median() if self.fill == "median" else None
+                sample.add(rows)
+        center = sample.median() if self.fill == "median" else None
         if center is not None:
             moments.merge(moments.rows - moments.count, center, np.zeros(1))
-        mean, std = moments.mean, moments.std()
-        given = {
-            "mean": tuple(mean.tolist()),
-            "std": tuple(std.tolist()),
+        fitted = {
+            "mean": tuple(moments.mean.tolist()),
+            "std": tuple(moments.std().tolist()),
             "center": None if center is None else tuple(center.tolist()),
         }
-        return self.model_copy(update=given)
+        return self.model_copy(update=fitted)
 
     def wants(self, values: Input) -> str | None:
-        given, features = len(self.mean or (0.0,)), row_shape(values)[-1]
-        return (
-            None
-            if given in (1, features)
-            else f"as many features as mean and std have numbers ({given})"
-        )
+        """Return what the options require of the values, or None if they fit."""
+        numbers, features = len(self.mean or (0.0,)), row_shape(values)[-1]
+        if numbers in (1, features):
+            return None
+        return f"as many features as mean and std have numbers ({numbers})"
 
     def _rows(self, block: Input) -> NDArray[np.float64]:
         values: NDArray[np.float64] = real_values(block).double().numpy()
         return values.reshape(-1, values.shape[-1] if self.axes == "feature" else 1)
 
     def __call__(self, values: Input, draw: Draw) -> Input:
+        """Return standardized values as float32."""
         assert self.mean is not None
         assert self.std is not None
         mean, std = self.mean, self.std
 
         def change(x: Tensor) -> Tensor:
             x = x.float()
-            missing = column(self.center or mean, x)
-            scaled = (torch.where(x.isfinite(), x, missing) - column(mean, x)) / column(std, x)
+            filling = column(self.center or mean, x)
+            scaled = (torch.where(x.isfinite(), x, filling) - column(mean, x)) / column(std, x)
             return scaled if self.clip is None else scaled.clamp(-self.clip, self.clip)
 
         return on_values(values, change)
 
 
 class _Moments:
-    """Mean and population standard deviation of every column over the finite numbers of a stream of rows."""
+    """Mean and population std of every column over the finite numbers of a stream of rows."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -134,7 +143,7 @@ class _Moments:
     def merge(
         self, count: NDArray[Any], mean: NDArray[np.float64], deviation: NDArray[np.float64]
     ) -> None:
-        """Chan's merge of two groups: no loss of digits where the mean is large."""
+        """Merge in another group of rows (Chan et al.); large means lose no digits."""
         total = np.maximum(self.count + count, 1)
         self.deviation = (
             self.deviation + deviation + (mean - self.mean) ** 2 * self.count * count / total
@@ -143,13 +152,16 @@ class _Moments:
         self.count = self.count + count
 
     def std(self) -> NDArray[np.float64]:
-        """1 for a column that does not vary."""
+        """Return the standard deviation; 1 for a column that does not vary."""
         std = np.sqrt(self.deviation / np.maximum(self.count, 1))
         return np.where(std > 1e-12 * np.maximum(np.abs(self.mean), 1), std, 1.0)
 
 
-class _Some:
-    """All rows of a stream, or so many as memory has room for: each is kept by the same chance, so no period of the data is hit."""
+class _RowSample:
+    """A uniform sample of a stream of rows that never holds more than ``limit`` rows.
+
+    Every row is kept with the same probability, so that a period in the data does no harm.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit, self.share, self.generator = limit, 1.0, np.random.default_rng(0)
@@ -157,35 +169,35 @@ class _Some:
 
     def add(self, rows: NDArray[np.float64]) -> None:
         self.parts.append((rows.astype(np.float32), self.generator.random(len(rows))))
-        self._keep(-1)
+        self._thin(-1)
         while sum(len(rows) for rows, _ in self.parts) > self.limit:
             self.share /= 2
-            self._keep(0)
+            self._thin(0)
 
-    def _keep(self, first: int) -> None:
-        """Leave out the rows of the parts from one on whose luck does not reach."""
+    def _thin(self, first: int) -> None:
+        """Drop the rows of the parts from ``first`` on whose random number exceeds the share."""
         self.parts[first:] = [
-            (rows[luck < self.share], luck[luck < self.share]) for rows, luck in self.parts[first:]
+            (rows[number < self.share], number[number < self.share])
+            for rows, number in self.parts[first:]
         ]
 
     def median(self) -> NDArray[np.float64]:
-        """Of the finite numbers of every column; 0 where there are none."""
-        together = (
-            np.concatenate([rows for rows, _ in self.parts])
-            if self.parts
-            else np.zeros((0, 1), np.float32)
-        )
-        columns = (column[np.isfinite(column)] for column in together.T)
-        return np.array([float(np.median(known)) if len(known) else 0.0 for known in columns])
+        """Return the median of the finite numbers of every column; 0 for an empty column."""
+        rows = [rows for rows, _ in self.parts] or [np.zeros((0, 1), np.float32)]
+        finite = (column[np.isfinite(column)] for column in np.concatenate(rows).T)
+        return np.array([float(np.median(known)) if len(known) else 0.0 for known in finite])
 
 
 class PCA(Step):
-    """x' = mu + (x - mu) V V^T with the leading principal components V of the training rows: the energy of the others is removed.
+    """Project onto the leading principal components: x' = mu + (x - mu) V V^T.
+
+    The components V are those of the training rows; the energy of all others is removed.
 
     Args:
-        components: how many are kept; or
-        energy: the share of the variance that is kept at least.
-        mean, basis: fitted; basis is V, row by row ``(components, features)``.
+        components: Number of components. Give either this or ``energy``.
+        energy: Smallest share of the variance that the components must hold.
+        mean: Mean mu; fitted if None.
+        basis: Components, shape ``(components, features)``; fitted if None.
     """
 
     takes: ClassVar[Form] = GRID
@@ -198,17 +210,25 @@ class PCA(Step):
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if (self.components is None) == (self.energy is None):
-            raise ValueError("pca must be given components or energy, one of both")
+            raise ValueError("pca must be given either components or energy")
         if any(len(row) != len(self.mean or ()) for row in self.basis or ()):
             raise ValueError("mean and every row of basis must hold equally many numbers")
         return self
 
     @property
     def fitted(self) -> bool:
+        """Whether the components are known."""
         return self.basis is not None
 
     def fit(self, training: Iterable[Input]) -> Self:
-        """Eigenvectors of the covariance in float64."""
+        """Return the step with the eigenvectors of the covariance, computed in float64.
+
+        Args:
+            training: Blocks of training rows.
+
+        Raises:
+            DataError: Some numbers are missing.
+        """
         count, total, square = 0, np.zeros(1), np.zeros((1, 1))
         for block in training:
             rows = plain(block).flatten(1).double().numpy()
@@ -216,34 +236,28 @@ class PCA(Step):
         mean = total / max(count, 1)
         if not np.isfinite(mean).all():
             raise DataError(
-                "pca must learn from known numbers, found some that are missing. Put {name: standardize} before it, which fills them."
+                "pca must be fitted on known numbers, found some that are missing. "
+                "Put {name: standardize} before it, which fills them."
             )
-        variance, vectors = np.linalg.eigh(square / max(count, 1) - np.outer(mean, mean))
-        variance, vectors = variance[::-1].clip(0), vectors[:, ::-1]
+        covariance = square / max(count, 1) - np.outer(mean, mean)
+        variance, components = principal_components(covariance)
+        variance = variance.clip(0)
         share = np.cumsum(variance) / max(variance.sum(), 1e-300)
         k = self.components or int(np.searchsorted(share, (self.energy or 1) - 1e-12) + 1)
-        return self.model_copy(
-            update={
-                "mean": tuple(mean.tolist()),
-                "basis": tuple(tuple(row) for row in vectors[:, :k].T.tolist()),
-            }
-        )
+        basis = tuple(map(tuple, components[:k].tolist()))
+        return self.model_copy(update={"mean": tuple(mean.tolist()), "basis": basis})
 
     def wants(self, values: Input) -> str | None:
+        """Return what the options require of the values, or None if they fit."""
         features = math.prod(row_shape(values))
-        if self.basis is not None:
-            return (
-                None
-                if len(self.basis[0]) == features
-                else f"rows of {len(self.basis[0])} features, as it was fitted on"
-            )
-        return (
-            f"at least as many features as components ({self.components})"
-            if (self.components or 1) > features
-            else None
-        )
+        if self.basis is not None and len(self.basis[0]) != features:
+            return f"rows of {len(self.basis[0])} features, as it was fitted on"
+        if self.basis is None and (self.components or 1) > features:
+            return f"at least as many features as components ({self.components})"
+        return None
 
     def __call__(self, values: Input, draw: Draw) -> Tensor:
+        """Return the projected values in the shape that they had."""
         assert self.mean is not None
         assert self.basis is not None
         x = plain(values).float()
@@ -253,7 +267,12 @@ class PCA(Step):
 
 
 class Clip(Step):
-    """Values below ``low`` become ``low``, values above ``high`` become ``high``."""
+    """Replace values below ``low`` by ``low`` and values above ``high`` by ``high``.
+
+    Args:
+        low: Lower bound; None for no bound.
+        high: Upper bound; None for no bound.
+    """
 
     takes: ClassVar[Form] = NUMBERS
     name: Literal["clip"] = "clip"
@@ -262,20 +281,25 @@ class Clip(Step):
 
     @model_validator(mode="after")
     def _bounds(self) -> Self:
-        if (-math.inf if self.low is None else self.low) >= (
-            math.inf if self.high is None else self.high
-        ):
-            raise ValueError(f"low must be below high, found {self.low} and {self.high}")
         if self.low is None and self.high is None:
             raise ValueError("clip must be given low, high or both")
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise ValueError(f"low must be below high, found {self.low} and {self.high}")
         return self
 
     def __call__(self, values: Input, draw: Draw) -> Input:
+        """Return the clipped values."""
         return on_values(values, lambda x: x.clamp(self.low, self.high))
 
 
 class Scale(Step):
-    """``(x - mean) / std`` with numbers that are given, and a channel axis put in front of a grid if asked for."""
+    """Compute ``(x - mean) / std`` with given numbers.
+
+    Args:
+        mean: Number that is subtracted.
+        std: Number that the difference is divided by.
+        channel: Whether to put a channel axis before the axes of a grid.
+    """
 
     takes: ClassVar[Form] = NUMBERS
     name: Literal["scale"] = "scale"
@@ -284,10 +308,12 @@ class Scale(Step):
     channel: bool = False
 
     def wants(self, values: Input) -> str | None:
-        return (
-            f"{GRID.words}, as channel is true" if self.channel and not GRID.fits(values) else None
-        )
+        """Return what the options require of the values, or None if they fit."""
+        if self.channel and not GRID.fits(values):
+            return f"{GRID.words}, as channel is true"
+        return None
 
     def __call__(self, values: Input, draw: Draw) -> Input:
+        """Return scaled values as float32."""
         scaled = on_values(values, lambda x: (x.float() - self.mean) / self.std)
         return plain(scaled)[:, None] if self.channel else scaled

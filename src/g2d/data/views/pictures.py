@@ -1,4 +1,4 @@
-"""Pictures and video: channels first, normalised, cropped and turned; every random choice is one of the sample, not of the batch."""
+"""Steps for pictures and video. Every random choice belongs to a sample, not to a batch."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Pixels(Step):
-    """uint8 pixels as ``(x / 255 - mean) / std``, channels first.
+    """Convert uint8 pixels to ``(x / 255 - mean) / std`` with the channels first.
 
-    ``(B, H, W, 3)`` becomes ``(B, 3, H, W)``, video ``(B, T, H, W, 3)`` becomes ``(B, 3, T, H, W)``; without colors ``(B, 1, H, W)`` and,
-    with ``frames``, ``(B, 1, T, H, W)``.
+    Pictures ``(B, H, W, 3)`` become ``(B, 3, H, W)`` and videos ``(B, T, H, W, 3)`` become
+    ``(B, 3, T, H, W)``. Gray ones get a channel axis: ``(B, 1, H, W)`` and, with ``frames``,
+    ``(B, 1, T, H, W)``.
 
     Args:
-        mean, std: per channel, of values in [0, 1].
-        frames: grey pixels ``(B, T, H, W)`` are a video, not a picture with channels last.
+        mean: Mean per channel, of values in [0, 1].
+        std: Standard deviation per channel, of values in [0, 1].
+        frames: Whether pixels ``(B, T, H, W)`` are a gray video rather than a picture with its
+            channels last.
     """
 
     takes: ClassVar[Form] = PIXELS
@@ -35,36 +38,36 @@ class Pixels(Step):
     frames: bool = False
 
     def wants(self, values: Input) -> str | None:
+        """Return what the options require of the values, or None if they fit."""
         row = row_shape(values)
         if self.frames and len(row) != 3:
-            return "grey video (rows, frames, height, width), as frames is true"
-        channels = 1 if self._grey(row) else row[-1]
-        wrong = next(
-            (len(given) for given in (self.mean, self.std) if len(given) not in (1, channels)), None
-        )
-        return (
-            None
-            if wrong is None
-            else f"pixels with as many channels as mean and std have numbers ({wrong})"
-        )
+            return "gray video (rows, frames, height, width), as frames is true"
+        channels = 1 if self._gray(row) else row[-1]
+        for numbers in (self.mean, self.std):
+            if len(numbers) not in (1, channels):
+                return f"pixels with as many channels as mean and std have numbers ({len(numbers)})"
+        return None
 
-    def _grey(self, row: tuple[int, ...]) -> bool:
+    def _gray(self, row: tuple[int, ...]) -> bool:
         return len(row) == 2 or self.frames
 
     def __call__(self, values: Input, draw: Draw) -> Tensor:
+        """Return normalized pixels as float32, channels first."""
         pixels = plain(values)
-        first = pixels[:, None] if self._grey(row_shape(pixels)) else pixels.movedim(-1, 1)
+        first = pixels[:, None] if self._gray(row_shape(pixels)) else pixels.movedim(-1, 1)
         shape = (1, -1, *(1,) * (first.ndim - 2))
-        return (first.float() / 255 - column(self.mean, first).reshape(shape)) / column(
-            self.std, first
-        ).reshape(shape)
+        mean, std = (column(numbers, first).reshape(shape) for numbers in (self.mean, self.std))
+        return (first.float() / 255 - mean) / std
 
 
 class Frames(Step):
-    """Fewer frames ``(B, C, count, H, W)`` of a video: random ones in order in training, else evenly spread.
+    """Choose ``count`` frames of a video, shape ``(B, C, count, H, W)``.
+
+    Training rows get random frames in order, other rows evenly spread ones.
 
     Args:
-        count: how many. random: draw them in training.
+        count: Number of frames.
+        random: Whether the frames of training rows are random.
     """
 
     takes: ClassVar[Form] = VIDEO
@@ -74,35 +77,39 @@ class Frames(Step):
 
     @property
     def deterministic(self) -> bool:
+        """Whether a training row gets the same values in every epoch."""
         return not self.random
 
     def wants(self, values: Input) -> str | None:
+        """Return what the options require of the values, or None if they fit."""
         return f"at least {self.count} frames" if row_shape(values)[1] < self.count else None
 
     def __call__(self, values: Input, draw: Draw) -> Tensor:
+        """Return the chosen frames."""
         video = plain(values)
         steps = video.shape[2]
         if draw.train and self.random:
             chosen = draw.uniform(0, (steps,)).argsort(1)[:, : self.count].sort(1).values
         else:
-            chosen = (
-                ((torch.arange(self.count, device=video.device) + 0.5) * steps / self.count)
-                .long()
-                .expand(len(video), -1)
-            )
-        return video[torch.arange(len(video), device=video.device)[:, None], :, chosen].movedim(
-            1, 2
-        )
+            middle = torch.arange(self.count, device=video.device) + 0.5
+            chosen = (middle * steps / self.count).long().expand(len(video), -1)
+        rows = torch.arange(len(video), device=video.device)[:, None]
+        return video[rows, :, chosen].movedim(1, 2)
 
 
 class Crop(Step):
-    """Random resized crop in training, plain resize otherwise; the aspect is not kept.
+    """Take a random crop of training rows and resize it; only resize other rows.
 
-    A crop has an area of ``scale`` and an aspect of ``ratio``; ten are tried, then the largest central one is taken. Bilinear with antialias.
+    Area and aspect of the crop are drawn from ``scale`` and ``ratio``. Ten draws are tried; if none
+    fits, the largest central crop is taken. Resizing is bilinear with antialias and does not keep
+    the aspect.
 
     Args:
-        size: side of the result. scale: share of the area. ratio: width over height, drawn in its logarithm.
-        per_frame: every frame of a video draws its own, as in the paper's code; else one crop holds for the clip.
+        size: Side of the result in pixels.
+        scale: Smallest and greatest area of the crop, as shares of the picture.
+        ratio: Smallest and greatest width over height, drawn uniformly in the logarithm.
+        per_frame: Whether every frame of a video draws its own crop, as in the paper's code,
+            rather than one crop for the clip.
     """
 
     takes: ClassVar[Form] = PICTURES
@@ -116,19 +123,23 @@ class Crop(Step):
     def _ranges(self) -> Self:
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise ValueError(
-                f"scale must be the least and the greatest share of the area, between 0 and 1, found {list(self.scale)}"
+                "scale must be the smallest and the greatest share of the area, between 0 and 1, "
+                f"found {list(self.scale)}"
             )
         if not 0 < self.ratio[0] <= self.ratio[1]:
             raise ValueError(
-                f"ratio must be the least and the greatest width over height, above 0, found {list(self.ratio)}"
+                "ratio must be the smallest and the greatest width over height, above 0, "
+                f"found {list(self.ratio)}"
             )
         return self
 
     @property
     def deterministic(self) -> bool:
+        """Whether a training row gets the same values in every epoch: it does not."""
         return False
 
     def __call__(self, values: Input, draw: Draw) -> Tensor:
+        """Return pictures or videos with the side ``size``."""
         pictures = plain(values)
         if not draw.train:
             return _each_frame(pictures, lambda flat: resized(flat, self.size))
@@ -141,62 +152,71 @@ class Crop(Step):
         top, left, height, width = (
             side.expand(rows, steps).flatten() for side in (top, left, height, width)
         )
-        return (
-            _cut(flat, top, left, height, width, self.size)
-            .reshape(rows, steps, channels, self.size, self.size)
-            .transpose(1, 2)
-        )
+        cropped = _cut(flat, top, left, height, width, self.size)
+        return cropped.reshape(rows, steps, channels, self.size, self.size).transpose(1, 2)
 
     def boxes(
         self, draw: Draw, size: tuple[int, ...], frames: int = 1
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Top, left, height and width in pixels, each ``(B, frames)``."""
+        """Draw the crops of some rows.
+
+        Args:
+            draw: Random numbers of the rows.
+            size: Height and width of the pictures.
+            frames: Number of crops per row.
+
+        Returns:
+            Top, left, height and width in pixels, each of shape ``(B, frames)``.
+        """
         full_height, full_width = size
         tried = (frames, 10)
-        area = (
-            full_height
-            * full_width
-            * (self.scale[0] + (self.scale[1] - self.scale[0]) * draw.uniform(0, tried))
-        )
-        ratio = (
-            math.log(self.ratio[0])
-            + math.log(self.ratio[1] / self.ratio[0]) * draw.uniform(1, tried)
-        ).exp()
+        share = self.scale[0] + (self.scale[1] - self.scale[0]) * draw.uniform(0, tried)
+        area = full_height * full_width * share
+        low, high = self.ratio
+        ratio = (math.log(low) + math.log(high / low) * draw.uniform(1, tried)).exp()
         width, height = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
         fits = (width >= 1) & (height >= 1) & (width <= full_width) & (height <= full_height)
         first = fits.float().argmax(-1, keepdim=True)
         width, height = width.gather(-1, first)[..., 0], height.gather(-1, first)[..., 0]
-        aspect = min(max(full_width / full_height, self.ratio[0]), self.ratio[1])
+        aspect = min(max(full_width / full_height, low), high)
         none = ~fits.any(-1)
         width = torch.where(none, min(full_width, round(full_height * aspect)), width)
         height = torch.where(none, min(full_height, round(full_width / aspect)), height)
         place = draw.uniform(2, (frames, 2))
-        top = torch.where(
-            none,
-            ((full_height - height) / 2).floor(),
-            (place[..., 0] * (full_height - height + 1)).floor(),
-        )
-        left = torch.where(
-            none,
-            ((full_width - width) / 2).floor(),
-            (place[..., 1] * (full_width - width + 1)).floor(),
+        top, left = (
+            torch.where(
+                none,
+                ((full - length) / 2).floor(),
+                (place[..., axis] * (full - length + 1)).floor(),
+            )
+            for axis, (full, length) in enumerate(((full_height, height), (full_width, width)))
         )
         return top, left, height, width
 
 
 class Resize(Step):
-    """To ``size`` x ``size``, bilinear with antialias; the aspect is not kept."""
+    """Resize to ``size`` x ``size``, bilinear with antialias, without keeping the aspect.
+
+    Args:
+        size: Side of the result in pixels.
+    """
 
     takes: ClassVar[Form] = PICTURES
     name: Literal["resize"] = "resize"
     size: int = Field(ge=1)
 
     def __call__(self, values: Input, draw: Draw) -> Tensor:
+        """Return pictures or videos with the side ``size``."""
         return _each_frame(plain(values), lambda flat: resized(flat, self.size))
 
 
 class Flip(Step):
-    """Left becomes right in training, with probability p; one choice for a clip, or one per frame."""
+    """Mirror training rows from left to right with probability ``p``.
+
+    Args:
+        p: Probability.
+        per_frame: Whether every frame of a video decides on its own.
+    """
 
     takes: ClassVar[Form] = PICTURES
     name: Literal["flip"] = "flip"
@@ -205,24 +225,28 @@ class Flip(Step):
 
     @property
     def deterministic(self) -> bool:
+        """Whether a training row gets the same values in every epoch."""
         return self.p == 0
 
     def __call__(self, values: Input, draw: Draw) -> Tensor:
+        """Return the pictures or videos, some of them mirrored."""
         pictures = plain(values)
         if not draw.train:
             return pictures
         frames = pictures.shape[2] if pictures.ndim == 5 and self.per_frame else 1
         turn = draw.uniform(0, (frames,)) < self.p
         where = turn[:, 0] if pictures.ndim == 4 else turn[:, None, :]
-        return torch.where(
-            where.reshape(*where.shape, *(1,) * (pictures.ndim - where.ndim)),
-            pictures.flip(-1),
-            pictures,
-        )
+        where = where.reshape(*where.shape, *(1,) * (pictures.ndim - where.ndim))
+        return torch.where(where, pictures.flip(-1), pictures)
 
 
 def resized(pictures: Tensor, size: int) -> Tensor:
-    """``(B, C, size, size)``, bilinear with antialias."""
+    """Resize pictures to ``(B, C, size, size)``, bilinear with antialias.
+
+    Args:
+        pictures: Pictures with channels first, shape ``(B, C, H, W)``.
+        size: Side of the result in pixels.
+    """
     if pictures.shape[-2:] == (size, size):
         return pictures
     return F.interpolate(
@@ -231,6 +255,7 @@ def resized(pictures: Tensor, size: int) -> Tensor:
 
 
 def _each_frame(pictures: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """Apply a function of pictures to pictures, or to every frame of videos."""
     if pictures.ndim == 4:
         return change(pictures)
     rows, channels, steps = pictures.shape[:3]
@@ -241,16 +266,21 @@ def _each_frame(pictures: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
 def _cut(
     pictures: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor, size: int
 ) -> Tensor:
-    """A box of each picture, resampled to ``size`` x ``size`` as :func:`resized` would, all at once."""
-    rows, columns = (
-        _triangles(*side, size)
-        for side in ((top, height, pictures.shape[-2]), (left, width, pictures.shape[-1]))
-    )
+    """Cut a box out of each picture and resize it as :func:`resized` does, all rows at once."""
+    rows = _triangles(top, height, pictures.shape[-2], size)
+    columns = _triangles(left, width, pictures.shape[-1], size)
     return rows[:, None] @ pictures @ columns[:, None].transpose(-1, -2)
 
 
 def _triangles(start: Tensor, length: Tensor, full: int, size: int) -> Tensor:
-    """Weights ``(B, size, full)`` of the pixels of a line: bilinear, over as many of them as one of the result stands for."""
+    """Return the bilinear weights ``(B, size, full)`` with which a line of pixels is resampled.
+
+    Args:
+        start: First pixel of the box in every row, shape ``(B,)``.
+        length: Length of the box in pixels, shape ``(B,)``.
+        full: Length of the line in pixels.
+        size: Length of the result in pixels.
+    """
     scale = (length / size)[:, None, None]
     pixel = torch.arange(full, device=start.device) + 0.5
     center = start[:, None, None] + (torch.arange(size, device=start.device)[:, None] + 0.5) * scale

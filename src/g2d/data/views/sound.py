@@ -1,8 +1,7 @@
-"""Sound: a time window, noise, and the two pictures of it that models look at."""
+"""Steps for sound: a time window, noise, and two kinds of spectrogram."""
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar, Literal, Self
 
 import torch
@@ -10,51 +9,55 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from g2d.data.views.step import GRID, SOUND, Draw, Form, Step, plain, row_shape
+from g2d.functional.spectrogram import as_float, log_mel, log_spectrogram
 from g2d.types import Input
 
 
-def as_float(samples: Tensor) -> Tensor:
-    """int16 as float32 in [-1, 1): division by 32768; floats as they are."""
-    return samples.float() / 32768 if samples.dtype == torch.int16 else samples.float()
-
-
 class Window(Step):
-    """Some consecutive samples ``(B, samples)`` of a longer recording: where they begin is random in training, else they are the middle ones.
+    """Cut a window of consecutive samples ``(B, samples)`` out of a longer recording.
+
+    The window of a training row begins at a random place, that of other rows at a fixed one.
 
     Args:
-        samples: how many. share: where rows that are not trained on begin: 0 as early, 1 as late as there is room.
+        samples: Length of the window in samples.
+        share: Position for rows that are not used for training: 0 is the earliest possible one,
+            1 the latest.
     """
 
     takes: ClassVar[Form] = SOUND
     name: Literal["window"] = "window"
     samples: int = Field(ge=1)
-    share: float = Field(0.5, ge=0, le=1)
+    share: float = Field(default=0.5, ge=0, le=1)
 
     @property
     def deterministic(self) -> bool:
+        """Whether a training row gets the same values in every epoch: it does not."""
         return False
 
     def wants(self, values: Input) -> str | None:
+        """Return what the options require of the values, or None if they fit."""
         return f"at least {self.samples} samples" if row_shape(values)[0] < self.samples else None
 
     def __call__(self, values: Input, draw: Draw) -> Tensor:
+        """Return the window of every row."""
         signal = plain(values)
         room = signal.shape[1] - self.samples
-        start = (
-            draw.integers(room + 1, 0)
-            if draw.train
-            else torch.full_like(draw.index, int(self.share * room))
-        )
+        if draw.train:
+            start = draw.integers(room + 1, 0)
+        else:
+            start = torch.full_like(draw.index, int(self.share * room))
         return signal.gather(1, start[:, None] + torch.arange(self.samples, device=signal.device))
 
 
 class Noise(Step):
-    """White noise at a signal-to-noise ratio, drawn anew in every epoch for training rows, once for the others.
+    """Add white noise at a given signal-to-noise ratio.
 
-    The noise has the power P = P_signal / 10^(snr_db / 10), each row by its own signal; silence stays silent.
+    Training rows get new noise in every epoch, other rows always the same. The noise has the power
+    P = P_signal / 10^(snr_db / 10), where P_signal is that of the row; silence stays silent.
 
     Args:
-        snr_db: in decibels. train_only: leave rows alone that are not trained on.
+        snr_db: Signal-to-noise ratio in decibels.
+        train_only: Whether to leave rows unchanged that are not used for training.
     """
 
     takes: ClassVar[Form] = GRID
@@ -64,36 +67,33 @@ class Noise(Step):
 
     @property
     def deterministic(self) -> bool:
+        """Whether a training row gets the same values in every epoch: it does not."""
         return False
 
     def __call__(self, values: Input, draw: Draw) -> Tensor:
+        """Return values with noise as float32."""
         signal = as_float(plain(values))
         if self.train_only and not draw.train:
             return signal
+        if not draw.train:  # The noise of evaluated rows does not depend on the seed of the run.
+            draw = Draw(0, 0, draw.index, False, draw.stream)
         power = signal.square().flatten(1).mean(1) / 10 ** (self.snr_db / 10)
-        fixed = (
-            draw if draw.train else Draw(0, 0, draw.index, False, draw.stream)
-        )  # evaluation does not depend on the run's seed
-        return signal + power.sqrt().reshape(-1, *(1,) * (signal.ndim - 1)) * fixed.normal(
-            0, tuple(signal.shape[1:])
-        )
-
-
-def magnitudes(signal: Tensor, n_fft: int, hop: int, pad_mode: str) -> Tensor:
-    """|STFT| ``(B, 1 + n_fft / 2, 1 + floor(L / hop))``: periodic Hann window, centered frames, as librosa's stft computes it."""
-    window = torch.hann_window(n_fft, periodic=True, device=signal.device)
-    return torch.stft(
-        signal, n_fft, hop, window=window, center=True, pad_mode=pad_mode, return_complex=True
-    ).abs()
+        level = power.sqrt().reshape(-1, *(1,) * (signal.ndim - 1))
+        return signal + level * draw.normal(0, tuple(signal.shape[1:]))
 
 
 class LogSpectrogram(Step):
-    """ln(|S|^power + floor) ``(B, 1, bins, frames)`` of sound ``(B, L)``.
+    """Compute ln(|S|^power + floor), shape ``(B, 1, bins, frames)``, of sound ``(B, L)``.
 
     Args:
-        n_fft, hop: in samples. power: 1 for magnitudes, 2 for power. floor: added before the logarithm.
-        pad_mode: what lies beyond the ends: ``"constant"`` zeros as librosa since 0.9, ``"reflect"`` as before.
-        low, high: bins kept, both included.
+        n_fft: Length of the window in samples.
+        hop: Distance between frames in samples.
+        power: Exponent of the magnitudes: 1, or 2 for the power.
+        floor: Number that is added before the logarithm.
+        pad_mode: What is assumed beyond the ends: ``"constant"`` zeros, as in librosa since 0.9,
+            or ``"reflect"`` for a mirrored signal, as before.
+        low: First frequency bin that is kept.
+        high: Last frequency bin that is kept; None keeps all.
     """
 
     takes: ClassVar[Form] = SOUND
@@ -101,9 +101,9 @@ class LogSpectrogram(Step):
     n_fft: int = Field(ge=2)
     hop: int = Field(ge=1)
     power: Literal[1, 2] = 1
-    floor: float = Field(1e-7, gt=0)
+    floor: float = Field(default=1e-7, gt=0)
     pad_mode: Literal["constant", "reflect"] = "constant"
-    low: int = Field(0, ge=0)
+    low: int = Field(default=0, ge=0)
     high: int | None = None
 
     @model_validator(mode="after")
@@ -111,30 +111,35 @@ class LogSpectrogram(Step):
         last = self.n_fft // 2
         if not self.low <= (last if self.high is None else self.high) <= last:
             raise ValueError(
-                f"low and high must be bins in order, of 0 to {last} for n_fft {self.n_fft}, found {self.low} and {self.high}"
+                f"low and high must be bins in order, from 0 to {last} for n_fft {self.n_fft}, "
+                f"found {self.low} and {self.high}"
             )
         return self
 
     def wants(self, values: Input) -> str | None:
+        """Return what the options require of the values, or None if they fit."""
         mirrored = self.n_fft // 2 if self.pad_mode == "reflect" else 0  # samples beyond each end
-        return (
-            f"more than {mirrored} samples (half of n_fft, as pad_mode is reflect)"
-            if row_shape(values)[0] <= mirrored
-            else None
-        )
+        if row_shape(values)[0] > mirrored:
+            return None
+        return f"more than {mirrored} samples (half of n_fft, as pad_mode is reflect)"
 
     def __call__(self, values: Input, draw: Draw) -> Tensor:
-        grid = magnitudes(as_float(plain(values)).clamp(-1, 1), self.n_fft, self.hop, self.pad_mode)
-        grid = grid[:, self.low : None if self.high is None else self.high + 1]
-        return (grid**self.power + self.floor).log()[:, None]
+        """Return the spectrogram with a channel axis."""
+        options = self.model_dump(exclude={"name"})
+        return log_spectrogram(as_float(plain(values)).clamp(-1, 1), **options)[:, None]
 
 
 class LogMel(Step):
-    """ln(power + floor) in triangular bands, equally wide in mel (2595 log10(1 + f / 700)), ``(B, 1, bands, frames)``.
+    """Compute ln(power + floor) in triangular mel bands, shape ``(B, 1, bands, frames)``.
+
+    The bands are equally wide in mel = 2595 log10(1 + f / 700), from 0 Hz to half the rate.
 
     Args:
-        rate: samples per second. n_fft, hop: in samples. bands: from 0 Hz to half the rate.
-        floor: added before the logarithm.
+        rate: Samples per second.
+        n_fft: Length of the window in samples.
+        hop: Distance between frames in samples.
+        bands: Number of bands.
+        floor: Number that is added before the logarithm.
     """
 
     takes: ClassVar[Form] = SOUND
@@ -143,23 +148,8 @@ class LogMel(Step):
     n_fft: int = Field(ge=2)
     hop: int = Field(ge=1)
     bands: int = Field(ge=1)
-    floor: float = Field(1e-7, gt=0)
+    floor: float = Field(default=1e-7, gt=0)
 
     def __call__(self, values: Input, draw: Draw) -> Tensor:
-        power = magnitudes(as_float(plain(values)), self.n_fft, self.hop, "constant").square()
-        return (
-            mel_filters(self.rate, self.n_fft, self.bands).to(power.device) @ power + self.floor
-        ).log()[:, None]
-
-
-def mel_filters(rate: int, n_fft: int, bands: int) -> Tensor:
-    """``(bands, n_fft / 2 + 1)`` triangles with peak 1."""
-    top = 2595 * math.log10(1 + rate / 2 / 700)
-    corners = 700 * (10 ** (torch.linspace(0, top, bands + 2, dtype=torch.float64) / 2595) - 1)
-    low, peak, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
-    frequency = torch.linspace(0, rate / 2, n_fft // 2 + 1, dtype=torch.float64)
-    return (
-        torch.minimum((frequency - low) / (peak - low), (high - frequency) / (high - peak))
-        .clamp(min=0)
-        .float()
-    )
+        """Return the spectrogram with a channel axis."""
+        return log_mel(as_float(plain(values)), **self.model_dump(exclude={"name"}))[:, None]

@@ -1,4 +1,4 @@
-"""What a step is: one stage on the way from stored values to a model's input."""
+"""The contract of a step: one stage on the way from stored values to a model's input."""
 
 from __future__ import annotations
 
@@ -18,11 +18,18 @@ from g2d.types import Input, Sequence
 
 @dataclass(frozen=True)
 class Draw:
-    """A step's random numbers: functions of (seed, epoch, sample, step), whatever the batch they stand in.
+    """Random numbers for the rows of a batch.
+
+    They are functions of seed, epoch, sample and step alone. A row gets the same numbers in every
+    batch that contains it.
 
     Args:
-        seed: of the run. epoch: counted from 1. index: sample ids ``(B,)``. train: whether the rows are trained on.
-        stream: a number of the modality and the step, so that two steps draw independently.
+        seed: Seed of the run.
+        epoch: Epoch, counted from 1.
+        index: Sample ids, shape ``(B,)``.
+        train: Whether the rows are used for training.
+        stream: Number of the first draw. Each modality and each step has its own, so that two
+            steps draw independently.
     """
 
     seed: int
@@ -32,21 +39,26 @@ class Draw:
     stream: int = 0
 
     def uniform(self, draw: int, size: tuple[int, ...] = ()) -> Tensor:
-        """Numbers in (0, 1), ``(B, *size)``."""
+        """Return numbers in (0, 1), shape ``(B, *size)``."""
         return uniform(self.seed, self.epoch, self.index, self.stream + draw, size)
 
     def normal(self, draw: int, size: tuple[int, ...] = ()) -> Tensor:
-        """Standard normal numbers, ``(B, *size)``."""
+        """Return standard normal numbers, shape ``(B, *size)``."""
         return normal(self.seed, self.epoch, self.index, self.stream + draw, size)
 
     def integers(self, high: int, draw: int, size: tuple[int, ...] = ()) -> Tensor:
-        """Whole numbers below ``high``, ``(B, *size)``."""
+        """Return whole numbers from 0 to ``high - 1``, shape ``(B, *size)``."""
         return integers(high, self.seed, self.epoch, self.index, self.stream + draw, size)
 
 
 @dataclass(frozen=True)
 class Form:
-    """What a step takes, in words and as a rule."""
+    """A kind of values that a step accepts.
+
+    Args:
+        words: Description of the kind, for messages.
+        fits: Function that returns whether values are of this kind.
+    """
 
     words: str
     fits: Callable[[Input], bool]
@@ -74,21 +86,31 @@ PIXELS = Form(
     ),
 )
 PICTURES = Form(
-    "pictures with channels first, as the step 'pixels' yields them (rows, channels, [frames,] height, width)",
+    "pictures with channels first, as the step 'pixels' yields them "
+    "(rows, channels, [frames,] height, width)",
     lambda values: (
         isinstance(values, Tensor) and values.ndim in (4, 5) and values.is_floating_point()
     ),
 )
 VIDEO = Form(
-    "video with channels first, as the step 'pixels' yields it (rows, channels, frames, height, width)",
+    "video with channels first, as the step 'pixels' yields it "
+    "(rows, channels, frames, height, width)",
     lambda values: isinstance(values, Tensor) and values.ndim == 5 and values.is_floating_point(),
+)
+SYMBOLS = Form(
+    "symbol numbers (rows, length)",
+    lambda values: (
+        isinstance(values, Tensor) and values.ndim == 2 and not values.is_floating_point()
+    ),
 )
 
 
 class Step(BaseModel):
-    """A batched function on the batch's device, with its options; a recipe writes it as a mapping with its ``name``.
+    """A batched function with options, computed on the device of the batch.
 
-    What it can be given is said once, by ``takes`` and :meth:`wants`, and asked by the chain it stands in.
+    A recipe writes a step as a mapping: its ``name`` and its options. The class attribute
+    :attr:`takes` and the method :meth:`wants` define which values a step accepts; the
+    :class:`~g2d.data.views.Chain` that contains the step checks them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -98,40 +120,50 @@ class Step(BaseModel):
 
     @property
     def deterministic(self) -> bool:
-        """A training row looks the same in every epoch."""
+        """Whether a training row gets the same values in every epoch."""
         return True
 
     @property
     def fitted(self) -> bool:
-        """Whether it needs nothing (more) from the training rows."""
+        """Whether the step needs nothing (more) from the training rows."""
         return True
 
     def fit(self, training: Iterable[Input]) -> Self:
-        """The step with what the training rows teach it; they come in blocks, already through the steps before."""
+        """Return the step fitted on the training rows.
+
+        Args:
+            training: Blocks of training rows that have passed the steps before this one.
+        """
         return self
 
     def wants(self, values: Input) -> str | None:
-        """What values of the right form would have to be besides, for these options; None where they are it."""
+        """Return what the options require of values of the right form, or None if they fit."""
         return None
 
     def check(self, values: Input, modality: str) -> None:
-        """Refuse values that the step has no meaning for.
+        """Refuse values that the step cannot process.
+
+        Args:
+            values: Values that are about to be given to the step.
+            modality: Name of the modality, for the message.
 
         Raises:
-            ArgumentError: it names the modality, the step, and what was found.
+            ArgumentError: The values do not fit. The message names the modality and the step.
         """
-        wanted = self.wants(values) if self.takes.fits(values) else self.takes.words
-        if wanted is not None:
+        requirement = self.wants(values) if self.takes.fits(values) else self.takes.words
+        if requirement is not None:
             raise ArgumentError(
-                f"the step {self.name!r} of the view of {modality!r} must be given {wanted}, found {described(values)}."
+                f"the step {self.name!r} of the view of {modality!r} must be given "
+                f"{requirement}, found {described(values)}."
             )
 
     @abstractmethod
-    def __call__(self, values: Input, draw: Draw) -> Input: ...
+    def __call__(self, values: Input, draw: Draw) -> Input:
+        """Return the values after this step."""
 
 
 def described(values: Input) -> str:
-    """What values are, for a message.
+    """Return shape and type of values, for a message.
 
     Example:
         >>> described(torch.zeros(2, 8, 8, dtype=torch.uint8))
@@ -139,36 +171,35 @@ def described(values: Input) -> str:
     """
     if isinstance(values, Tensor):
         return f"{tuple(values.shape)} {str(values.dtype).removeprefix('torch.')}"
-    return f"{'a padded sequence' if values.symbols is None else 'token ids'} {tuple(values.values.shape)}"
+    kind = "a padded sequence" if values.symbols is None else "token ids"
+    return f"{kind} {tuple(values.values.shape)}"
 
 
 def on_values(values: Input, change: Callable[[Tensor], Tensor]) -> Input:
     """Apply a function to a tensor, or to the values of a sequence, whose padding stays zero."""
     if isinstance(values, Sequence):
         changed = change(values.values)
-        return replace(
-            values,
-            values=changed * values.mask.reshape(*values.mask.shape, *(1,) * (changed.ndim - 2)),
-        )
+        mask = values.mask.reshape(*values.mask.shape, *(1,) * (changed.ndim - 2))
+        return replace(values, values=changed * mask)
     return change(values)
 
 
 def real_values(values: Input) -> Tensor:
-    """``(rows, ...)``: what a fit looks at; of sequences the steps that are not padding."""
+    """Return the values that a step is fitted on: those of a sequence without its padding."""
     return values.values[values.mask] if isinstance(values, Sequence) else values
 
 
 def plain(values: Input) -> Tensor:
-    """The tensor that a step takes which has no meaning for sequences."""
+    """Return values as a tensor, for steps that do not accept sequences."""
     assert isinstance(values, Tensor)
     return values
 
 
 def row_shape(values: Input) -> tuple[int, ...]:
-    """Shape of a row, its steps included."""
+    """Return the shape of one row; for a sequence its steps are the first axis."""
     return tuple((values if isinstance(values, Tensor) else values.values).shape[1:])
 
 
 def column(numbers: tuple[float, ...], like: Tensor) -> Tensor:
-    """Fitted numbers as a float tensor on the device of the values."""
+    """Return fitted numbers as a float32 tensor on the device of ``like``."""
     return torch.tensor(numbers, dtype=torch.float32, device=like.device)

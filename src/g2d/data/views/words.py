@@ -1,4 +1,4 @@
-"""Raw text as token ids: a vocabulary built from the training split, or any Hugging Face tokenizer."""
+"""Steps for text: token ids from a vocabulary or a Hugging Face tokenizer, and one-hot symbols."""
 
 from __future__ import annotations
 
@@ -7,28 +7,61 @@ from functools import lru_cache
 from typing import Any, ClassVar, Literal, Self
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from g2d.data.views.step import TEXT, Draw, Form, Step, plain
+from g2d.data.views.step import SYMBOLS, TEXT, Draw, Form, Step, plain
 from g2d.errors import DataError
 from g2d.types import Input, Sequence
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
 WORD = r"\[[^\]\s]+\]|\w+(?:['’]\w+)*|[^\w\s]"
-"""A noise in brackets, a word with its apostrophes, or a mark."""
+"""A token: a noise in brackets, a word with its apostrophes, or a punctuation mark."""
+
+
+class OneHot(Step):
+    """Convert symbol numbers ``(B, T)``, 0 for padding, to one-hot vectors ``(B, T, symbols)``.
+
+    Args:
+        symbols: Number of symbols, padding included.
+    """
+
+    takes: ClassVar[Form] = SYMBOLS
+    name: Literal["one_hot"] = "one_hot"
+    symbols: int = Field(ge=2)
+
+    def __call__(self, values: Input, draw: Draw) -> Sequence:
+        """Return a sequence in which padding is zero and masked.
+
+        Raises:
+            DataError: A number is greater than the number of symbols allows.
+        """
+        numbers = plain(values)
+        if numbers.numel() and int(numbers.max()) >= self.symbols:
+            raise DataError(
+                f"symbols must be numbers from 0 (padding) to {self.symbols - 1}, "
+                f"found {int(numbers.max())}."
+            )
+        real = numbers > 0
+        return Sequence(F.one_hot(numbers.long(), self.symbols).float() * real[..., None], real)
 
 
 class Tokens(Step):
-    """UTF-8 bytes ``(B, L)`` as a :class:`~g2d.types.Sequence` of token ids ``(B, length)``; a text without tokens is one unknown token.
+    """Convert text, stored as UTF-8 bytes ``(B, L)``, to token ids ``(B, length)``.
 
-    Without ``tokenizer``, tokens are lower-cased words, marks and bracketed noises, and the vocabulary holds the most frequent of the
-    training rows: 0 is padding, 1 whatever it does not hold. With one, its own ids and special tokens.
+    Without ``tokenizer``, tokens are lower-cased words, punctuation marks and noises in brackets;
+    the vocabulary holds the most frequent tokens of the training rows, 0 is padding and 1 any
+    unknown token. With ``tokenizer``, ids and special tokens are its own. A text without tokens
+    becomes one unknown token.
 
     Args:
-        length: tokens kept, from the start. size: of the vocabulary, padding and unknown included. least: occurrences a word needs.
-        tokenizer: name of a Hugging Face tokenizer, or the local folder that holds it (its own code is never run).
-        vocabulary: fitted.
+        length: Greatest number of tokens; longer texts keep their beginning.
+        size: Size of the vocabulary, padding and unknown token included.
+        least: Number of occurrences that a token needs to enter the vocabulary.
+        tokenizer: Name of a Hugging Face tokenizer, or the local folder that contains it. Code of
+            the tokenizer is never run.
+        vocabulary: Tokens in the order of their ids; fitted if None.
     """
 
     takes: ClassVar[Form] = TEXT
@@ -49,10 +82,15 @@ class Tokens(Step):
 
     @property
     def fitted(self) -> bool:
+        """Whether there is a tokenizer or a vocabulary."""
         return self.tokenizer is not None or self.vocabulary is not None
 
     def fit(self, training: Iterable[Input]) -> Self:
-        """The most frequent words, equal ones in order of the alphabet."""
+        """Return the step with the most frequent tokens, equally frequent ones in alphabetic order.
+
+        Args:
+            training: Blocks of training rows.
+        """
         from tokenizers.models import WordLevel
         from tokenizers.trainers import WordLevelTrainer
 
@@ -66,19 +104,18 @@ class Tokens(Step):
         words.train_from_iterator(
             (text for block in training for text in texts(plain(block))), trainer
         )
-        known = words.get_vocab()
-        return self.model_copy(
-            update={"vocabulary": tuple(sorted(known, key=lambda word: known[word]))}
-        )
+        ids = words.get_vocab()
+        return self.model_copy(update={"vocabulary": tuple(sorted(ids, key=ids.__getitem__))})
 
     def __call__(self, values: Input, draw: Draw) -> Sequence:
+        """Return a sequence of token ids."""
         stored = plain(values)
-        given = list(texts(stored))
-        rows, symbols, padding = (
-            self._from_vocabulary(given)
-            if self.tokenizer is None
-            else _from_hugging_face(self.tokenizer, given, self.length)
-        )
+        if self.tokenizer is None:
+            rows, symbols, padding = self._from_vocabulary(list(texts(stored)))
+        else:
+            rows, symbols, padding = _from_hugging_face(
+                self.tokenizer, list(texts(stored)), self.length
+            )
         ids = torch.full((len(rows), self.length), padding, dtype=torch.int64)
         mask = torch.zeros(len(rows), self.length, dtype=torch.bool)
         for i, row in enumerate(rows):
@@ -87,22 +124,21 @@ class Tokens(Step):
         return Sequence(ids.to(stored.device), mask.to(stored.device), symbols, self.tokenizer)
 
     def _from_vocabulary(self, given: list[str]) -> tuple[list[list[int]], int, int]:
+        """Return token ids per text, the number of symbols, and the id of padding."""
         assert self.vocabulary is not None
-        words = _words(self.vocabulary)
-        return (
-            [encoding.ids[: self.length] or [1] for encoding in words.encode_batch(given)],
-            len(self.vocabulary),
-            0,
-        )
+        encodings = _words(self.vocabulary).encode_batch(given)
+        rows = [encoding.ids[: self.length] or [1] for encoding in encodings]
+        return rows, len(self.vocabulary), 0
 
 
 def texts(stored: Tensor) -> Iterator[str]:
-    """Texts of rows of UTF-8 bytes, padded with zeros."""
+    """Yield the text of every row of UTF-8 bytes, without the zeros that pad it."""
     for row in stored.cpu().numpy():
         yield row.tobytes().rstrip(b"\0").decode("utf-8", errors="replace")
 
 
 def _splitter(model: Any) -> Any:
+    """Return a tokenizer that splits lower-cased text into tokens as :data:`WORD` defines them."""
     from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
 
     words = Tokenizer(model)
@@ -121,6 +157,7 @@ def _words(vocabulary: tuple[str, ...]) -> Any:
 def _from_hugging_face(
     name: str, given: list[str], length: int
 ) -> tuple[list[list[int]], int, int]:
+    """Return token ids per text, the number of symbols, and the id of padding."""
     tokenizer = _fetched(name)
     rows = tokenizer(given, truncation=True, max_length=length, padding=False)["input_ids"]
     padding = tokenizer.pad_token_id or 0
@@ -135,6 +172,7 @@ def _fetched(name: str) -> Any:
         return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
-            f"the tokenizer {name!r} must be one that can be fetched or a local folder with tokenizer.json, found neither. "
-            f"Leave tokenizer out to build a vocabulary from the training rows, which needs no download."
+            f"the tokenizer {name!r} must be one that can be downloaded or a local folder with "
+            "tokenizer.json, found neither. Leave tokenizer out to build a vocabulary from the "
+            "training rows, which needs no download."
         ) from error

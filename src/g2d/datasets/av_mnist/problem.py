@@ -1,6 +1,7 @@
-"""Real handwriting and real speech: AV-MNIST rebuilt from MNIST, spoken digits and background noise, with no recording or noise clip on two sides of a split.
+"""Real handwriting and real speech: harder problems from the parts of AV-MNIST.
 
-Pairs, noise and splits follow ``av_mnist/rebuilt-v1``; what is drawn once is deterministic from (seed, split, row).
+Pairs, noise and splits follow ``av_mnist/rebuilt-v1``: no recording or noise clip is in two splits.
+Everything that is drawn once is a function of (seed, split, row).
 """
 
 from __future__ import annotations
@@ -12,28 +13,41 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from g2d.data.pca import project
 from g2d.data.roots import find
 from g2d.data.source import Source
-from g2d.data.views.plain import Canvas, LogMel, Scaled, View
-from g2d.datasets.av_mnist.parts import NEEDS, RATE, Parts
+from g2d.data.splits import TRAIN
+from g2d.data.views import Canvas, Draw, LogMel, View
+from g2d.data.views.builtin import canvas_view, standardized_spectrogram, unit_pixels
+from g2d.datasets.av_mnist.parts import RATE, Parts
 from g2d.datasets.av_mnist.raw import read_parts
-from g2d.datasets.digits.problem import WORDS, reduce_energy
 from g2d.task import Classification
+
+FOLDER = "avdigits"
+"""Name of the folder under the data root that holds the public files."""
+NEEDS = (
+    "docs/data/avdigits lists the files of MNIST, the Free Spoken Digit Dataset and Speech "
+    "Commands that belong there."
+)
+CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
 class AVDigitsOptions(BaseModel):
-    """What a recipe may say about ``avdigits``. A setting gives the defaults of the others.
+    """Options of ``avdigits`` in a recipe. The setting defines the defaults of the others.
 
     Args:
-        setting: ``canvas``: a digit somewhere on a cluttered canvas, drawn anew in every epoch, and fixed speech in noise: one
-            modality is learnt slowly, the other by heart. ``lookalike``: both fixed.
-        modalities: image, speech or both.
+        setting: ``canvas``, a digit somewhere on a cluttered canvas, drawn again in every epoch,
+            and fixed speech in noise: one modality is learned slowly, the other is memorized.
+            ``lookalike``: both are fixed.
+        modalities: Image, speech or both.
         image: ``canvas`` or ``pca``.
-        components: kept by ``pca``.
-        snr_db: of the speech in background noise.
-        pairs: training pairs; valid and test are a third and two thirds of it.
-        seed: of pairs, noise and canvases.
-        root: the folder that holds ``avdigits-raw``; by default the environment's ``G2D_DATA``, else ``data``.
+        components: Number of principal components that ``pca`` keeps.
+        snr_db: Signal-to-noise ratio of the speech in decibels.
+        pairs: Number of training pairs; there are a third as many for validation and two thirds
+            as many for testing.
+        seed: Seed of pairs, noise and canvases.
+        root: Folder that contains ``avdigits``; by default the environment's ``G2D_DATA``, else
+            ``data``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,7 +62,7 @@ class AVDigitsOptions(BaseModel):
     root: str | None = None
 
     def filled(self) -> AVDigitsOptions:
-        """The same with the setting's defaults filled in."""
+        """Return the options with the defaults of the setting filled in."""
         given = {name: value for name, value in self.model_dump().items() if value is not None}
         return AVDigitsOptions(**({"components": 4} | SETTINGS[self.setting] | given))
 
@@ -60,26 +74,42 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def open_avdigits(options: AVDigitsOptions) -> Source:
-    """Pair, mix and lay out the problem; a few seconds.
+    """Read the public files and make the problem from them; takes a few seconds.
+
+    Args:
+        options: Options of the problem.
 
     Raises:
-        DataError: the parts are not found, or damaged.
+        DataError: The files are missing or damaged.
+    """
+    return make_avdigits(options, read_parts(find(FOLDER, options.root, needs=NEEDS), "take")[0])
+
+
+def make_avdigits(options: AVDigitsOptions, parts: Parts) -> Source:
+    """Make the problem from its parts: pair, mix and draw.
+
+    Args:
+        options: Options of the problem.
+        parts: Pictures, recordings and noise.
+
+    Raises:
+        DataError: There are fewer pictures than pairs.
     """
     options = options.filled()
     assert options.pairs is not None
-    parts = read_parts(find("avdigits-raw", options.root, needs=NEEDS), "take")[0]
     counts = (options.pairs, options.pairs // 3, 2 * options.pairs // 3)
     split = np.repeat(np.arange(3, dtype=np.int8), counts)
     chosen, digit = parts.pictures(counts)
     recording = parts.pair(digit, split, options.seed)
-    drawn = {
-        "image": lambda: _images(options, parts, chosen, split),
-        "speech": lambda: _speech(options, parts, recording, split),
-    }
-    made: dict[str, tuple[NDArray[Any], View]] = {m: drawn[m]() for m in options.modalities}
+    made: dict[str, tuple[NDArray[Any], View]] = {}
+    for m in options.modalities:
+        if m == "image":
+            made[m] = _images(options, parts.picture[chosen], split)
+        else:
+            made[m] = _speech(options, parts, recording, split)
     return Source(
         name="avdigits",
-        task=Classification(WORDS),
+        task=Classification(CLASSES),
         arrays={m: values for m, (values, _) in made.items()},
         target=digit.astype(np.int64),
         group=parts.speaker_take(recording),
@@ -94,51 +124,35 @@ def open_avdigits(options: AVDigitsOptions) -> Source:
 
 
 def _images(
-    options: AVDigitsOptions, parts: Parts, chosen: NDArray[np.int64], split: NDArray[np.int8]
+    options: AVDigitsOptions, pictures: NDArray[np.uint8], split: NDArray[np.int8]
 ) -> tuple[NDArray[Any], View]:
-    small = parts.picture[chosen].reshape(-1, 14, 2, 14, 2).mean((2, 4)) / 255
-    train = split == 0
+    """Return stored images and their view."""
+    small = pictures.reshape(-1, 14, 2, 14, 2).mean((2, 4)) / 255
+    train = split == TRAIN
     if options.image == "pca":
-        reduced = reduce_energy(
-            small.reshape(len(small), -1), np.flatnonzero(train), options.components or 4
-        ).reshape(-1, 14, 14)
-        return np.rint(reduced.clip(0, 1) * 255).astype(np.uint8), Scaled(0.0, 255.0, channel=True)
+        flat = small.reshape(len(small), -1)
+        reduced = project(flat, flat[train], options.components or 4).reshape(-1, 14, 14)
+        return np.rint(reduced.clip(0, 1) * 255).astype(np.uint8), unit_pixels("image")
     bank = torch.from_numpy(small[train].astype(np.float32))
-    view = Canvas(bank, size=22, patch=7, patches=2)
+    canvas = Canvas(bank=bank, size=22, patch=7, patches=2)
     stored = np.zeros((len(small), 22, 22), np.float16)
     stored[train, :14, :14] = small[train]
     fixed = np.flatnonzero(~train)
-    ids = torch.from_numpy(fixed)
-    stored[fixed] = view.draw(
-        torch.from_numpy(small[fixed].astype(np.float32)), seed=options.seed, epoch=0, index=ids
-    ).numpy()
-    return stored, view
+    draw = Draw(options.seed, 0, torch.from_numpy(fixed), train=False)
+    stored[fixed] = canvas.compose(torch.from_numpy(small[fixed].astype(np.float32)), draw).numpy()
+    return stored, canvas_view("image", canvas)
 
 
 def _speech(
     options: AVDigitsOptions, parts: Parts, recording: NDArray[np.int64], split: NDArray[np.int8]
 ) -> tuple[NDArray[Any], View]:
+    """Return stored speech and its view."""
     assert options.snr_db is not None
-    rows = zip(recording, split, range(len(split)), strict=True)
-    first = {pool: int(np.flatnonzero(split == pool)[0]) for pool in range(3)}
-    stored = np.stack(
-        [
-            parts.mixed(
-                int(r),
-                int(p),
-                options.snr_db,
-                np.random.default_rng([options.seed, 10 + int(p), i - first[int(p)]]),
-            )
-            for r, p, i in rows
-        ]
-    )
-    plain = LogMel(RATE, n_fft=1024, hop=512, bands=32)
-    power = plain.log_power(torch.from_numpy(stored[split == 0]))
-    return stored, LogMel(
-        RATE,
-        n_fft=1024,
-        hop=512,
-        bands=32,
-        mean=round(float(power.mean()), 4),
-        std=round(float(power.std()), 4),
-    )
+    sounds = []
+    for pool in range(3):
+        for i, spoken in enumerate(recording[split == pool].tolist()):
+            rng = np.random.default_rng([options.seed, 10 + pool, i])
+            sounds.append(parts.mixed(spoken, pool, options.snr_db, rng))
+    stored = np.stack(sounds)
+    step = LogMel(rate=RATE, n_fft=1024, hop=512, bands=32)
+    return stored, standardized_spectrogram("speech", step, torch.from_numpy(stored[split == 0]))

@@ -1,6 +1,7 @@
-"""AV-MNIST: a handwritten digit whose energy is mostly removed, and the same digit spoken in noise (after Vielzeuf et al., CentralNet, 2018).
+"""AV-MNIST: a handwritten digit without most of its energy, and the same digit spoken in noise.
 
-Two ways: the circulating arrays, whose making nobody documented, or rebuilt from MNIST, spoken digits and noise.
+After Vielzeuf et al. (CentralNet, 2018). There are two forms: the circulating arrays, whose making
+is not documented, and one that is rebuilt from MNIST, spoken digits and noise.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from g2d.data.pca import principal_components
 from g2d.data.splits import TEST, TRAIN, VALID
 from g2d.data.store.facts import Signal
-from g2d.datasets.av_mnist.parts import LENGTH, Parts
-from g2d.datasets.av_mnist.raw import read_parts
+from g2d.datasets.av_mnist.parts import IMAGE_TRAIN, LENGTH, Parts
+from g2d.datasets.av_mnist.raw import Pool, read_parts
 from g2d.datasets.base import ReaderOptions
 from g2d.errors import DataError, UnreadableError
 from g2d.prepare import Decoded, Plan, Sample, places
@@ -28,70 +30,85 @@ from g2d.prepare import Decoded, Plan, Sample, places
 CLASSES = tuple("0123456789")
 ROWS = 70_000
 N_FFT, HOP, DECIBELS = 222, 72, 80.0
+"""Window and hop of the spectrogram in samples, and its range in decibels."""
 COUNTS = {
     "train": (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
     "test": (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
 }
-"""Of the circulating labels, by digit."""
+"""Rows per digit of the circulating copy."""
 OVER_255 = ({"name": "scale", "std": 255.0, "channel": True},)
+PROTOCOLS: dict[Pool, str] = {
+    "take": "av_mnist/rebuilt-v1",
+    "speaker": "av_mnist/rebuilt-speaker-v1",
+}
 
 
 class AVMNISTOptions(ReaderOptions):
-    """What ``g2d data prepare av_mnist`` can be told; all but ``form`` and ``limit`` concern the rebuilt form."""
+    """Options of ``g2d data prepare av_mnist``.
+
+    All but ``form`` and ``limit`` concern the rebuilt form.
+    """
 
     form: Literal["circulating", "rebuilt"] | None = Field(
-        None, description="by default the one whose files are there"
+        None, description="by default the form whose files are found"
     )
     components: int = Field(
-        4, ge=1, le=784, description="principal components of the pictures that are kept (k)"
+        4, ge=1, le=784, description="number of principal components of the pictures (k)"
     )
     energy: Literal["at-most", "at-least"] | None = Field(
-        None,
-        description="in place of components: the most with at most, or the fewest with at least, 25 %",
+        None, description="choose components by energy: at most 25 %, or at least 25 %"
     )
     signed: bool = Field(
-        False, description="leave the mean out of the pictures, as the circulating ones do; float16"
+        False, description="subtract the mean picture, as in the circulating copy; float16"
     )
-    snr_db: float = Field(-5.0, description="of the speech in the noise")
-    pool: Literal["take", "speaker"] = Field(
-        "take", description="what no recording of two splits shares"
+    snr_db: float = Field(
+        -5.0, allow_inf_nan=False, description="signal-to-noise ratio of the speech in decibels"
     )
-    seed: int = Field(0, ge=0, description="of pairs and noise")
+    pool: Pool = Field("take", description="what recordings of two splits do not share")
+    seed: int = Field(0, ge=0, description="seed of pairs and noise")
     limit: int | None = Field(
-        None, ge=1, description="only the first so many of every digit and split"
+        None, ge=1, description="number of rows per digit and split; by default all"
     )
-
-    @model_validator(mode="after")
-    def _finite(self) -> AVMNISTOptions:
-        if not np.isfinite(self.snr_db):
-            raise ValueError("snr_db must be finite")
-        return self
 
 
 def plan_av_mnist(source: Path, options: AVMNISTOptions) -> Plan:
-    """The form that is asked for, or the one whose files are there."""
+    """Plan the form that the options choose, or the one whose files are found.
+
+    Args:
+        source: Folder of raw files.
+        options: Options of the preparation.
+    """
     folder = circulating_folder(source)
     form = options.form or ("rebuilt" if folder is None else "circulating")
     return {"circulating": plan_circulating, "rebuilt": plan_rebuilt}[form](source, options)
 
 
 def circulating_folder(source: Path) -> str | None:
-    """Where the circulating arrays lie under the source folder."""
+    """Return the folder of the circulating arrays under the source folder; None if there is none."""
     return next(
         (name for name in ("avmnist", ".") if (source / name / "train_labels.npy").is_file()), None
     )
 
 
 def plan_circulating(source: Path, options: AVMNISTOptions) -> Plan:
-    """``avmnist/{image,audio}/{train,test}_data.npy`` and ``{train,test}_labels.npy``, in MNIST's order."""
+    """Plan the circulating copy, whose rows are in MNIST's order.
+
+    Its files are ``avmnist/{image,audio}/{train,test}_data.npy`` and ``{train,test}_labels.npy``.
+
+    Args:
+        source: Folder of raw files.
+        options: Options of the preparation; of them only ``limit`` applies.
+    """
     folder = circulating_folder(source)
     if folder is None:
         raise DataError(
-            f"{source} must hold avmnist/train_labels.npy and its like, found none. Unpack avmnist.tar.gz there."
+            f"{source} must hold avmnist/train_labels.npy and its other files, found none. "
+            "Unpack avmnist.tar.gz there."
         )
-    if vain := sorted(options.model_fields_set - {"form", "limit"}):
+    if refused := sorted(options.model_fields_set - {"form", "limit"}):
         raise DataError(
-            f"the circulating AV-MNIST must be taken as it is, found {', '.join(vain)}. Leave that out, or give form=rebuilt and its files."
+            f"the circulating AV-MNIST must be used unchanged, found {', '.join(refused)}. "
+            "Leave that out, or give form=rebuilt and its files."
         )
     samples: list[Sample] = []
     warnings, report = [], {}
@@ -117,7 +134,8 @@ def plan_circulating(source: Path, options: AVMNISTOptions) -> Plan:
         report=report,
         warnings=tuple(warnings),
         cautions=(
-            "how the circulating copy was made is not documented; its sound may not belong to its labels (docs/data/av_mnist)",
+            "how the circulating copy was made is not documented; its sound may not match its "
+            "labels (docs/data/av_mnist)",
         ),
         official=0 if options.limit else ROWS,
         chunk=1000,
@@ -125,7 +143,7 @@ def plan_circulating(source: Path, options: AVMNISTOptions) -> Plan:
 
 
 def _split(folder: Path, split: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """The labels of a split, and its pictures, after a look at the shapes of all."""
+    """Return the labels and pictures of a split, after the shapes of all arrays are checked."""
     labels = _mapped(folder / f"{split}_labels.npy", 1)[:]
     image, audio = (
         _mapped(folder / kind / f"{split}_data.npy", axes)
@@ -138,31 +156,27 @@ def _split(folder: Path, split: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
         or audio.dtype != np.uint8
     ):
         raise DataError(
-            f"{split} arrays must be {len(labels)} x 784 and {len(labels)} x 112 x 112 uint8, found {image.shape} and {audio.shape} {audio.dtype}."
+            f"{split} arrays must be {len(labels)} x 784 and {len(labels)} x 112 x 112 uint8, "
+            f"found {image.shape} and {audio.shape} {audio.dtype}."
         )
     if not len(labels) or not (digit := np.isin(labels, np.arange(10))).all():
-        raise DataError(
-            f"{split}_labels.npy must hold digits 0 to 9, found {labels[~digit][0] if len(labels) else 'no rows'}."
-        )
+        value = labels[~digit][0] if len(labels) else "no rows"
+        raise DataError(f"{split}_labels.npy must hold digits 0 to 9, found {value}.")
     return labels.astype(np.int64), image
 
 
 def _range(image: NDArray[Any]) -> dict[str, Any]:
-    """Least and greatest value of the pictures, as far as they are numbers, and whether some are negative."""
+    """Return the range of the finite values of the pictures, and whether some are negative."""
     numbers = image[np.isfinite(image)]
-    return (
-        {
-            "image_min": float(numbers.min()),
-            "image_max": float(numbers.max()),
-            "signed": bool(numbers.min() < 0),
-        }
-        if numbers.size
-        else {}
-    )
+    if not numbers.size:
+        return {}
+    low, high = float(numbers.min()), float(numbers.max())
+    return {"image_min": low, "image_max": high, "signed": low < 0}
 
 
 def _rows(split: str, place: int, labels: NDArray[np.int64], limit: int | None) -> Iterator[Sample]:
-    valid = 55_000 * len(labels) // 60_000
+    """Yield the samples of a split; of the training rows the last twelfth validates."""
+    valid = IMAGE_TRAIN * len(labels) // 60_000
     seen: Counter[tuple[int, int]] = Counter()
     for row, label in enumerate(labels.tolist()):
         name, side = f"{split}_{row:05d}", VALID if place == TRAIN and row >= valid else place
@@ -173,7 +187,11 @@ def _rows(split: str, place: int, labels: NDArray[np.int64], limit: int | None) 
 
 @dataclass(frozen=True)
 class CirculatingDecode:
-    """A row of the circulating arrays."""
+    """Decoder of a row of the circulating arrays.
+
+    Args:
+        folder: Folder of the arrays under the source folder.
+    """
 
     folder: str
 
@@ -190,11 +208,12 @@ class CirculatingDecode:
 
 @lru_cache(maxsize=8)
 def _mapped(path: Path, axes: int) -> NDArray[Any]:
+    """Open an array of numbers with that many axes."""
     try:
         values: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise DataError(
-            f"the circulating AV-MNIST must have {path.name} in {path.parent}, found no such file."
+            f"the circulating AV-MNIST is incomplete: there is no {path.name} in {path.parent}."
         ) from None
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} must be a plain array, found damage: {error}.") from error
@@ -208,7 +227,14 @@ def _mapped(path: Path, axes: int) -> NDArray[Any]:
 
 
 def plan_rebuilt(source: Path, options: AVMNISTOptions) -> Plan:
-    """Pairs by the rules of ``av_mnist/rebuilt-v1``; the principal components are those of MNIST's training file."""
+    """Plan the rebuilt form, with pairs by the rules of ``av_mnist/rebuilt-v1``.
+
+    The principal components are those of MNIST's training file.
+
+    Args:
+        source: Folder of raw files.
+        options: Options of the preparation.
+    """
     parts, report, warnings = read_parts(source, options.pool)
     energy, mean, basis = principal(parts.picture[parts.picture_pool < 2])
     k = _components(options, energy)
@@ -236,15 +262,16 @@ def plan_rebuilt(source: Path, options: AVMNISTOptions) -> Plan:
     )
 
 
-PROTOCOLS = {"take": "av_mnist/rebuilt-v1", "speaker": "av_mnist/rebuilt-speaker-v1"}
-
-
 def _components(options: AVMNISTOptions, energy: NDArray[np.float64]) -> int:
+    """Return the number of components that the options choose."""
+    if options.energy is None:
+        return options.components
     at_least = int(np.searchsorted(energy, 0.25) + 1)
-    return {None: options.components, "at-least": at_least, "at-most": at_least - 1}[options.energy]
+    return at_least if options.energy == "at-least" else at_least - 1
 
 
 def _pairs(parts: Parts, pool: int, options: AVMNISTOptions) -> list[Sample]:
+    """Return the samples of a pool."""
     pictures = np.flatnonzero(parts.picture_pool == pool)
     digit = parts.picture_digit[pictures].astype(np.int64)
     recording = parts.pair(digit, np.full(len(digit), pool, np.int8), options.seed)
@@ -256,24 +283,26 @@ def _pairs(parts: Parts, pool: int, options: AVMNISTOptions) -> list[Sample]:
         seen[d] += 1
         if options.limit is None or seen[d] <= options.limit:
             group = f"{parts.speaker_name[int(parts.speaker[spoken])]}-{int(parts.take[spoken])}"
-            samples.append(
-                Sample(
-                    f"{picture:05d}",
-                    d,
-                    group,
-                    (),
-                    {"picture": picture, "recording": spoken, "pool": pool, "row": row},
-                )
-            )
+            facts = {"picture": picture, "recording": spoken, "pool": pool, "row": row}
+            samples.append(Sample(f"{picture:05d}", d, group, (), facts))
     return samples
 
 
 @dataclass(frozen=True)
 class RebuiltDecode:
-    """A picture without most of its energy, and the spectrogram of speech in noise."""
+    """Decoder of a picture without most of its energy, and a spectrogram of speech in noise.
+
+    Args:
+        snr_db: Signal-to-noise ratio of the speech in decibels.
+        pool: What recordings of two splits do not share.
+        seed: Seed of the noise.
+        signed: Whether to leave the mean picture out.
+        mean: Mean picture.
+        basis: Principal components that are kept, one per row.
+    """
 
     snr_db: float
-    pool: str
+    pool: Pool
     seed: int
     signed: bool
     mean: NDArray[np.float64] = field(repr=False)
@@ -284,42 +313,49 @@ class RebuiltDecode:
         facts = sample.facts
         rng = np.random.default_rng([self.seed, 10 + facts["pool"], facts["row"]])
         sound = parts.mixed(facts["recording"], facts["pool"], self.snr_db, rng)
-        reduced = (
-            (parts.picture[facts["picture"]].reshape(-1) - self.mean) @ self.basis.T @ self.basis
-        )
-        image = (
-            reduced.astype(np.float16)
-            if self.signed
-            else np.rint((reduced + self.mean).clip(0, 255)).astype(np.uint8)
-        )
+        centered = parts.picture[facts["picture"]].reshape(-1) - self.mean
+        reduced = centered @ self.basis.T @ self.basis
+        image: NDArray[Any] = reduced.astype(np.float16)
+        if not self.signed:
+            image = np.rint((reduced + self.mean).clip(0, 255)).astype(np.uint8)
         return Decoded({"audio": decibels(sound), "image": image.reshape(28, 28)})
 
 
 @lru_cache(maxsize=1)
-def _parts(source: Path, pool: str) -> Parts:
+def _parts(source: Path, pool: Pool) -> Parts:
     return read_parts(source, pool)[0]
 
 
 def principal(
     pictures: NDArray[np.uint8],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Cumulative share of the energy, mean, and components row by row, greatest first."""
+    """Return the principal components of pictures.
+
+    Args:
+        pictures: Pictures, shape ``(n, 28, 28)``.
+
+    Returns:
+        Cumulative share of the energy, the mean picture ``(784,)``, and the components
+        ``(784, 784)``, one per row, greatest first.
+    """
     rows = pictures.reshape(len(pictures), -1)
     mean = rows.mean(0, dtype=np.float64)
     square = np.zeros((rows.shape[1], rows.shape[1]))
     for start in range(0, len(rows), 5000):
         block = rows[start : start + 5000] - mean
         square += block.T @ block
-    variance, vectors = np.linalg.eigh(square / (len(rows) - 1))
-    return (
-        np.cumsum(variance[::-1]) / variance.sum(),
-        mean,
-        np.ascontiguousarray(vectors[:, ::-1].T),
-    )
+    variance, components = principal_components(square / (len(rows) - 1))
+    return np.cumsum(variance) / variance.sum(), mean, components
 
 
 def decibels(sound: NDArray[np.int16]) -> NDArray[np.uint8]:
-    """``(112, 112)``: a log spectrogram of a second, 80 dB below its maximum as 0, its maximum as 255."""
+    """Return a log spectrogram of a second of sound, shape ``(112, 112)``.
+
+    The maximum becomes 255, everything 80 dB or more below it 0.
+
+    Args:
+        sound: Samples, shape ``(8000,)``.
+    """
     padded = np.pad(sound / 32768, N_FFT // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP][: 1 + LENGTH // HOP]
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)
@@ -328,7 +364,7 @@ def decibels(sound: NDArray[np.int16]) -> NDArray[np.uint8]:
 
 
 def quantized(level: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Decibels as bytes.
+    """Return decibels relative to the maximum as bytes.
 
     Example:
         >>> quantized(np.array([0.0, -20.0, -40.0, -80.0, -100.0])).tolist()

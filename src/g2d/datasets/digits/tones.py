@@ -1,18 +1,19 @@
-"""A telephone's keypad tones in noise: drawn once per row, or anew in every epoch as a view. One formula for both."""
+"""A telephone's keypad tones in noise: one formula for fixed draws and for draws in every epoch."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
+from pydantic import ConfigDict, Field
 from torch import Tensor
 
-from g2d.data.counter import normal, uniform
-from g2d.data.views.plain import LogSpectrogram
+from g2d.data.views.step import SOUND, Draw, Form, Step, plain
+from g2d.types import Input
 
 KEYPAD = (
     (941, 1336),
@@ -28,19 +29,22 @@ KEYPAD = (
 )
 """Frequencies in Hz of the telephone's keys 0..9."""
 RATE, LENGTH = 8000, 1024
+"""Samples per second, and samples of a tone."""
 FIRST_DRAW = 64
-"""Number of a tone's first draw: far from those of the pictures, which share a row's seed and epoch."""
+"""Number of a tone's first draw, far from those of the canvases, which share seed and epoch."""
 
 
 @dataclass(frozen=True)
 class ToneDraws:
-    """What chance decides about B tones.
+    """Everything that is drawn at random for B tones.
 
     Args:
-        detune: of both frequencies, a share of each, ``(B, 2)``.
-        phases: ``(B, 2)``. gains: of both tones, as amplitudes, ``(B, 2)``.
-        white, band: normal numbers for the two kinds of noise, ``(B, L)``.
-        hum: phase of the mains hum, ``(B, 1)``.
+        detune: Relative deviation of both frequencies, shape ``(B, 2)``.
+        phases: Phases of both tones, shape ``(B, 2)``.
+        gains: Amplitudes of both tones, shape ``(B, 2)``.
+        white: Normal numbers for white noise, shape ``(B, L)``.
+        band: Normal numbers for the noise in the telephone's band, shape ``(B, L)``.
+        hum: Phase of the mains hum, shape ``(B, 1)``.
     """
 
     detune: Tensor
@@ -52,7 +56,11 @@ class ToneDraws:
 
     @classmethod
     def fixed(cls, generators: Iterable[np.random.Generator]) -> ToneDraws:
-        """Of one generator per tone."""
+        """Draw once per row.
+
+        Args:
+            generators: One generator per tone.
+        """
         drawn = [
             (
                 rng.uniform(-0.015, 0.015, 2),
@@ -70,98 +78,92 @@ class ToneDraws:
         return cls(detune, phases, _gains(level_and_twist), white, band, hum)
 
     @classmethod
-    def fresh(cls, seed: int, epoch: int, index: Tensor) -> ToneDraws:
-        """Of a row's seed, epoch and sample id."""
+    def fresh(cls, draw: Draw) -> ToneDraws:
+        """Draw from seed, epoch and sample id.
 
-        def between(low: float, high: float, draw: int, count: int) -> Tensor:
-            return (
-                low
-                + (high - low) * uniform(seed, epoch, index, FIRST_DRAW + draw, (count,)).double()
-            )
+        Args:
+            draw: Random numbers of the rows.
+        """
+        draw = replace(draw, stream=FIRST_DRAW)
 
-        white, band = (
-            normal(seed, epoch, index, FIRST_DRAW + draw, (LENGTH,)).double() for draw in (3, 4)
-        )
+        def between(low: float, high: float, number: int, count: int) -> Tensor:
+            return low + (high - low) * draw.uniform(number, (count,)).double()
+
         turn = 2 * math.pi
         return cls(
-            between(-0.015, 0.015, 0, 2),
-            between(0, turn, 1, 2),
-            _gains(between(-3, 3, 2, 2)),
-            white,
-            band,
-            between(0, turn, 5, 1),
+            detune=between(-0.015, 0.015, 0, 2),
+            phases=between(0, turn, 1, 2),
+            gains=_gains(between(-3, 3, 2, 2)),
+            white=draw.normal(3, (LENGTH,)).double(),
+            band=draw.normal(4, (LENGTH,)).double(),
+            hum=between(0, turn, 5, 1),
         )
 
 
 def tones(digits: Tensor, decibel: float | None, draws: ToneDraws) -> Tensor:
-    """Keys' tones in noise, ``(B, 1024)`` int16 at 8 kHz, peak at 0.99 of the range.
+    """Return keypad tones in noise, ``(B, 1024)`` int16 at 8 kHz, peak at 0.99 of the range.
 
     The noise is white, in the telephone's band of 300-3400 Hz, and a little hum at 50 Hz.
 
     Args:
-        digits: the keys, ``(B,)`` int64.
-        decibel: power of the tones over that of the noise, before the level of a single tone varies it by a few decibels;
-            None leaves the tones out.
+        digits: Keys, shape ``(B,)`` int64.
+        decibel: Power of the tones over that of the noise, before the level of a single tone
+            varies it by a few decibels; None omits the tones.
+        draws: Random numbers of the tones.
     """
     t = torch.arange(LENGTH, dtype=torch.float64, device=digits.device) / RATE
-    frequencies = torch.tensor(KEYPAD, dtype=torch.float64, device=digits.device)[digits] * (
-        1 + draws.detune
-    )
-    signal = (
-        draws.gains[..., None]
-        * torch.sin(2 * math.pi * frequencies[..., None] * t + draws.phases[..., None])
-    ).sum(1)
+    keypad = torch.tensor(KEYPAD, dtype=torch.float64, device=digits.device)
+    angle = 2 * math.pi * (keypad[digits] * (1 + draws.detune))[..., None] * t
+    signal = (draws.gains[..., None] * torch.sin(angle + draws.phases[..., None])).sum(1)
     spectrum = torch.fft.rfft(draws.band)
     frequency = torch.fft.rfftfreq(LENGTH, 1 / RATE, device=digits.device)
     band = torch.fft.irfft(torch.where((frequency < 300) | (frequency > 3400), 0, spectrum), LENGTH)
     hum = torch.sin(2 * math.pi * 50 * t + draws.hum)
-    noise = sum(
-        (
-            part * (share / _power(part)).sqrt()
-            for part, share in ((draws.white, 0.5), (band, 0.45), (hum, 0.05))
-        ),
-        torch.zeros_like(hum),
-    )
-    mixed = (
-        noise
-        if decibel is None
-        else signal + noise * (1 / (_power(noise) * 10 ** (decibel / 10))).sqrt()
-    )
+    noise = torch.zeros_like(hum)
+    for part, share in ((draws.white, 0.5), (band, 0.45), (hum, 0.05)):
+        noise = noise + part * (share / _power(part)).sqrt()
+    mixed = noise
+    if decibel is not None:
+        mixed = signal + noise * (1 / (_power(noise) * 10 ** (decibel / 10))).sqrt()
     return (mixed / mixed.abs().amax(1, keepdim=True) * 0.99 * 32767).round().to(torch.int16)
 
 
-@dataclass(frozen=True)
-class FreshTone:
-    """A training row's tone drawn anew in every epoch, then its spectrogram; rows that are not trained on keep the tone that is stored.
+class FreshTone(Step):
+    """Replace the stored tone of a training row by a new one in every epoch.
+
+    Rows that are not used for training keep their stored tone.
 
     Args:
-        spectrogram: what the model sees of a tone.
-        digits: the keys of the training rows, by sample id 0..n-1.
-        decibel: see :func:`tones`.
+        digits: Keys of the training rows, by sample id 0..n-1.
+        decibel: Signal-to-noise ratio, see :func:`tones`.
     """
 
-    spectrogram: LogSpectrogram
-    digits: Tensor = field(repr=False)
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    takes: ClassVar[Form] = SOUND
+    name: Literal["fresh_tone"] = "fresh_tone"
+    digits: Tensor = Field(exclude=True, repr=False)
     decibel: float | None
-    deterministic: bool = False
 
-    def __call__(
-        self, values: Tensor, *, seed: int, epoch: int, index: Tensor, train: bool
-    ) -> Tensor:
-        if train:
-            values = tones(
-                self.digits.to(index.device)[index],
-                self.decibel,
-                ToneDraws.fresh(seed, epoch, index),
-            )
-        return self.spectrogram(values, seed=seed, epoch=epoch, index=index, train=train)
+    @property
+    def deterministic(self) -> bool:
+        """Whether a training row gets the same values in every epoch: it does not."""
+        return False
 
-    def config(self) -> dict[str, Any]:
-        return self.spectrogram.config() | {"view": "fresh_tone", "decibel": self.decibel}
+    def __call__(self, values: Input, draw: Draw) -> Tensor:
+        """Return tones ``(B, 1024)`` int16."""
+        if not draw.train:
+            return plain(values)
+        digits = self.digits.to(draw.index.device)[draw.index]
+        return tones(digits, self.decibel, ToneDraws.fresh(draw))
 
 
 def _gains(level_and_twist: Tensor) -> Tensor:
-    """Amplitudes of the low and the high tone, from a common level and a difference in decibels."""
+    """Return the amplitudes of the low and the high tone.
+
+    Args:
+        level_and_twist: Common level of both tones and their difference, in decibels, ``(B, 2)``.
+    """
     level, twist = level_and_twist[:, :1], level_and_twist[:, 1:]
     return torch.pow(10, (level + torch.cat([twist, -twist], 1) / 2) / 20)
 

@@ -1,7 +1,7 @@
-"""A built-in regression problem in the shape of MIS-ME: a photo of a soil patch and eight weather values -> volumetric water content.
+"""A built-in regression: the water content of soil from a photo and eight weather values.
 
-Nothing is measured: rows are drawn from a small model of a field, whose truth is known. It shows that a recipe works, not how well a
-method does on soil.
+It has the form of MIS-ME, but nothing is measured: rows are drawn from a small model of a field,
+so that the truth is known. It shows that a recipe works, not how good a method is on soil.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from g2d.data.source import Source
-from g2d.data.views.plain import Scaled, Standardized, View
+from g2d.data.splits import TEST, TRAIN, VALID
+from g2d.data.views import Chain, Scale, Standardize
 from g2d.task import Regression
 
 COLUMNS = (
@@ -30,15 +31,15 @@ SIZE = 32
 
 
 class SoilOptions(BaseModel):
-    """What a recipe can say about the data set.
+    """Options of ``soil`` in a recipe.
 
     Args:
-        modalities: which, in which order.
-        stations: rows of one station never stand on both sides of a split.
-        visits: rows per station.
-        missing: share of the weather values that are missing (NaN).
-        output: of the task: ``"identity"``, as MIS-ME has no sigmoid, or ``"sigmoid"``, as in G²D's Eq. 1.
-        data_seed: of every draw.
+        modalities: Names of the modalities, in order.
+        stations: Number of stations; the rows of a station are in one split.
+        visits: Number of rows per station.
+        missing: Share of the weather values that are missing (NaN).
+        output: Output of the task: ``"identity"`` as in MIS-ME, or ``"sigmoid"`` as in G²D's Eq. 1.
+        data_seed: Seed of every draw.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,31 +53,27 @@ class SoilOptions(BaseModel):
 
 
 def open_soil(options: SoilOptions) -> Source:
-    """The data set as a Source; 60 % of the stations train, 20 % validate, 20 % test."""
+    """Draw the problem; 60 % of the stations train, 20 % validate and 20 % test.
+
+    Args:
+        options: Options of the problem.
+    """
     rng = np.random.default_rng(options.data_seed)
     station = np.repeat(np.arange(options.stations), options.visits)
-    part = np.repeat(
-        np.array([0, 1, 2], np.int8),
-        np.diff(
-            [0, round(0.6 * options.stations), round(0.8 * options.stations), options.stations]
-        ),
-    )
+    ends = [0, round(0.6 * options.stations), round(0.8 * options.stations), options.stations]
+    part = np.repeat(np.array([TRAIN, VALID, TEST], np.int8), np.diff(ends))
     split = part[rng.permutation(options.stations)][station]
     table, water = _weather(rng, station)
     stored: dict[str, NDArray[Any]] = {"image": _photos(rng, station, water), "weather": table}
     stored["weather"][rng.random(table.shape) < options.missing] = np.nan
-    train = split == 0
+    train = split == TRAIN
     low, high = float(water[train].min()), float(water[train].max())
     target = ((water - low) / (high - low)).astype(np.float32)[:, None]
-    views: dict[str, View] = {
-        "image": Scaled(114.0, 50.0),
-        "weather": Standardized.fitted(stored["weather"][train]),
-    }
+    variance = float(target[train].var())
+    views = {"image": _photo_view(), "weather": _weather_view(stored["weather"][train])}
     return Source(
         name="soil",
-        task=Regression(
-            1, output=options.output, low=low, high=high, variance=float(target[train].var())
-        ),
+        task=Regression(1, output=options.output, low=low, high=high, variance=variance),
         arrays={m: stored[m] for m in options.modalities},
         target=target,
         group=station,
@@ -90,10 +87,25 @@ def open_soil(options: SoilOptions) -> Source:
     )
 
 
+def _photo_view() -> Chain:
+    scale = Scale(mean=114.0, std=50.0)
+    return Chain("image", (scale,), {**scale.model_dump(exclude={"name"}), "view": "scaled"})
+
+
+def _weather_view(train: NDArray[np.float32]) -> Chain:
+    """Return the view that standardizes the columns; a column that never varies is centered."""
+    mean, std = (f(train, axis=0, dtype=np.float64).round(6) for f in (np.nanmean, np.nanstd))
+    moments = {"mean": mean.tolist(), "std": np.where(std, std, 1.0).tolist()}
+    return Chain("weather", (Standardize(**moments),), {"view": "standardized", **moments})
+
+
 def _weather(
     rng: np.random.Generator, station: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Eight values per row, and the water content in percent that rain, evaporation and the station's soil leave."""
+    """Draw eight values per row and the water content in percent that follows from them.
+
+    The water content depends on rain, evaporation and the soil of the station.
+    """
     n = len(station)
     temperature, wind = rng.normal(20, 7, n), rng.gamma(2, 1.5, n)
     rain = rng.gamma(0.6, 6, n)
@@ -112,7 +124,11 @@ def _weather(
 def _photos(
     rng: np.random.Generator, station: NDArray[np.int64], water: NDArray[np.float64]
 ) -> NDArray[np.uint8]:
-    """``(N, 3, 32, 32)``: wet soil is darker; its color is the station's, its light the hour's, and grains and straw lie on it."""
+    """Draw photos ``(N, 3, 32, 32)``.
+
+    Wet soil is darker. The color depends on the station and the light on the hour; grains and
+    straw are visible.
+    """
     n = len(station)
     color = rng.uniform(0.8, 1.2, (station.max() + 1, 3))[station]
     light = rng.uniform(0.75, 1.15, n)

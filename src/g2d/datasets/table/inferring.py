@@ -11,7 +11,7 @@ from math import inf, isfinite, nan
 from os.path import splitext
 from typing import Any
 
-from g2d.data.splits import TEST, TRAIN, UNUSED, VALID
+from g2d.data.splits import SPLIT_WORDS, UNKNOWN
 from g2d.datasets.table.rows import empty, number, text
 from g2d.errors import DataError
 
@@ -29,18 +29,6 @@ CLASSES_AT_MOST = 20
 LABELS_AT_MOST = 10_000
 TARGETS = ("target", "label", "class", "y")
 ROLES = ("id", "split", "group")
-UNSAID = UNUSED - 1
-"""Place of a row whose split is empty."""
-PLACES = {
-    "train": TRAIN,
-    "training": TRAIN,
-    "valid": VALID,
-    "val": VALID,
-    "validation": VALID,
-    "dev": VALID,
-    "test": TEST,
-    "unused": UNUSED,
-}
 FAR = 1000
 """Numbers so many times larger than their range keep less than four of single precision's seven digits."""
 
@@ -215,9 +203,9 @@ class Roles:
     def place(self, cells: Mapping[str, Any], row: int) -> int:
         given = None if self.split is None else cells.get(self.split)
         if empty(given):
-            return UNSAID
+            return UNKNOWN
         try:
-            return PLACES[str(given).strip().lower()]
+            return SPLIT_WORDS[str(given).strip().lower()]
         except KeyError:
             raise DataError(
                 f"the column {self.split!r} must say train, valid or test, found {given!r} on the row {self.name(cells, row)}."

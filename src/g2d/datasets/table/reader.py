@@ -12,9 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from g2d.data.splits import SPLITS, TEST, TRAIN, UNUSED, VALID, draw_splits, name_hash
+from g2d.data.splits import (
+    SPLITS,
+    TEST,
+    TRAIN,
+    UNKNOWN,
+    VALID,
+    complete_splits,
+    name_hash,
+)
 from g2d.datasets.base import ReaderOptions
-from g2d.datasets.table.inferring import KINDS, UNSAID, Column, Roles, look, roles_of
+from g2d.datasets.table.inferring import KINDS, Column, Roles, look, roles_of
 from g2d.datasets.table.rows import Table, unique_rows
 from g2d.datasets.table.values import WORDS, Layout, TableDecode, layout_of
 from g2d.prepare import Plan, Sample, Skip
@@ -200,31 +208,19 @@ def _digest(text: str) -> int:
 
 
 def _split(name: str, index: _Index, roles: Roles) -> tuple[str, NDArray[np.int8], str]:
-    """The column's split, else one by hash; validation is carved from train where the column has none."""
-    unsaid = index.place == UNSAID
-    if unsaid.all():
-        place, rule = draw_splits(index.key)
-        counts = " / ".join(
-            f"{(place == number).sum()} {split}" for number, split in enumerate(SPLITS)
-        )
-        return (
-            f"{name}/{rule}",
-            place,
-            f"split: none is given; drawn by {roles.group or roles.id or 'row'}: {counts}",
-        )
-    place = np.where(unsaid, UNUSED, index.place).astype(np.int8)
-    how = f"split: from the column {roles.split!r}" + (
-        f"; {unsaid.sum()} rows where it is empty are unused" if unsaid.any() else ""
-    )
-    if (place == VALID).any():
-        return f"{name}/given", place, how
-    train = np.flatnonzero(place == TRAIN)
-    place[train], rule = draw_splits(index.key[train], test=False)
-    return (
-        f"{name}/given-valid-by-{rule}",
-        place,
-        f"{how}; {(place == VALID).sum()} of its train rows, by hash, are validation",
-    )
+    """Return the name of the protocol, the split of every row, and a sentence about it."""
+    place, rule = complete_splits(index.place, index.key)
+    unknown = int((index.place == UNKNOWN).sum())
+    if unknown == len(place):
+        counts = " / ".join(f"{(place == number).sum()} {s}" for number, s in enumerate(SPLITS))
+        by = roles.group or roles.id or "row"
+        return f"{name}/{rule}", place, f"split: none is given; drawn by {by}: {counts}"
+    how = f"split: from the column {roles.split!r}"
+    if unknown:
+        how += f"; {unknown} rows where it is empty are unused"
+    if drawn := int(((place == VALID) & (index.place != VALID)).sum()):
+        how += f"; {drawn} of its train rows, by hash, are validation"
+    return f"{name}/{rule}", place, how
 
 
 def _doubts(

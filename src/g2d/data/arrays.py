@@ -1,0 +1,359 @@
+"""A user's own rows as arrays: how each is stored, and which rows can be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Rows
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2d.data.splits import SPLIT_WORDS, UNKNOWN, complete_splits, name_hash
+from g2d.data.store.facts import MASK, PRESENT_SUFFIX, Kind, Signal
+from g2d.data.views import defaults
+from g2d.errors import DataError, Reason
+from g2d.types import is_name
+
+TaskKind = Literal["classification", "regression"]
+ROLES = ("target", "split", "group", "id")
+"""Names of arrays that are no modality."""
+RESERVED = frozenset({"target", "group", "present", "id", "files", "sha256"})
+"""Names that a store uses for arrays of its own."""
+CHANNELS = (1, 3, 4)
+"""Numbers of channels of a picture: gray, RGB, RGB with transparency."""
+SHORTEST_SOUND = 256
+"""Number of samples from which on rows of int16 numbers are taken for sound."""
+
+
+@dataclass(frozen=True)
+class RowSet:
+    """Rows in memory, checked and in the form in which they are stored.
+
+    Args:
+        signals: How each modality is stored.
+        values: Stored values per modality, one row per sample.
+        masks: Which steps are real, per modality of padded sequences.
+        present: Which rows have the modality, per modality.
+        task: Task as a :class:`~g2d.prepare.plan.Plan` describes it.
+        target: Class numbers ``(N,)`` int64, or values ``(N, C)`` float64 in the original unit.
+        ids: Unique name of every row.
+        group: Group of every row.
+        place: Number of the split of every row.
+        rule: Name of the rule that divided the rows.
+        unusable: Per number of a row that cannot be used, the reason and what is wrong.
+    """
+
+    signals: Mapping[str, Signal]
+    values: Mapping[str, NDArray[Any]]
+    masks: Mapping[str, NDArray[np.bool_]]
+    present: Mapping[str, NDArray[np.bool_]]
+    task: Mapping[str, Any]
+    target: NDArray[Any]
+    ids: list[str]
+    group: list[str]
+    place: NDArray[np.int8] = field(repr=False)
+    rule: str
+    unusable: Mapping[int, tuple[Reason, str]]
+
+
+def collect(
+    arrays: Mapping[str, Any],
+    where: str,
+    *,
+    task: TaskKind | None = None,
+    classes: Rows[str] | None = None,
+    kinds: Mapping[str, str] | None = None,
+    rate: int | None = None,
+) -> RowSet:
+    """Check arrays that belong together and bring them into the form in which they are stored.
+
+    Args:
+        arrays: Per modality an array with one row per sample, ``target``, and optionally
+            ``split``, ``group``, ``id``, and ``NAME.mask`` and ``NAME.present`` of a modality.
+        where: Where the arrays come from, for messages.
+        task: Kind of task; None to infer it from the type of the target.
+        classes: Names of the classes, if the targets are their numbers.
+        kinds: Kind per modality, where it is not inferred as wanted.
+        rate: Samples per second of sound.
+
+    Raises:
+        DataError: An array is missing or does not fit the others.
+    """
+    tables = {name: np.asarray(values) for name, values in arrays.items()}
+    names = _modalities(tables, where, kinds or {})
+    rows = _count(tables, where)
+    signals: dict[str, Signal] = {}
+    values: dict[str, NDArray[Any]] = {}
+    masks: dict[str, NDArray[np.bool_]] = {}
+    present: dict[str, NDArray[np.bool_]] = {}
+    unusable: dict[int, tuple[Reason, str]] = {}
+    for m in names:
+        array = tables[m]
+        present[m] = _flags(tables, m + PRESENT_SUFFIX, (rows,), where)
+        kind = (kinds or {}).get(m) or _kind_of(array, m, m + MASK in tables, where)
+        signals[m], values[m] = _as_stored(array, m, kind, rate, where)
+        if signals[m].masked:
+            shape = (rows, signals[m].shape[0])
+            masks[m] = _flags(tables, m + MASK, shape, where) & present[m][:, None]
+            values[m] = values[m] * masks[m][:, :, None]
+        elif m + MASK in tables:
+            raise DataError(f"{m + MASK!r} in {where} must mask a sequence, found {kind}.")
+        values[m][~present[m]] = 0
+        if values[m].dtype.kind == "f":
+            infinite = np.isinf(values[m]).reshape(rows, -1).any(1)
+            for row in np.flatnonzero(infinite).tolist():
+                unusable.setdefault(row, ("non-finite", f"{m} holds infinity"))
+    plan, target, bad = _target(tables["target"], task, classes, where)
+    ids = _texts(tables, "id", [f"{row:08d}" for row in range(rows)])
+    group = _texts(tables, "group", ids)
+    first = {name: row for row, name in reversed(list(enumerate(ids)))}
+    repeated = [row for row, name in enumerate(ids) if first[name] != row]
+    unusable |= dict.fromkeys(repeated, ("duplicate", "an id that occurs before")) | bad
+    given = _places(tables, rows, where)
+    usable = np.array([row not in unusable for row in range(rows)])
+    key = np.fromiter(map(name_hash, group), np.uint32, rows)
+    place = np.full(rows, UNKNOWN, np.int8)
+    place[usable], rule = complete_splits(given[usable], key[usable])
+    return RowSet(signals, values, masks, present, plan, target, ids, group, place, rule, unusable)
+
+
+def _modalities(
+    tables: Mapping[str, NDArray[Any]], where: str, kinds: Mapping[str, str]
+) -> list[str]:
+    """Return the names of the modalities, in order."""
+    names = [
+        name for name in tables if name not in ROLES and not name.endswith((MASK, PRESENT_SUFFIX))
+    ]
+    if "target" not in tables:
+        raise DataError(f"{where} must hold an array 'target', found {', '.join(tables)}.")
+    if not names:
+        raise DataError(f"{where} must hold an array per modality, found only a target.")
+    for name in names:
+        if name in RESERVED or not is_name(name):
+            raise DataError(f"{name!r} in {where} cannot be the name of a modality. Rename it.")
+    for name in tables:
+        modality = name.removesuffix(MASK).removesuffix(PRESENT_SUFFIX)
+        if modality != name and modality not in names:
+            raise DataError(
+                f"{name!r} in {where} must belong to a modality, found no {modality!r}."
+            )
+    for name, kind in kinds.items():
+        if name not in names or kind not in get_args(Kind):
+            raise DataError(
+                f"kinds must give a modality ({', '.join(names)}) a kind "
+                f"({', '.join(get_args(Kind))}), found {name}: {kind}."
+            )
+    return names
+
+
+def _count(tables: Mapping[str, NDArray[Any]], where: str) -> int:
+    """Return the number of rows, which must be the same for every array."""
+    counts = {name: len(values) if values.ndim else 0 for name, values in tables.items()}
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{count} of {name}" for name, count in counts.items())
+        raise DataError(f"arrays in {where} must have the same number of rows, found {listed}.")
+    rows = counts["target"]
+    if not rows:
+        raise DataError(f"{where} must hold one row or more, found none.")
+    return rows
+
+
+def _flags(
+    tables: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...], where: str
+) -> NDArray[np.bool_]:
+    flags = tables.get(name, np.ones(shape, np.bool_))
+    if flags.shape != shape or flags.dtype != np.bool_:
+        raise DataError(
+            f"{name!r} in {where} must be bool {shape}, found {flags.dtype} {flags.shape}."
+        )
+    return flags
+
+
+def _texts(tables: Mapping[str, NDArray[Any]], name: str, default: list[str]) -> list[str]:
+    values = tables.get(name)
+    return default if values is None else [str(value) for value in values.tolist()]
+
+
+def _places(tables: Mapping[str, NDArray[Any]], rows: int, where: str) -> NDArray[np.int8]:
+    """Return the number of the split of every row, ``UNKNOWN`` where it is not given."""
+    if "split" not in tables:
+        return np.full(rows, UNKNOWN, np.int8)
+    words = [str(value).strip().lower() for value in tables["split"].tolist()]
+    places = {"": UNKNOWN, "none": UNKNOWN, **SPLIT_WORDS}
+    for word in words:
+        if word not in places:
+            raise DataError(
+                f"'split' in {where} must be train, valid, test or unused, found {word!r}."
+            )
+    return np.array([places[word] for word in words], np.int8)
+
+
+def _target(
+    values: NDArray[Any], task: TaskKind | None, classes: Rows[str] | None, where: str
+) -> tuple[dict[str, Any], NDArray[Any], dict[int, tuple[Reason, str]]]:
+    """Return the task, the targets in its form, and the rows whose target cannot be used."""
+    kind = task or ("regression" if values.dtype.kind == "f" else "classification")
+    if kind == "regression":
+        if values.dtype.kind not in "fiub" or values.ndim not in (1, 2):
+            raise DataError(
+                f"'target' in {where} must be numbers (N,) or (N, C) for a regression, "
+                f"found {values.dtype} {values.shape}."
+            )
+        numbers = values.astype(np.float64).reshape(len(values), -1)
+        unusable: dict[int, tuple[Reason, str]] = {}
+        for row in np.flatnonzero(~np.isfinite(numbers).all(1)).tolist():
+            missing = bool(np.isnan(numbers[row]).any())
+            reason: Reason = "no-agreed-label" if missing else "non-finite"
+            unusable[row] = reason, "its target is missing" if missing else "its target"
+        plan = {"kind": kind, "outputs": numbers.shape[1], "scale": "train", "output": "identity"}
+        return plan, numbers, unusable
+    if values.ndim != 1:
+        raise DataError(
+            f"'target' in {where} must be one class per row (N,), found {values.dtype} "
+            f"{values.shape}."
+        )
+    labels = values.tolist()
+    missing_rows = [row for row, label in enumerate(labels) if _is_missing(label)]
+    present = {label for label in labels if not _is_missing(label)}
+    number = _class_numbers(present, classes, where)
+    return (
+        {"kind": kind, "classes": list(classes or map(str, number))},
+        np.array([number.get(label, 0) for label in labels], np.int64),
+        dict.fromkeys(missing_rows, ("no-agreed-label", "its target is missing")),
+    )
+
+
+def _is_missing(label: Any) -> bool:
+    return label is None or label == "" or label != label
+
+
+def _class_numbers(labels: set[Any], classes: Rows[str] | None, where: str) -> dict[Any, int]:
+    """Return the number of every label."""
+    words = any(isinstance(label, str) for label in labels)
+    if classes is not None and words:
+        number: dict[Any, int] = {name: i for i, name in enumerate(classes)}
+    elif classes is not None:
+        number = {i: i for i in range(len(classes))}
+    elif words:
+        number = {name: i for i, name in enumerate(sorted(map(str, labels), key=str.encode))}
+    else:
+        number = {name: i for i, name in enumerate(sorted(labels))}
+    if unknown := sorted(map(str, labels - number.keys())):
+        raise DataError(
+            f"targets in {where} must be among the {len(number)} classes, found {unknown[0]!r}."
+        )
+    if len(number) < 2:
+        raise DataError(f"'target' in {where} must have two classes or more, found {len(number)}.")
+    return number
+
+
+def _kind_of(values: NDArray[Any], m: str, masked: bool, where: str) -> Kind:
+    """Infer the kind of a modality from the type and shape of its array."""
+    axes = values.ndim
+    if values.dtype.kind in "US" or (values.dtype == object and axes == 1):
+        return "text"
+    if values.dtype.kind not in "fiub":
+        raise DataError(f"{m!r} in {where} must be numbers or text, found {values.dtype}.")
+    if masked:
+        return "sequence"
+    if values.dtype == np.uint8 and axes in (3, 4, 5):
+        return "video" if axes == 5 else "image"
+    if values.dtype == np.int16 and axes == 2 and values.shape[1] >= SHORTEST_SOUND:
+        return "audio"
+    kinds: dict[int, Kind] = {1: "table", 2: "table", 3: "sequence", 4: "image", 5: "video"}
+    if axes not in kinds:
+        raise DataError(f"{m!r} in {where} must have 1 to 5 axes, found {values.shape}.")
+    return kinds[axes]
+
+
+def _as_stored(
+    values: NDArray[Any], m: str, kind: str, rate: int | None, where: str
+) -> tuple[Signal, NDArray[Any]]:
+    """Return how a modality is stored, and its values in that form."""
+    if values.size == 0:
+        raise DataError(f"{m!r} in {where} must hold values, found the shape {values.shape}.")
+    axes, rule, store = _STORED[kind]
+    if (kind == "text") != (values.dtype.kind in "USO") or values.ndim not in axes:
+        raise DataError(
+            f"{m!r} in {where} must be {rule} for the kind {kind}, found {values.dtype} "
+            f"{values.shape}."
+        )
+    stored, view, facts = store(values, rate)
+    signal = Signal(
+        kind,  # type: ignore[arg-type]  # a key of _STORED
+        stored.dtype.name,
+        stored.shape[1:],
+        view,
+        facts,
+        masked=kind == "sequence",
+    )
+    return signal, stored
+
+
+_Stored = tuple[NDArray[Any], defaults.Steps, Mapping[str, Any]]
+
+
+def _floats(values: NDArray[Any]) -> NDArray[Any]:
+    """Return a copy of numbers in single precision, or in half precision if they have it."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float16 if values.dtype == np.float16 else np.float32)
+
+
+def _table(values: NDArray[Any], rate: int | None) -> _Stored:
+    return _floats(values.reshape(len(values), -1)), defaults.NUMBERS, {}
+
+
+def _sequence(values: NDArray[Any], rate: int | None) -> _Stored:
+    return (
+        np.nan_to_num(_floats(values), nan=0.0, posinf=np.inf, neginf=-np.inf),
+        (defaults.SEQUENCE),
+        {},
+    )
+
+
+def _image(values: NDArray[Any], rate: int | None) -> _Stored:
+    first = values.ndim == 4 and values.shape[1] in CHANNELS
+    last = values.ndim == 4 and values.shape[-1] in CHANNELS
+    if values.dtype == np.uint8:
+        pixels = np.moveaxis(values, 1, -1) if first and not last else values
+        return np.array(pixels), defaults.PIXELS, {}
+    grid = np.moveaxis(values, -1, 1) if last and not first else values
+    channel = ({"name": "scale", "channel": True},) if values.ndim == 3 else ()
+    return np.ascontiguousarray(_floats(grid)), (*channel, *defaults.GRID), {}
+
+
+def _video(values: NDArray[Any], rate: int | None) -> _Stored:
+    if values.dtype != np.uint8:
+        return _floats(values), defaults.GRID, {}
+    gray = ({"name": "pixels", "frames": True}, *defaults.GRID)
+    return np.array(values), defaults.PIXELS if values.ndim == 5 else gray, {}
+
+
+def _audio(values: NDArray[Any], rate: int | None) -> _Stored:
+    samples = np.array(values) if values.dtype == np.int16 else _floats(values)
+    return samples, defaults.sound(rate), {} if rate is None else {"rate": rate}
+
+
+def _text(values: NDArray[Any], rate: int | None) -> _Stored:
+    raw = [b"" if text is None else _bytes(text) for text in values.tolist()]
+    stored = np.zeros((len(raw), max(1, *map(len, raw))), np.uint8)
+    for row, text in zip(stored, raw, strict=True):
+        row[: len(text)] = np.frombuffer(text, np.uint8)
+    return stored, defaults.TEXT, {}
+
+
+def _bytes(text: Any) -> bytes:
+    return text if isinstance(text, bytes) else str(text).encode()
+
+
+_STORED: dict[str, tuple[tuple[int, ...], str, Callable[[NDArray[Any], int | None], _Stored]]] = {
+    "table": ((1, 2), "numbers (N,) or (N, columns)", _table),
+    "sequence": ((3,), "numbers (N, steps, features)", _sequence),
+    "image": ((3, 4), "numbers (N, height, width[, channels])", _image),
+    "video": ((4, 5), "numbers (N, frames, height, width[, channels])", _video),
+    "audio": ((2,), "numbers (N, samples)", _audio),
+    "text": ((1,), "text (N,)", _text),
+}
+"""Per kind the allowed numbers of axes, the rule in words, and the function that stores values."""
