@@ -9,7 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from g2d.experiment import load as load
+    from g2d.experiment.comparing import Comparison as Comparison
+    from g2d.experiment.comparing import compare as compare
+    from g2d.experiment.loading import Run as Run
+    from g2d.experiment.loading import load as load
+    from g2d.experiment.training import train as train
     from g2d.fusion import BiGated as BiGated
     from g2d.fusion import Concat as Concat
     from g2d.fusion import CrossAttention as CrossAttention
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from g2d.model import warm_start as warm_start
     from g2d.modulations import SMP as SMP
     from g2d.modulations import PartialSuppression as PartialSuppression
+    from g2d.recipe import Recipe as Recipe
     from g2d.task import Classification as Classification
     from g2d.task import Regression as Regression
     from g2d.types import Batch as Batch
@@ -43,7 +48,10 @@ _HOMES = {
     "model": ("CachedTeachers", "MultimodalModel", "Teachers", "feature_dims", "warm_start"),
     "method": ("Method", "SinglePass", "TrainState"),
     "modulations": ("PartialSuppression", "SMP"),
-    "experiment": ("load",),
+    "recipe": ("Recipe",),
+    "experiment.comparing": ("Comparison", "compare"),
+    "experiment.loading": ("Run", "load"),
+    "experiment.training": ("train",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = (
@@ -52,10 +60,10 @@ _MODULES = (
     "encoders",
     "engine",
     "errors",
+    "experiment",
     "functional",
     "methods",
-    "recipe",
-    *_HOMES,
+    *(home for home in _HOMES if "." not in home),
 )
 
 __all__ = ["__version__", *_HOME_OF]

@@ -101,7 +101,7 @@ def test_another_weight_reuses_the_teachers_and_says_so(trained: Path) -> None:
 def test_another_seed_trains_new_teachers_and_says_why(trained: Path) -> None:
     result = train(trained.with_name("seed"), "seed=1")
     assert result.exit_code == 0, result.output
-    assert "seed 1" in result.output
+    assert "the most similar one has seed 0 instead of 1" in result.output
     assert "seed 0" in result.output
     assert not any(
         teacher["reused"] for teacher in result_of(trained.with_name("seed"))["teachers"].values()

@@ -1,4 +1,4 @@
-"""Comparisons: every one shows its controls, and stands against a baseline."""
+"""Comparisons: each shows its controls and has a baseline."""
 
 from __future__ import annotations
 
@@ -10,21 +10,17 @@ from typer.testing import CliRunner
 
 from g2d.cli import app
 from g2d.errors import RecipeError
-from g2d.experiment.compare import compare, controlled, warm_started
+from g2d.experiment.comparing import compare, controlled, warm_started
 from g2d.recipe import Recipe
 
-SMALL = (
-    "encoders.image={name: cnn, widths: [4, 4], pool: 1}",
-    "encoders.tone={name: mlp, widths: [8]}",
-    "data.eval_draws=1",
-)
+from .conftest import SMALL
 
 
 def recipe(name: str, *overrides: str) -> Recipe:
     return Recipe.load("digits", [f"method={name}", *overrides])
 
 
-def test_one_recipe_per_problem_asks_for_the_controls() -> None:
+def test_one_recipe_per_problem_gets_the_controls() -> None:
     given = [
         recipe("joint"),
         recipe("umt"),
@@ -36,21 +32,13 @@ def test_one_recipe_per_problem_asks_for_the_controls() -> None:
     assert len(warm_started(controlled(given))) == 3
 
 
-def test_controls_stand_in_every_comparison_unless_told(tmp_path: Path) -> None:
+def test_every_comparison_has_controls_unless_they_are_switched_off(tmp_path: Path) -> None:
     short = [*SMALL, "epochs=1", "teachers.epochs=1", "--quiet"]
-    words = [
-        "compare",
-        "digits",
-        "--methods",
-        "joint,ogm_ge",
-        "--seeds",
-        "1",
-        "--out",
-    ]
-    shown = CliRunner().invoke(app, [*words, str(tmp_path / "a"), *short])
-    assert shown.exit_code == 0, shown.output
+    words = ["compare", "digits", "--methods", "joint,ogm_ge", "--seeds", "1", "--out"]
+    complete = CliRunner().invoke(app, [*words, str(tmp_path / "a"), *short])
+    assert complete.exit_code == 0, complete.output
     for row in ("teachers alone", "best teacher", "teacher ensemble, calibrated", "joint-warm"):
-        assert row in shown.output
+        assert row in complete.output
     bare = CliRunner().invoke(app, [*words, str(tmp_path / "b"), "--no-controls", *short])
     assert bare.exit_code == 0, bare.output
     assert "teacher ensemble" not in bare.output
@@ -66,7 +54,7 @@ def test_controls_stand_in_every_comparison_unless_told(tmp_path: Path) -> None:
 
 
 def test_a_baseline_that_is_not_compared_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="--baseline must be the name of a compared recipe"):
+    with pytest.raises(RecipeError, match="baseline must be the name of a compared recipe"):
         compare([recipe("joint", *SMALL, "epochs=1")], out=tmp_path / "x", baseline="umt")
     assert not (tmp_path / "x").exists()
     with pytest.raises(

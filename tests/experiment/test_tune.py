@@ -1,4 +1,4 @@
-"""An equal search for all, on validation alone, that goes on where it was interrupted."""
+"""Search: equal trials for every recipe, validation rows only, and continuing an old search."""
 
 from __future__ import annotations
 
@@ -12,17 +12,14 @@ from typer.testing import CliRunner, Result
 from g2d.cli import app
 from g2d.engine import evaluate as evaluating
 from g2d.errors import RecipeError
-from g2d.experiment.tune import laid, read_space, search_space, tune
+from g2d.experiment.tune import read_space, search_space, tune, with_values
 from g2d.method import Choice, Log, Whole
 from g2d.methods import METHODS
 from g2d.recipe import Recipe
 
+from .conftest import SMALL
+
 pytest.importorskip("optuna", reason="optuna is not installed")
-SMALL = (
-    "encoders.image={name: cnn, widths: [4, 4], pool: 1}",
-    "encoders.tone={name: mlp, widths: [8]}",
-    "data.eval_draws=1",
-)
 
 
 def command(*words: str | Path) -> Result:
@@ -50,20 +47,20 @@ def test_every_recipe_has_the_same_number_of_trials_and_starts_from_its_own_valu
         "teachers.epochs=1",
     )
     assert result.exit_code == 0, result.output
-    found = json.loads((tmp_path / "tune.json").read_text())
-    assert [(entry["name"], entry["trials"]) for entry in found] == [
+    entries = json.loads((tmp_path / "tune.json").read_text())
+    assert [(entry["name"], entry["trials"]) for entry in entries] == [
         ("digits-joint", 3),
         ("digits-mslr", 3),
         ("digits-umt", 3),
     ]
-    for entry in found:
+    for entry in entries:
         assert entry["best"] >= entry["start"]
         tuned = Recipe.load(tmp_path / f"{entry['name']}.yaml")
         values = tuned.resolved()
         for key, value in entry["values"].items():
             section, _, option = key.partition(".")
             assert values[section][option] == pytest.approx(value)
-        assert tuned.teachers.train.lr == 0.01  # a student's rate is not its teachers'
+        assert tuned.teachers.train.lr == 0.01  # the search does not change the teachers
     assert result.output.count("its own values") == 3
     again = command(
         "tune",
@@ -82,17 +79,17 @@ def test_every_recipe_has_the_same_number_of_trials_and_starts_from_its_own_valu
     assert again.output.count(", trial ") == 1  # the three that are finished are kept
 
 
-def test_the_test_split_is_never_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked: list[str] = []
+def test_the_test_split_is_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    splits: list[str] = []
     rows = evaluating.Loader.__init__
 
     def watched(self: Any, source: Any, split: str, *rest: Any, **more: Any) -> None:
-        looked.append(split)
+        splits.append(split)
         rows(self, source, split, *rest, **more)
 
     monkeypatch.setattr(evaluating.Loader, "__init__", watched)
     tune([recipe("joint", "epochs=1")], trials=2, out=tmp_path, say=lambda _: None)
-    assert set(looked) == {"train", "valid"}
+    assert set(splits) == {"train", "valid"}
     with pytest.raises(
         RecipeError, match="select_on must be validation for a search, found test in digits-joint"
     ):
@@ -127,7 +124,7 @@ def test_the_mean_over_seeds_is_the_score(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, kind in METHODS.items() if kind.trains])
-def test_every_methods_space_is_one_its_recipe_takes(name: str) -> None:
+def test_the_space_of_every_method_fits_its_recipe(name: str) -> None:
     tau = (
         {"method": {"name": name, "tau": [1, 1]}}
         if "tau" in METHODS[name].__init__.__kwdefaults__ or name == "g2d_released"
@@ -151,7 +148,7 @@ def test_every_methods_space_is_one_its_recipe_takes(name: str) -> None:
                 else value
             )
             section, _, option = key.partition(".")
-            assert laid(given, {key: chosen}).resolved()[section][option] == chosen
+            assert with_values(given, {key: chosen}).resolved()[section][option] == chosen
 
 
 def test_a_space_can_be_written_on_the_command_line() -> None:
@@ -174,7 +171,7 @@ def test_a_space_can_be_written_on_the_command_line() -> None:
         "x=1..2:log",
     ],
 )
-def test_a_space_that_is_none_is_refused(text: str) -> None:
+def test_a_space_in_another_form_is_refused(text: str) -> None:
     with pytest.raises(RecipeError, match=r"--search must be KEY=LOW\.\.HIGH"):
         read_space(text)
 

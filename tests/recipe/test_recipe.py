@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 
 from g2d.errors import RecipeError
 from g2d.methods import G2D, METHODS
+from g2d.model import Teachers
 from g2d.modulations import SMP
 from g2d.plainyaml import parse
 from g2d.recipe import Recipe
@@ -259,7 +260,10 @@ def test_a_recipe_builds_what_it_names() -> None:
         ["method=joint+smp", "method.modulation.tau=[1,2]", "encoders.tone.widths=[8, 5]"],
     )
     source = recipe.build_source()
-    model, method = recipe.build_untrained(source)
+    model = recipe.build_model(source)
+    teacher = recipe.build_teacher(source, "tone")
+    method = recipe.build_method(Teachers({"tone": teacher}))
+    assert (teacher.modalities, teacher.fusion.dims) == (("tone",), {"tone": 5})
     assert model.fusion.dims == {"image": 128, "tone": 5}
     assert isinstance(method.modulation, SMP)
     assert method.modulation.tau == (1, 2)
@@ -276,7 +280,7 @@ def test_a_recipe_builds_what_it_names() -> None:
 
 def test_a_weight_for_each_modality_reaches_the_method() -> None:
     recipe = Recipe.load("digits", ["method.alpha={image: 2, tone: 0.5}"])
-    _, method = recipe.build_untrained(recipe.build_source())
+    method = recipe.build_method(Teachers({}))
     assert isinstance(method, G2D)
     assert method.alpha == {"image": 2.0, "tone": 0.5}
 

@@ -1,16 +1,19 @@
-"""Whole experiments: a run, a comparison of runs, a demonstration; and a finished run, opened again."""
+"""Whole experiments: training, comparisons, searches, a demonstration, and opening trained runs."""
 
 from __future__ import annotations
 
-from g2d.experiment.compare import compare
+from g2d.experiment.comparing import Comparison, compare
 from g2d.experiment.demo import demonstrate
-from g2d.experiment.loading import Prediction, Run, load, write_predictions
+from g2d.experiment.loading import Run, load, write_predictions
+from g2d.experiment.predictions import Prediction
 from g2d.experiment.registry import examine, registered
 from g2d.experiment.run import run
 from g2d.experiment.tables import evaluation_table, run_summary
+from g2d.experiment.training import train
 from g2d.experiment.tune import tune
 
 __all__ = [
+    "Comparison",
     "Prediction",
     "Run",
     "compare",
@@ -21,6 +24,7 @@ __all__ = [
     "registered",
     "run",
     "run_summary",
+    "train",
     "tune",
     "write_predictions",
 ]

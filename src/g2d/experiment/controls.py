@@ -1,4 +1,4 @@
-"""What is free once teachers exist: the best of them alone, and their ensemble, raw and with calibrated heads."""
+"""Controls that are free once teachers exist: the best teacher alone, and their ensemble."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from g2d.data import Source
 from g2d.engine.calibration import calibrate
 from g2d.engine.evaluate import evaluate
-from g2d.engine.options import TrainOptions
 from g2d.fusion import Late
 from g2d.method import Method
 from g2d.methods import UME
@@ -18,31 +17,36 @@ from g2d.task import Task
 
 
 def teacher_ensemble(teachers: Teachers, task: Task) -> tuple[MultimodalModel, Method]:
-    """The mean of the teachers' logits, as a model and the method that asks it; the teachers themselves stay as they are."""
+    """Return the mean of the teachers' logits as a model, and the method that predicts with it.
+
+    Args:
+        teachers: Not changed; the model has copies of their encoders.
+        task: The kind of target.
+    """
     encoders = {m: copy.deepcopy(teacher.encoders[m]) for m, teacher in teachers.models.items()}
     dims = {m: teacher.fusion.dims[m] for m, teacher in teachers.models.items()}
     model = MultimodalModel(encoders, Late(dims, task.outputs))
-    model.to(next(next(iter(teachers.models.values())).parameters()).device)
-    method: Method = UME(teachers=teachers).build(model, task)
-    return model.eval(), method.to(next(model.parameters()).device)
+    device = next(next(iter(teachers.models.values())).parameters()).device
+    method: Method = UME(teachers=teachers).build(model.to(device), task)
+    return model.eval(), method.to(device)
 
 
 def controls(
-    teachers: Teachers,
-    scores: Mapping[str, Mapping[str, Any]],
-    source: Source,
-    options: TrainOptions,
+    teachers: Teachers, scores: Mapping[str, Mapping[str, Any]], source: Source, batch_size: int
 ) -> dict[str, Any]:
-    """The controls' part of a result.
+    """Evaluate the controls; return their part of ``result.json``.
 
     Args:
-        scores: per modality the teachers' part of the result, with ``valid`` and ``test`` metrics; the best one is chosen on ``valid``.
+        teachers: The trained teachers.
+        scores: The teachers' part of the result; ``valid`` chooses the best one.
+        source: The data.
+        batch_size: Rows per evaluation step.
     """
     best = max(scores, key=lambda m: scores[m]["valid"][source.task.headline])
     model, method = teacher_ensemble(teachers, source.task)
-    raw = evaluate(method, model, source, "test", batch_size=options.eval_batch_size)
-    calibrate(method, model, source, options.eval_batch_size)
-    calibrated = evaluate(method, model, source, "test", batch_size=options.eval_batch_size)
+    raw = evaluate(method, model, source, "test", batch_size=batch_size)
+    calibrate(method, model, source, batch_size)
+    calibrated = evaluate(method, model, source, "test", batch_size=batch_size)
     weights = dict(zip(method.modalities, method.head_weights.tolist(), strict=True))
     return {
         "best_teacher": {"modality": best, "test": scores[best]["test"]},

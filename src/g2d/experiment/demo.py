@@ -1,20 +1,20 @@
-"""The demonstration: what joint training does to a modality, what G²D does about it, and what the free controls do."""
+"""The demonstration: joint training suppresses a modality; G²D and free controls may not."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from g2d.errors import ArgumentError
-from g2d.experiment.compare import WARM, run_grid
-from g2d.experiment.run import Say
+from g2d.experiment.comparing import WARM, run_grid
+from g2d.experiment.console import Say
 from g2d.files import did_you_mean, write_text
 from g2d.recipe import Recipe
 from g2d.report.layouts import comparison_table
 from g2d.report.page import write_page
-from g2d.runs import PAGE, Result, read_epochs
+from g2d.runs import FIGURES, PAGE, Result, read_epochs
 
 Results = Sequence[Result]
 
@@ -29,7 +29,9 @@ SETTINGS = {
 }
 """The settings of the built-in data, and the packaged recipe of each."""
 RANKED_BY = {"g2d": "best", "g2d-last": "last"}
-"""G²D's runs, and which checkpoint of the teachers says who learns first: the ranking is the method's weak point, so both are shown."""
+"""Runs of G²D by the teachers' checkpoint that ranks: the result depends on it, so both run."""
+SUPPRESSED = 5
+"""Points that a modality must lose inside the joint model to count as suppressed."""
 
 
 def demonstrate(
@@ -41,10 +43,21 @@ def demonstrate(
     progress: bool = True,
     say: Say = print,
 ) -> str:
-    """Train the teachers, joint training, G²D and joint training from the teachers; add the teachers' ensembles; draw figures.
+    """Compare joint training, G²D and free controls on built-in data.
+
+    Args:
+        setting: A key of :data:`SETTINGS`.
+        data_seed: Seed of other rows and another split; None is the published data.
+        seeds: Number of seeds.
+        out: Folder of all runs; it also gets ``demo.md``, figures and a page.
+        progress: Show a progress line per training.
+        say: Receives messages for the user.
 
     Returns:
-        a table, and what happened in words. ``out`` also holds them, with figures and one folder per run.
+        A table, and its summary in words.
+
+    Raises:
+        ArgumentError: There is no such setting.
     """
     out = Path(out)
     recipes = demo_recipes(setting, data_seed)
@@ -53,25 +66,33 @@ def demonstrate(
     table = comparison_table(runs).only("fused", "unimodal", "ratio")
     text = f"{table.text()}\n\n{in_words(results, out)}"
     write_text(out / "demo.md", text + "\n")
-    figures = draw(results, out)
+    figures = [str(path) for path in draw(results, out) if path.suffix == ".svg"]
     write_page(out / PAGE, runs, title=f"G²D on digits, {setting}")
-    return f"{text}\n\nPage: {out / PAGE}. Figures: {', '.join(str(path) for path in figures if path.suffix == '.svg')}"
+    return f"{text}\n\nPage: {out / PAGE}. Figures: {', '.join(figures)}"
 
 
 def draw(results: Results, out: Path) -> list[Path]:
-    """Accuracy per modality over epochs for joint training and G²D, the teachers' confidence, and who learns when."""
+    """Draw accuracy per modality, the teachers' confidence, and which modality learns when.
+
+    Args:
+        results: Results of the runs.
+        out: Folder of the runs.
+
+    Returns:
+        The files.
+    """
     from g2d import report
 
     runs = {
         name: [out / name / f"seed-{result.seed}" for result in results if result.name == name]
         for name in ("joint", *RANKED_BY)
     }
-    taught = [result.teachers for result in results if result.teachers]
+    sets = [result.teachers for result in results if result.teachers]
     teachers = {
-        m: statistics.fmean(teacher[m].valid["accuracy"] for teacher in taught) for m in taught[0]
+        m: statistics.fmean(teachers[m].valid["accuracy"] for teachers in sets) for m in sets[0]
     }
     ranked = {name: runs[name] for name in RANKED_BY}
-    figures = out / "figures"
+    figures = out / FIGURES
     return [
         *report.unimodal_curves(runs, figures / "unimodal", teachers),
         *report.confidence_curves(ranked, figures / "confidence"),
@@ -80,10 +101,14 @@ def draw(results: Results, out: Path) -> list[Path]:
 
 
 def demo_recipes(setting: str, data_seed: int | None = None) -> list[Recipe]:
-    """Joint training, G²D with its controls, and joint training that starts from the teachers.
+    """Return joint training, G²D twice, and joint training that starts from the teachers.
+
+    Args:
+        setting: A key of :data:`SETTINGS`.
+        data_seed: Seed of other rows and another split; None is the published data.
 
     Raises:
-        ArgumentError: no such setting.
+        ArgumentError: There is no such setting.
     """
     if setting not in SETTINGS:
         raise ArgumentError(
@@ -109,61 +134,81 @@ def demo_recipes(setting: str, data_seed: int | None = None) -> list[Recipe]:
 
 
 def in_words(results: Results, out: Path) -> str:
-    """What happened to which modality."""
-    by = {
+    """Return the results of the demonstration in sentences.
+
+    Args:
+        results: Results of the runs.
+        out: Folder of the runs.
+    """
+    runs = {
         name: [result for result in results if result.name == name]
         for name in ("joint", *RANKED_BY)
     }
-    by = {name: runs for name, runs in by.items() if runs}
-    modalities = by["g2d"][0].modalities
+    modalities, joint = runs["g2d"][0].modalities, runs["joint"]
     teacher = {
-        m: _mean([result.teachers[m].test["accuracy"] for result in by["g2d"]]) for m in modalities
+        m: _mean([result.teachers[m].test["accuracy"] for result in runs["g2d"]])
+        for m in modalities
     }
-    alone = {
-        name: {
-            m: _mean([result.test.unimodal[m]["accuracy"] for result in runs]) for m in modalities
-        }
-        for name, runs in by.items()
-    }
-    fused = {
-        name: _mean([result.test.fused["accuracy"] for result in runs]) for name, runs in by.items()
-    }
-    loser = max(modalities, key=lambda m: teacher[m] - alone["joint"][m])
-    suppressed = teacher[loser] - alone["joint"][loser] >= 5
-    learnt = f"alone, a teacher learns {teacher[loser]:.1f} % from it; in the joint model it is left at {alone['joint'][loser]:.1f} %"
-    balanced = "No modality was suppressed: in joint training every one stays within 5 points of what its teacher learnt alone."
-    sentences = [f"Joint training suppressed {loser}: {learnt}." if suppressed else balanced]
-    for name in [name for name in by if name in RANKED_BY]:
-        first = statistics.mode(
-            [_first_learner(out / name / f"seed-{result.seed}", modalities) for result in by[name]]
-        )
-        which = (
-            ""
-            if not suppressed
-            else ", the suppressed one,"
-            if first == loser
-            else ", not the suppressed one,"
-        )
-        sentences.append(
-            f"G²D ranked by the teachers' {RANKED_BY[name]} checkpoints let {first}{which} learn first, alone: {loser} came to {alone[name][loser]:.1f} %, "
-            f"and all modalities together to {fused[name]:.1f} % against {fused['joint']:.1f} % of joint training ({fused[name] - fused['joint']:+.1f} points)."
-        )
-    calibrated = _mean(
-        [result.controls["ensemble_calibrated"].test["accuracy"] for result in by["g2d"]]
+    inside = _unimodal(joint, modalities)
+    loser = max(modalities, key=lambda m: teacher[m] - inside[m])
+    suppressed = teacher[loser] - inside[loser] >= SUPPRESSED
+    ensembles = [result.controls["ensemble_calibrated"].test for result in runs["g2d"]]
+    calibrated = _mean([ensemble["accuracy"] for ensemble in ensembles])
+    finding = (
+        f"No modality was suppressed: inside the joint model, each one stays within {SUPPRESSED} "
+        "points of its teacher."
     )
-    return " ".join(
-        [
-            *sentences,
-            f"The teachers' calibrated ensemble, which needs no further training, reaches {calibrated:.1f} %.",
-        ]
+    if suppressed:
+        finding = (
+            f"Joint training suppressed {loser}: a teacher trained on it alone reaches "
+            f"{teacher[loser]:.1f} %, the joint model's own prediction from it "
+            f"{inside[loser]:.1f} %."
+        )
+    ranked = [
+        _sentence(name, runs[name], _fused(joint), loser, suppressed, out)
+        for name in RANKED_BY
+        if runs[name]
+    ]
+    last = (
+        "The teachers' calibrated ensemble, which needs no further training, reaches "
+        f"{calibrated:.1f} %."
+    )
+    return " ".join([finding, *ranked, last])
+
+
+def _sentence(
+    name: str, results: Results, joint: float, loser: str, suppressed: bool, out: Path
+) -> str:
+    modalities = results[0].modalities
+    first = statistics.mode(
+        [_first_learner(out / name / f"seed-{result.seed}", modalities) for result in results]
+    )
+    which = "the suppressed one, " if first == loser else "not the suppressed one, "
+    own, fused = _unimodal(results, modalities)[loser], _fused(results)
+    return (
+        f"G²D ranked by the teachers' {RANKED_BY[name]} checkpoints let {first}, "
+        f"{which if suppressed else ''}learn first: {loser} reached {own:.1f} %, and all "
+        f"modalities together {fused:.1f} %, against {joint:.1f} % of joint training "
+        f"({fused - joint:+.1f} points)."
     )
 
 
-def _first_learner(folder: Path, modalities: list[str]) -> str:
-    """The modality that learnt in the first epoch, in most updates."""
+def _unimodal(results: Results, modalities: Sequence[str]) -> Mapping[str, float]:
+    return {
+        m: _mean([result.test.unimodal[m]["accuracy"] for result in results]) for m in modalities
+    }
+
+
+def _fused(results: Results) -> float:
+    return _mean([result.test.fused["accuracy"] for result in results])
+
+
+def _first_learner(folder: Path, modalities: Sequence[str]) -> str:
+    """Return the modality that learned in most updates of the first epoch."""
     kappa = read_epochs(folder)[0].train
     return max(modalities, key=lambda m: kappa[f"kappa/{m}"])
 
 
-def _mean(shares: list[float]) -> float:
+def _mean(shares: Sequence[float]) -> float:
+    """Return the mean in percent."""
     return 100 * statistics.fmean(shares)

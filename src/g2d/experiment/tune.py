@@ -1,10 +1,11 @@
-"""An equal search for all: every recipe gets the same number of trials, and is judged by the validation rows alone."""
+"""Hyperparameter search: the same number of trials per recipe, scored on the validation rows."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,38 +13,40 @@ import torch
 import yaml
 
 from g2d.engine.evaluate import evaluate
-from g2d.engine.fit import fit
-from g2d.engine.setup import check
 from g2d.errors import MissingDependencyError, RecipeError, RunError
-from g2d.experiment.run import Say
-from g2d.experiment.taught import Taught, obtain
+from g2d.experiment.console import Console, Say
+from g2d.experiment.student import Student
+from g2d.experiment.teachers import teacher_sets
 from g2d.files import write_json, write_text
 from g2d.method import Choice, Log, Space, Whole
 from g2d.methods import METHODS
-from g2d.model import warm_start
-from g2d.recipe.recipe import Recipe, check_names
+from g2d.model import Teachers
+from g2d.recipe import Recipe
+from g2d.recipe.recipe import check_names
 from g2d.report.formatting import aligned, spread
-from g2d.task import task_from_config
+from g2d.task import TASKS
 
 if TYPE_CHECKING:
     import optuna
 
 RATE = "train.lr"
 REACH = 5.0
-"""The learning rate of every student is searched from a fifth of the recipe's to five times it; teachers keep theirs."""
+"""Learning rates are searched from the recipe's divided by REACH to the recipe's times REACH."""
+FAILED = -1e9
+"""Score of a trial whose loss is no longer finite."""
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a search found.
+    """Result of a search.
 
     Args:
-        recipe: the recipe as it was given.
-        values: the best trial's values, by dotted key.
-        score: its headline metric on validation, the mean over seeds.
-        start: that of the recipe's own values, which is the first trial.
-        trials: how many were finished.
-        metric: the headline metric.
+        recipe: The recipe before the search.
+        values: The best trial's values by dotted key.
+        score: Its headline metric on validation, the mean over seeds.
+        start: The score of the first trial, the unchanged recipe.
+        trials: Number of finished trials.
+        metric: The headline metric.
     """
 
     recipe: Recipe
@@ -56,7 +59,19 @@ class Tuned:
     @property
     def best(self) -> Recipe:
         """The recipe with the best values."""
-        return laid(self.recipe, self.values)
+        return with_values(self.recipe, self.values)
+
+    def plain(self, seeds: int) -> dict[str, Any]:
+        """Return the entry of ``tune.json``."""
+        return {
+            "name": self.recipe.name,
+            "trials": self.trials,
+            "seeds": seeds,
+            "metric": self.metric,
+            "start": self.start,
+            "best": self.score,
+            "values": self.values,
+        }
 
 
 def tune(
@@ -68,68 +83,60 @@ def tune(
     out: str | Path,
     say: Say = print,
 ) -> str:
-    """Search every recipe's learning rate and its method's strengths, with the same number of trials each.
+    """Search every recipe's learning rate and its method's strengths, with equal trials.
 
-    The first trial is the recipe as it stands; the others are drawn by Optuna's TPE sampler from the recipe's seed. The test split
-    is never looked at. Finished trials are kept, so that an interrupted search goes on. A method without anything to search (UME) has one trial.
+    The first trial uses the recipe unchanged; the others are drawn by Optuna's TPE sampler from the
+    recipe's seed. The test split is never read. Finished trials are kept, so that an interrupted
+    search continues. A method without anything to search (UME) has one trial.
 
     Args:
-        trials: per recipe.
-        seeds: a trial's score is the mean over so many, from the recipe's own upwards.
-        searched: dotted keys and spaces instead of the defaults.
-        out: ``NAME.yaml`` with the best values, ``tune.json`` and ``tune.md``.
+        recipes: The recipes; their names differ.
+        trials: Number of trials per recipe.
+        seeds: Number of seeds averaged into a trial's score, counted from the recipe's own.
+        searched: Spaces by dotted key, instead of the defaults.
+        out: Folder for ``NAME.yaml`` with the best values, ``tune.json`` and ``tune.md``.
+        say: Receives messages for the user.
 
     Returns:
-        a table: the score before and after, and the values.
+        A table of the scores before and after, and the values.
 
     Raises:
         MissingDependencyError: Optuna is not installed.
-        RecipeError: a recipe selects on the test split, or two have the same name.
+        RecipeError: A recipe selects on the test split, two have the same name, or a space does
+            not fit a recipe.
     """
     out = Path(out)
     check_names(recipes, "tune")
-    if peeking := [recipe.name for recipe in recipes if recipe.train.select_on == "test"]:
+    if on_test := [recipe.name for recipe in recipes if recipe.train.select_on == "test"]:
         raise RecipeError(
             [
-                f"train.select_on must be validation for a search, found test in {', '.join(peeking)}: the test split would be tuned on."
+                "train.select_on must be validation for a search, found test in "
+                f"{', '.join(on_test)}: the search would be tuned on the test split."
             ],
             "tune",
         )
     library = _optuna()
     spaces = [dict(search_space(recipe) if searched is None else searched) for recipe in recipes]
-    for recipe, space in zip(
-        recipes, spaces, strict=True
-    ):  # whatever can be refused is refused before the first trial
-        laid(recipe, {key: _middle(each, recipe) for key, each in space.items()})
-    found = []
+    for recipe, space in zip(recipes, spaces, strict=True):  # refuse before the first trial
+        with_values(recipe, {key: _valid_value(each, recipe) for key, each in space.items()})
+    tuned: list[Tuned] = []
     for recipe, space in zip(recipes, spaces, strict=True):
-        found.append(_search(library, recipe, space, trials, seeds, out, say))
-        write_text(
-            out / f"{recipe.name}.yaml",
-            yaml.safe_dump(
-                found[-1].best.resolved(), sort_keys=False, allow_unicode=True, width=160
-            ),
-        )
-    content = [
-        {
-            "name": t.recipe.name,
-            "trials": t.trials,
-            "seeds": seeds,
-            "metric": t.metric,
-            "start": t.start,
-            "best": t.score,
-            "values": t.values,
-        }
-        for t in found
-    ]
-    write_json(out / "tune.json", content)
-    text = table(found)
+        tuned.append(_Search(library, recipe, space, seeds, out, say).run(trials))
+        write_text(out / f"{recipe.name}.yaml", tuned[-1].best.to_yaml())
+    write_json(out / "tune.json", [one.plain(seeds) for one in tuned])
+    text = table(tuned)
     write_text(out / "tune.md", text + "\n")
     return text
 
 
 def search_space(recipe: Recipe) -> dict[str, Space]:
-    """The dotted keys that are searched by default: the learning rate, and the strengths that the method's class names."""
+    """Return the spaces that are searched by default, by dotted key.
+
+    They are the learning rate and the strengths that the method's class names.
+
+    Args:
+        recipe: Its method and learning rate determine the spaces.
+    """
     kind = METHODS[recipe.method.name]
     if not kind.trains:
         return {}
@@ -140,10 +147,13 @@ def search_space(recipe: Recipe) -> dict[str, Space]:
 
 
 def read_space(text: str) -> tuple[str, Space]:
-    """A search as it is written on the command line.
+    """Read a space as it is written on the command line.
+
+    Args:
+        text: ``KEY=LOW..HIGH``, ``KEY=LOW..HIGH:whole`` or ``KEY=A|B|C``.
 
     Raises:
-        RecipeError: it is not written so.
+        RecipeError: The text has another form.
 
     Example:
         >>> read_space("method.alpha=0.1..10")
@@ -166,38 +176,49 @@ def read_space(text: str) -> tuple[str, Space]:
         pass
     raise RecipeError(
         [
-            f"--search must be KEY=LOW..HIGH (positive, by logarithm), KEY=LOW..HIGH:whole or KEY=A|B|C, found {text!r}."
+            "--search must be KEY=LOW..HIGH (positive, by logarithm), KEY=LOW..HIGH:whole or "
+            f"KEY=A|B|C, found {text!r}."
         ],
         "the command line",
     )
 
 
-def laid(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
-    """The recipe with other values at dotted keys. Teachers stay as they were: a student's rate is not theirs.
+def with_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """Return the recipe with other values; its teachers stay the same.
+
+    Args:
+        recipe: The recipe.
+        values: Values by dotted key.
 
     Raises:
-        RecipeError: a key or a value is not valid.
+        RecipeError: A key or a value is not valid.
     """
-    own = recipe.teachers.train
-    pinned = {"teachers.train.lr": own.lr, "teachers.train.batch_size": own.batch_size}
+    pinned = {
+        f"teachers.train.{key}": value
+        for key, value in recipe.teachers.train.training().items()
+        if key not in ("epochs", "seed")
+    }
     return recipe.changed({**pinned, **values})
 
 
-def table(found: Sequence[Tuned]) -> str:
-    """Score before and after, and what was chosen."""
+def table(tuned: Sequence[Tuned]) -> str:
+    """Return the scores before and after, and the chosen values.
+
+    Args:
+        tuned: At least one result.
+    """
     rows = [
         [
-            t.recipe.name,
-            str(t.trials),
-            spread([t.start], t.metric),
-            spread([t.score], t.metric),
-            _written(t.values),
+            one.recipe.name,
+            str(one.trials),
+            spread([one.start], one.metric),
+            spread([one.score], one.metric),
+            _written(one.values),
         ]
-        for t in found
+        for one in tuned
     ]
-    return aligned(
-        ["", "trials", f"validation {found[0].metric} as given", "tuned", "values"], rows
-    )
+    header = ["", "trials", f"validation {tuned[0].metric} as given", "tuned", "values"]
+    return aligned(header, rows)
 
 
 def _written(values: Mapping[str, Any]) -> str:
@@ -220,64 +241,72 @@ def _optuna() -> Any:
     return optuna
 
 
-def _search(
-    library: Any,
-    recipe: Recipe,
-    space: Mapping[str, Space],
-    trials: int,
-    seeds: int,
-    out: Path,
-    say: Say,
-) -> Tuned:
-    metric = task_from_config(recipe.build_source().task.config()).headline
-    trials = trials if space else 1
-    score = _Scorer(recipe, seeds, out, say)
-    out.mkdir(parents=True, exist_ok=True)
-    backend = library.storages.journal.JournalFileBackend(str(out / f"{recipe.name}.trials.log"))
-    study: optuna.Study = library.create_study(
-        study_name=_study_name(recipe, space, seeds),
-        storage=library.storages.JournalStorage(backend),
-        sampler=library.samplers.TPESampler(seed=recipe.train.seed),
-        direction="maximize",
-        load_if_exists=True,
-    )
+class _Search:
+    """Search of one recipe; its trials are kept in ``NAME.trials.log``."""
 
-    def complete() -> list[optuna.trial.FrozenTrial]:
-        done: list[optuna.trial.FrozenTrial] = study.get_trials(
-            states=(library.trial.TrialState.COMPLETE,)
+    def __init__(
+        self,
+        library: Any,
+        recipe: Recipe,
+        space: Mapping[str, Space],
+        seeds: int,
+        out: Path,
+        say: Say,
+    ) -> None:
+        self.recipe, self.space, self.say = recipe, space, say
+        self.metric = TASKS[recipe.build_source().task.kind].headline
+        self.score = _Scorer(recipe, seeds, out, say)
+        self.complete = library.trial.TrialState.COMPLETE
+        out.mkdir(parents=True, exist_ok=True)
+        log = str(out / f"{recipe.name}.trials.log")
+        storages = library.storages
+        self.study: optuna.Study = library.create_study(
+            study_name=_study_name(recipe, space, seeds),
+            storage=storages.JournalStorage(storages.journal.JournalFileBackend(log)),
+            sampler=library.samplers.TPESampler(seed=recipe.train.seed),
+            direction="maximize",
+            load_if_exists=True,
         )
-        return done
 
-    def objective(trial: optuna.Trial) -> float:
-        # The recipe itself comes first, so that a search never ends worse than it began.
-        begun = any(not done.user_attrs["values"] for done in complete())
-        values = (
-            {key: _suggest(trial, key, each, recipe) for key, each in space.items()}
-            if begun
-            else {}
+    def run(self, trials: int) -> Tuned:
+        """Run the trials that are missing, and return the best one."""
+        missing = max(0, (trials if self.space else 1) - len(self._done()))
+        objective = partial(self._objective, trials=trials if self.space else 1)
+        self.study.optimize(objective, n_trials=missing)
+        start = next(trial.value for trial in self._done() if not trial.user_attrs["values"])
+        return Tuned(
+            self.recipe,
+            self.study.best_trial.user_attrs["values"],
+            self.study.best_value,
+            start or 0.0,
+            len(self._done()),
+            self.metric,
         )
+
+    def _objective(self, trial: optuna.Trial, trials: int) -> float:
+        # The unchanged recipe comes first, so that a search never ends worse than it began.
+        first = all(done.user_attrs["values"] for done in self._done())
+        values: dict[str, Any] = {}
+        if not first:
+            values = {
+                key: _suggest(trial, key, each, self.recipe) for key, each in self.space.items()
+            }
         trial.set_user_attr("values", values)
-        result = score(values)
-        tried = _written(values) if values else "its own values"
-        say(
-            f"{recipe.name}, trial {len(complete()) + 1} of {trials}: {metric} {spread([result], metric)} with {tried}"
+        score = self.score(values)
+        number, written = len(self._done()) + 1, _written(values) if values else "its own values"
+        self.say(
+            f"{self.recipe.name}, trial {number} of {trials}: {self.metric} "
+            f"{spread([score], self.metric)} with {written}"
         )
-        return result
+        return score
 
-    study.optimize(objective, n_trials=max(0, trials - len(complete())))
-    start = next(done.value for done in complete() if not done.user_attrs["values"])
-    return Tuned(
-        recipe,
-        study.best_trial.user_attrs["values"],
-        study.best_value,
-        start or 0.0,
-        len(complete()),
-        metric,
-    )
+    def _done(self) -> list[optuna.trial.FrozenTrial]:
+        trials: list[optuna.trial.FrozenTrial] = self.study.get_trials(states=(self.complete,))
+        return trials
 
 
 def _study_name(recipe: Recipe, space: Mapping[str, Space], seeds: int) -> str:
-    """Trials of another recipe or space are another study, even in the same folder."""
+    """Return a name that differs for every recipe and space, also in the same folder."""
     text = yaml.safe_dump(
         [recipe.resolved(), {key: repr(each) for key, each in space.items()}, seeds]
     )
@@ -285,44 +314,37 @@ def _study_name(recipe: Recipe, space: Mapping[str, Space], seeds: int) -> str:
 
 
 class _Scorer:
-    """Validation score of a set of values: trains, in memory, and never opens the test split."""
+    """Validation score of some values, by training in memory; the test split is never read."""
 
     def __init__(self, recipe: Recipe, seeds: int, out: Path, say: Callable[[str], object]) -> None:
-        self.recipe, self.seeds, self.out, self.say = recipe, seeds, out, say
-        self.taught: dict[int, Taught] = {}
+        self.recipe, self.seeds = recipe, seeds
+        self.out, self.console = out / "runs", Console(say, progress=False)
+        self.teachers: dict[int, Teachers | None] = {}
 
     def __call__(self, values: Mapping[str, Any]) -> float:
         first = self.recipe.train.seed
         try:
             scores = [
-                self._one(laid(self.recipe.changed(seed=seed), values))
+                self._score(with_values(self.recipe.changed(seed=seed), values))
                 for seed in range(first, first + self.seeds)
             ]
-        except RunError:  # a loss that is no longer finite: as bad as can be
-            return -1e9
+        except RunError:  # the loss is no longer finite
+            return FAILED
         return sum(scores) / len(scores)
 
-    def _one(self, recipe: Recipe) -> float:
+    def _score(self, recipe: Recipe) -> float:
         if recipe.train.threads is not None:
             torch.set_num_threads(recipe.train.threads)
         source, seed = recipe.build_source(), recipe.train.seed
-        if recipe.needs_teachers and seed not in self.taught:
-            self.taught[seed] = obtain(
-                recipe, source, self.out / "runs", progress=False, say=self.say
-            )
-        taught = self.taught.get(seed)
-        model = recipe.build_model(source)
-        if taught is not None and recipe.warm_start:
-            warm_start(model, taught.teachers.models)
-        method = recipe.build_method(None if taught is None else taught.teachers).build(
-            model, source.task
-        )
-        options = replace(recipe.train, select_on="validation")
-        check(method, model, source, options)
-        fitted = fit(method, model, source, options)
-        if method.trains:
+        student = Student.build(recipe, source)
+        if seed not in self.teachers:
+            sets = teacher_sets(student, self.out, self.console)
+            self.teachers[seed] = sets[0].teachers if sets else None
+        fitted = student.train(self.teachers[seed])
+        if student.method.trains:
             return fitted.score
-        return evaluate(method, model, source, "valid", batch_size=options.eval_batch_size).score
+        size = recipe.train.eval_batch_size
+        return evaluate(student.method, student.model, source, "valid", batch_size=size).score
 
 
 def _suggest(trial: optuna.Trial, key: str, space: Space, recipe: Recipe) -> Any:
@@ -338,8 +360,8 @@ def _suggest(trial: optuna.Trial, key: str, space: Space, recipe: Recipe) -> Any
     return trial.suggest_float(key, space.low, space.high, log=True)
 
 
-def _middle(space: Space, recipe: Recipe) -> Any:
-    """A value of the space, to see whether the recipe takes it."""
+def _valid_value(space: Space, recipe: Recipe) -> Any:
+    """Return some value of the space, to check that the recipe accepts it."""
     if isinstance(space, Choice):
         return space.values[0]
     if isinstance(space, Whole):

@@ -238,34 +238,22 @@ class Recipe:
         """Return the method with its hyperparameters, not yet bound to a model."""
         return make_method(self.method, self.modulation, teachers)
 
-    def build_untrained(
-        self, source: Source, example: Batch | None = None
-    ) -> tuple[MultimodalModel, Method]:
-        """Return the student and its method with untrained teachers.
+    def build_teacher(
+        self, source: Source, modality: str, example: Batch | None = None
+    ) -> MultimodalModel:
+        """Return an untrained teacher: the encoder of a modality and one linear layer.
 
-        A checkpoint is loaded into them, and combinations that are not defined are refused early.
+        Its weights are drawn from torch's global generator.
 
-        Raises:
-            UnsupportedError: The method is not defined for this task, number of modalities or
-                fusion.
+        Args:
+            source: The data.
+            modality: The name of the teacher's modality.
+            example: :meth:`example`, if it has been read already.
         """
         example = example or self.example(source)
-        model = self.build_model(source, example)
-        teachers = self.untrained_teachers(source, example)
-        return model, self.build_method(teachers).build(model, source.task)
-
-    def untrained_teachers(self, source: Source, example: Batch | None = None) -> Teachers:
-        """Return untrained teachers, one per modality."""
-        example = example or self.example(source)
-        alone = {m: {m: self.build_encoder(source, m, example)} for m in source.modalities}
-        return Teachers(
-            {
-                m: MultimodalModel(
-                    encoder, Late(feature_dims(encoder, example.inputs), source.task.outputs)
-                )
-                for m, encoder in alone.items()
-            }
-        )
+        encoder = {modality: self.build_encoder(source, modality, example)}
+        dims = feature_dims(encoder, example.inputs)
+        return MultimodalModel(encoder, Late(dims, source.task.outputs))
 
 
 def check_names(recipes: Sequence[Recipe], command: str) -> None:

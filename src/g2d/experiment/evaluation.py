@@ -1,0 +1,165 @@
+"""Evaluation of a finished run: predictions, controls, cost, and the result that holds them."""
+
+from __future__ import annotations
+
+import copy
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import g2d
+from g2d.data import Source
+from g2d.engine import checkpoint
+from g2d.engine.cost import step_cost
+from g2d.engine.evaluate import Evaluation, evaluate
+from g2d.engine.fit import Fit
+from g2d.engine.processes import process
+from g2d.engine.stack import Stack
+from g2d.experiment.controls import controls
+from g2d.experiment.student import Student
+from g2d.experiment.teachers import TeacherSet
+from g2d.files import replaced
+from g2d.method import Method, TrainState, processes
+from g2d.runs import CHECKPOINTS, PREDICTIONS, SCHEMA, STACK, Result
+
+
+def evaluated(student: Student, fitted: Fit, sets: Sequence[TeacherSet], out: Path) -> Result:
+    """Evaluate a trained student; the only place where its test split is read.
+
+    The logits of the test rows are kept in ``predictions/test.npz``.
+
+    Args:
+        student: The trained student.
+        fitted: How its training went.
+        sets: Its teachers; all of them are members of a stack.
+        out: The run folder.
+    """
+    recipe, source, model = student.recipe, student.source, student.model
+    method, head_weights = (
+        _stacked(student, sets, out) if recipe.stack else (student.method, dict[str, float]())
+    )
+    size = recipe.train.eval_batch_size
+    test = evaluate(method, model, source, "test", batch_size=size, keep_rows=True)
+    valid = evaluate(method, model, source, "valid", batch_size=size)
+    if process() == 0:
+        keep_predictions(out / PREDICTIONS, test, source)
+    teachers = sets[0].results(test.unimodal_confidence) if sets else {}
+    extra: dict[str, Any] = {}
+    if sets and recipe.controls:
+        extra = controls(sets[0].teachers, teachers, source, size)
+    return Result.model_validate(
+        {
+            **_identity(student, fitted),
+            "test": {**test.record(), **_size(source, "test")},
+            "valid": {**valid.record(), **_size(source, "valid")},
+            "teachers": teachers,
+            "controls": extra,
+            "cost": _cost(student, fitted, sets),
+            "notices": fitted.notices,
+            "complete": True,
+            "stack": {"teacher_sets": recipe.stack, "head_weights": head_weights},
+        }
+    )
+
+
+def _identity(student: Student, fitted: Fit) -> dict[str, Any]:
+    recipe, source = student.recipe, student.source
+    return {
+        "schema": SCHEMA,
+        "name": recipe.name,
+        "method": recipe.method.name,
+        "fusion": recipe.fusion.name,
+        "modalities": list(source.modalities),
+        "task": source.task.config(),
+        "data": source.describe(),
+        "seed": recipe.train.seed,
+        "teacher_seed": recipe.teachers.train.seed,
+        "versions": {
+            "g2d": g2d.__version__,
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+        "threads": torch.get_num_threads(),
+        "device": str(next(student.model.parameters()).device),
+        "epochs": fitted.epochs_done,
+        "selected_epoch": fitted.selected_epoch,
+        "select_on": recipe.train.select_on,
+        "selection_metric": source.task.headline,
+        "calibrated": recipe.train.calibrate,
+    }
+
+
+def _stacked(
+    student: Student, sets: Sequence[TeacherSet], out: Path
+) -> tuple[Method, Mapping[str, float]]:
+    """Stack a student and its teachers in a checkpoint of their own; return it and its weights."""
+    device = next(student.model.parameters()).device
+    stack = Stack(student.method, [one.teachers for one in sets]).to(device)
+    weights = stack.fit(student.model, student.source, student.recipe.train.eval_batch_size)
+    if process() == 0:
+        checkpoint.save(out / CHECKPOINTS / STACK, student.model, stack)
+    return stack, weights
+
+
+def _size(source: Source, split: str) -> dict[str, int]:
+    """Return the number of rows of a split, and of independent groups of rows."""
+    return {"rows": len(source.rows(split)), "groups": len(np.unique(source.groups(split)))}
+
+
+def keep_predictions(path: Path, evaluation: Evaluation, source: Source) -> None:
+    """Save the logits of every test row, so that intervals over groups need no model.
+
+    Args:
+        path: An ``.npz`` file with ``index``, ``target``, ``logits``, ``group`` and
+            ``unimodal/M`` for every modality M.
+        evaluation: Of the test split, with its rows kept.
+        source: The data.
+    """
+    assert evaluation.index is not None
+    assert evaluation.target is not None
+    assert evaluation.logits is not None
+    tensors = {"index": evaluation.index, "target": evaluation.target, "logits": evaluation.logits}
+    tensors |= {f"unimodal/{m}": z for m, z in (evaluation.unimodal_logits or {}).items()}
+    arrays: dict[str, Any] = {name: values.numpy() for name, values in tensors.items()}
+    # Groups are in the order of the rows, as an evaluation reads them.
+    with replaced(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, group=source.groups("test"), **arrays)
+
+
+def _cost(student: Student, fitted: Fit, sets: Sequence[TeacherSet]) -> dict[str, Any]:
+    return {
+        "seconds": fitted.seconds,
+        "epochs": fitted.epochs_done,
+        "updates": fitted.updates,
+        **(_step_cost(student) if student.method.trains and processes() == 1 else {}),
+        "teacher_seconds": sum(one.seconds for one in sets),
+    }
+
+
+def _step_cost(student: Student) -> dict[str, Any]:
+    """Count operations and passes of a training step of the last epoch, on a copy of the model.
+
+    In an earlier stage a suppressed encoder has no backward pass and costs less.
+    """
+    source, options = student.source, student.recipe.train
+    # Teachers do not change and may keep an output for every row: they are not copied.
+    teachers = getattr(student.method, "teachers", None)
+    model, method = copy.deepcopy((student.model, student.method), {id(teachers): teachers})
+    model.train()
+    method.train()
+    rows = source.gather(source.rows("train")[: options.batch_size])
+    batch = source.view(rows, seed=0, epoch=1, train=False)
+    optimizer = torch.optim.SGD(method.parameter_groups(model), lr=0.0)
+    state = TrainState(model, optimizer, source.task, epochs=options.epochs)
+    state.epoch = options.epochs
+    counts = step_cost(method, state, batch.to(next(model.parameters()).device))
+    passes = {
+        "encoder_forward": dict(counts.passes.forward),
+        "encoder_backward": dict(counts.passes.backward),
+    }
+    return {"flops_per_step": counts.flops, "updates_per_step": counts.updates, "passes": passes}

@@ -1,0 +1,226 @@
+"""Measurements of a diagnosis, made on a trained run and its teachers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from g2d import analysis
+from g2d.data import Loader
+from g2d.experiment.loading import Run
+from g2d.model import MultimodalModel
+from g2d.runs import Analysis, Plot
+from g2d.types import Batch, Output
+
+POINTS = 200
+"""Rows whose features are drawn in a plane."""
+
+
+class Measurements:
+    """Measurements on a run; every one is made when it is needed.
+
+    Args:
+        run: The trained run.
+        split: Name of the split to measure on.
+        teachers: Trained teachers by modality; may be empty.
+    """
+
+    def __init__(self, run: Run, split: str, teachers: Mapping[str, MultimodalModel]) -> None:
+        self.run, self.split = run, split
+        groups = run.source.groups(split)
+        self.rows = self.collected(split)
+        self.teachers = {
+            m: analysis.collect(partial(_teacher_output, teacher, m), self.batches(split), groups)
+            for m, teacher in teachers.items()
+        }
+
+    def batches(self, split: str) -> Iterator[Batch]:
+        """Return the batches of a split, on the model's device."""
+        device = next(self.run.model.parameters()).device
+        size = self.run.recipe.train.eval_batch_size
+        return iter(Loader(self.run.source, split, size, device=device).epoch(0))
+
+    def predict(self, batch: Batch) -> Output:
+        """Return the run's output for a batch."""
+        return self.run.method.predict(self.run.model, batch.inputs, batch.present)
+
+    def collected(self, split: str) -> analysis.Rows:
+        """Return the run's outputs for all rows of a split."""
+        return analysis.collect(self.predict, self.batches(split), self.run.source.groups(split))
+
+    @cached_property
+    def coalitions(self) -> dict[frozenset[str], tuple[Tensor, Tensor]]:
+        """Value and correctness of every row for every subset of the modalities.
+
+        Empty for stacks: a modality dropped from the student would remain in the teachers.
+        """
+        if self.run.recipe.stack:
+            return {}
+        means = analysis.feature_means(self.run.model, self.batches("train"))
+        return analysis.coalition_values(
+            self.run.model, self.batches(self.split), means, self.run.task, self.predict
+        )
+
+    @cached_property
+    def correct(self) -> dict[frozenset[str], NDArray[np.float64]]:
+        """Score of every row for every subset of the modalities."""
+        return {some: right.double().numpy() for some, (_, right) in self.coalitions.items()}
+
+    def shapley(self, values: Mapping[frozenset[str], Tensor]) -> dict[str, float]:
+        """Return the mean Shapley value of every modality; empty without coalitions."""
+        if not values:
+            return {}
+        shares = analysis.shapley_values(values, self.run.modalities)
+        return {m: float(value.mean()) for m, value in shares.items()}
+
+    def diagnosis(self) -> analysis.Diagnosis:
+        """Return the judgment about every modality, and the verdict."""
+        everyone = frozenset(self.run.modalities)
+        without = (
+            {m: self.correct[everyone - {m}] for m in self.run.modalities} if self.correct else None
+        )
+        values = {some: value for some, (value, _) in self.coalitions.items()}
+        return analysis.diagnose(
+            self.rows,
+            self.run.task,
+            teachers=self.teachers or None,
+            probe=analysis.linear_probe(self.collected("train"), self.rows),
+            without=without,
+            complete=self.correct.get(everyone),
+            shapley=self.shapley(values) or None,
+        )
+
+    def analysis(self, diagnosis: analysis.Diagnosis) -> Analysis:
+        """Return the content of ``analysis.json``.
+
+        Args:
+            diagnosis: The result of :meth:`diagnosis`.
+        """
+        scores = {some: torch.from_numpy(values) for some, values in self.correct.items()}
+        content = {
+            "verdict": [*diagnosis.verdict, *(f"Try: {advice}" for advice in diagnosis.advice)],
+            "modalities": {m: _plain(finding) for m, finding in diagnosis.modalities.items()},
+            "shapley_shares": self.shapley(scores),
+            "subset_scores": {
+                " + ".join(sorted(some)) or "none": float(np.mean(values))
+                for some, values in self.correct.items()
+            },
+            **self._classes(),
+            "noise": self._noise(),
+            "alignment": self._alignment(),
+            "modality_gaps": {
+                " to ".join(pair): distance
+                for pair, distance in analysis.modality_gap(self.rows).items()
+            },
+            "plane": self._plane(),
+            "gradients": self._gradients(),
+            "calibrated_heads": self._calibrated_heads(),
+        }
+        return Analysis.model_validate(content)
+
+    def _classes(self) -> dict[str, Any]:
+        if self.run.task.kind != "classification":
+            return {}
+        recalls = analysis.per_class(self.rows)
+        heads = {
+            name: analysis.reliability(z, self.rows.target)
+            for name, z in {**self.rows.unimodal, "fused": self.rows.logits}.items()
+        }
+        return {
+            "class_recalls": {
+                name: {m: recalls[m][c] for m in recalls}
+                for c, name in enumerate(self.run.task.config()["classes"])
+            },
+            "calibration_errors": {name: head.error for name, head in heads.items()},
+            "reliability": Plot(
+                points={
+                    name: list(zip(head.confidence, head.accuracy, strict=True))
+                    for name, head in heads.items()
+                },
+                x="predicted confidence",
+                y="share of right predictions",
+                caption="Each head's predictions in ten bins of confidence; the dotted line is "
+                "perfect calibration.",
+                joined=True,
+                diagonal=True,
+            ),
+        }
+
+    def _noise(self) -> Plot:
+        run = self.run
+        scores = {
+            m: analysis.under_corruption(self.predict, self.batches("valid"), run.task, m)
+            for m in run.modalities
+        }
+        return Plot(
+            points={f"noise on {m}": list(values.items()) for m, values in scores.items()},
+            x="noise, in standard deviations of the input",
+            y=f"validation {run.task.headline}",
+            caption="All modalities together, while the input of one is disturbed.",
+            joined=True,
+        )
+
+    def _alignment(self) -> dict[str, float | None]:
+        own = self.rows.features
+        return {
+            m: analysis.feature_alignment(own[m], rows.features[m])
+            for m, rows in self.teachers.items()
+            if rows.features[m].shape == own[m].shape
+        }
+
+    def _plane(self) -> Plot:
+        some = np.random.default_rng(0).permutation(len(self.rows))[:POINTS]
+        clouds = analysis.projected(self.rows.at(some), "pca")
+        return Plot(
+            points={m: cloud.round(4).tolist() for m, cloud in clouds.items()},
+            x="first component",
+            y="second component",
+            caption=f"L2-normalized features of {len(some)} rows, projected by PCA.",
+        )
+
+    def _gradients(self) -> dict[str, dict[str, float | None]]:
+        run = self.run
+        if run.method.own_heads:
+            return {}
+        pulls = analysis.gradient_pull(run.model, self.batches("valid"), run.task)
+        return {
+            m: {"norm": pull.norm, "cosine with its own loss": pull.agreement}
+            for m, pull in pulls.items()
+        }
+
+    def _calibrated_heads(self) -> dict[str, float | None]:
+        run = self.run
+        if run.method.head_scale(run.model) is None:
+            return {}
+        heads = analysis.reweighed(self.collected("valid"), self.rows, run.task)
+        weights = {f"weight of {m}": weight for m, weight in heads.weights.items()}
+        return {**weights, "fused before": heads.before, "fused after": heads.after}
+
+
+def _teacher_output(teacher: MultimodalModel, m: str, batch: Batch) -> Output:
+    output: Output = teacher({m: batch.inputs[m]}, present=batch.present, unimodal=True)
+    return output
+
+
+def _plain(finding: analysis.Finding) -> dict[str, Any]:
+    """Return the fields of :class:`~g2d.runs.analysis.ModalityDiagnosis`."""
+    gap, ratio = (
+        None if figure is None else (figure.value, figure.low, figure.high)
+        for figure in (finding.gap, finding.ratio)
+    )
+    return {
+        "own": finding.own.value,
+        "teacher": None if finding.teacher is None else finding.teacher.value,
+        "gap": gap,
+        "ratio": ratio,
+        "drop": None if finding.drop is None else finding.drop.value,
+        "shapley": finding.shapley,
+        "probe": finding.probe,
+        "state": finding.state,
+    }

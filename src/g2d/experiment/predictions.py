@@ -1,0 +1,130 @@
+"""Predictions of a run for new rows, and their CSV file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from g2d.errors import ArgumentError
+from g2d.files import replaced
+from g2d.task import Classification, Task
+from g2d.types import Output
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Predictions for some rows, fused and per modality.
+
+    Args:
+        ids: Names of the rows as in their file; numbers from 0 if there was no file.
+        output: Fused and unimodal logits.
+        task: What the logits mean.
+        present: Per modality the rows that have it ``(B,)``; None if all rows have all.
+    """
+
+    ids: list[str]
+    output: Output
+    task: Task
+    present: Mapping[str, Tensor] | None = None
+
+    def __len__(self) -> int:
+        return len(self.output.logits)
+
+    def __repr__(self) -> str:
+        values = self.values if isinstance(self.values, list) else self.values.tolist()
+        first = zip(self.ids[:5], values[:5], strict=True)
+        some = ", ".join(f"{name}: {value}" for name, value in first)
+        return f"Prediction for {len(self)} rows ({some}{', ...' if len(self) > 5 else ''})"
+
+    @property
+    def values(self) -> list[str] | Tensor:
+        """The fused predictions: class names, or values ``(B, C)`` in the original unit."""
+        return answers(self.output.logits, self.task)
+
+    @property
+    def unimodal(self) -> dict[str, list[str] | Tensor]:
+        """The predictions from every modality alone, in the form of :attr:`values`."""
+        return {m: answers(z, self.task) for m, z in (self.output.unimodal_logits or {}).items()}
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Probability of every class in the fused prediction ``(B, C)``; classification only."""
+        if not isinstance(self.task, Classification):
+            raise ArgumentError(
+                f"probabilities must belong to a classification, found a {self.task.kind} task."
+            )
+        return self.output.logits.float().softmax(1)
+
+    def write(self, path: Path) -> None:
+        """Write a CSV file atomically.
+
+        Its columns are ``id``, ``prediction``, ``M.prediction`` for every modality M, and for
+        classes ``probability[CLASS]`` and ``M.probability[CLASS]``.
+
+        Args:
+            path: The file.
+        """
+        columns = dict(_columns(self))
+        with (
+            replaced(path) as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow(["id", *columns])
+            writer.writerows(zip(self.ids, *columns.values(), strict=True))
+
+
+def answers(logits: Tensor, task: Task) -> list[str] | Tensor:
+    """Return class names, or values in the original unit.
+
+    Args:
+        logits: Logits ``(B, C)``.
+        task: The kind of target.
+    """
+    predicted = task.predict(logits).cpu()
+    if isinstance(task, Classification):
+        return [task.classes[i] for i in predicted.tolist()]
+    return predicted
+
+
+def joined(parts: Sequence[Output]) -> Output:
+    """Return the outputs of several batches as one, on the CPU."""
+    z = [part.unimodal_logits for part in parts if part.unimodal_logits is not None]
+    return Output(
+        {m: torch.cat([part.features[m] for part in parts]).cpu() for m in parts[0].features},
+        torch.cat([part.logits for part in parts]).cpu(),
+        {m: torch.cat([part[m] for part in z]).cpu() for m in z[0]} if z else None,
+    )
+
+
+def _columns(prediction: Prediction) -> Iterator[tuple[str, list[Any]]]:
+    for m, values in {"": prediction.values, **prediction.unimodal}.items():
+        name = f"{m}.prediction" if m else "prediction"
+        if isinstance(values, list):
+            yield name, _known(values, m, prediction)
+        else:
+            several = values.shape[1] > 1
+            for c, column in enumerate(values.T.tolist()):
+                yield f"{name}[{c}]" if several else name, _known(column, m, prediction)
+    task, output = prediction.task, prediction.output
+    if isinstance(task, Classification):
+        for m, logits in {"": output.logits, **(output.unimodal_logits or {})}.items():
+            prefix = f"{m}." if m else ""
+            columns = logits.float().softmax(1).cpu().T.tolist()
+            for name, column in zip(task.classes, columns, strict=True):
+                texts = [f"{p:.6f}" for p in column]
+                yield f"{prefix}probability[{name}]", _known(texts, m, prediction)
+
+
+def _known(values: list[Any], m: str, prediction: Prediction) -> list[Any]:
+    """Return the values, empty for rows that lack the modality."""
+    present = None if prediction.present is None else prediction.present.get(m)
+    if present is None:
+        return values
+    return [value if has else "" for value, has in zip(values, present.tolist(), strict=True)]
