@@ -1,4 +1,4 @@
-# make demo · make test: each sets up everything it needs on a machine with Python 3.11+, pip, git and make.
+# make demo and make test each create their own environment. They need Python 3.11+, pip, git and make.
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= runs/demo
@@ -6,16 +6,16 @@ DEMO ?= runs/demo
 .PHONY: help demo test lint docs bench clean
 
 help:
-	@echo "make demo   G²D on built-in data, in a few minutes: a table, a sentence, figures in $(DEMO)"
-	@echo "make test   everything a change must pass: lint, documentation, tests"
-	@echo "make lint   format, style, types, import floors"
+	@echo "make demo   train on built-in data in a few minutes; a table, and figures in $(DEMO)"
+	@echo "make test   everything that a change must pass: lint, documentation, tests"
+	@echo "make lint   format, style, types, import layers"
 	@echo "make docs   the documentation, in docs/_build/html"
-	@echo "make bench  cost and speed on this machine"
-	@echo "make clean  forget the environment and everything built; runs stay"
+	@echo "make bench  measure cost and speed on this machine"
+	@echo "make clean  delete the environment and everything built; runs are kept"
 
 .venv/installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python must be 3.11 or newer. Name one that is: make PYTHON=python3.12"; exit 2; }
-	@$(PYTHON) -c 'import ensurepip, venv' || { echo "Python must be able to make environments. On Debian and Ubuntu: apt-get install python3-venv"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python must be 3.11 or newer. Choose another one: make PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "Python must be able to create environments. On Debian and Ubuntu: apt-get install python3-venv"; exit 2; }
 	@echo "Setting up .venv; the first time this downloads PyTorch and takes some minutes."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
@@ -32,6 +32,7 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 docs: .venv/installed
 	rm -rf docs/api/generated
