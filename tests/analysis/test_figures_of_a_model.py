@@ -1,7 +1,8 @@
-"""Every figure against an independent computation, and against what theory says."""
+"""Every figure compared with an independent computation and with theory."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,14 +28,14 @@ def rows_of(bench: Bench, model: MultimodalModel) -> analysis.Rows:
 
 
 @pytest.mark.parametrize("k", [2, 3])
-def test_with_late_linear_heads_a_shapley_value_is_the_heads_distance_from_its_mean(k: int) -> None:
-    """W_m (f^m - mean f^m) / k of the true class."""
+def test_a_shapley_value_of_late_fusion_is_the_distance_of_a_head_from_its_mean(k: int) -> None:
+    """Compare with W_m (f^m - mean f^m) / k of the true class."""
     bench = Bench("joint", k=k)
     model = bench.model()
     means = analysis.feature_means(model, bench.rows())
     values = analysis.coalition_values(model, bench.rows(), means, bench.task)
     shapley = analysis.shapley_values(
-        {some: found[0] for some, found in values.items()}, model.modalities
+        {subset: value for subset, (value, _) in values.items()}, model.modalities
     )
     rows = rows_of(bench, model)
     for m in model.modalities:
@@ -44,7 +45,7 @@ def test_with_late_linear_heads_a_shapley_value_is_the_heads_distance_from_its_m
         torch.testing.assert_close(shapley[m], by_hand, rtol=1e-4, atol=1e-5)
 
 
-def test_shapley_values_add_up_and_follow_their_modality_for_any_fusion() -> None:
+def test_shapley_values_add_up_and_do_not_depend_on_the_order_of_modalities() -> None:
     bench = Bench("joint", k=3)
     dims = {"sight": 6, "sound": 5, "word": 8}
     model = MultimodalModel({m: bench.encoder(m, 0) for m in dims}, CrossAttention(dims, 3))
@@ -55,13 +56,13 @@ def test_shapley_values_add_up_and_follow_their_modality_for_any_fusion() -> Non
         ).items()
     }
     assert set(values) == {frozenset(), *coalitions(model.modalities)}
-    found = analysis.shapley_values(values, model.modalities)
+    shapley = analysis.shapley_values(values, model.modalities)
     torch.testing.assert_close(
-        sum(found.values()), values[frozenset(dims)] - values[frozenset()], rtol=1e-4, atol=1e-5
+        sum(shapley.values()), values[frozenset(dims)] - values[frozenset()], rtol=1e-4, atol=1e-5
     )
     permuted = analysis.shapley_values(values, ("word", "sight", "sound"))
     for m in dims:
-        torch.testing.assert_close(found[m], permuted[m])
+        torch.testing.assert_close(shapley[m], permuted[m])
 
 
 def test_the_mean_feature_leaves_out_rows_that_lack_the_modality() -> None:
@@ -78,13 +79,13 @@ def test_unimodal_accuracy_and_its_interval_agree_with_scipys_bootstrap() -> Non
     bench = Bench("joint")
     model = bench.train()[0]
     rows = rows_of(bench, model)
-    for m, found in analysis.unimodal_accuracy(rows, bench.task).items():
+    for m, accuracy in analysis.unimodal_accuracy(rows, bench.task).items():
         right = (rows.unimodal[m].argmax(1) == rows.target).numpy().astype(float)
-        assert found.value == pytest.approx(right.mean())
+        assert accuracy.value == pytest.approx(right.mean())
         expected = stats.bootstrap(
             (right,), np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(1)
         ).confidence_interval
-        assert (found.low, found.high) == (
+        assert (accuracy.low, accuracy.high) == (
             pytest.approx(expected.low, abs=0.03),
             pytest.approx(expected.high, abs=0.03),
         )
@@ -94,16 +95,16 @@ def test_the_confidence_ratio_and_its_interval_agree_with_an_independent_computa
     bench = Bench("g2d")
     model = bench.train()[0]
     rows, teachers = rows_of(bench, model), bench.teachers()
-    taught = {
+    outputs = {
         m: analysis.collect(lambda b, m=m, t=t: t({m: b.inputs[m]}, unimodal=True), bench.rows())
         for m, t in teachers.models.items()
     }
-    for m, found in analysis.confidence_ratio(rows, taught, bench.task).items():
+    for m, ratio in analysis.confidence_ratio(rows, outputs, bench.task).items():
         own, other = (
             z.softmax(1).gather(1, rows.target[:, None])[:, 0].numpy()
-            for z in (rows.unimodal[m], taught[m].logits)
+            for z in (rows.unimodal[m], outputs[m].logits)
         )
-        assert found.value == pytest.approx(own.mean() / other.mean(), rel=1e-5)
+        assert ratio.value == pytest.approx(own.mean() / other.mean(), rel=1e-5)
         options = {
             "paired": True,
             "n_resamples": 5000,
@@ -113,8 +114,8 @@ def test_the_confidence_ratio_and_its_interval_agree_with_an_independent_computa
         drawn = stats.bootstrap(
             (own, other), lambda a, b, axis: a.mean(axis) / b.mean(axis), **options
         )
-        assert found.low == pytest.approx(drawn.confidence_interval.low, abs=0.05)
-        assert found.high == pytest.approx(drawn.confidence_interval.high, abs=0.05)
+        assert ratio.low == pytest.approx(drawn.confidence_interval.low, abs=0.05)
+        assert ratio.high == pytest.approx(drawn.confidence_interval.high, abs=0.05)
 
 
 def test_rows_of_a_group_are_drawn_together() -> None:
@@ -125,13 +126,13 @@ def test_rows_of_a_group_are_drawn_together() -> None:
     assert together.high - together.low > 4 * (alone.high - alone.low)
 
 
-def test_differences_are_paired_and_rows_that_lack_a_modality_left_out() -> None:
+def test_differences_are_paired_and_leave_out_rows_that_lack_a_modality() -> None:
     g = np.random.default_rng(0)
     first = g.random(300)
     second = first - 0.1
     second[::3] = np.nan
-    found = analysis.bootstrap_difference(first, second, np.arange(300))
-    assert found.value == pytest.approx(first.mean() - np.nanmean(second))
+    difference = analysis.bootstrap_difference(first, second, np.arange(300))
+    assert difference.value == pytest.approx(first.mean() - np.nanmean(second))
     exact = analysis.bootstrap_difference(first, first - 0.1, np.arange(300))
     assert exact.low == pytest.approx(exact.high) == pytest.approx(0.1)
 
@@ -156,82 +157,75 @@ def test_alignment_gap_and_projection() -> None:
         assert all(np.array_equal(first[m], again[m]) for m in first)
 
 
-def test_the_pull_of_a_loss_is_the_norm_of_its_gradient_and_nothing_is_left_behind() -> None:
+def test_the_pull_of_a_loss_is_the_norm_of_its_gradient_and_sets_no_grad() -> None:
     bench = Bench("joint")
     model = bench.model()
     batch = next(bench.rows())
-    found = analysis.gradient_pull(model, [batch], bench.task)
+    pull = analysis.gradient_pull(model, [batch], bench.task)
     model.eval()
     bench.task.loss(model(batch.inputs).logits, batch.target).backward()
     for m, encoder in model.encoders.items():
-        assert found[m].norm == pytest.approx(
+        assert pull[m].norm == pytest.approx(
             torch.cat([p.grad.flatten() for p in encoder.parameters()]).norm().item(), rel=1e-5
         )
-        assert -1 <= found[m].agreement <= 1
+        assert -1 <= pull[m].agreement <= 1
     model.zero_grad()
     analysis.gradient_pull(model, [batch], bench.task)
     assert all(p.grad is None for p in model.parameters())
 
 
 def planted(informative: float = 3.0) -> tuple[analysis.Rows, analysis.Rows]:
-    """Features of two modalities, one of which tells the class."""
+    """Return rows of two modalities, of which only ``signal`` depends on the class."""
     g = torch.Generator().manual_seed(0)
     halves = []
     for _ in range(2):
         target = torch.randint(3, (300,), generator=g)
         features = {
-            "told": informative * torch.eye(3)[target] + torch.randn(300, 3, generator=g),
+            "signal": informative * torch.eye(3)[target] + torch.randn(300, 3, generator=g),
             "noise": torch.randn(300, 4, generator=g),
         }
-        unimodal = {"told": features["told"], "noise": 30 * torch.randn(300, 3, generator=g)}
-        everyone = torch.ones(300, dtype=torch.bool)
+        unimodal = {"signal": features["signal"], "noise": 30 * torch.randn(300, 3, generator=g)}
+        all_rows = torch.ones(300, dtype=torch.bool)
         halves.append(
             analysis.Rows(
                 sum(unimodal.values()) / 2,
                 unimodal,
                 features,
                 target,
-                dict.fromkeys(features, everyone),
+                dict.fromkeys(features, all_rows),
                 np.arange(300),
             )
         )
     return halves[0], halves[1]
 
 
-def test_a_probe_finds_what_features_tell() -> None:
+def test_a_probe_reads_the_class_from_informative_features_alone() -> None:
     train, test = planted()
-    found = analysis.linear_probe(train, test)
-    assert found["told"] > 0.8
-    assert abs(found["noise"] - 1 / 3) < 0.1
+    score = analysis.linear_probe(train, test)
+    assert score["signal"] > 0.8
+    assert abs(score["noise"] - 1 / 3) < 0.1
 
 
-def test_weighing_the_heads_closes_the_gap_that_a_loud_head_opened() -> None:
+def test_weighting_the_heads_silences_a_head_of_noise() -> None:
     valid, test = planted()
-    found = analysis.reweighed(valid, test, Classification(3))
-    assert found.weights["told"] > 1 > 0.2 > found.weights["noise"]
-    assert found.after > 0.8 > 0.5 > found.before
-    broken = analysis.Rows(
-        valid.logits + torch.randn(300, 3),
-        valid.unimodal,
-        valid.features,
-        valid.target,
-        valid.has,
-        valid.group,
-    )
+    result = analysis.reweighed(valid, test, Classification(3))
+    assert result.weights["signal"] > 1 > 0.2 > result.weights["noise"]
+    assert result.after > 0.8 > 0.5 > result.before
+    broken = replace(valid, logits=valid.logits + torch.randn(300, 3))
     with pytest.raises(
         ArgumentError, match="unimodal logits must add up to the fused logits to be weighed"
     ):
         analysis.reweighed(broken, test, Classification(3))
 
 
-def test_recall_by_class_and_reliability_written_out() -> None:
+def test_recall_by_class_and_reliability_are_as_written_out() -> None:
     rows, _ = planted()
     for m, recalls in analysis.per_class(rows).items():
         guess = rows.unimodal[m].argmax(1)
         assert recalls == pytest.approx(
             [(guess[rows.target == c] == c).float().mean().item() for c in range(3)]
         )
-    found = analysis.reliability(rows.unimodal["noise"], rows.target)
+    curve = analysis.reliability(rows.unimodal["noise"], rows.target)
     p, guess = rows.unimodal["noise"].softmax(1).max(1)
     expected = 0.0
     for b in range(10):
@@ -245,10 +239,10 @@ def test_recall_by_class_and_reliability_written_out() -> None:
                     - np.mean([p[i] for i in inside])
                 )
             )
-    assert found.error == pytest.approx(expected, abs=1e-5)
+    assert curve.error == pytest.approx(expected, abs=1e-5)
 
 
-def test_corruption_starts_at_the_score_and_harms_only_what_is_used() -> None:
+def test_corruption_of_level_zero_is_the_score_and_noise_is_reproducible() -> None:
     bench = Bench("joint", k=3)
     model = bench.train(range(1, 40))[0].eval()
 
@@ -256,16 +250,18 @@ def test_corruption_starts_at_the_score_and_harms_only_what_is_used() -> None:
         return model(batch.inputs, unimodal=True)
 
     rows = rows_of(bench, model)
-    found = analysis.under_corruption(predict, bench.rows(), bench.task, "sound", levels=(0.0, 8.0))
-    assert found[0.0] == pytest.approx(rows.hits(bench.task).mean())
+    scores = analysis.under_corruption(predict, bench.rows(), bench.task, "sound", (0.0, 8.0))
+    assert scores[0.0] == pytest.approx(rows.hits(bench.task).mean())
     assert analysis.under_corruption(
         predict, bench.rows(), bench.task, "word", levels=(4.0,)
     ) == analysis.under_corruption(predict, bench.rows(), bench.task, "word", levels=(4.0,))
-    with pytest.raises(ArgumentError, match="modality must be one of the inputs"):
+    with pytest.raises(
+        ArgumentError, match="modality must be one of sight, sound, word, found 'smell'"
+    ):
         analysis.under_corruption(predict, bench.rows(), bench.task, "smell")
 
 
-def test_corrupted_tokens_are_other_tokens_and_padding_stays() -> None:
+def test_corrupted_tokens_are_other_tokens_and_padding_does_not_change() -> None:
     mask = torch.arange(40) < torch.arange(1, 41)[:, None]
     ids = torch.where(
         mask, torch.randint(2, 50, (40, 40), generator=torch.Generator().manual_seed(0)), 0
@@ -292,8 +288,8 @@ def test_corrupted_tokens_are_other_tokens_and_padding_stays() -> None:
         ) == (50, True, 0)
 
 
-def test_a_method_with_heads_of_its_own_is_asked_by_its_own_rule() -> None:
-    """Its model's fusion is never trained, and says nothing."""
+def test_a_method_with_its_own_heads_predicts_by_its_own_rule() -> None:
+    """MLA never trains the fusion of its model."""
     bench = Bench("mla")
     model, method, _ = bench.train()
     method.eval()
@@ -314,5 +310,5 @@ def test_a_method_with_heads_of_its_own_is_asked_by_its_own_rule() -> None:
     empty = values[frozenset()][0]
     assert all(
         torch.allclose(empty[target == c], empty[target == c][0], atol=1e-5) for c in range(3)
-    )  # nothing of a row is left
+    )  # no modality of the row is used
     assert not any(encoder._forward_hooks for encoder in model.encoders.values())

@@ -1,4 +1,4 @@
-"""The measured distance between reading a modality out and dropping the others."""
+"""Distance between the readout of a modality and dropping the others' inputs."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def measured(fusion: Fusion, absent: bool = False) -> dict[str, tuple[float, flo
     }
 
 
-def test_it_is_what_its_definition_says() -> None:
+def test_the_error_is_its_definition_written_out() -> None:
     bench = Bench("joint", k=2)
     model = MultimodalModel(
         {m: bench.encoder(m, 0) for m in bench.modalities}, FiLM({"sight": 6, "sound": 5}, 3)
     )
     rows = list(bench.rows())
-    found = readout_error(model, rows)["sight"]
+    error = readout_error(model, rows)["sight"]
     model.eval()
     with torch.no_grad():
         z = torch.cat(
@@ -42,16 +42,16 @@ def test_it_is_what_its_definition_says() -> None:
             ]
         )
     z, dropped = z - z.mean(1, keepdim=True), dropped - dropped.mean(1, keepdim=True)
-    assert found.relative == pytest.approx(
+    assert error.relative == pytest.approx(
         ((z - dropped).square().sum() / dropped.square().sum()).sqrt().item(), rel=1e-5
     )
-    assert found.agreement == pytest.approx(
+    assert error.agreement == pytest.approx(
         (z.argmax(1) == dropped.argmax(1)).float().mean().item()
     )
 
 
 @pytest.mark.parametrize("fusion", [Late, Sum])
-def test_an_exact_readout_differs_only_by_what_zero_inputs_add(fusion: type[Late]) -> None:
+def test_an_exact_readout_differs_only_by_the_features_of_zero_inputs(fusion: type[Late]) -> None:
     assert all(relative > 0 for relative, _ in measured(fusion(DIMS, 3)).values())
     bench = Bench("joint", k=2)
     encoders = {
@@ -67,7 +67,7 @@ def test_an_exact_readout_differs_only_by_what_zero_inputs_add(fusion: type[Late
 
 
 @pytest.mark.parametrize("fusion", [FiLM, BiGated, CrossAttention])
-def test_approximate_readouts_have_an_error_and_rows_that_lack_a_modality_are_left_out(
+def test_approximate_readouts_have_a_finite_error_with_and_without_missing_modalities(
     fusion: type[FiLM],
 ) -> None:
     for absent in (False, True):
@@ -76,7 +76,7 @@ def test_approximate_readouts_have_an_error_and_rows_that_lack_a_modality_are_le
             assert 0 <= agreement <= 1
 
 
-def test_the_model_keeps_its_mode() -> None:
+def test_the_model_stays_in_train_mode() -> None:
     bench = Bench("joint", batchnorm=True)
     model = bench.model().train()
     readout_error(model, bench.rows())

@@ -1,4 +1,4 @@
-"""What a trained model does with its modalities: figures for any model with encoders and a fusion, given some rows."""
+"""Figures about a trained model with modalities, computed from some rows."""
 
 from __future__ import annotations
 

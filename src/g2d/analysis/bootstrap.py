@@ -1,4 +1,4 @@
-"""How sure a figure is: intervals over independent groups of rows."""
+"""Confidence intervals by a bootstrap over independent groups of rows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DRAWS = 2000
+"""Number of bootstrap draws."""
 Values = NDArray[np.float64]
 
 
@@ -16,8 +17,9 @@ class Interval:
     """A figure with its 95 % interval.
 
     Args:
-        value: on the rows themselves.
-        low, high: 2.5 and 97.5 percentiles over bootstrap draws.
+        value: Figure on the rows themselves.
+        low: 2.5 percentile over bootstrap draws.
+        high: 97.5 percentile over bootstrap draws.
     """
 
     value: float
@@ -25,15 +27,21 @@ class Interval:
     high: float
 
     def scaled(self, factor: float) -> Interval:
+        """Return the figure and its interval times a factor."""
         return Interval(factor * self.value, factor * self.low, factor * self.high)
 
 
 def bootstrap_mean(values: Values, group: NDArray[np.int64], *, seed: int = 0) -> Interval:
-    """The mean over rows; NaN rows are left out. Groups are drawn with replacement, whole.
+    """Return the mean over rows; whole groups are drawn with replacement.
+
+    Args:
+        values: Values ``(N,)``; rows with NaN are left out.
+        group: Group of every row ``(N,)``, numbered from 0.
+        seed: Seed of the draws.
 
     Example:
-        >>> found = bootstrap_mean(np.array([0.0, 1.0] * 50), np.arange(100))
-        >>> found.value, 0.38 < found.low < 0.44, 0.56 < found.high < 0.62
+        >>> mean = bootstrap_mean(np.array([0.0, 1.0] * 50), np.arange(100))
+        >>> mean.value, 0.38 < mean.low < 0.44, 0.56 < mean.high < 0.62
         (0.5, True, True)
     """
     return _interval(*_drawn(values, group, seed))
@@ -42,7 +50,14 @@ def bootstrap_mean(values: Values, group: NDArray[np.int64], *, seed: int = 0) -
 def bootstrap_difference(
     first: Values, second: Values, group: NDArray[np.int64], *, seed: int = 0
 ) -> Interval:
-    """The difference of two means over the same rows, drawn together."""
+    """Return the difference of two means over the same rows, drawn together.
+
+    Args:
+        first: Values ``(N,)`` of the first mean; rows with NaN are left out.
+        second: Values ``(N,)`` of the mean that is subtracted.
+        group: Group of every row ``(N,)``, numbered from 0.
+        seed: Seed of the draws.
+    """
     a, b = _drawn(first, group, seed), _drawn(second, group, seed)
     return _interval(a[0] - b[0], a[1] - b[1])
 
@@ -50,13 +65,23 @@ def bootstrap_difference(
 def bootstrap_ratio(
     first: Values, second: Values, group: NDArray[np.int64], *, seed: int = 0
 ) -> Interval:
-    """The ratio of two means over the same rows, drawn together."""
+    """Return the ratio of two means over the same rows, drawn together.
+
+    Args:
+        first: Values ``(N,)`` of the numerator; rows with NaN are left out.
+        second: Values ``(N,)`` of the denominator.
+        group: Group of every row ``(N,)``, numbered from 0.
+        seed: Seed of the draws.
+    """
     a, b = _drawn(first, group, seed), _drawn(second, group, seed)
     return _interval(a[0] / b[0], a[1] / b[1])
 
 
 def _drawn(values: Values, group: NDArray[np.int64], seed: int) -> tuple[float, Values]:
-    """The mean, and the means of bootstrap draws; the same draws for every values of one grouping."""
+    """Return the mean, and the means of bootstrap draws.
+
+    The draws depend only on the number of groups and the seed, so that two calls are paired.
+    """
     known = ~np.isnan(values)
     groups = int(group.max()) + 1
     sums = np.bincount(group, np.where(known, values, 0.0), groups)

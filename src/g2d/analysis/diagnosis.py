@@ -1,9 +1,9 @@
-"""Is a modality being ignored, and how sure is that? A verdict in plain words, with the figures behind it."""
+"""Diagnosis of a model: whether it ignores a modality, in plain words with figures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,10 @@ from g2d.analysis.rows import Rows
 from g2d.task import Task
 
 CLEARLY = 0.05
-"""A gap counts when its whole interval lies above so much of the score: five points of accuracy, or of the explained variance."""
+"""A gap counts if its whole interval is above this share of the score.
+
+It is five points of accuracy, or of the explained variance.
+"""
 SUPPRESSED, SPARE, DEAD, WELL, UNKNOWN = (
     "suppressed",
     "used little",
@@ -24,21 +27,26 @@ SUPPRESSED, SPARE, DEAD, WELL, UNKNOWN = (
     "well",
     "unknown",
 )
+"""States of a modality."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found about a modality.
+    """Figures and state of one modality.
+
+    A score is the share of right rows, or the explained share of the variance.
 
     Args:
-        own: score of its own prediction inside the model: the share of right rows, or the explained share of the variance.
-        teacher: the same of its teacher alone; None without one.
-        gap: teacher minus own, on the same rows.
-        ratio: of mean confidence in the truth, own over teacher's.
-        drop: what the fused score loses when the modality's features are replaced by their training mean.
-        shapley: its share of the mean value of the true class, against all modalities absent.
-        probe: score of a linear probe of its encoder.
-        state: suppressed, used little (below its teacher, but the prediction loses nothing by it), without information, well, or unknown.
+        own: Score of its own prediction inside the model.
+        teacher: Score of its teacher alone; None without one.
+        gap: Teacher minus own, on the same rows.
+        ratio: Mean confidence in the truth, own divided by the teacher's.
+        drop: Loss of the fused score if the modality's features are replaced by their training
+            mean.
+        shapley: Its share of the mean value of the true class, against all modalities absent.
+        probe: Score of a linear probe of its encoder.
+        state: ``"suppressed"``, ``"used little"`` (below its teacher, but the prediction loses
+            nothing by it), ``"without information"``, ``"well"`` or ``"unknown"``.
     """
 
     own: Interval
@@ -56,12 +64,12 @@ class Diagnosis:
     """Findings and verdict; ``str()`` is the verdict.
 
     Args:
-        fused: score of all modalities together.
-        chance: score of the best answer that looks at nothing.
-        behind: how far all modalities together stay behind the mean of their teachers' logits; None without teachers.
-        modalities: a finding for each.
-        verdict: sentences.
-        advice: what to try, if something is wrong.
+        fused: Score of all modalities together.
+        chance: Score of the best constant prediction.
+        modalities: Finding per modality.
+        verdict: Sentences that summarize the findings.
+        advice: What to try if something is wrong.
+        behind: Score of the mean of all teachers' logits minus ``fused``; None without teachers.
     """
 
     fused: Interval
@@ -73,11 +81,11 @@ class Diagnosis:
 
     @property
     def suppressed(self) -> list[str]:
-        """Modalities that the model has clearly less from than they hold."""
+        """Modalities of which the model uses clearly less than they hold."""
         return [m for m, finding in self.modalities.items() if finding.state == SUPPRESSED]
 
     def plain(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values for JSON."""
         return {
             "verdict": self.verdict,
             "advice": self.advice,
@@ -99,15 +107,23 @@ def diagnose(
     complete: NDArray[np.float64] | None = None,
     shapley: Mapping[str, float] | None = None,
 ) -> Diagnosis:
-    """Judge a model by what it says about some rows.
+    """Diagnose a model by its output for some rows.
 
     Args:
-        rows: held-out rows (:func:`g2d.analysis.collect`), with unimodal logits.
-        teachers: per modality what its teacher, or any model trained on it alone, says about the same rows. Without them only the
-            figures are given: how much a modality holds cannot be known.
-        probe: of :func:`g2d.analysis.linear_probe`.
-        without, complete: per row what is right when a modality is absent, and when none is (:func:`g2d.analysis.coalition_values`).
-        shapley: per modality the mean Shapley value.
+        rows: Output of the model for held-out rows (:func:`g2d.analysis.collect`), with unimodal
+            logits.
+        task: Kind of target.
+        teachers: Output of the teacher, or of any model trained on that modality alone, for the
+            same rows, per modality. Without teachers the states are unknown, because nothing
+            tells how much a modality holds.
+        probe: Score per modality (:func:`g2d.analysis.linear_probe`).
+        without: Hits ``(N,)`` with one modality absent, per modality
+            (:func:`g2d.analysis.coalition_values`).
+        complete: Hits ``(N,)`` with all modalities.
+        shapley: Mean Shapley value per modality.
+
+    Returns:
+        Findings, verdict and advice.
     """
     unit, chance = _unit(rows), _chance(rows)
     fused = _score(rows.hits(task), rows, unit)
@@ -115,15 +131,13 @@ def diagnose(
     behind = _behind(rows, teachers, task, unit)
     findings = {}
     for m in rows.unimodal:
-        own = rows.hits(task, m)
-        taught = None if teachers is None or m not in teachers else teachers[m].hits(task)
-        gap = None if taught is None else bootstrap_difference(taught, own, rows.group).scaled(unit)
-        teacher = None if taught is None else _score(taught, rows, unit)
-        drop = (
-            None
-            if without is None or complete is None
-            else bootstrap_difference(complete, without[m], rows.group).scaled(unit)
-        )
+        own, gap, teacher, drop = rows.hits(task, m), None, None, None
+        if teachers is not None and m in teachers:
+            alone = teachers[m].hits(task)
+            gap = bootstrap_difference(alone, own, rows.group).scaled(unit)
+            teacher = _score(alone, rows, unit)
+        if without is not None and complete is not None:
+            drop = bootstrap_difference(complete, without[m], rows.group).scaled(unit)
         findings[m] = Finding(
             _score(own, rows, unit),
             teacher,
@@ -140,17 +154,18 @@ def diagnose(
 def _behind(
     rows: Rows, teachers: Mapping[str, Rows] | None, task: Task, unit: float
 ) -> Interval | None:
-    """What the fused prediction loses against the plain mean of all teachers' logits, on the same rows."""
+    """Return the score of the mean of all teachers' logits minus the fused score."""
     if teachers is None or set(teachers) != set(rows.unimodal):
         return None
-    mean = torch.stack([taught.logits for taught in teachers.values()]).mean(0)
-    ensemble = Rows(mean, {}, rows.features, rows.target, rows.has, rows.group)
+    mean = torch.stack([teacher.logits for teacher in teachers.values()]).mean(0)
+    ensemble = replace(rows, logits=mean)
     return bootstrap_difference(ensemble.hits(task), rows.hits(task), rows.group).scaled(unit)
 
 
 def _state(
     gap: Interval | None, teacher: Interval | None, chance: float, behind: Interval | None
 ) -> str:
+    """Return the state of a modality, see :class:`Finding`."""
     if gap is None or teacher is None:
         return UNKNOWN
     if teacher.low <= chance + CLEARLY / 2 and teacher.value <= chance + CLEARLY:
@@ -161,100 +176,136 @@ def _state(
 
 
 def _verdict(findings: Mapping[str, Finding], fused: Interval) -> list[str]:
-    said = []
+    """Return the findings as sentences."""
     states = {
         state: [m for m, finding in findings.items() if finding.state == state]
         for state in (SUPPRESSED, SPARE, DEAD, WELL, UNKNOWN)
     }
-    for m in states[SUPPRESSED]:
-        finding = findings[m]
-        assert finding.gap is not None
-        assert finding.teacher is not None
-        said.append(
-            f"{m} is suppressed: alone it could reach {_percent(finding.teacher.value)}, inside this model it is left at {_percent(finding.own.value)}, "
-            f"{100 * finding.gap.value:.1f} points less (95 % interval {100 * finding.gap.low:.1f} to {100 * finding.gap.high:.1f}){_surety(finding)}."
-        )
-    kept = {
-        m: finding.ratio.value for m in states[WELL] if (finding := findings[m]).ratio is not None
-    }
-    if states[SUPPRESSED] and kept:
-        leader = max(kept, key=lambda m: kept[m])
-        said.append(
-            f"{leader} dominates: the model has about all that its teacher learnt from it{_surety(findings[leader])}."
-        )
-    nothing = "holds no information that its teacher found: alone it stays near chance. There is nothing to repair; leave it out, or get better data"
-    said += [f"{m} {nothing}." for m in states[DEAD]]
-    if not states[SUPPRESSED] and states[SPARE]:
-        alone = {
-            m: taught.value for m in states[SPARE] if (taught := findings[m].teacher) is not None
-        }
+    return [
+        *(_suppressed(m, findings[m]) for m in states[SUPPRESSED]),
+        *_dominant(findings, states),
+        *(
+            f"{m} holds no information that its teacher could use: alone it stays near chance. "
+            "There is nothing to repair; leave it out, or get better data."
+            for m in states[DEAD]
+        ),
+        *_nothing_wrong(findings, states, fused),
+        *_unknown(findings, states[UNKNOWN]),
+    ]
+
+
+def _suppressed(m: str, finding: Finding) -> str:
+    gap, teacher = finding.gap, finding.teacher
+    assert gap is not None
+    assert teacher is not None
+    return (
+        f"{m} is suppressed: alone it could reach {_percent(teacher.value)}, inside this model it "
+        f"reaches {_percent(finding.own.value)}, {100 * gap.value:.1f} points less "
+        f"(95 % interval {100 * gap.low:.1f} to {100 * gap.high:.1f}){_surety(finding)}."
+    )
+
+
+def _dominant(findings: Mapping[str, Finding], states: Mapping[str, list[str]]) -> list[str]:
+    """Name the modality that kept most of its confidence, if another is suppressed."""
+    kept = {m: ratio.value for m in states[WELL] if (ratio := findings[m].ratio) is not None}
+    if not states[SUPPRESSED] or not kept:
+        return []
+    leader = max(kept, key=lambda m: kept[m])
+    return [
+        f"{leader} dominates: the model uses about all that its teacher learned from it"
+        f"{_surety(findings[leader])}."
+    ]
+
+
+def _nothing_wrong(
+    findings: Mapping[str, Finding], states: Mapping[str, list[str]], fused: Interval
+) -> list[str]:
+    """Return a sentence of relief if no modality is suppressed."""
+    if states[SUPPRESSED]:
+        return []
+    if states[SPARE]:
         little = " and ".join(
-            f"{m} ({_percent(findings[m].own.value)}, alone {_percent(value)})"
-            for m, value in alone.items()
+            f"{m} ({_percent(findings[m].own.value)}, alone {_percent(teacher.value)})"
+            for m in states[SPARE]
+            if (teacher := findings[m].teacher) is not None
         )
-        said.append(
-            f"Nothing is wrong: all modalities together reach {_percent(fused.value)}, no less than their teachers' mean, although {little} is used little."
-        )
-    elif not states[SUPPRESSED] and states[WELL]:
-        every = (
-            "every modality"
-            if not states[DEAD] and not states[UNKNOWN]
-            else ", ".join(states[WELL])
-        )
-        said.append(
-            f"Nothing is wrong with {every}: inside this model it gives about what its teacher learnt alone."
-        )
-    if states[UNKNOWN]:
-        said.append(
-            f"How much {', '.join(states[UNKNOWN])} could give is not known: there are no teachers to compare with."
-        )
-        weak = [
-            m
-            for m in states[UNKNOWN]
-            if (probe := findings[m].probe) is not None
-            and probe > max(findings[m].own.value + CLEARLY, 0)
+        return [
+            f"Nothing is wrong: all modalities together reach {_percent(fused.value)}, no less "
+            f"than the mean of their teachers, although {little} is used little."
         ]
-        said += [
-            f"The encoder of {m} knows more than its head uses: a linear probe reaches {_percent(findings[m].probe or 0.0)}."
-            for m in weak
-        ]
-    return said
+    if not states[WELL]:
+        return []
+    all_well = not states[DEAD] and not states[UNKNOWN]
+    names = "every modality" if all_well else ", ".join(states[WELL])
+    return [
+        f"Nothing is wrong with {names}: inside this model it gives about what its teacher "
+        "learned alone."
+    ]
+
+
+def _unknown(findings: Mapping[str, Finding], unknown: list[str]) -> list[str]:
+    """Return what can be concluded about modalities without a teacher."""
+    if not unknown:
+        return []
+    sentences = [
+        f"How much {', '.join(unknown)} could give is not known: "
+        "there are no teachers to compare with."
+    ]
+    for m in unknown:
+        probe = findings[m].probe
+        if probe is not None and probe > max(findings[m].own.value + CLEARLY, 0):
+            sentences.append(
+                f"The encoder of {m} knows more than its head uses: "
+                f"a linear probe reaches {_percent(probe)}."
+            )
+    return sentences
 
 
 def _advice(findings: Mapping[str, Finding]) -> list[str]:
+    """Return what to try if a modality is suppressed, the cheapest first."""
     if not any(finding.state == SUPPRESSED for finding in findings.values()):
         return []
     return [
-        "joint training that starts from the teachers (warm_start: true); it costs nothing more and is often enough.",
-        "the teachers' calibrated ensemble (method: ume, train.calibrate: true), the control that any gain must beat.",
-        "g2d, ranked by the teachers' last checkpoints (teachers.ranking_checkpoint: last) or by memorization; look at its notices.",
+        "joint training that starts from the teachers (warm_start: true); "
+        "it costs nothing more and is often enough.",
+        "the teachers' calibrated ensemble (method: ume, train.calibrate: true), "
+        "the control that any gain must beat.",
+        "g2d, ranked by the teachers' last checkpoints (teachers.ranking_checkpoint: last) "
+        "or by memorization; look at its notices.",
     ]
 
 
 def _score(values: NDArray[np.float64], rows: Rows, unit: float) -> Interval:
-    found = bootstrap_mean(values, rows.group).scaled(unit)
-    return (
-        found if rows.target.ndim == 1 else Interval(1 + found.value, 1 + found.low, 1 + found.high)
-    )
+    """Return the mean of the hits as a score: a share of rows, or of the variance."""
+    mean = bootstrap_mean(values, rows.group).scaled(unit)
+    if rows.target.ndim == 1:
+        return mean
+    return Interval(1 + mean.value, 1 + mean.low, 1 + mean.high)
 
 
 def _unit(rows: Rows) -> float:
-    """Scores are shares of right rows, or, of values, shares of the outputs' mean variance: the squared error is divided by it."""
-    return (
-        1.0
-        if rows.target.ndim == 1
-        else 1 / max(float(rows.target.float().var(0, unbiased=False).mean()), 1e-12)
-    )
+    """Return the factor from hits to scores.
+
+    It is 1 for classes. For values it divides the squared error by the outputs' mean variance.
+    """
+    if rows.target.ndim == 1:
+        return 1.0
+    return 1 / max(float(rows.target.float().var(0, unbiased=False).mean()), 1e-12)
 
 
 def _chance(rows: Rows) -> float:
+    """Return the score of the best constant prediction."""
     return float(torch.bincount(rows.target).max() / len(rows)) if rows.target.ndim == 1 else 0.0
 
 
 def _surety(finding: Finding) -> str:
-    if finding.ratio is None:
+    ratio = finding.ratio
+    if ratio is None:
         return ""
-    return f"; it is {finding.ratio.value:.2f} [{finding.ratio.low:.2f}, {finding.ratio.high:.2f}] times as sure of the truth as its teacher"
+    return (
+        f"; its confidence in the truth is {ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}] "
+        "times that of its teacher"
+    )
 
 
 def _percent(share: float) -> str:

@@ -1,4 +1,4 @@
-"""How strongly a loss pulls at every encoder, and whether the modality's own loss pulls the same way."""
+"""Strength of the gradient at every encoder, and its agreement with the modality's own loss."""
 
 from __future__ import annotations
 
@@ -15,19 +15,28 @@ from g2d.types import Batch
 
 @dataclass(frozen=True)
 class Pull:
-    """Mean over batches.
+    """Gradient of one encoder, averaged over batches.
 
     Args:
-        norm: of the fused loss's gradient with respect to the encoder's parameters.
-        agreement: cosine with the gradient of the modality's own loss; None if the fusion gives no unimodal logits.
+        norm: Norm of the fused loss's gradient with respect to the encoder's parameters.
+        agreement: Cosine between this gradient and that of the modality's own loss.
     """
 
     norm: float
-    agreement: float | None
+    agreement: float
 
 
 def gradient_pull(model: MultimodalModel, batches: Iterable[Batch], task: Task) -> dict[str, Pull]:
-    """Per modality; in eval mode, and no gradient is left behind."""
+    """Measure the gradient of the loss at every encoder.
+
+    Args:
+        model: Model of this library; in eval mode during the call. Its ``.grad`` is not changed.
+        batches: Batches as the encoders take them.
+        task: Kind of target.
+
+    Returns:
+        A pull per modality whose encoder has trainable parameters.
+    """
     norms: dict[str, list[float]] = {m: [] for m in model.modalities}
     agreements: dict[str, list[float]] = {m: [] for m in model.modalities}
     with evaluating(model), torch.enable_grad():
@@ -38,9 +47,8 @@ def gradient_pull(model: MultimodalModel, batches: Iterable[Batch], task: Task) 
                 weights = [p for p in encoder.parameters() if p.requires_grad]
                 if not weights:
                     continue
-                own = (
-                    task.loss_per_row(output.unimodal_logits[m], batch.target) * batch.has(m)
-                ).mean()
+                per_row = task.loss_per_row(output.unimodal_logits[m], batch.target)
+                own = (per_row * batch.has(m)).mean()
                 joint, alone = (
                     _flat(torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True))
                     for loss in (fused, own)

@@ -1,4 +1,4 @@
-"""What a frozen encoder knows: a linear probe of its features."""
+"""Information in the features of a frozen encoder, by a linear probe."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ from g2d.analysis.rows import Rows
 
 
 def linear_probe(train: Rows, test: Rows) -> dict[str, float]:
-    """Per modality, the test accuracy of a logistic regression on the encoder's features (of values: R² of a ridge regression).
+    """Return the test accuracy of a logistic regression on each encoder's features.
 
-    Features are standardised by the training rows. Against the modality's own head it tells a weak encoder from a weak head.
+    For values it is the R² of a ridge regression. Features are standardized by the training rows.
+    Compared with the score of the modality's own head, it separates a weak encoder from a weak
+    head.
 
     Args:
-        train: rows to fit; those that lack the modality are left out.
-        test: rows to score.
+        train: Output of a model for the rows to fit; rows that lack the modality are left out.
+        test: Output of the model for the rows to score.
+
+    Returns:
+        A score per modality.
     """
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    found = {}
+    scores = {}
     for m in train.modalities:
         probe = make_pipeline(
             StandardScaler(),
@@ -28,5 +33,5 @@ def linear_probe(train: Rows, test: Rows) -> dict[str, float]:
             ((rows.features[m][rows.has[m]]).numpy(), rows.target[rows.has[m]].numpy())
             for rows in (train, test)
         )
-        found[m] = float(probe.fit(*fit).score(*score))
-    return found
+        scores[m] = float(probe.fit(*fit).score(*score))
+    return scores

@@ -1,4 +1,7 @@
-"""How far a fusion's unimodal readout is from dropping the other modalities: two conventions that must not be mixed."""
+"""Distance of a fusion's unimodal readout from dropping the other modalities' inputs.
+
+The two conventions must not be mixed in a table.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,13 @@ from g2d.types import Batch, Input, Inputs, Sequence
 
 @dataclass(frozen=True)
 class ReadoutError:
-    """The distance of the two conventions for one modality, over many rows.
+    """Distance of the two conventions for one modality, over many rows.
 
     Args:
-        relative: ‖z - z'‖ / ‖z'‖ of the logits, centered over the classes, since a softmax does not see their mean (a single output is
-            taken as it is); 0 if they agree.
-        agreement: share of rows for which both name the same class; of one output, the same sign.
+        relative: ‖z - z'‖ / ‖z'‖ of the logits, 0 if they agree. Logits are centered over the
+            classes first, because a softmax does not see their mean; a single output is not.
+        agreement: Share of rows for which both predict the same class; for one output, the same
+            sign.
     """
 
     relative: float
@@ -29,25 +33,31 @@ class ReadoutError:
 
 @torch.no_grad()
 def readout_error(model: MultimodalModel, batches: Iterable[Batch]) -> dict[str, ReadoutError]:
-    """The readout z^m (from the features f^m alone) against z'^m: the fused logits when every other modality's *input* is zero.
+    """Compare the readout z^m with z'^m, per modality.
 
-    An encoder makes features of a zero input (biases, BatchNorm), so that the two differ even where z^m is exact: with an additive
-    fusion l = s * sum_m z^m the readout s * z^m lacks what the others' zero inputs add, which is the same for every row of
-    equal length. Tables that report one must not be compared with tables that report the other.
+    z^m is computed from the features f^m alone; z'^m are the fused logits when every other
+    modality's *input* is zero.
+
+    An encoder makes features of a zero input (biases, BatchNorm), so that the two differ even
+    where z^m is exact: with an additive fusion l = s * sum_m z^m the readout s * z^m lacks what
+    the others' zero inputs add, which is the same for every row of equal length. Tables that
+    report one must not be compared with tables that report the other.
 
     Args:
-        model: any of this library; put in eval mode for a while.
-        batches: rows as the encoders take them; rows that lack the modality are left out.
+        model: Model of this library; in eval mode during the call.
+        batches: Batches as the encoders take them; rows that lack the modality are left out.
 
     Returns:
-        per modality.
+        An error per modality.
 
     Example:
         >>> from torch import nn
         >>> from g2d.fusion import Late
-        >>> model = MultimodalModel({m: nn.Linear(2, 3, bias=False) for m in ("image", "tone")}, Late({"image": 3, "tone": 3}, 4))
+        >>> encoders = {m: nn.Linear(2, 3, bias=False) for m in ("image", "tone")}
+        >>> model = MultimodalModel(encoders, Late({"image": 3, "tone": 3}, 4))
         >>> _ = [head.bias.data.zero_() for head in model.fusion.heads.values()]
-        >>> rows = Batch({m: torch.randn(8, 2) for m in ("image", "tone")}, torch.zeros(8, dtype=torch.int64))
+        >>> inputs = {m: torch.randn(8, 2) for m in ("image", "tone")}
+        >>> rows = Batch(inputs, torch.zeros(8, dtype=torch.int64))
         >>> error = readout_error(model, [rows])["image"]
         >>> round(error.relative, 4), error.agreement
         (0.0, 1.0)
@@ -59,19 +69,24 @@ def readout_error(model: MultimodalModel, batches: Iterable[Batch]) -> dict[str,
         for batch in batches:
             z = model(batch.inputs, present=batch.present, unimodal=True).unimodal_logits
             for m in model.modalities:
-                there = batch.has(m)
-                read[m].append(scale * z[m][there])
-                dropped[m].append(model(without_others(batch.inputs, m)).logits[there])
+                has = batch.has(m)
+                read[m].append(scale * z[m][has])
+                dropped[m].append(model(without_others(batch.inputs, m)).logits[has])
     return {m: _compared(torch.cat(read[m]), torch.cat(dropped[m])) for m in model.modalities}
 
 
 def without_others(inputs: Inputs, kept: str) -> dict[str, Input]:
-    """The inputs with zeros for every modality but one; sequences keep their length."""
+    """Return inputs that are zero for all modalities but one; sequences keep their length.
+
+    Args:
+        inputs: Inputs per modality.
+        kept: Modality whose input stays.
+    """
     return {m: values if m == kept else zeros_like(values) for m, values in inputs.items()}
 
 
 def zeros_like(values: Input) -> Input:
-    """An input of zeros of the same shape and length."""
+    """Return an input of zeros, of the same shape and length."""
     return (
         Sequence(torch.zeros_like(values.values), values.mask)
         if isinstance(values, Sequence)
@@ -80,6 +95,7 @@ def zeros_like(values: Input) -> Input:
 
 
 def _compared(read: Tensor, dropped: Tensor) -> ReadoutError:
+    """Return the error of logits ``(N, C)`` that were read against those of dropped inputs."""
     if read.shape[1] > 1:
         same = (read.argmax(1) == dropped.argmax(1)).float().mean()
         read, dropped = read - read.mean(1, keepdim=True), dropped - dropped.mean(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""What remains when a modality is corrupted, more and more."""
+"""Score of a model whose modality is more and more corrupted."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import torch
 
 from g2d.analysis.rows import Predict, collect
 from g2d.errors import ArgumentError
+from g2d.files import one_of
 from g2d.task import Task
 from g2d.types import Batch, Input
 from g2d.types import Sequence as Padded
 
 LEVELS = (0.0, 0.5, 1.0, 2.0, 4.0)
+"""Standard deviations of the noise, in units of the inputs' own."""
 
 
 def under_corruption(
@@ -24,21 +26,32 @@ def under_corruption(
     levels: Sequence[float] = LEVELS,
     seed: int = 0,
 ) -> dict[float, float]:
-    """The fused score by the level of Gaussian noise on one modality's inputs.
+    """Return the fused score by the level of Gaussian noise on one modality's inputs.
 
-    Between token ids there is no noise: of those the share that noise would have of the variance, s^2 / (1 + s^2), is replaced by drawn ones.
+    Token ids cannot take noise. Of them a random share is replaced by random tokens: the share
+    s^2 / (1 + s^2) that noise of standard deviation s would have of the variance.
 
     Args:
-        levels: standard deviations s of the noise, in units of the inputs' own over all rows; 0 is no noise.
-        seed: of the noise, the same for every level.
+        predict: Function that returns the Output for a batch.
+        batches: Batches as the encoders take them.
+        task: Kind of target.
+        modality: Modality to corrupt.
+        levels: Standard deviations s of the noise, in units of the inputs' own over all rows; 0
+            is no noise.
+        seed: Seed of the noise, the same for every level.
+
+    Returns:
+        The mean of :func:`~g2d.analysis.rows.hits` per level.
+
+    Raises:
+        ArgumentError: There are no rows, or no inputs of that modality.
     """
     rows = list(batches)
-    if not rows or modality not in rows[0].inputs:
-        raise ArgumentError(
-            f"modality must be one of the inputs ({', '.join(rows[0].inputs) if rows else 'none'}), found {modality!r}."
-        )
+    if not rows:
+        raise ArgumentError("batches must hold rows to analyze, found none.")
+    one_of("modality", modality, rows[0].inputs)
     std = torch.cat([_values(batch.inputs[modality]).flatten() for batch in rows]).std()
-    found = {}
+    score = {}
     for level in levels:
         g = torch.Generator().manual_seed(seed)
         noisy = [
@@ -48,8 +61,8 @@ def under_corruption(
             )
             for batch in rows
         ]
-        found[level] = float(collect(predict, noisy).hits(task).mean())
-    return found
+        score[level] = float(collect(predict, noisy).hits(task).mean())
+    return score
 
 
 def _values(values: Input) -> torch.Tensor:
@@ -57,20 +70,19 @@ def _values(values: Input) -> torch.Tensor:
 
 
 def _noisy(values: Input, level: float, std: torch.Tensor, generator: torch.Generator) -> Input:
+    """Add noise to an input; padding stays zero."""
     if isinstance(values, Padded) and values.symbols is not None:
         return _exchanged(values, level**2 / (1 + level**2), values.symbols, generator)
     plain = _values(values)
     noisy = plain + level * std * torch.randn(plain.shape, generator=generator).to(plain)
     if not isinstance(values, Padded):
         return noisy
-    return Padded(
-        torch.where(values.mask.reshape(*values.mask.shape, *[1] * (noisy.ndim - 2)), noisy, plain),
-        values.mask,
-    )
+    mask = values.mask.reshape(*values.mask.shape, *[1] * (noisy.ndim - 2))
+    return Padded(torch.where(mask, noisy, plain), values.mask)
 
 
 def _exchanged(tokens: Padded, share: float, symbols: int, generator: torch.Generator) -> Padded:
-    """Some of the real tokens, and more of them the greater the share, are any token."""
+    """Replace a share of the real tokens by random ones."""
     ids = tokens.values
     hit = torch.rand(ids.shape, generator=generator).to(ids.device) < share
     drawn = torch.randint(symbols, ids.shape, generator=generator).to(ids)

@@ -1,4 +1,4 @@
-"""One pass over some rows, kept: what every figure of this package is computed from."""
+"""Output of a model for some rows, from which all figures of this package are computed."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from g2d.task import Task
 from g2d.types import Batch, Output
 
 Predict = Callable[[Batch], Output]
-"""How a model is asked; of your own model: a function that returns an Output with its unimodal logits."""
+"""Function that returns a model's Output for a batch, with unimodal logits if it has any."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What a model said about N rows, on the CPU.
+    """Output of a model for N rows, on the CPU.
 
     Args:
-        logits: ``(N, C)`` fused.
-        unimodal: per modality ``(N, C)``; empty if the model has no unimodal prediction.
-        features: per modality ``(N, D_m)``.
-        target: ``(N,)`` or ``(N, C)``.
-        has: per modality ``(N,)`` bool.
-        group: ``(N,)``; rows of one group are not independent, and are drawn together by a bootstrap.
+        logits: Fused logits ``(N, C)``.
+        unimodal: Unimodal logits ``(N, C)`` per modality; empty if the model has none.
+        features: Features ``(N, D_m)`` per modality.
+        target: Targets ``(N,)`` or ``(N, C)``.
+        has: Rows that have the modality ``(N,)``, bool, per modality.
+        group: Number of each row's group ``(N,)``; rows of one group are not independent, and a
+            bootstrap draws them together.
     """
 
     logits: Tensor
@@ -43,10 +44,15 @@ class Rows:
 
     @property
     def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities, in the order of the data."""
         return tuple(self.features)
 
     def at(self, rows: NDArray[np.int64]) -> Rows:
-        """Some of the rows."""
+        """Return some of the rows.
+
+        Args:
+            rows: Row numbers.
+        """
         index = torch.from_numpy(rows)
         unimodal, features, has = (
             {m: values[index] for m, values in table.items()}
@@ -62,43 +68,77 @@ class Rows:
         )
 
     def confidence(self, task: Task, modality: str | None = None) -> NDArray[np.float64]:
-        """Per row, the probability given to the truth by a modality's own prediction, or by the fused one; NaN where the row lacks the modality."""
+        """Return the confidence of each row in its true target (Eq. 5).
+
+        Args:
+            task: Kind of target.
+            modality: Modality whose own prediction counts; None for the fused prediction.
+
+        Returns:
+            Confidence ``(N,)``; NaN where the row lacks the modality.
+        """
         return self._where(task.confidence(self._logits(modality), self.target), modality)
 
     def hits(self, task: Task, modality: str | None = None) -> NDArray[np.float64]:
-        """Per row what the headline metric rewards: 1 for the right class; for values, minus the squared error in the scaled unit."""
-        logits = self._logits(modality)
-        found = (
-            (task.predict(logits) == self.target).float()
-            if self.target.ndim == 1
-            else -task.loss_per_row(logits, self.target)
-        )
-        return self._where(found, modality)
+        """Return the quantity of each row that the headline metric rewards, see :func:`hits`.
+
+        Args:
+            task: Kind of target.
+            modality: Modality whose own prediction counts; None for the fused prediction.
+
+        Returns:
+            Values ``(N,)``; NaN where the row lacks the modality.
+        """
+        return self._where(hits(task, self._logits(modality), self.target), modality)
 
     def _logits(self, modality: str | None) -> Tensor:
         if modality is not None and modality not in self.unimodal:
             raise ArgumentError(
-                f"rows must hold the unimodal logits of {modality!r}, found none: ask the model for them."
+                f"rows must hold the unimodal logits of {modality!r}, found none. "
+                "Use a predict function that returns them."
             )
         return self.logits if modality is None else self.unimodal[modality]
 
     def _where(self, values: Tensor, modality: str | None) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = values.double().numpy().copy()
+        """Return values as an array, NaN in rows that lack the modality."""
+        array: NDArray[np.float64] = values.double().numpy().copy()
         if modality is not None:
-            found[~self.has[modality].numpy()] = np.nan
-        return found
+            array[~self.has[modality].numpy()] = np.nan
+        return array
+
+
+def hits(task: Task, logits: Tensor, target: Tensor) -> Tensor:
+    """Return the quantity of each row that the headline metric rewards.
+
+    It is 1 or 0 for a right or wrong class; for values, minus the squared error in the scaled
+    unit.
+
+    Args:
+        task: Kind of target.
+        logits: Logits ``(N, C)``.
+        target: Targets ``(N,)`` or ``(N, C)``.
+
+    Returns:
+        Values ``(N,)``, float32.
+    """
+    if target.ndim == 1:
+        return (task.predict(logits) == target).float()
+    return -task.loss_per_row(logits, target)
 
 
 @torch.no_grad()
 def collect(
     predict: Predict, batches: Iterable[Batch], group: NDArray[np.int64] | None = None
 ) -> Rows:
-    """Ask a model about every row, once.
+    """Run a model once on every row.
 
     Args:
-        predict: how it is asked; in eval mode, by its method's own rule.
-        batches: rows as the encoders take them.
-        group: per row; by default every row is its own.
+        predict: Function that returns the Output for a batch, with the model in eval mode.
+        batches: Batches as the encoders take them.
+        group: Group of every row ``(N,)``; by default every row is a group.
+
+    Raises:
+        ArgumentError: There are no rows.
 
     Example:
         >>> from g2d.fusion import Late
@@ -111,7 +151,7 @@ def collect(
     """
     kept = [(batch, predict(batch)) for batch in batches]
     if not kept:
-        raise ArgumentError("batches must hold rows to analyse, found none.")
+        raise ArgumentError("batches must hold rows to analyze, found none.")
     names = tuple(kept[0][1].features)
 
     def joined(parts: Iterable[Tensor]) -> Tensor:
