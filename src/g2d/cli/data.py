@@ -1,4 +1,4 @@
-"""``g2d data``: from raw files to a prepared store."""
+"""The commands ``g2d data``: prepare raw files, check a store, list the data sets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ app = typer.Typer(
 Settings = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[KEY=VALUE]...", help="Options of the reader, with YAML values: frames=1"
+        metavar="[KEY=VALUE]...",
+        help="Options of the reader, with YAML values: frames=1 (`g2d data list NAME`).",
     ),
 ]
 
@@ -34,34 +35,39 @@ def prepare(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="A data set of `g2d data list`; table or arrays for your own data."
+            metavar="NAME",
+            help="Name of a data set (`g2d data list`); table or arrays for your own data.",
         ),
     ],
     source: Annotated[
         Path,
         typer.Option(
             "--source",
-            help="Folder of raw files, as `g2d data list NAME` describes it; for your own data, the file.",
+            help="Folder of raw files, as `g2d data list NAME` describes it; for your own data, "
+            "the table or the file of arrays.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the store to write.")],
     settings: Settings = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes that decode. By default one per core, up to eight."),
+        typer.Option(
+            min=1, help="Number of processes that decode; by default one per core, at most eight."
+        ),
     ] = None,
     allow_partial: Annotated[
         bool,
         typer.Option(
             "--allow-partial",
-            help="Accept a store with less than 90 % of the samples, or without a modality.",
+            help="Accept a store that has less than 90 % of the samples, or lacks a modality.",
         ),
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Decode raw files once and write a store that trains fast.
+    """Decode raw files once and write a store, from which training is fast.
 
-    Example: `g2d data prepare crema_d --source CREMA-D --out data/crema_d`
+    Examples: `g2d data prepare crema_d --source CREMA-D --out data/crema_d`,
+    `g2d data prepare table --source my.csv --out data/mine`
 
     If interrupted, run the same command again to continue. Unreadable samples are skipped, each
     with its reason.
@@ -100,7 +106,7 @@ def prepare(
 
 @app.command()
 def check(
-    store: Annotated[Path, typer.Argument(metavar="STORE", help="A folder that prepare wrote.")],
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="Folder that prepare wrote.")],
 ) -> None:
     """Verify hashes, shapes, ranges, NaN, ids, class balance, and groups across splits.
 
@@ -110,10 +116,10 @@ def check(
     """
     from g2d.prepare import check_store
 
-    found = check_store(store)
-    typer.echo(str(found))
-    if found.errors:
-        raise DataError(f"{store} must be sound, found {len(found.errors)} errors.")
+    findings = check_store(store)
+    typer.echo(str(findings))
+    if findings.errors:
+        raise DataError(f"{store} must be sound, found {len(findings.errors)} errors.")
 
 
 @app.command(name="list")
@@ -142,7 +148,7 @@ def list_sets(
 
 @contextmanager
 def _bar(quiet: bool) -> Iterator[Watch | None]:
-    """A progress display on stderr."""
+    """Show progress on stderr, and yield the function that updates it."""
     if quiet:
         yield None
         return

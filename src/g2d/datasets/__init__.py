@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import import_module
 
-from g2d.datasets.base import DataSet, Reader
+from g2d.datasets.base import DataSet, PreparedOptions, Reader, options_of
 from g2d.errors import DataError
 from g2d.files import did_you_mean
 
@@ -20,6 +21,8 @@ def _discover() -> Iterator[tuple[str, DataSet]]:
     for module in pkgutil.iter_modules(__path__):
         if module.ispkg:
             entry: DataSet = import_module(f"{__name__}.{module.name}").DATASET
+            if entry.options is PreparedOptions:
+                entry = replace(entry, options=options_of(module.name))
             yield module.name, entry
             yield from entry.also.items()
 

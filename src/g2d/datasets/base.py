@@ -41,31 +41,6 @@ class Reader:
     layout: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class DataSet:
-    """Entry of the registry of data sets.
-
-    Args:
-        about: Content of the data set in one line.
-        license: License of the data.
-        needs: What the user must provide by hand, and where to request it.
-        options: Pydantic model of what a recipe may set in its section ``data``.
-        open: Function from these options to a :class:`~g2d.data.source.Source`.
-        reader: How raw files become a store; None if nothing has to be prepared.
-        aliases: Further names that :func:`~g2d.datasets.find_dataset` accepts.
-        also: Further entries of the same folder, by name: other forms of the same data.
-    """
-
-    about: str
-    license: str
-    needs: str = "nothing"
-    options: type[BaseModel]
-    open: Callable[[Any], Source]
-    reader: Reader | None = None
-    aliases: tuple[str, ...] = ()
-    also: Mapping[str, DataSet] = field(default_factory=dict)
-
-
 class PreparedOptions(StoreOptions):
     """Options of a data set that ``g2d data prepare`` has written as a store.
 
@@ -106,6 +81,32 @@ def open_prepared(options: PreparedOptions) -> Source:
             "Prepare another one and name it in data.store."
         )
     return source
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """Entry of the registry of data sets.
+
+    Args:
+        about: Content of the data set in one line.
+        license: License of the data.
+        needs: What the user must provide by hand, and where to request it.
+        options: Pydantic model of what a recipe may set in its section ``data``. The default is
+            a store that has the name of the data set.
+        open: Function from these options to a :class:`~g2d.data.source.Source`.
+        reader: How raw files become a store; None if nothing has to be prepared.
+        aliases: Further names that :func:`~g2d.datasets.find_dataset` accepts.
+        also: Further entries of the same folder, by name: other forms of the same data.
+    """
+
+    about: str
+    license: str
+    needs: str = "nothing"
+    options: type[BaseModel] = PreparedOptions
+    open: Callable[[Any], Source] = open_prepared
+    reader: Reader | None = None
+    aliases: tuple[str, ...] = ()
+    also: Mapping[str, DataSet] = field(default_factory=dict)
 
 
 def read_options(reader: Reader, given: Mapping[str, Any]) -> ReaderOptions:

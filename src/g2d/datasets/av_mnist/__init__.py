@@ -2,7 +2,7 @@
 
 from g2d.datasets.av_mnist.problem import AVDigitsOptions, open_avdigits
 from g2d.datasets.av_mnist.reader import AVMNISTOptions, plan_av_mnist, plan_rebuilt
-from g2d.datasets.base import DataSet, Reader, open_prepared, options_of
+from g2d.datasets.base import DataSet, Reader
 
 AVDIGITS = DataSet(
     about="MNIST's handwritten and FSDD's spoken digits in background noise: AV-MNIST rebuilt",
@@ -23,8 +23,6 @@ DATASET = DataSet(
     needs="avmnist.tar.gz as linked from github.com/pliang279/MultiBench; or MNIST, "
     "github.com/Jakobovski/free-spoken-digit-dataset and any folder of noise",
     license="none stated for the circulating copy; MNIST; FSDD CC BY-SA 4.0; that of the noise",
-    options=options_of("av_mnist"),
-    open=open_prepared,
     reader=Reader(
         plan_av_mnist,
         AVMNISTOptions,

@@ -1,6 +1,6 @@
 """CREMA-D: acted emotions in sound and video."""
 
-from g2d.datasets.base import DataSet, Reader, open_prepared, options_of
+from g2d.datasets.base import DataSet, Reader
 from g2d.datasets.crema_d.reader import CremaOptions, plan_crema
 
 DATASET = DataSet(
@@ -8,8 +8,6 @@ DATASET = DataSet(
     needs="git lfs clone of github.com/CheyneyComputerScience/CREMA-D (7.6 GB); its authors ask "
     "users to fill in a form",
     license="Open Database License 1.0, contents Database Contents License 1.0",
-    options=options_of("crema_d"),
-    open=open_prepared,
     reader=Reader(
         plan_crema,
         CremaOptions,

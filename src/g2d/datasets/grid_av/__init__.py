@@ -1,6 +1,6 @@
 """GRID, speaker 1: a spoken digit and the mouth that says it."""
 
-from g2d.datasets.base import DataSet, Reader, open_prepared, options_of
+from g2d.datasets.base import DataSet, Reader
 from g2d.datasets.grid_av.reader import GridOptions, plan_grid
 
 DATASET = DataSet(
@@ -9,8 +9,6 @@ DATASET = DataSet(
     needs="GRID's s1 (video and alignments), from its Zenodo record 3625687 or the page of the "
     "corpus",
     license="CC BY 4.0 to our knowledge; cite Cooke et al., JASA 120(5), 2006",
-    options=options_of("grid_av"),
-    open=open_prepared,
     reader=Reader(
         plan_grid,
         GridOptions,

@@ -1,6 +1,6 @@
 """IEMOCAP: emotions in acted dialogues, by sound, face and words."""
 
-from g2d.datasets.base import DataSet, Reader, open_prepared, options_of
+from g2d.datasets.base import DataSet, Reader
 from g2d.datasets.iemocap.reader import IemocapOptions, plan_iemocap
 
 DATASET = DataSet(
@@ -8,8 +8,6 @@ DATASET = DataSet(
     "words",
     needs="a signed release form: sail.usc.edu/iemocap",
     license="research use, no redistribution",
-    options=options_of("iemocap"),
-    open=open_prepared,
     reader=Reader(
         plan_iemocap,
         IemocapOptions,

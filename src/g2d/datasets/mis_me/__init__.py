@@ -1,6 +1,6 @@
 """MIS-ME: soil moisture from a photograph and weather values."""
 
-from g2d.datasets.base import DataSet, Reader, open_prepared, options_of
+from g2d.datasets.base import DataSet, Reader
 from g2d.datasets.mis_me.reader import MisMeOptions, plan_mis_me
 
 DATASET = DataSet(
@@ -9,8 +9,6 @@ DATASET = DataSet(
     needs="the release v1 of github.com/OSU-Complex-Systems/MIS-ME; xlsx needs openpyxl (pip "
     "install 'g2d[excel]')",
     license="MIT for the code; no separate license for the data",
-    options=options_of("mis_me"),
-    open=open_prepared,
     reader=Reader(
         plan_mis_me,
         MisMeOptions,

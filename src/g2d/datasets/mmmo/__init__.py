@@ -1,14 +1,12 @@
 """ICT-MMMO: film reviews as word-level sequences of sound and face."""
 
-from g2d.datasets.base import DataSet, Reader, open_prepared, options_of
+from g2d.datasets.base import DataSet, Reader
 from g2d.datasets.mmmo.reader import MMMOOptions, plan_mmmo
 
 DATASET = DataSet(
     about="ICT-MMMO: is a film review positive; word-level sequences of sound and face",
     needs="new_data of github.com/pliang279/MFN",
     license="MIT for the files; cite Zadeh et al., Memory Fusion Network, AAAI 2018",
-    options=options_of("mmmo"),
-    open=open_prepared,
     reader=Reader(
         plan_mmmo,
         MMMOOptions,

@@ -1,6 +1,6 @@
 """CMU-MOSI: sentiment of utterances, from pooled features and transcripts."""
 
-from g2d.datasets.base import DataSet, Reader, open_prepared, options_of
+from g2d.datasets.base import DataSet, Reader
 from g2d.datasets.mosi.reader import MosiOptions, plan_mosi
 
 DATASET = DataSet(
@@ -8,8 +8,6 @@ DATASET = DataSet(
     "transcript",
     needs="bc-LSTM/data of github.com/declare-lab/multimodal-deep-learning",
     license="MIT for the files; cite CMU-MOSI (Zadeh et al. 2016)",
-    options=options_of("mosi"),
-    open=open_prepared,
     reader=Reader(
         plan_mosi,
         MosiOptions,

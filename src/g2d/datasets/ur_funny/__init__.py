@@ -1,14 +1,12 @@
 """UR-FUNNY: humor in talks, from features of sound, face and words."""
 
-from g2d.datasets.base import DataSet, Reader, open_prepared, options_of
+from g2d.datasets.base import DataSet, Reader
 from g2d.datasets.ur_funny.reader import URFunnyOptions, plan_ur_funny
 
 DATASET = DataSet(
     about="UR-FUNNY: is a punchline of a talk funny; features of sound, face and words",
     needs="the feature files that github.com/ROC-HCI/UR-FUNNY links to",
     license="publicly available for research, by its authors; no license file",
-    options=options_of("ur_funny"),
-    open=open_prepared,
     reader=Reader(
         plan_ur_funny,
         URFunnyOptions,

@@ -1,6 +1,6 @@
 """VGGSound: 309 kinds of sound, heard and seen."""
 
-from g2d.datasets.base import DataSet, Reader, open_prepared, options_of
+from g2d.datasets.base import DataSet, Reader
 from g2d.datasets.vggsound.reader import VGGSoundOptions, plan_vggsound
 
 DATASET = DataSet(
@@ -8,8 +8,6 @@ DATASET = DataSet(
     needs="the table from github.com/hche11/VGGSound, the clips from YouTube or a public mirror "
     "(about 320 GB); some no longer exist",
     license="CC BY 4.0 for the table; the videos belong to their owners",
-    options=options_of("vggsound"),
-    open=open_prepared,
     reader=Reader(
         plan_vggsound,
         VGGSoundOptions,
