@@ -1,9 +1,10 @@
-"""A user's own data, from a table to a model."""
+"""Your own data, from a table to a model."""
 
 from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from g2d.datasets.base import PreparedOptions, open_prepared
 from g2d.datasets.table.opening import open_any
 from g2d.datasets.table.reader import TableOptions, plan_table
 from g2d.datasets.table.rows import Table
+from g2d.datasets.table.rows import _Lines as Lines
 from g2d.errors import ArgumentError, DataError, UnreadableError
 from g2d.fusion import Late
 from g2d.model import MultimodalModel
@@ -37,7 +39,7 @@ def g2d(*arguments: object, code: int = 0) -> str:
 
 
 def everything(folder: Path, rows: int = 40) -> Path:
-    """A column of every kind; a row without sound, one without number, one without label, a repeated id, two broken files."""
+    """Write a table with a column of every kind, empty cells, a repeated id and broken files."""
     rng = np.random.default_rng(0)
     (folder / "files").mkdir(parents=True)
     table: list[dict[str, Any]] = []
@@ -77,10 +79,10 @@ def everything(folder: Path, rows: int = 40) -> Path:
 
 def test_a_table_becomes_a_store_and_a_recipe_that_trains_at_once(tmp_path: Path) -> None:
     source = everything(tmp_path)
-    told = g2d(
+    output = g2d(
         "data",
         "prepare",
-        "manifest",
+        "table",
         "size=32",
         "frames=2",
         "--source",
@@ -100,11 +102,14 @@ def test_a_table_becomes_a_store_and_a_recipe_that_trains_at_once(tmp_path: Path
         "table: table from 2 columns (size, age)",
         "3 classes (blue, green, red)",
     ):
-        assert line in told
+        assert line in output
     facts = json.loads((tmp_path / "store" / "dataset.json").read_text())
     assert {skip["id"]: skip["reason"] for skip in facts["skipped"]} == {
-        "row 1": "duplicate", "row 7": "no-agreed-label", "row 9": "missing-file", "row 10": "undecodable",
-    }  # fmt: skip
+        "row 1": "duplicate",
+        "row 7": "no-agreed-label",
+        "row 9": "missing-file",
+        "row 10": "undecodable",
+    }
     assert "0 errors" in g2d("data", "check", tmp_path / "store")
     source_rows = open_store(StoreOptions(store="store", root=str(tmp_path)))
     assert isinstance(source_rows.task, Classification)
@@ -132,7 +137,7 @@ def test_a_trained_model_answers_for_the_rows_of_another_table(tmp_path: Path) -
     g2d(
         "data",
         "prepare",
-        "manifest",
+        "table",
         "size=32",
         "frames=2",
         "ignore=[film]",
@@ -183,6 +188,54 @@ def test_a_trained_model_answers_for_the_rows_of_another_table(tmp_path: Path) -
     )
 
 
+def test_manifest_is_another_name_of_table_with_the_same_result(tmp_path: Path) -> None:
+    source = jsonl(tmp_path / "a.jsonl", rows_of(30, x=float, label=ab))
+    facts = []
+    for name in ("table", "manifest"):
+        g2d("data", "prepare", name, "--source", source, "--out", tmp_path / name, "--quiet")
+        facts.append(json.loads((tmp_path / name / "dataset.json").read_text()))
+    assert facts[0] == facts[1]
+    assert facts[0]["name"] == "a"
+    assert facts[0]["content_hash"].startswith("5550e4da5c83a8a74aba4893ea74cbf2")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_preparing_reads_the_table_at_most_four_times(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of(3000, id=str, x=float, note=lambda i: f"note {i}", label=ab)
+    source = jsonl(tmp_path / f"a{suffix}", rows)
+    if suffix == ".csv":
+        lines = ["id,x,note,label", *(",".join(map(str, row.values())) for row in rows)]
+        source.write_text("\n".join(lines))
+    read = 0
+
+    def counting(lines: Lines) -> Iterator[str]:
+        nonlocal read
+        for line in iterate(lines):
+            read += 1
+            yield line
+
+    iterate = Lines.__iter__
+    monkeypatch.setattr(Lines, "__iter__", counting)
+    prepare(plan_table(source, TableOptions()), tmp_path, tmp_path / "store")
+    assert 4 * 3000 <= read <= 4 * 3000 + 10
+
+
+def test_a_change_of_the_table_or_of_a_role_is_another_plan(tmp_path: Path) -> None:
+    split = {"split": lambda i: ("train", "valid", "test")[i % 3]}
+    rows = rows_of(30, x=float, label=ab, person=lambda i: f"p{i}", **split)
+    source = jsonl(tmp_path / "a.jsonl", rows)
+    options = TableOptions(ignore=("person",))
+    prepare(plan_table(source, options), tmp_path, tmp_path / "store")
+    assert prepare(plan_table(source, options), tmp_path, tmp_path / "store").complete
+    with pytest.raises(DataError, match="other files or with other options"):
+        prepare(plan_table(source, TableOptions(group="person")), tmp_path, tmp_path / "store")
+    jsonl(source, [*rows[:29], rows[29] | {"x": 0.5}])
+    with pytest.raises(DataError, match="other files or with other options"):
+        prepare(plan_table(source, options), tmp_path, tmp_path / "store")
+
+
 def rows_of(count: int, **columns: Any) -> list[dict[str, Any]]:
     return [{name: make(i) for name, make in columns.items()} for i in range(count)]
 
@@ -192,7 +245,7 @@ def jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-def test_the_scale_of_a_regression_is_learnt_on_training_rows_alone(tmp_path: Path) -> None:
+def test_the_scale_of_a_regression_is_fitted_on_training_rows_only(tmp_path: Path) -> None:
     split = ["train"] * 6 + ["valid"] * 2 + ["test"] * 2
     source = jsonl(
         tmp_path / "a.jsonl",
@@ -213,7 +266,7 @@ def test_the_scale_of_a_regression_is_learnt_on_training_rows_alone(tmp_path: Pa
     assert opened.views["x"].config()["steps"][0]["mean"] == pytest.approx([2.5, 1.5])
 
 
-def test_several_targets_and_a_task_that_is_asked_for(tmp_path: Path) -> None:
+def test_several_targets_and_a_task_option(tmp_path: Path) -> None:
     source = jsonl(
         tmp_path / "a.jsonl", rows_of(30, x=float, y1=lambda i: i % 3, y2=lambda i: i / 7)
     )
@@ -233,7 +286,7 @@ def test_several_targets_and_a_task_that_is_asked_for(tmp_path: Path) -> None:
     )
 
 
-def test_groups_stay_together_and_validation_is_carved_from_training(tmp_path: Path) -> None:
+def test_groups_stay_together_and_validation_is_taken_from_training(tmp_path: Path) -> None:
     source = jsonl(
         tmp_path / "a.jsonl",
         rows_of(400, x=float, label=lambda i: "ab"[i % 2], group=lambda i: f"p{i // 4}"),
@@ -259,7 +312,7 @@ def test_groups_stay_together_and_validation_is_carved_from_training(tmp_path: P
     assert (place == 1).sum() == 15
 
 
-def test_many_rows_are_divided_by_their_own_hashes_and_few_still_have_every_split(
+def test_many_rows_are_divided_by_hash_and_few_still_have_every_split(
     tmp_path: Path,
 ) -> None:
     def divided(count: int) -> Any:
@@ -273,7 +326,7 @@ def test_many_rows_are_divided_by_their_own_hashes_and_few_still_have_every_spli
         assert set(divided(count)[1]) == {0, 1, 2}
 
 
-def test_columns_with_the_names_of_something_else_are_modalities_too(tmp_path: Path) -> None:
+def test_columns_with_reserved_names_are_modalities_too(tmp_path: Path) -> None:
     names = ["train", "target", "present", "a.b", "a/b", "a b", "files", "../up", "mask", "é", "id"]
     notes = {name: (lambda i: f"word{i % 2} and {i}") for name in names}
     source = jsonl(
@@ -289,7 +342,7 @@ def test_columns_with_the_names_of_something_else_are_modalities_too(tmp_path: P
         ),
     )
     plan = plan_table(source, TableOptions(target="label", id="name"))
-    wanted = [
+    expected = [
         "train_",
         "target_",
         "present_",
@@ -304,11 +357,11 @@ def test_columns_with_the_names_of_something_else_are_modalities_too(tmp_path: P
         "table",
         "table_",
     ]
-    assert list(plan.signals) == wanted
+    assert list(plan.signals) == expected
     assert plan.signals["table_"].facts == {"columns": ["x", "y"]}
     prepare(plan, tmp_path, tmp_path / "store")
     assert {path.stem for path in (tmp_path / "store").glob("*.npy")} == {
-        *wanted,
+        *expected,
         "target",
         "group",
     }
@@ -317,7 +370,7 @@ def test_columns_with_the_names_of_something_else_are_modalities_too(tmp_path: P
         {m: torch.nn.Linear(1, 2) for m in source.modalities},
         Late(dict.fromkeys(source.modalities, 2), 2),
     )
-    assert model.modalities == tuple(wanted)
+    assert model.modalities == tuple(expected)
     for name in ("train", "a.b", ""):
         with pytest.raises(ArgumentError, match="without dots"):
             Late({name: 2}, 2)
@@ -326,7 +379,7 @@ def test_columns_with_the_names_of_something_else_are_modalities_too(tmp_path: P
 @pytest.mark.parametrize(
     ("suffix", "sign"), [(".csv", ";"), (".csv", "\t"), (".tsv", "\t"), (".csv", ",")]
 )
-def test_a_table_says_itself_what_parts_its_cells(tmp_path: Path, suffix: str, sign: str) -> None:
+def test_the_delimiter_is_inferred_from_the_header(tmp_path: Path, suffix: str, sign: str) -> None:
     path = tmp_path / f"a{suffix}"
     path.write_text(
         f"id{sign}note{sign}label\n1{sign}two; words{sign}x\n".replace(
@@ -334,10 +387,10 @@ def test_a_table_says_itself_what_parts_its_cells(tmp_path: Path, suffix: str, s
         ),
         encoding="utf-8",
     )
-    assert Table(path).columns == ["id", "note", "label"]
+    assert list(Table(path).columns) == ["id", "note", "label"]
 
 
-def test_what_is_unusual_costs_only_its_own_row_and_says_where(tmp_path: Path) -> None:
+def test_unusual_cells_cost_only_their_own_row(tmp_path: Path) -> None:
     for i in range(30):
         np.save(tmp_path / f"{i}.npy", np.full((2 + i % 3, 5 + (i == 3)), float(i)))
     (tmp_path / "4.npy").write_bytes((tmp_path / "4.npy").read_bytes()[:-9])
@@ -360,11 +413,11 @@ def test_what_is_unusual_costs_only_its_own_row_and_says_where(tmp_path: Path) -
     assert [
         (int(skip["id"]), skip["reason"], skip["detail"]) for skip in summary.facts["skipped"]
     ] == [
-        (3, "undecodable", "steps: its shape is (2, 6), not (steps, 5) as usual"),
-        (4, "undecodable", "steps: it is no whole .npy file of plain numbers"),
-        (5, "undecodable", "list: 3 numbers where others have 2"),
-        (6, "undecodable", "table: 'seven' is no number"),
-        (7, "non-finite", "table: inf is more than single precision holds"),
+        (3, "undecodable", "steps: its shape is (2, 6), most others have (steps, 5)"),
+        (4, "undecodable", "steps: it is not a complete .npy file of plain numbers"),
+        (5, "undecodable", "list: 3 numbers, most others have 2"),
+        (6, "undecodable", "table: 'seven' is not a number"),
+        (7, "non-finite", "table: inf is too large for float32"),
     ]
     assert summary.facts["rows"] == 25
 
@@ -394,31 +447,31 @@ def test_rows_are_read_one_by_one_whatever_their_cells_hold(tmp_path: Path) -> N
         '\ufeffid,text\n1,"two\nlines, and a comma"\n\n2,"say ""hi"""\n', encoding="utf-8"
     )
     table = Table(path)
-    assert (len(table), table.columns) == (2, ["id", "text"])
+    assert (len(table), list(table.columns)) == (2, ["id", "text"])
     assert table[1] == {"id": "2", "text": 'say "hi"'}
     assert table[0]["text"] == "two\nlines, and a comma"
     assert list(table) == table.rows(0, 2) == [table[0], table[1]]
 
 
 @pytest.mark.parametrize(
-    ("text", "settings", "said"),
+    ("text", "settings", "message"),
     [
-        ("", (), "one row or more"),
-        ("a,b\n", (), "one row or more"),
+        ("", (), "at least one row"),
+        ("a,b\n", (), "at least one row"),
         ("a,a,label\n1,2,x\n", (), "different names"),
         ("a,label\n1\n", (), "2 cells"),
         ("a,b\n1,2\n", (), "a column for its target"),
-        ("a,label\n1,x\n2,x\n", (), "two classes"),
-        ("a,label\n1,\n2,\n", (), "must hold something"),
+        ("a,label\n1,x\n2,x\n", (), "at least two classes"),
+        ("a,label\n1,\n2,\n", (), "must have values"),
         ("label\nx\ny\n", (), "a column to learn from"),
         ("a,label,split\n1,x,train\n2,y,nowhere\n", (), "train, valid or test"),
         ("a,label\n1,x\n2,y\n", ("task=regression",), "numbers for a regression"),
         ("a,label\n1,x\n2,y\n", ("kinds.a=smell",), "a kind"),
-        ("a,label\n1,x\n2,y\n", ("colour=1",), "colour"),
+        ("a,label\n1,x\n2,y\n", ("shade=1",), "shade"),
         ("a,label\n1,x\n2,y\n", ("target",), "key=value"),
         (
             "a,label\n1,x\n2,y\n",
-            ("kinds.a=smell", "colour=1", "siz=9"),
+            ("kinds.a=smell", "shade=1", "siz=9"),
             "siz: Extra inputs are not permitted (did you mean 'size'?)",
         ),
         (
@@ -438,13 +491,13 @@ def test_rows_are_read_one_by_one_whatever_their_cells_hold(tmp_path: Path) -> N
     ],
 )
 def test_a_table_that_cannot_be_used_is_refused_with_the_reason(
-    tmp_path: Path, text: str, settings: tuple[str, ...], said: str
+    tmp_path: Path, text: str, settings: tuple[str, ...], message: str
 ) -> None:
     (tmp_path / "a.csv").write_text(text, encoding="utf-8")
-    assert said in g2d(
+    assert message in g2d(
         "data",
         "prepare",
-        "manifest",
+        "table",
         *settings,
         "--source",
         tmp_path / "a.csv",
@@ -456,27 +509,27 @@ def test_a_table_that_cannot_be_used_is_refused_with_the_reason(
     assert not (tmp_path / "store").exists()
 
 
-def test_what_is_not_there_or_not_json_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="must be a file"):
+def test_missing_files_and_invalid_lines_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot read .*none\.csv: no such file"):
         Table(tmp_path / "none.csv")
     (tmp_path / "a.jsonl").write_text('{"x": 1}\nnonsense\n')
     with pytest.raises(DataError, match="line 2"):
         list(Table(tmp_path / "a.jsonl"))
     (tmp_path / "b.csv").write_bytes(b"a,label\n\xff\xfe,x\n")
-    with pytest.raises(DataError, match=r"line 2 of .* in UTF-8"):
+    with pytest.raises(DataError, match=r"line 2 of .* must be text in UTF-8"):
         Table(tmp_path / "b.csv")
     for text in ('[{"x": 1}]', '[\n{"x": 1}]', '{"x": "\\ud800"}', "[" * 100_000):
         (tmp_path / "c.json").write_text(text)
-        with pytest.raises(DataError, match=r"line 1 of .* as JSONL has one per line"):
+        with pytest.raises(DataError, match=r"line 1 of .* \(JSONL has one per line\)"):
             list(Table(tmp_path / "c.json"))
 
 
-def test_what_parts_the_cells_is_counted_outside_quotes_and_a_cell_may_be_long(
+def test_delimiters_are_counted_outside_quotes_and_a_cell_may_be_long(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "a.csv").write_text('"id";"x, mm";label\n1;' + "y" * 200_000 + ";a\n")
     table = Table(tmp_path / "a.csv")
-    assert table.columns == ["id", "x, mm", "label"]
+    assert list(table.columns) == ["id", "x, mm", "label"]
     assert len(table[0]["x, mm"]) == 200_000
 
 
@@ -485,7 +538,7 @@ def ab(i: int) -> str:
 
 
 @pytest.mark.parametrize("column", ["x", "note"])
-def test_tables_that_differ_in_a_number_or_a_text_beside_files_have_different_hashes(
+def test_tables_that_differ_in_a_number_or_a_text_have_different_hashes(
     tmp_path: Path, column: str
 ) -> None:
     for i in range(4):
@@ -500,7 +553,7 @@ def test_tables_that_differ_in_a_number_or_a_text_beside_files_have_different_ha
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_names_that_nobody_gives_are_found_whatever_their_case_and_told(tmp_path: Path) -> None:
+def test_usual_names_of_columns_are_found_in_any_case(tmp_path: Path) -> None:
     rows = rows_of(
         12,
         ID=lambda i: f"r{i}",
@@ -527,7 +580,7 @@ def test_names_that_nobody_gives_are_found_whatever_their_case_and_told(tmp_path
     )
 
 
-def test_a_given_split_tells_what_it_leaves_out_and_which_groups_it_parts(tmp_path: Path) -> None:
+def test_unused_rows_and_divided_groups_of_a_given_split_are_reported(tmp_path: Path) -> None:
     split = ["train"] * 8 + ["valid"] * 4 + ["test"] * 4 + [""] * 3
     rows = rows_of(
         19,
@@ -543,21 +596,21 @@ def test_a_given_split_tells_what_it_leaves_out_and_which_groups_it_parts(tmp_pa
     (warning,) = plan_table(
         jsonl(tmp_path / "a.jsonl", rows), TableOptions(group="person")
     ).warnings
-    assert "1 groups (person) stand in more than one split" in warning
+    assert "1 groups (person) are in more than one split" in warning
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"split": lambda i: "train" if i < 6 else "valid"}, "no rows for test"),
         ({"split": lambda i: "unused"}, "no rows for train, valid, test"),
         (
             {"group": lambda i: "p"},
-            "no rows for valid, test, so that nothing can be trained on it; three splits need three groups, found 1",
+            "no rows for valid, test; a run needs three splits and three groups, found 1",
         ),
         (
             {"group": ab},
-            "no rows for test, so that nothing can be trained on it; three splits need three groups, found 2",
+            "no rows for test; a run needs three splits and three groups, found 2",
         ),
         ({"y": lambda i: 1.5}, "the target y is the same on all training rows"),
         (
@@ -569,14 +622,14 @@ def test_a_given_split_tells_what_it_leaves_out_and_which_groups_it_parts(tmp_pa
         ),
     ],
 )
-def test_what_could_not_train_is_said_at_once(
-    tmp_path: Path, change: dict[str, Any], said: str
+def test_data_that_cannot_train_are_reported_at_once(
+    tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     columns = {"x": float, "y": lambda i: i / 7} | change
     (warning,) = plan_table(
         jsonl(tmp_path / "a.jsonl", rows_of(10, **columns)), TableOptions()
     ).warnings
-    assert said in warning
+    assert message in warning
 
 
 @pytest.mark.parametrize("groups", [3, 4, 7])
@@ -629,7 +682,7 @@ def test_lists_of_the_usual_length_are_kept_and_a_list_of_one_is_a_number(tmp_pa
         "some": (3,),
         "words": (5,),
     }
-    assert "left out: 'none', for nothing stands there" in plan.inferred
+    assert "ignored empty columns: 'none'" in plan.inferred
     assert plan.decode(tmp_path, plan.samples[11]).values["words"].tobytes() == b"so 11"
     faults = {}
     for sample in plan.samples:
@@ -640,7 +693,7 @@ def test_lists_of_the_usual_length_are_kept_and_a_list_of_one_is_a_number(tmp_pa
         except UnreadableError as error:
             faults[int(sample.id)] = error.detail
     assert faults == {
-        i: f"some: {width.get(i, 1)} numbers where others have 3" for i in (0, 2, 3, 6, 8)
+        i: f"some: {width.get(i, 1)} numbers, most others have 3" for i in (0, 2, 3, 6, 8)
     }
 
 
@@ -650,9 +703,9 @@ def test_odd_cells_of_jsonl_cost_their_row_or_are_refused(tmp_path: Path) -> Non
     )
     plan = plan_table(jsonl(tmp_path / "a.jsonl", rows), TableOptions())
     assert [(skip.id, skip.reason) for skip in plan.skipped] == [("00000005", "non-finite")]
-    with pytest.raises(UnreadableError, match="more than single precision holds"):
+    with pytest.raises(UnreadableError, match="too large for float32"):
         plan.decode(tmp_path, plan.samples[4])
-    with pytest.raises(DataError, match="one value a row, found lists in 10"):
+    with pytest.raises(DataError, match="one value per row, found lists in 10"):
         plan_table(
             jsonl(tmp_path / "b.jsonl", rows_of(10, x=float, y=lambda i: [i, i])), TableOptions()
         )
@@ -689,7 +742,7 @@ def test_long_codes_and_large_numbers_keep_their_differences_here_and_in_new_tab
             source.read_rows(jsonl(tmp_path / "new.jsonl", [{"size": cell}]))
 
 
-def test_sound_that_is_silent_is_no_sound(tmp_path: Path) -> None:
+def test_silent_sound_is_skipped(tmp_path: Path) -> None:
     sound = tone(0.2, 8000, 300)
     silent = {3: 0 * sound, 4: np.stack([sound, -sound], 1)}
     for i in range(30):
@@ -716,17 +769,17 @@ def test_an_array_of_another_shape_or_with_a_damaged_header_costs_its_row(tmp_pa
     )
     skipped = prepare(plan, tmp_path, tmp_path / "store", allow_partial=True).facts["skipped"]
     assert [(int(skip["id"]), skip["detail"]) for skip in skipped] == [
-        (3, "v: its shape is (2, 6), not (6,) as usual"),
-        (4, "v: it is no whole .npy file of plain numbers"),
-        (5, "v: 1e+300 is more than single precision holds"),
+        (3, "v: its shape is (2, 6), most others have (6,)"),
+        (4, "v: it is not a complete .npy file of plain numbers"),
+        (5, "v: 1e+300 is too large for float32"),
     ]
 
 
 def test_defaults_are_listed_as_they_are() -> None:
-    assert "kinds={}" in g2d("data", "list", "manifest")
+    assert "kinds={}" in g2d("data", "list", "table")
 
 
-def test_all_that_a_store_was_prepared_with_otherwise_is_said_together(tmp_path: Path) -> None:
+def test_all_differing_options_of_a_store_are_reported_together(tmp_path: Path) -> None:
     prepare(
         plan_table(jsonl(tmp_path / "a.jsonl", rows_of(10, x=float, label=ab)), TableOptions()),
         tmp_path,

@@ -1,4 +1,4 @@
-"""A made-up data set whose decoder fails on request; importable, so that worker processes find it."""
+"""A made-up data set whose decoder fails on request, importable by worker processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From raw files to a store: decode in parallel, resume after an interruption, report every skip."""
+"""From raw files to a store: decode in parallel, resume when interrupted, report every skip."""
 
 from __future__ import annotations
 

@@ -291,7 +291,7 @@ def _work(chunk: Chunk) -> Outcome:
 def stamp(source: Path, sample: Sample) -> int:
     """Return a number that changes when a file of the sample changes, 0 if it has no files.
 
-    It is derived from sizes and modification times, and lies below 2^63.
+    It is derived from sizes and modification times, and smaller than 2^63.
     """
     if not sample.files:
         return 0

@@ -1,17 +1,25 @@
-"""Opening a store, and reading new rows of a user's table for a model trained on one."""
+"""Open a store, and read new rows of a table for a model that was trained on one."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from g2d.data.source import Source
 from g2d.data.store.facts import read_facts, signals
 from g2d.data.store.opening import StoreOptions, open_store
-from g2d.datasets.table.values import Layout, read_new_rows
+from g2d.datasets.table.columns import Column, empty
+from g2d.datasets.table.layout import text_signal
+from g2d.datasets.table.rows import Table
+from g2d.datasets.table.values import Layout, TableDecode
+from g2d.errors import DataError, UnreadableError
+from g2d.prepare import Decoded, Sample
 from g2d.types import Input, Sequence
 
 
@@ -28,21 +36,58 @@ def _new_rows(
 ) -> tuple[list[str], dict[str, Input], dict[str, Tensor]]:
     """Read the rows of a table as the store in ``folder`` would hold them.
 
+    Texts are as long as in the new table, not as in the store.
+
     Returns:
         The ids of the rows, the inputs, and which rows have each incomplete modality.
+
+    Raises:
+        DataError: A column is missing, or a row cannot be read.
     """
     facts = read_facts(folder)
     parameters, known = facts["parameters"], signals(facts)
+    table = Table(path)
     columns = {m: tuple(parameters["columns"][m]) for m in modalities}
-    layout = Layout({m: known[m] for m in modalities}, columns, parameters["kinds"], parameters)
-    ids, values, masks, present = read_new_rows(layout, parameters["id"], path)
-    inputs: dict[str, Input] = {m: torch.from_numpy(stored) for m, stored in values.items()}
-    inputs |= {
-        m: Sequence(torch.from_numpy(values[m]), torch.from_numpy(mask))
-        for m, mask in masks.items()
-    }
-    return (
-        ids,
-        inputs,
-        {m: torch.from_numpy(rows) for m, rows in present.items() if not rows.all()},
-    )
+    missing = [c for names in columns.values() for c in names if c not in table.columns]
+    if missing and not table.json:
+        raise DataError(
+            f"{path} must have the columns that the store was prepared from, "
+            f"found no {', '.join(missing)}."
+        )
+    stored = {m: known[m] for m in modalities}
+    for m, names in columns.items():
+        if parameters["kinds"][m] == "text":
+            column = table.columns.get(names[0], Column())
+            stored[m] = replace(known[m], shape=text_signal(column, parameters["characters"]).shape)
+    layout = Layout(stored, columns, parameters["kinds"], parameters)
+    ids, rows = _decoded(table, layout, parameters["id"])
+    inputs: dict[str, Input] = {}
+    present: dict[str, NDArray[np.bool_]] = {}
+    for m, signal in stored.items():
+        absent = np.zeros(signal.shape, signal.dtype)
+        stacked = [absent if (value := row.values[m]) is None else value for row in rows]
+        values = torch.from_numpy(np.stack(stacked))
+        present[m] = np.array([row.values[m] is not None for row in rows])
+        inputs[m] = values
+        if signal.masked:
+            mask = np.stack([row.masks.get(m, np.zeros(signal.shape[0], np.bool_)) for row in rows])
+            inputs[m] = Sequence(values, torch.from_numpy(mask))
+    return ids, inputs, {m: torch.from_numpy(p) for m, p in present.items() if not p.all()}
+
+
+def _decoded(table: Table, layout: Layout, id_column: str) -> tuple[list[str], list[Decoded]]:
+    """Decode all rows of a table; return their ids and values."""
+    decode = TableDecode(layout)
+    ids: list[str] = []
+    rows: list[Decoded] = []
+    for number, cells in enumerate(table, start=1):
+        name = str(number if empty(cells.get(id_column)) else cells[id_column])
+        sample = Sample(name, 0, name, layout.files(cells), layout.facts(cells))
+        try:
+            rows.append(decode(table.path.parent, sample))
+        except UnreadableError as error:
+            raise DataError(
+                f"cannot read row {name} of {table.path}: {error.reason}: {error.detail}."
+            ) from error
+        ids.append(name)
+    return ids, rows

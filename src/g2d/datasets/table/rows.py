@@ -1,60 +1,70 @@
-"""A table on disk, CSV or JSONL, whose rows are read when they are asked for: a million of them take eight bytes each."""
+"""A table on disk, CSV or JSONL: scanned once, then read row by row, with little memory."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
-import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from g2d.datasets.table.columns import Column
 from g2d.errors import DataError
 
 JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
+"""Suffixes of files with a JSON object per line."""
 LONGEST = 2**31 - 1
-"""Bytes of a cell, at most."""
+"""Maximum number of bytes of a cell."""
 
 
 class Table:
     """Rows of a file as mappings of column to cell, by number.
 
+    One scan finds where every row begins, gathers the statistics of the columns, and computes the
+    hash of the file. Rows are read from the file on access; a row takes eight bytes of memory.
+
     Args:
-        path: a ``.csv`` or ``.tsv`` file with a header, or ``.jsonl`` with an object per line; UTF-8, a byte-order mark is fine. What parts the
-            cells of a ``.csv`` (comma, semicolon, tab) is what its header has most of, outside quotes.
+        path: ``.csv`` or ``.tsv`` file with a header, or ``.jsonl`` file with an object per line,
+            in UTF-8 with or without a byte-order mark. The delimiter of a ``.csv`` file is the one
+            that occurs most often in its header outside quotes: comma, semicolon or tab.
+
+    Attributes:
+        columns: Statistics of every column by name, in the order of the columns.
+        sha256: SHA-256 of the file in hexadecimal.
 
     Raises:
-        DataError: the file is not there, holds no row, or a line is not like the others.
+        DataError: The file does not exist, has no row, or has an invalid line.
     """
 
     def __init__(self, path: Path) -> None:
         self.path, self.json = path, path.suffix.lower() in JSON_LINES
-        self.columns: list[str] = []
+        self.columns: dict[str, Column] = {}
+        digest = hashlib.sha256()
         try:
             with path.open("rb") as file:
                 self.delimiter = "\t" if path.suffix.lower() == ".tsv" else self._delimiter(file)
                 file.seek(0)
-                self.offsets = np.fromiter(self._scan(file), np.int64)
+                self.offsets = np.fromiter(self._scan(_Lines(path, file, digest)), np.int64)
         except FileNotFoundError:
-            raise DataError(f"the manifest must be a file, found no {path}.") from None
+            raise DataError(f"cannot read {path}: no such file.") from None
         except OSError as error:
-            raise DataError(
-                f"{path} must be a CSV or JSONL file that can be read, found: {error.strerror or error}."
-            ) from error
+            raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}.") from (
+                error
+            )
+        self.sha256 = digest.hexdigest()
         if not len(self.offsets):
-            raise DataError(f"{path} must hold one row or more under its header, found none.")
+            raise DataError(f"{path} must have at least one row, found none.")
 
     def __len__(self) -> int:
         return len(self.offsets)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
-        with self.path.open("rb") as file:
-            file.seek(self.offsets[row])
-            return next(self._parsed(file, row))
+        return self.rows(row, row + 1)[0]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         with self.path.open("rb") as file:
@@ -62,48 +72,60 @@ class Table:
             yield from self._parsed(file, 0)
 
     def rows(self, start: int, stop: int) -> list[dict[str, Any]]:
-        """Consecutive rows, read in one go."""
+        """Read consecutive rows.
+
+        Args:
+            start: Number of the first row.
+            stop: Number after the last row.
+        """
         with self.path.open("rb") as file:
             file.seek(self.offsets[start])
             parsed = self._parsed(file, start)
             return [next(parsed) for _ in range(stop - start)]
 
-    def _delimiter(self, file: Any) -> str:
+    def _delimiter(self, file: BinaryIO) -> str:
         header = re.sub(r'"[^"]*("|$)', "", next(iter(_Lines(self.path, file)), ""))
         if not self.json and "\r" in header.rstrip("\r\n"):
             raise DataError(
-                f"lines of {self.path} must end with a line feed, found carriage returns alone. Save it with other line ends."
+                f"lines of {self.path} must end with a line feed, found carriage returns alone. "
+                "Save it with other line endings."
             )
         return max(",;\t", key=header.count)
 
-    def _scan(self, file: Any) -> Iterator[int]:
-        """Where rows begin; the header is read in passing."""
-        lines = _Lines(self.path, file)
+    def _scan(self, lines: _Lines) -> Iterator[int]:
+        """Yield where every row begins, and add its cells to the statistics."""
+        begin = 0
         if self.json:
-            begin = 0
-            for line in lines:
+            for number, line in enumerate(lines, start=1):
                 if line.strip():
+                    for name, cell in self._object(line, number).items():
+                        self.columns.setdefault(name, Column()).add(cell)
                     yield begin
                 begin = lines.end
             return
         rows = self._cells(lines)
-        self.columns = [name.strip() for name in next(rows, (1, []))[1]]
-        if repeated := {name for name in self.columns if self.columns.count(name) > 1}:
+        names = [name.strip() for name in next(rows, (1, []))[1]]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise DataError(
-                f"columns of {self.path} must have different names, found {sorted(repeated)[0]!r} twice."
+                f"columns of {self.path} must have different names, found {repeated[0]!r} twice."
             )
+        self.columns = {name: Column() for name in names}
+        statistics = list(self.columns.values())
         begin = lines.end
         for number, cells in rows:
-            if cells and len(cells) != len(self.columns):
+            if cells and len(cells) != len(names):
                 raise DataError(
-                    f"line {number} of {self.path} must have {len(self.columns)} cells as the header has, found {len(cells)}."
+                    f"line {number} of {self.path} must have {len(names)} cells like the header, "
+                    f"found {len(cells)}."
                 )
             if cells:
+                for column, cell in zip(statistics, cells, strict=True):
+                    column.add(cell)
                 yield begin
             begin = lines.end
 
     def _cells(self, lines: _Lines) -> Iterator[tuple[int, list[str]]]:
-        """Rows of a CSV file, with the numbers of the lines where they begin."""
+        """Yield the cells of every CSV row, with the number of the line where the row begins."""
         reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
         number = 1
         while (cells := self._next(reader, number)) is not None:
@@ -111,9 +133,8 @@ class Table:
             number = reader.line_num + 1
 
     def _next(self, reader: Any, number: int) -> list[str] | None:
-        usual = csv.field_size_limit(
-            LONGEST
-        )  # one for the whole process: it is lifted for this row alone
+        # The limit holds for the whole process, so it is raised for this one row only.
+        usual = csv.field_size_limit(LONGEST)
         try:
             return next(reader, None)
         except csv.Error as error:
@@ -123,91 +144,63 @@ class Table:
         finally:
             csv.field_size_limit(usual)
 
-    def _parsed(self, file: Any, first: int) -> Iterator[dict[str, Any]]:
+    def _parsed(self, file: BinaryIO, first: int) -> Iterator[dict[str, Any]]:
+        """Yield the rows from the position of the file on; ``first`` is the number of the first."""
         lines = _Lines(self.path, file)
         if self.json:
-            yield from (
-                self._object(line, number)
-                for number, line in enumerate(
-                    (line for line in lines if line.strip()), start=first + 1
-                )
-            )
+            filled = (line for line in lines if line.strip())
+            yield from (self._object(line, n) for n, line in enumerate(filled, start=first + 1))
         else:
-            yield from (
-                dict(zip(self.columns, cells, strict=True))
-                for _, cells in self._cells(lines)
-                if cells
-            )
+            names = list(self.columns)
+            for _, cells in self._cells(lines):
+                if cells:
+                    yield dict(zip(names, cells, strict=True))
 
     def _object(self, line: str, number: int) -> dict[str, Any]:
+        rule = f"line {number} of {self.path} must be a JSON object (JSONL has one per line)"
         try:
             row = json.loads(line)
-            if "\\u" in line:
-                json.dumps(
-                    row, ensure_ascii=False
-                ).encode()  # half of a surrogate pair is no text: nothing could write it
+            if "\\u" in line:  # half of a surrogate pair is no text and could not be written
+                json.dumps(row, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as error:
-            raise DataError(
-                f"line {number} of {self.path} must be a JSON object, as JSONL has one per line, found: {error}."
-            ) from error
+            raise DataError(f"{rule}, found: {error}.") from error
         if not isinstance(row, dict):
-            raise DataError(
-                f"line {number} of {self.path} must be a JSON object, as JSONL has one per line, found {type(row).__name__}."
-            )
+            raise DataError(f"{rule}, found {type(row).__name__}.")
         return row
 
 
 class _Lines:
-    """Lines of text of a binary file; ``end`` is where the last one ended."""
+    """Lines of text of a binary file.
 
-    def __init__(self, path: Path, file: Any) -> None:
-        self.path, self.file, self.end = path, file, file.tell()
+    Args:
+        path: Path of the file, for messages.
+        file: The opened file.
+        digest: Hash to update with every line.
+
+    Attributes:
+        end: Position where the last line ended.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO, digest: Any = None) -> None:
+        self.path, self.file, self.digest, self.end = path, file, digest, file.tell()
 
     def __iter__(self) -> Iterator[str]:
         for number, line in enumerate(self.file, start=1):
             first = self.end == 0
             self.end += len(line)
+            if self.digest is not None:
+                self.digest.update(line)
             try:
                 yield line.decode("utf-8-sig" if first else "utf-8")
             except UnicodeDecodeError as error:
                 raise DataError(
-                    f"line {number} of {self.path} must be CSV or JSONL in UTF-8, found: {error}. Save it so."
+                    f"line {number} of {self.path} must be text in UTF-8, found: {error}. "
+                    "Save the file as UTF-8."
                 ) from error
 
 
-def number(cell: Any) -> float | None:
-    """A cell as a number, NaN for an empty one, infinity for what is too large; None if it is something else.
-
-    Example:
-        >>> number(" 1e3 "), number("red"), number(True), number(10**400)
-        (1000.0, None, None, inf)
-    """
-    if empty(cell):
-        return float("nan")
-    if isinstance(cell, bool) or not isinstance(cell, int | float | str):
-        return None
-    try:
-        return float(cell)
-    except OverflowError:
-        return math.inf
-    except ValueError:
-        return None
-
-
-def text(cell: Any) -> str:
-    """A cell as text; a list is read word by word."""
-    return " ".join(map(str, cell)) if isinstance(cell, list) else str(cell)
-
-
-def empty(cell: Any) -> bool:
-    """Nothing stands there: an empty text, null, NaN, or a list of nothing."""
-    return (
-        cell is None or cell == [] or (isinstance(cell, str) and not cell.strip()) or cell != cell
-    )
-
-
 def unique_rows(keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Which rows are the first with their key."""
+    """Return which rows ``(N,)`` are the first with their key."""
     first = np.zeros(len(keys), np.bool_)
     first[np.unique(keys, return_index=True)[1]] = True
     return first
