@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from g2d.data.store.arrays import blocks, row_bytes
-from g2d.data.store.facts import DATASET, MASK, PRESENT, read_facts
+from g2d.data.store.facts import DATASET, MASK, PRESENT, UNFINISHED, read_facts
 from g2d.errors import DataError
 from g2d.files import write_text
 from g2d.prepare.arrays import create, is_full
@@ -29,8 +29,8 @@ from g2d.prepare.journal import Journal, plan_hash
 from g2d.prepare.plan import Plan, Skip, some
 from g2d.prepare.worker import Chunk, Job, decode_all
 
-WORK, PLAN, JOURNAL, FROZEN = ".preparing", "plan.json", "journal.jsonl", "frozen"
-"""The folder of unfinished work, and in it: the hash of the plan, the journal, and a mark that the
+PLAN, JOURNAL, FROZEN = "plan.json", "journal.jsonl", "frozen"
+"""Files in the folder of unfinished work: the hash of the plan, the journal, and a mark that the
 choice of kept samples is final."""
 LEAST = 0.9
 """Share of the expected samples that must be kept."""
@@ -157,7 +157,7 @@ def _complete(digest: str, out: Path) -> Summary | None:
             f"{out} must be a new folder, found a store of {facts['name']} made from other files "
             "or with other options. Give another --out."
         )
-    shutil.rmtree(out / WORK, ignore_errors=True)
+    shutil.rmtree(out / UNFINISHED, ignore_errors=True)
     return Summary(out, facts, 0, complete=True)
 
 
@@ -285,7 +285,7 @@ def _locked(out: Path) -> Iterator[Path]:
 
     The system releases the lock of a process that is killed.
     """
-    work = out / WORK
+    work = out / UNFINISHED
     if out.is_dir() and not work.is_dir() and not (out / DATASET).is_file() and any(out.iterdir()):
         raise DataError(
             f"{out} must be a new or empty folder, found other files in it. Give another --out."
