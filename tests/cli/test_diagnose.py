@@ -1,4 +1,4 @@
-"""A run is diagnosed: on problems whose truth is known, through the command line."""
+"""``g2d diagnose`` on problems with a known answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def trained(out: Path, recipe: str, *overrides: str) -> Path:
 
 
 @pytest.mark.slow
-def test_it_names_the_modality_that_joint_training_neglects(tmp_path: Path) -> None:
+def test_a_suppressed_modality_is_named(tmp_path: Path) -> None:
     joint = trained(tmp_path / "joint", "joint", "controls=true")
     repaired = trained(tmp_path / "g2d", "g2d", "teachers.ranking_checkpoint=last")
     result = command("diagnose", joint, repaired)
@@ -56,7 +56,7 @@ def test_a_balanced_model_is_left_alone(tmp_path: Path) -> None:
     assert "is suppressed" not in result.output
 
 
-def test_without_teachers_it_says_so_and_another_run_can_lend_them(tmp_path: Path) -> None:
+def test_teachers_of_another_run_can_be_used(tmp_path: Path) -> None:
     small = [
         "encoders.image={name: cnn, widths: [4, 4], pool: 1}",
         "encoders.tone={name: mlp, widths: [8]}",
@@ -73,4 +73,4 @@ def test_without_teachers_it_says_so_and_another_run_can_lend_them(tmp_path: Pat
     assert "there are no teachers" not in result.output
     wrong = command("diagnose", alone, "--split", "best")
     assert wrong.exit_code == 2
-    assert "split must be one of" in wrong.output
+    assert "'best' is not one of" in wrong.output

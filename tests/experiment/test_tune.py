@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def test_the_test_split_is_never_read(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_method_without_anything_to_search_has_one_trial(tmp_path: Path) -> None:
     text = tune([recipe("ume", "teachers.epochs=1")], trials=5, out=tmp_path, say=lambda _: None)
-    assert "| digits-ume |      1 |" in text
+    assert re.search(r"^digits-ume +1 ", text, re.M)
 
 
 def test_the_mean_over_seeds_is_the_score(tmp_path: Path) -> None:

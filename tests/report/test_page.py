@@ -1,4 +1,4 @@
-"""The page: one file that asks for nothing, in words, for one run and for two hundred."""
+"""The page: one file that requests nothing, for one run and for two hundred."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from g2d.cli import app
-from g2d.report import render_page
+from g2d.report import groups_of, lines, page, write_page, write_report
 from g2d.report.curves import epoch_figures
-from g2d.report.page import write_page, write_report
-from g2d.runs import find_runs, read_run
+from g2d.report.page import chapters_of, render_page
+from g2d.runs import RunRecord, find_runs, grouping, read_run
 
 VOID = {
     "meta",
@@ -34,15 +34,15 @@ VOID = {
 
 
 class Balanced(HTMLParser):
-    """Sees that every tag is closed, and what the page would ask for."""
+    """Parser that verifies that every tag is closed, and collects what the page would request."""
 
     def __init__(self) -> None:
         super().__init__()
         self.open: list[str] = []
-        self.asked: list[str] = []
+        self.addresses: list[str] = []
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.asked += [
+        self.addresses += [
             str(value)
             for name, value in attributes
             if name in ("src", "href", "xlink:href", "data", "action")
@@ -56,17 +56,24 @@ class Balanced(HTMLParser):
 
 
 def read(text: str) -> Balanced:
-    found = Balanced()
-    found.feed(text)
-    assert not found.open
-    return found
+    parser = Balanced()
+    parser.feed(text)
+    assert not parser.open
+    return parser
 
 
-def test_a_run_has_a_page_beside_it(make_run: Any) -> None:
+def page_of(*runs: RunRecord) -> str:
+    groups = groups_of(runs)
+    return render_page(groups, chapters_of(groups))
+
+
+def test_a_run_gets_a_page_and_its_charts(make_run: Any) -> None:
     folder = make_run("g2d", 0, 0.7, taught=True)
-    assert folder / "report.html" in write_report(folder)
+    written = {str(path.relative_to(folder)) for path in write_report(folder)}
+    charts = {f"figures/{name}.svg" for name in ("unimodal", "confidence", "loss")}
+    assert written == {"report.html"} | charts
     text = (folder / "report.html").read_text(encoding="utf-8")
-    assert {address.split(":")[0][:5] for address in read(text).asked} <= {"data", "#"}
+    assert {address.split(":")[0][:5] for address in read(text).addresses} <= {"data", "#"}
     for part in (
         "g2d on toy, seed 0",
         "toy/v1",
@@ -83,60 +90,96 @@ def test_what_comes_from_a_recipe_cannot_become_markup(make_run: Any) -> None:
     folder = make_run(
         "joint", 0, 0.5, notices=["<script>alert(1)</script>"], recipe={"name": "</pre><b>bold</b>"}
     )
-    text = render_page([read_run(folder)])
+    text = page_of(read_run(folder))
     assert "<script" not in text
     assert "</pre><b>" not in text
     read(text)
 
 
-def test_a_comparison_says_in_words_what_the_interval_allows(make_run: Any, tmp_path: Path) -> None:
+def test_a_comparison_is_summarized_in_words(make_run: Any, tmp_path: Path) -> None:
     for seed in range(4):
         make_run("joint", seed, 0.50 + 0.01 * (seed % 2))
         make_run("g2d", seed, 0.70 + 0.013 * (seed % 3), taught=True)
-    text = render_page(find_runs([tmp_path / "runs"])[0])
+    text = page_of(*find_runs([tmp_path / "runs"])[0])
     words = re.sub(r"<[^>]+>", " ", text)
     assert (
-        "The highest mean is that of a control, teacher ensemble, calibrated, 76.0 %; the highest of what was trained is g2d"
+        "The highest mean is that of a control, teacher ensemble, calibrated, 76.0 %; the highest of the trained recipes is g2d"
         in words
     )
-    assert "stand after correction (p &lt; 0.05); better: g2d" in words
-    assert {address[:5] for address in read(text).asked} <= {"data:", "#prob"}
+    assert "significant after correction (p &lt; 0.05); better: g2d" in words
+    assert {address[:5] for address in read(text).addresses} <= {"data:", "#prob"}
 
 
-def test_a_diagnosis_that_lies_beside_a_run_is_shown_as_what_it_looks_like(make_run: Any) -> None:
+def test_a_diagnosis_is_on_the_page_in_the_units_of_the_tables(make_run: Any) -> None:
     folder = make_run("joint", 0, 0.5)
-    sections = {
-        "verdict": ["image is suppressed"],
-        "shapley": {
-            "image": {"mean": [0.25, 0.2, 0.3], "state": "<suppressed>"},
-            "tone": {"mean": [0.75, 0.7, 0.8], "state": "well"},
+    points = {"image": [[0.0, 0.1], [0.5, 0.4], [1.0, 0.9]], "tone": [[0.0, 0.2], [1.0, 0.3]]}
+    content = {
+        "verdict": ["image is <suppressed>"],
+        "modalities": {
+            "image": {
+                "inside the model": 0.475,
+                "gap": [0.305, 0.267, 0.344],
+                "confidence ratio": [0.63, 0.59, 0.67],
+                "loss without it": 0.238,
+                "Shapley value": 1.77,
+                "state": "suppressed",
+            }
         },
-        "recall_by_class": {"a": {"image": 0.1, "tone": 0.3}},
-        "pairs": {"image": [[1, 2], [3, 4]], "tone": "no"},
+        "recall_by_class": {"a": {"image": 0.125, "tone": 0.375}},
+        "score_of_every_subset": {"none": 0.103, "image + tone": 0.522},
+        "calibrated_heads": {"weight of image": 4.5454, "fused after": 0.61},
+        "reliability": {"points": points, "x": "confidence", "y": "share", "joined": True},
+        "score_under_noise": {"points": points, "x": "noise", "y": "accuracy"},
     }
-    (folder / "analysis.json").write_text(json.dumps(sections))
-    text = render_page([read_run(folder)])
+    (folder / "analysis.json").write_text(json.dumps(content))
+    text = page_of(read_run(folder))
     read(text)
     for part in (
-        "image is suppressed",
-        "0.250 [0.200, 0.300]",
-        "&lt;suppressed&gt;",
-        "<h4>Recall by class</h4>",
-        "<summary>numbers</summary>",
+        "image is &lt;suppressed&gt;",
+        "47.5",
+        "30.5 [26.7, 34.4]",
+        "0.63 [0.59, 0.67]",
+        "1.77",
+        "12.5",
+        "52.2",
+        "4.55",
+        "61.0 %",
+        "share (%)",
+        "image,0.5,40",
     ):
         assert part in text
-    plain = render_page([read_run(make_run("other", 0, 0.5))])
+    plain = page_of(read_run(make_run("other", 0, 0.5)))
     assert "Diagnosis" in text
     assert "Diagnosis" not in plain
+    assert text.count("<svg") == plain.count("<svg") + 2
+
+
+def test_a_page_groups_its_runs_once(
+    make_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in range(3):
+        make_run("joint", seed, 0.5)
+        make_run("g2d", seed, 0.6, taught=True)
+    calls: list[str] = []
+
+    def counted(module: Any, name: str) -> None:
+        original = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *given: [calls.append(name), original(*given)][1])
+
+    counted(grouping, "_by_recipe")
+    counted(lines, "lines_of")
+    counted(page, "comparison_table")
+    assert CliRunner().invoke(app, ["report", str(tmp_path / "runs")]).exit_code == 0
+    assert sorted(calls) == ["_by_recipe", "lines_of"]
 
 
 def test_two_hundred_runs_make_a_page_under_ten_megabytes(make_run: Any, tmp_path: Path) -> None:
     for recipe in range(40):
         for seed in range(5):
             make_run(f"method{recipe}", seed, 0.5 + 0.001 * recipe + 0.01 * seed, taught=True)
-    runs = find_runs([tmp_path / "runs"])[0]
-    assert len(runs) == 200
-    path = write_page(tmp_path / "report.html", runs)
+    groups = groups_of(find_runs([tmp_path / "runs"])[0])
+    assert len(groups[0].runs) == 200
+    (path,) = write_page(tmp_path / "report.html", groups)
     assert path.stat().st_size < 10 * 2**20
     read(path.read_text(encoding="utf-8"))
 
@@ -150,9 +193,7 @@ def test_the_command_writes_the_page(make_run: Any, tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "report.html").is_file()
 
 
-def test_a_baseline_that_is_no_row_is_refused_and_one_that_is_is_used(
-    make_run: Any, tmp_path: Path
-) -> None:
+def test_a_baseline_must_be_a_row_of_the_table(make_run: Any, tmp_path: Path) -> None:
     for seed in range(3):
         make_run("joint", seed, 0.50 + 0.01 * seed)
         make_run("umt", seed, 0.70 + 0.013 * (seed % 2))
@@ -165,7 +206,7 @@ def test_a_baseline_that_is_no_row_is_refused_and_one_that_is_is_used(
     assert "difference to umt" in (tmp_path / "runs" / "report.html").read_text(encoding="utf-8")
 
 
-def test_long_runs_are_thinned_evenly_in_a_large_comparison_and_say_so(
+def test_long_runs_are_thinned_evenly_in_a_large_comparison_and_the_caption_says_so(
     make_run: Any, tmp_path: Path
 ) -> None:
     folder = make_run("g2d", 0, 0.5, taught=True)
@@ -209,38 +250,40 @@ def test_two_hundred_recipes_of_three_hundred_epochs_stay_under_ten_megabytes(
     for recipe in range(200):
         folder = first if recipe == 0 else make_run(f"recipe{recipe}", 0, 0.5, taught=True)
         (folder / "metrics.jsonl").write_text(metrics)
-    path = write_page(tmp_path / "report.html", find_runs([tmp_path / "runs"])[0])
+    groups = groups_of(find_runs([tmp_path / "runs"])[0])
+    (path,) = write_page(tmp_path / "report.html", groups)
     assert path.stat().st_size < 10 * 2**20
 
 
-def test_a_section_of_a_diagnosis_can_say_how_it_is_drawn(make_run: Any) -> None:
-    folder = make_run("joint", 0, 0.5)
-    points = {"image": [[0.0, 0.1], [0.5, 0.4], [1.0, 0.9]], "tone": [[0.0, 0.2], [1.0, 0.3]]}
-    content = {
-        "reliability": {
-            "points": points,
-            "x": "confidence",
-            "y": "share of right rows",
-            "caption": "dotted: honest",
-            "joined": True,
-            "diagonal": True,
-        }
-    }
-    content["plane"] = {"points": points, "x": "first", "y": "second"}
-    (folder / "analysis.json").write_text(json.dumps(content))
-    text = render_page([read_run(folder)])
-    plain = render_page([read_run(make_run("umt", 0, 0.5))])
-    assert text.count("<svg") == plain.count("<svg") + 2
-    assert text.count("<circle") == plain.count("<circle") + 10
-    assert "share of right rows" in text
-    assert "image,0.5,0.4" in text
-    read(text)
+@pytest.mark.parametrize("form", ["svg", "png"])
+def test_the_command_writes_charts_as_files(make_run: Any, tmp_path: Path, form: str) -> None:
+    if form != "svg":
+        pytest.importorskip("vl_convert", reason="the extra figures is not installed")
+    make_run("joint", 0, 0.5)
+    make_run("g2d", 0, 0.6, taught=True)
+    result = CliRunner().invoke(app, ["report", str(tmp_path / "runs"), "--figures", form])
+    assert result.exit_code == 0, result.output
+    names = {path.name for path in (tmp_path / "runs" / "figures").iterdir()}
+    assert {f"fused.{form}", f"image-alone.{form}", f"g2d-confidence.{form}"} <= names
 
 
-def test_alignment_with_the_teachers_is_drawn_where_it_was_recorded(make_run: Any) -> None:
+def test_the_tables_of_the_paper_are_at_the_top_of_a_page(make_run: Any, tmp_path: Path) -> None:
+    make_run("joint", 0, 0.5)
+    make_run("g2d", 0, 0.6)
+    command = ["report", str(tmp_path / "runs"), "--table", "1"]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    text = (tmp_path / "runs" / "report.html").read_text(encoding="utf-8")
+    assert text.index("Test accuracy per modality and fused") < text.index("toy, toy/v1")
+    wrong = CliRunner().invoke(app, [*command, "--format", "text", "--figures", "svg"])
+    assert "--figures must be used with --format html, found text" in wrong.output
+    chosen = [*command, "--table", "compare", "--format", "text", "--columns", "fused"]
+    assert "updates" not in CliRunner().invoke(app, chosen).output
+
+
+def test_alignment_with_the_teachers_is_drawn_if_recorded(make_run: Any) -> None:
     folder = make_run("g2d", 0, 0.7, taught=True)
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     for record in records:
         record["train"]["alignment/image"] = 0.1 * record["epoch"]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    assert "Alignment with the teachers" in render_page([read_run(folder)])
+    assert "Alignment with the teachers" in page_of(read_run(folder))

@@ -1,4 +1,4 @@
-"""Tables from run folders with known numbers, in every form."""
+"""Tables of run folders with known numbers, in every format."""
 
 from __future__ import annotations
 
@@ -13,21 +13,30 @@ from typer.testing import CliRunner
 
 from g2d.cli import app
 from g2d.errors import ArgumentError
-from g2d.report import FORMATS, build
+from g2d.report import FORMATS, Group, Table, comparison_table, groups_of
 from g2d.runs import find_runs, read_run
 
 JOINT, OTHER = (0.50, 0.52, 0.51), (0.70, 0.74, 0.71)
 
 
-def runs_of(make_run: Any, tmp_path: Path) -> list[Any]:
+def groups_in(tmp_path: Path) -> list[Group]:
+    return groups_of(find_runs([tmp_path / "runs"])[0])
+
+
+def tables_in(tmp_path: Path) -> list[Table]:
+    return [comparison_table(group) for group in groups_in(tmp_path)]
+
+
+@pytest.fixture
+def table(make_run: Any, tmp_path: Path) -> Table:
+    """Return the table of three seeds of joint and g2d."""
     for seed, (a, b) in enumerate(zip(JOINT, OTHER, strict=True)):
         make_run("joint", seed, a)
         make_run("g2d", seed, b, taught=True)
-    return find_runs([tmp_path / "runs"])[0]
+    return tables_in(tmp_path)[0]
 
 
-def test_the_comparison_has_means_differences_and_controls(make_run: Any, tmp_path: Path) -> None:
-    (table,) = build(runs_of(make_run, tmp_path))
+def test_the_comparison_has_means_differences_and_controls(table: Table) -> None:
     rows = {
         row.name: dict(zip((column.name for column in table.columns), row.cells, strict=True))
         for row in table.rows
@@ -56,69 +65,72 @@ def test_two_seeds_claim_nothing(make_run: Any, tmp_path: Path) -> None:
     for seed in (0, 1):
         make_run("joint", seed, 0.5)
         make_run("g2d", seed, 0.9 + 0.01 * seed)
-    (table,) = build(find_runs([tmp_path / "runs"])[0])
+    (table,) = tables_in(tmp_path)
     assert all(column.name != "p" for column in table.columns)
     assert all(not cell.marks for row in table.rows for cell in row.cells)
     assert any("no interval, no p, no claim" in note for note in table.notes)
 
 
-def test_every_format_holds_the_same_numbers(make_run: Any, tmp_path: Path) -> None:
-    tables = build(runs_of(make_run, tmp_path))
-    assert "51.0 ± 1.0" in FORMATS["text"](tables)
-    assert "| **71.7 ± 2.1 ↑** |" in FORMATS["markdown"](tables)
-    assert "**51.0" not in FORMATS["markdown"](tables)
-    latex = FORMATS["latex"](tables)
-    assert r"\textbf{71.7 $\pm$ 2.1 $\uparrow$}" in latex
-    assert latex.count(r"\\") == len(tables[0].rows) + 1
-    rows = list(csv.DictReader(io.StringIO(FORMATS["csv"](tables))))
+def test_every_format_has_the_same_numbers(table: Table) -> None:
+    assert "51.0 ± 1.0" in FORMATS["text"]([table])
+    assert "| **71.7 ± 2.1 ↑** |" in FORMATS["markdown"]([table])
+    assert "**51.0" not in FORMATS["markdown"]([table])
+    assert r"\textbf{71.7 $\pm$ 2.1 $\uparrow$}" in FORMATS["latex"]([table])
+    rows = list(csv.DictReader(io.StringIO(FORMATS["csv"]([table]))))
     joint = next(row for row in rows if row["name"] == "joint")
     assert float(joint["fused (%)"]) == pytest.approx(51.0)
     assert float(joint["fused sd"]) == pytest.approx(1.0)
-    plain = json.loads(FORMATS["json"](tables))["tables"][0]
+    plain = json.loads(FORMATS["json"]([table]))["tables"][0]
     assert plain["rows"][1]["cells"][0]["value"] == pytest.approx(71.6667, abs=1e-3)
 
 
-def test_runs_on_other_data_stand_in_a_table_of_their_own(make_run: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_text_fits_the_terminal_and_repeats_the_names(table: Table, width: int) -> None:
+    lines = table.text(width).splitlines()
+    assert max(map(len, lines)) <= width
+    blocks = sum(line.startswith("joint ") for line in lines)
+    assert blocks == sum(line.startswith("teachers alone") for line in lines) >= 2
+    numbers = " ".join(" ".join(line.split()) for line in lines)
+    for row in table.rows:
+        for cell, column in zip(row.cells, table.columns, strict=True):
+            assert cell.text(column) in numbers
+
+
+def test_latex_fits_a_page_and_can_be_cited(table: Table) -> None:
+    latex = table.latex()
+    assert latex.count(r"\begin{tabular}{l") == latex.count(r"\toprule") >= 2
+    assert r"\label{tab:toy-toy-v1}" in latex
+    caption, notes = latex.split(r"\label")
+    assert r"\caption{toy, toy/v1: test accuracy in \%" in caption
+    assert "Holm" in notes
+    assert "Holm" not in caption
+    assert latex.count("{") == latex.count("}")
+    assert all(
+        latex.count(rf"\begin{{{e}}}") == latex.count(rf"\end{{{e}}}")
+        for e in ("tabular", "table", "minipage")
+    )
+
+
+def test_groups_of_columns_can_be_chosen(table: Table) -> None:
+    kept = table.only("fused", "unimodal")
+    assert [column.name for column in kept.columns] == ["fused", "image", "tone"]
+    assert len(kept.rows[0].cells) == 3
+    with pytest.raises(ArgumentError, match=r"columns must be among fused, .*Did you mean 'fused'"):
+        table.only("fussed")
+
+
+def test_runs_on_other_data_have_a_table_of_their_own(make_run: Any, tmp_path: Path) -> None:
     make_run("joint", 0, 0.5)
     other = read_run(make_run("umt", 0, 0.6)).result.data.plain()
     make_run("g2d", 0, 0.7, data={**other, "content_hash": "d" * 64})
-    assert len(build(find_runs([tmp_path / "runs"])[0])) == 2
+    assert len(tables_in(tmp_path)) == 2
 
 
 def test_selection_on_the_test_split_is_marked(make_run: Any, tmp_path: Path) -> None:
     make_run("joint", 0, 0.5, select_on="test")
-    (table,) = build(find_runs([tmp_path / "runs"])[0])
+    (table,) = tables_in(tmp_path)
     assert "joint (*)" in table.text()
     assert any("selected on the test split" in note for note in table.notes)
-
-
-def test_the_layout_of_table_4_crosses_objective_and_prioritization(
-    make_run: Any, tmp_path: Path
-) -> None:
-    for seed in range(3):
-        make_run("joint", seed, 0.5 + 0.01 * seed)
-        make_run(
-            "joint-smp",
-            seed,
-            0.6 + 0.02 * seed,
-            recipe={"method": {"name": "joint", "modulation": {"name": "smp", "tau": [1, 1]}}},
-        )
-    (table,) = build(find_runs([tmp_path / "runs"])[0], "4")
-    assert [column.name for column in table.columns][:2] == ["without SMP", "with SMP"]
-    assert [cell.value for cell in table.rows[0].cells][:2] == pytest.approx([51.0, 62.0])
-
-
-def test_what_cannot_be_laid_out_is_refused(make_run: Any, tmp_path: Path) -> None:
-    make_run("joint", 0, 0.5)
-    runs = find_runs([tmp_path / "runs"])[0]
-    with pytest.raises(
-        ArgumentError, match="--table 7 must be given two schedules tau or more, found none"
-    ):
-        build(runs, "7")
-    with pytest.raises(
-        ArgumentError, match=r"--baseline must be a row of the table \(joint\), found 'g2d'"
-    ):
-        build(runs, baseline="g2d")
 
 
 def test_unfinished_runs_are_named_and_left_out(make_run: Any, tmp_path: Path) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from g2d.runs import METRICS, RECIPE, RESULT, Result
+
+Make = Callable[..., Path]
 
 
 def result_of(name: str, seed: int, fused: float, **changed: Any) -> Result:
@@ -152,3 +156,13 @@ def _record(epoch: int, result: dict[str, Any], rng: np.random.Generator) -> dic
         "train": {"loss/task": 1 / epoch, **{f"confidence/{m}": 0.2 * epoch for m in taught}},
         "valid": {"fused": {"accuracy": 0.2 * epoch, "loss": 1 / epoch}, "unimodal": alone},
     }
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Make:
+    """Return a function: ``make_run("joint", 0, 0.8)`` writes a run and returns its folder."""
+
+    def make(name: str, seed: int, fused: float, **changed: Any) -> Path:
+        return write_run(tmp_path / "runs" / name / f"seed-{seed}", name, seed, fused, **changed)
+
+    return make

@@ -28,6 +28,7 @@ from g2d.cli.options import (
     RecipesAndAssignments,
     RunFolder,
     RunFolders,
+    Split,
     load_recipes,
 )
 
@@ -79,14 +80,6 @@ class Listed(StrEnum):
     encoders = "encoders"
     datasets = "datasets"
     settings = "settings"
-
-
-class Split(StrEnum):
-    """A split of the data."""
-
-    train = "train"
-    valid = "valid"
-    test = "test"
 
 
 @app.command()

@@ -7,31 +7,32 @@ from typing import Annotated
 
 import typer
 
-from g2d.cli.options import RunFolders
+from g2d.cli.options import RunFolders, Split
 
 
 def diagnose(
     runs: RunFolders,
-    split: Annotated[str, typer.Option(help="Which rows: train, valid or test.")] = "test",
+    split: Annotated[Split, typer.Option(help="Rows to diagnose.")] = Split.test,
     teachers: Annotated[
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="Compare with the teachers of this run. By default with its own recipe's.",
+            help="Compare with the teachers of this run. Default: those of the run's own recipe.",
         ),
     ] = None,
 ) -> None:
-    """Say whether a modality is ignored, how much, and how sure that is; and what to try.
+    """Report whether a modality is ignored, how much, how certain that is, and what to try.
 
     Example: `g2d diagnose runs/a runs/b`
 
-    The figures are kept as analysis.json in the run folder, and shown on its page (report.html).
+    The results are written to analysis.json in the run folder and appear on its page
+    (report.html).
     """
     from g2d.experiment.diagnosing import described, diagnose_run
     from g2d.runs import DataFacts
 
     for folder in runs:
-        run, found = diagnose_run(folder, split=split, teachers=teachers)
-        typer.echo(
-            f"{folder} · {run.name} · {run.source.protocol} · {split}\n\n{found}\n\n{described(found, DataFacts.model_validate(run.source.describe()))}\n"
-        )
+        run, diagnosis = diagnose_run(folder, split=split.value, teachers=teachers)
+        facts = DataFacts.model_validate(run.source.describe())
+        typer.echo(f"{folder} · {run.name} · {run.source.protocol} · {split.value}\n")
+        typer.echo(f"{diagnosis}\n\n{described(diagnosis, facts)}\n")

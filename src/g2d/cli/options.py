@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,14 @@ from g2d.errors import G2DError, RecipeError
 
 if TYPE_CHECKING:
     from g2d.recipe import Recipe
+
+
+class Split(StrEnum):
+    """A split of the data."""
+
+    train = "train"
+    valid = "valid"
+    test = "test"
 
 
 class Commands(TyperGroup):

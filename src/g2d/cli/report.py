@@ -10,7 +10,7 @@ import typer
 
 
 class Format(StrEnum):
-    """What a report can be written as."""
+    """Formats of a report."""
 
     html = "html"
     text = "text"
@@ -21,7 +21,7 @@ class Format(StrEnum):
 
 
 class Layout(StrEnum):
-    """Which table: the general comparison, or one laid out as a table of the paper."""
+    """Layouts of tables: the general comparison, and the tables of the paper."""
 
     compare = "compare"
     table1 = "1"
@@ -33,12 +33,20 @@ class Layout(StrEnum):
     table7 = "7"
 
 
+class Figures(StrEnum):
+    """Formats of charts."""
+
+    svg = "svg"
+    png = "png"
+    pdf = "pdf"
+
+
 def report(
     folders: Annotated[
         list[Path],
         typer.Argument(
             metavar="FOLDER...",
-            help="Run folders, or folders that hold some, such as a comparison's.",
+            help="Run folders, or folders that contain some, such as that of a comparison.",
         ),
     ],
     out: Annotated[
@@ -46,7 +54,8 @@ def report(
         typer.Option(
             "--out",
             "-o",
-            help="The file. By default report.html in the first folder; other formats are printed.",
+            help="The file to write. Default: report.html in the first folder; "
+            "other formats are printed.",
         ),
     ] = None,
     form: Annotated[
@@ -54,40 +63,66 @@ def report(
     ] = Format.html,
     table: Annotated[
         Layout,
-        typer.Option(help="The general comparison, or the layout of the paper's Tables 1-7."),
+        typer.Option(help="The general comparison, or the layout of Tables 1-7 of the paper."),
     ] = Layout.compare,
     baseline: Annotated[
         str | None,
-        typer.Option(help="The row that others are compared with. By default joint training."),
+        typer.Option(
+            metavar="ROW", help="Row that others are compared with. Default: joint training."
+        ),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GROUP,GROUP...",
+            help="Groups of columns to keep: fused, difference, unimodal, ratio, cost.",
+        ),
+    ] = None,
+    figures: Annotated[
+        Figures | None,
+        typer.Option(help="Also write the charts, to the folder figures next to the page."),
     ] = None,
 ) -> None:
-    """Put finished runs in tables with their statistics, and on one page that explains them.
+    """Put finished runs in tables with statistics, and on a page that explains them.
 
     Example: `g2d report runs/compare --format latex --table 4`
 
-    Differences are paired by seed, with 95 % intervals, and corrected for how many there are. The page needs no network.
+    Differences are paired by seed, have 95 % intervals, and are corrected for their number.
+    The page needs no network.
     """
-    from g2d.report import FORMATS, build
-    from g2d.report.page import write_page
+    from g2d.errors import ArgumentError
+    from g2d.files import write_text
+    from g2d.paper import build, build_compared
+    from g2d.report import FORMATS, groups_of, write_page
+    from g2d.report.formatting import counted
     from g2d.runs import PAGE, find_runs
 
     runs, unfinished = find_runs(folders)
     for folder in unfinished:
-        typer.echo(f"{folder} is not finished and left out.", err=True)
-    if form is Format.html:
-        path = write_page(
-            out or folders[0] / PAGE,
-            runs,
+        typer.echo(f"{folder} is not finished and is left out.", err=True)
+    groups = groups_of(runs)
+    tables = build(groups, table.value, baseline)
+    if columns is not None:
+        names = [name.strip() for name in columns.split(",") if name.strip()]
+        tables = [each.only(*names) for each in tables]
+    if form is not Format.html:
+        if figures is not None:
+            raise ArgumentError(f"--figures must be used with --format html, found {form.value}.")
+        text = FORMATS[form.value](tables)
+        if out is None:
+            typer.echo(text, nl=False)
+            return
+        write_text(out, text)
+    else:
+        general = table is Layout.compare
+        out = out or folders[0] / PAGE
+        write_page(
+            out,
+            groups,
             baseline=baseline,
-            layout=table.value,
+            tables=tables if general else build_compared(groups, baseline),
+            first=() if general else tables,
             unfinished=unfinished,
+            figures=None if figures is None else figures.value,
         )
-        typer.echo(f"{len(runs)} run{'' if len(runs) == 1 else 's'} reported in {path}")
-        return
-    text = FORMATS[form.value](build(runs, table.value, baseline))
-    if out is None:
-        typer.echo(text, nl=False)
-        return
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text, encoding="utf-8")
-    typer.echo(f"{len(runs)} run{'' if len(runs) == 1 else 's'} reported in {out}")
+    typer.echo(f"{counted(len(runs), 'run')} reported in {out}")

@@ -13,14 +13,12 @@ from g2d.experiment.console import Say
 from g2d.experiment.recipes import RecipeLike, as_recipe
 from g2d.experiment.run import run
 from g2d.files import did_you_mean, write_text
+from g2d.paper import build
 from g2d.recipe import Recipe
 from g2d.recipe.recipe import check_names
-from g2d.report import FORMATS, Table, build
-from g2d.report.page import write_page
+from g2d.report import FORMATS, Table, groups_of, write_page
 from g2d.runs import PAGE, TEACHERS, RunRecord
 
-WIDTH = 80
-"""Characters of a line; wider tables are broken between groups of columns."""
 FILES = {
     "markdown": "compare.md",
     "csv": "compare.csv",
@@ -55,7 +53,7 @@ class Comparison:
 
     def __str__(self) -> str:
         page = [] if self.page is None else [f"Page: {self.page}"]
-        return "\n\n".join([*(table.text(WIDTH) for table in self.tables), *self.skipped, *page])
+        return "\n\n".join([*(table.text() for table in self.tables), *self.skipped, *page])
 
     def __repr__(self) -> str:
         seeds = len({run.seed for run in self.runs})
@@ -123,10 +121,11 @@ def compare(
     runs, skipped = run_grid(grid, seeds, out, progress=progress, say=say)
     if not runs:
         return Comparison([], [], skipped, None)
-    tables = build(runs, baseline=baseline)
+    groups = groups_of(runs)
+    tables = build(groups, baseline=baseline)
     for form, name in FILES.items():
         write_text(out / name, FORMATS[form](tables))
-    write_page(out / PAGE, runs, baseline=baseline)
+    write_page(out / PAGE, groups, baseline=baseline, tables=tables)
     return Comparison(tables, runs, skipped, out / PAGE)
 
 

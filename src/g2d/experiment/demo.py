@@ -11,10 +11,10 @@ from g2d.errors import ArgumentError
 from g2d.experiment.comparing import WARM, run_grid
 from g2d.experiment.console import Say
 from g2d.files import did_you_mean, write_text
+from g2d.paper import draw_panels
 from g2d.recipe import Recipe
-from g2d.report.layouts import comparison_table
-from g2d.report.page import write_page
-from g2d.runs import FIGURES, PAGE, Result, read_epochs
+from g2d.report import comparison_table, groups_of, write_page
+from g2d.runs import FIGURES, PAGE, Result, RunRecord, read_epochs
 
 Results = Sequence[Result]
 
@@ -63,40 +63,31 @@ def demonstrate(
     recipes = demo_recipes(setting, data_seed)
     runs, _ = run_grid(recipes, seeds, out, progress=progress, say=say)
     results = [run.result for run in runs]
-    table = comparison_table(runs).only("fused", "unimodal", "ratio")
-    text = f"{table.text()}\n\n{in_words(results, out)}"
-    write_text(out / "demo.md", text + "\n")
-    figures = [str(path) for path in draw(results, out) if path.suffix == ".svg"]
-    write_page(out / PAGE, runs, title=f"G²D on digits, {setting}")
-    return f"{text}\n\nPage: {out / PAGE}. Figures: {', '.join(figures)}"
+    groups = groups_of(runs)
+    table = comparison_table(groups[0]).only("fused", "unimodal", "ratio")
+    words = in_words(results, out)
+    write_text(out / "demo.md", f"{table.markdown()}\n\n{words}\n")
+    figures = ", ".join(map(str, draw(runs, out)))
+    write_page(out / PAGE, groups, title=f"G²D on digits, {setting}")
+    return f"{table.text()}\n\n{words}\n\nPage: {out / PAGE}. Figures: {figures}"
 
 
-def draw(results: Results, out: Path) -> list[Path]:
+def draw(runs: Sequence[RunRecord], out: Path) -> list[Path]:
     """Draw accuracy per modality, the teachers' confidence, and which modality learns when.
 
     Args:
-        results: Results of the runs.
+        runs: All runs of the demonstration.
         out: Folder of the runs.
 
     Returns:
         The files.
     """
-    from g2d import report
-
-    runs = {
-        name: [out / name / f"seed-{result.seed}" for result in results if result.name == name]
-        for name in ("joint", *RANKED_BY)
-    }
-    sets = [result.teachers for result in results if result.teachers]
-    teachers = {
-        m: statistics.fmean(teachers[m].valid["accuracy"] for teachers in sets) for m in sets[0]
-    }
-    ranked = {name: runs[name] for name in RANKED_BY}
-    figures = out / FIGURES
+    names = ("joint", *RANKED_BY)
+    recipes = {name: [run for run in runs if run.name == name] for name in names}
+    ranked = {name: recipes[name] for name in RANKED_BY}
     return [
-        *report.unimodal_curves(runs, figures / "unimodal", teachers),
-        *report.confidence_curves(ranked, figures / "confidence"),
-        *report.prioritized_modality(ranked, figures / "prioritized"),
+        *draw_panels(recipes, out / FIGURES, ["unimodal"]),
+        *draw_panels(ranked, out / FIGURES, ["confidence", "prioritized"]),
     ]
 
 

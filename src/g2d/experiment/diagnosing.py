@@ -7,12 +7,13 @@ from pathlib import Path
 from g2d import analysis
 from g2d.experiment.console import Console
 from g2d.experiment.loading import Run, load
-from g2d.experiment.measurements import Measurements
+from g2d.experiment.measurements import Measurements, plain_finding
 from g2d.experiment.teachers import teacher_cache
 from g2d.model import MultimodalModel
-from g2d.report.formatting import aligned, number
-from g2d.report.layouts import cautions
-from g2d.runs import RESULT, TEACHERS, DataFacts
+from g2d.report import write_report
+from g2d.report.comparison import cautions
+from g2d.report.diagnosis import modality_table
+from g2d.runs import RESULT, TEACHERS, Analysis, DataFacts
 
 
 def diagnose_run(
@@ -36,8 +37,6 @@ def diagnose_run(
     diagnosis = measured.diagnosis()
     measured.analysis(diagnosis).write(run.folder)
     if (run.folder / RESULT).is_file():
-        from g2d.report import write_report
-
         write_report(run.folder)
     return run, diagnosis
 
@@ -68,44 +67,11 @@ def described(diagnosis: analysis.Diagnosis, data: DataFacts) -> str:
         diagnosis: The diagnosis.
         data: Facts about the data.
     """
-    header = [
-        "in %",
-        "inside the model",
-        "teacher alone",
-        "gap [95 %]",
-        "confidence ratio [95 %]",
-        "loss without it",
-        "share of the value",
-        "linear probe",
-    ]
-    rows = [
-        [
-            m,
-            _percent(finding.own),
-            _percent(finding.teacher),
-            _percent(finding.gap, True),
-            _ratio(finding.ratio),
-            _percent(finding.drop, True),
-            number(finding.shapley, 2),
-            number(None if finding.probe is None else 100 * finding.probe, 1),
-        ]
-        for m, finding in diagnosis.modalities.items()
-    ]
-    whole = (
-        f"All modalities together: {_percent(diagnosis.fused, True)} %; "
-        f"chance: {100 * diagnosis.chance:.1f} %."
+    findings = {m: plain_finding(finding) for m, finding in diagnosis.modalities.items()}
+    table = modality_table(Analysis.model_validate({"modalities": findings}))
+    fused = diagnosis.fused
+    together = (
+        f"All modalities together: {100 * fused.value:.1f} % [{100 * fused.low:.1f}, "
+        f"{100 * fused.high:.1f}]; chance: {100 * diagnosis.chance:.1f} %."
     )
-    return "\n".join([aligned(header, rows), whole, *cautions(data)])
-
-
-def _percent(figure: analysis.Interval | None, interval: bool = False) -> str:
-    if figure is None:
-        return "-"
-    ends = f" [{100 * figure.low:.1f}, {100 * figure.high:.1f}]" if interval else ""
-    return f"{100 * figure.value:.1f}{ends}"
-
-
-def _ratio(figure: analysis.Interval | None) -> str:
-    if figure is None:
-        return "-"
-    return f"{figure.value:.2f} [{figure.low:.2f}, {figure.high:.2f}]"
+    return "\n".join([table.text(), "", together, *cautions(data)])

@@ -105,10 +105,14 @@ class Measurements:
         scores = {some: torch.from_numpy(values) for some, values in self.correct.items()}
         content = {
             "verdict": [*diagnosis.verdict, *(f"Try: {advice}" for advice in diagnosis.advice)],
-            "modalities": {m: _plain(finding) for m, finding in diagnosis.modalities.items()},
+            "modalities": {
+                m: plain_finding(finding) for m, finding in diagnosis.modalities.items()
+            },
             "shapley_shares": self.shapley(scores),
             "subset_scores": {
-                " + ".join(sorted(some)) or "none": float(np.mean(values))
+                " + ".join(m for m in self.run.modalities if m in some) or "none": float(
+                    np.mean(values)
+                )
                 for some, values in self.correct.items()
             },
             **self._classes(),
@@ -208,18 +212,18 @@ def _teacher_output(teacher: MultimodalModel, m: str, batch: Batch) -> Output:
     return output
 
 
-def _plain(finding: analysis.Finding) -> dict[str, Any]:
+def plain_finding(finding: analysis.Finding) -> dict[str, Any]:
     """Return the fields of :class:`~g2d.runs.analysis.ModalityDiagnosis`."""
-    gap, ratio = (
+    gap, ratio, drop = (
         None if figure is None else (figure.value, figure.low, figure.high)
-        for figure in (finding.gap, finding.ratio)
+        for figure in (finding.gap, finding.ratio, finding.drop)
     )
     return {
         "own": finding.own.value,
         "teacher": None if finding.teacher is None else finding.teacher.value,
         "gap": gap,
         "ratio": ratio,
-        "drop": None if finding.drop is None else finding.drop.value,
+        "drop": drop,
         "shapley": finding.shapley,
         "probe": finding.probe,
         "state": finding.state,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from g2d.engine.evaluate import Evaluation
-from g2d.report.formatting import COUNTS, aligned, spread
-from g2d.report.layouts import cautions
+from g2d.report.comparison import cautions
+from g2d.report.formatting import COUNTS, spread
+from g2d.report.tables import Cell, Column, Row, Table
 from g2d.runs import DataFacts, Result
 from g2d.task import Task, task_from_config
 
@@ -17,46 +18,42 @@ def metrics_table(
     """Return metrics in rows, and the fused prediction and every modality in columns.
 
     Args:
-        fused: Metrics of the fused prediction.
-        unimodal: Metrics of every modality's own prediction.
-        task: The kind of target; its headline metric comes first.
+        fused: Metrics of all modalities together.
+        unimodal: Metrics of each modality alone.
+        task: Task of the metrics.
     """
-    first, last = task.headline, "confidence"
-    names = [first, *(name for name in fused if name not in (first, last)), last]
-    rows = [
-        [name, *(spread([values.get(name)], name) for values in (fused, *unimodal.values()))]
+    last = "confidence"
+    others = [name for name in fused if name not in (task.headline, last)]
+    names = [name for name in (task.headline, *others, last) if name not in COUNTS or fused[name]]
+    columns = {"fused": fused, **unimodal}
+    rows = tuple(
+        Row(name, tuple(Cell(spread([values.get(name)], name)) for values in columns.values()))
         for name in names
-        if name not in COUNTS or fused[name]
-    ]
-    return aligned(["", "fused", *unimodal], rows)
+    )
+    return Table("", tuple(map(Column, columns)), rows).text()
 
 
 def evaluation_table(evaluation: Evaluation, task: Task, data: DataFacts) -> str:
-    """Return an evaluation as a table, followed by cautions about the data.
+    """Return an evaluation as a table, with the cautions of its data.
 
     Args:
-        evaluation: Of a split.
-        task: The kind of target.
-        data: Facts about the data.
+        evaluation: An evaluation.
+        task: Its task.
+        data: Description of the data.
     """
     record = evaluation.record()
-    return "\n".join([metrics_table(record["fused"], record["unimodal"], task), *cautions(data)])
+    table = metrics_table(record["fused"], record["unimodal"], task)
+    return "\n".join([table, *cautions(data)])
 
 
 def run_summary(result: Result) -> str:
-    """Return the test metrics of a finished run, cautions about its data, and its notices.
-
-    Args:
-        result: The content of ``result.json``.
-    """
-    selected = " (selected on the test split)" if result.select_on == "test" else ""
-    where = f"{result.data.protocol}, epoch {result.selected_epoch} of {result.epochs}"
+    """Return the test metrics and warnings of a finished run."""
     task = task_from_config(result.task)
-    return "\n".join(
-        [
-            f"Test{selected}, {where}:",
-            metrics_table(result.test.fused, result.test.unimodal, task),
-            *cautions(result.data),
-            *(f"Notice: {notice}" for notice in result.notices),
-        ]
-    )
+    marked = " (selected on the test split)" if result.selected_on_test else ""
+    epoch = f"epoch {result.selected_epoch} of {result.epochs}"
+    lines = [
+        f"Test{marked}, {result.data.protocol}, {epoch}:",
+        metrics_table(result.test.fused, result.test.unimodal, task),
+        *cautions(result.data),
+    ]
+    return "\n".join([*lines, *(f"Notice: {notice}" for notice in result.notices)])

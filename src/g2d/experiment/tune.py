@@ -23,7 +23,8 @@ from g2d.methods import METHODS
 from g2d.model import Teachers
 from g2d.recipe import Recipe
 from g2d.recipe.recipe import check_names
-from g2d.report.formatting import aligned, spread
+from g2d.report.formatting import spread
+from g2d.report.tables import Cell, Column, Row, Table
 from g2d.task import TASKS
 
 if TYPE_CHECKING:
@@ -207,18 +208,20 @@ def table(tuned: Sequence[Tuned]) -> str:
     Args:
         tuned: At least one result.
     """
+    columns = ("trials", f"validation {tuned[0].metric} as given", "tuned")
     rows = [
-        [
+        Row(
             one.recipe.name,
-            str(one.trials),
-            spread([one.start], one.metric),
-            spread([one.score], one.metric),
-            _written(one.values),
-        ]
+            (
+                Cell(str(one.trials)),
+                Cell(spread([one.start], one.metric)),
+                Cell(spread([one.score], one.metric)),
+            ),
+        )
         for one in tuned
     ]
-    header = ["", "trials", f"validation {tuned[0].metric} as given", "tuned", "values"]
-    return aligned(header, rows)
+    notes = tuple(f"{one.recipe.name}: {_written(one.values)}" for one in tuned)
+    return Table("", tuple(map(Column, columns)), tuple(rows), notes).text()
 
 
 def _written(values: Mapping[str, Any]) -> str:

@@ -1,32 +1,38 @@
-"""Figures for a page, as small SVG texts: they take their colors from the page, so that they are right in light, dark and print.
+"""Charts as SVG: lines over epochs, points in a plane, and rows of dots or bars.
 
-Text stays text, labels stand beside what they name and are pushed apart where they would overlap, and every mark says its number when pointed at.
-For files to print and to send, :mod:`g2d.report.figures` draws with matplotlib.
+Text stays text. Labels are next to what they name and are moved apart if they would overlap. Every
+mark shows its number when the pointer is over it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 
-COLORS = 6
-"""How many colors the page has, ``--c0`` to ``--c5``; further series are dashed."""
-WIDTH, HEIGHT, LETTER, BOLD = 440, 250, 6.6, 7.2
-"""A curve's canvas, and about how wide a letter is, plain and bold."""
+from g2d.report.drawing import COLORS, Drawing, short, text, tooltip
+from g2d.report.formatting import Bounds, clipped
+
+WIDTH, HEIGHT = 440, 250
+"""Canvas of a chart over epochs or in a plane."""
+LETTER, BOLD = 6.6, 7.2
+"""Approximate width of a letter, plain and bold."""
+BOTTOM = HEIGHT - 34
+"""Vertical position of the horizontal axis."""
+NO_BOUNDS: Bounds = (None, None)
 
 
 @dataclass(frozen=True)
 class Series:
-    """A line over epochs.
+    """Line over epochs.
 
     Args:
-        name: written at its end.
-        values: one per epoch; None leaves a gap.
-        spread: half the width of its band, per epoch; empty where there is none.
-        color: which of the page's; -1 is the color of text.
-        dashed: told apart from a line of the same color.
+        name: Name, written at the end of the line.
+        values: One value per epoch; None leaves a gap.
+        spread: Half the width of the band per epoch; empty without a band.
+        color: Index of a color; -1 is the color of text.
+        dashed: Whether the line is dashed, to distinguish it from another of the same color.
+        steps: Whether the line jumps between epochs instead of rising in a slope.
     """
 
     name: str
@@ -34,11 +40,18 @@ class Series:
     spread: Sequence[float | None] = ()
     color: int = 0
     dashed: bool = False
+    steps: bool = False
 
 
 @dataclass(frozen=True)
 class Level:
-    """A dotted level, with its name."""
+    """Dotted level with its name.
+
+    Args:
+        name: Name, written at its end.
+        value: Its position.
+        color: Index of a color; -1 is the color of text.
+    """
 
     name: str
     value: float
@@ -47,14 +60,15 @@ class Level:
 
 @dataclass(frozen=True)
 class Mark:
-    """A row of a dot or bar chart.
+    """Row of a dot or bar chart.
 
     Args:
-        name: what the row is called.
-        value: where it lies; None leaves it empty.
-        low, high: the ends of its whisker.
-        points: single values, small.
-        color: which of the page's.
+        name: Name of the row.
+        value: Position of the dot or end of the bar; None leaves the row empty.
+        low: Lower end of the whisker.
+        high: Upper end of the whisker.
+        points: Single values, drawn as small dots.
+        color: Index of a color.
     """
 
     name: str
@@ -65,6 +79,66 @@ class Mark:
     color: int = 0
 
 
+@dataclass(frozen=True)
+class Axis:
+    """Axis with ticks at multiples of 1, 2 or 5.
+
+    Args:
+        low: Lower end.
+        high: Upper end.
+        ticks: Positions of the ticks, from the lower to the upper end.
+    """
+
+    low: float
+    high: float
+    ticks: Sequence[float]
+
+    @property
+    def labels(self) -> list[str]:
+        """Text of every tick."""
+        step = self.ticks[1] - self.ticks[0] if len(self.ticks) > 1 else 1.0
+        digits = max(0, -math.floor(math.log10(step) + 1e-9))
+        return [f"{tick:,.{digits}f}" for tick in self.ticks]
+
+    @property
+    def width(self) -> float:
+        """Width of the tick labels."""
+        return 12 + LETTER * max(map(len, self.labels))
+
+    def share(self, value: float) -> float:
+        """Return the position of a value between the ends, from 0 to 1."""
+        return (value - self.low) / (self.high - self.low)
+
+
+def axis(values: Sequence[float], count: int = 5, bounds: Bounds = NO_BOUNDS) -> Axis:
+    """Return an axis that encloses some values.
+
+    Args:
+        values: The values.
+        count: Approximate number of steps.
+        bounds: Least and greatest possible value; values beyond them are ignored.
+
+    Example:
+        >>> axis([0.12, 0.83]).ticks
+        [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+        >>> axis([62.0, 113.0], bounds=(0.0, 100.0)).ticks
+        [60.0, 70.0, 80.0, 90.0, 100.0]
+    """
+    known = [clipped(value, bounds) for value in values if math.isfinite(value)] or [0.0, 1.0]
+    low, high = min(known), max(known)
+    if high - low < 1e-9 * max(1.0, abs(high)):
+        low, high = (
+            clipped(low - 0.05 * max(1.0, abs(low)), bounds),
+            clipped(high + 0.05 * max(1.0, abs(high)), bounds),
+        )
+    rough = (high - low) / count
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = next(unit * m for m in (1, 2, 5, 10) if unit * m >= rough * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    ticks = [round(i * step, 10) for i in range(first, last + 1)]
+    return Axis(ticks[0], ticks[-1], ticks)
+
+
 def line_chart(
     series: Sequence[Series],
     *,
@@ -72,92 +146,57 @@ def line_chart(
     y_label: str,
     x_label: str = "epoch",
     levels: Sequence[Level] = (),
-    floor: float | None = None,
-    top: float | None = None,
-    step: int = 1,
-) -> str:
-    """Lines over epochs, with bands.
+    include: Sequence[float] = (),
+    bounds: Bounds = NO_BOUNDS,
+    every: int = 1,
+) -> Drawing:
+    """Draw lines over epochs, with bands.
 
     Args:
-        label: what the figure shows, for who cannot see it.
-        y_label, x_label: quantity and unit, written above the axis and below it.
-        levels: dotted levels.
-        floor, top: the axis reaches at least there.
-        step: epochs from one value to the next.
+        series: The lines.
+        label: Description for readers who cannot see the chart.
+        y_label: Quantity and unit of the vertical axis.
+        x_label: Quantity of the horizontal axis.
+        levels: Dotted levels.
+        include: Values that the vertical axis includes in any case.
+        bounds: Least and greatest possible value; axis and bands end there.
+        every: Number of epochs from one value to the next.
     """
-    length = 1 + step * (max((len(line.values) for line in series), default=1) - 1)
-    known = [
-        v
-        for line in series
-        for v in (
-            *(v for _, v in _finite(line.values)),
-            *(edge for _, *edges in _band(line) for edge in edges),
-        )
-    ]
-    known += [level.value for level in levels]
-    low, high, ticks = _axis([*known, *(edge for edge in (floor, top) if edge is not None)])
+    length = 1 + every * (max((len(line.values) for line in series), default=1) - 1)
+    y_axis = axis([*extent(series, levels), *include], bounds=bounds)
     names = [*(line.name for line in series), *(level.name for level in levels)]
-    left, right = (
-        12 + LETTER * max(len(_tick(t, ticks)) for t in ticks),
-        WIDTH - 14 - BOLD * max((len(name) for name in names), default=0),
-    )
-    bottom, ceiling = HEIGHT - 34, 26
+    left, right = y_axis.width, WIDTH - 14 - BOLD * max(map(len, names), default=0)
+    top = 26
 
     def x(epoch: float) -> float:
         return left + (right - left) * ((epoch - 1) / max(1, length - 1) if length > 1 else 0.5)
 
     def y(value: float) -> float:
-        return bottom - (bottom - ceiling) * (value - low) / (high - low)
+        return BOTTOM - (BOTTOM - top) * y_axis.share(clipped(value, bounds))
 
-    parts = [_text(4, 12, y_label, "ax")]
-    parts += [f'<path class="grid" d="M{_n(left)} {_n(y(tick))}H{_n(right)}"/>' for tick in ticks]
-    parts += [_text(left - 5, y(tick) + 4, _tick(tick, ticks), "ax e") for tick in ticks]
-    parts += [_text(x(epoch), bottom + 15, str(epoch), "ax m") for epoch in _epochs(length)]
-    parts.append(_text((left + right) / 2, HEIGHT - 4, x_label, "ax m"))
+    parts = [*_vertical(y_axis, y, left, right), text(4, 12, y_label, "ax")]
+    parts += [text(x(epoch), BOTTOM + 15, str(epoch), "ax m") for epoch in _epochs(length)]
+    parts.append(text((left + right) / 2, HEIGHT - 4, x_label, "ax m"))
     for level in levels:
-        said = _title(f"{level.name}: {level.value:.4g}")
-        parts.append(
-            f'<path class="dot s{_color(level.color)}" d="M{_n(left)} {_n(y(level.value))}H{_n(right)}">{said}</path>'
-        )
-    drawn = [line for line in series if _finite(line.values)]
+        hover = tooltip(f"{level.name}: {level.value:.4g}")
+        path = f"M{short(left)} {short(y(level.value))}H{short(right)}"
+        parts.append(f'<path class="dot s{_color(level.color)}" d="{path}">{hover}</path>')
+    drawn = [line for line in series if _known(line.values)]
     for line in drawn:
-        parts += _curve(line, lambda i: x(1 + step * i), y)
+        parts += _curve(line, lambda i: x(1 + every * i), y)
     ends = [(y(level.value), level.name, level.color) for level in levels]
-    ends += [(y(_finite(line.values)[-1][1]), line.name, line.color) for line in drawn]
-    for place, (at, name, color) in zip(
-        _apart([end[0] for end in ends], 13.0, ceiling, bottom), ends, strict=True
-    ):
-        if abs(place - at) > 4:
-            parts.append(
-                f'<path class="lead" d="M{_n(right + 1)} {_n(at)}L{_n(right + 6)} {_n(place)}"/>'
-            )
-        parts.append(_text(right + 7, place + 4, name, f"end f{_color(color)}"))
-    return _svg(parts, HEIGHT, label)
+    ends += [(y(_known(line.values)[-1][1]), line.name, line.color) for line in drawn]
+    parts += _end_labels(ends, right, top)
+    return Drawing("".join(parts), WIDTH, HEIGHT, label)
 
 
-def _curve(line: Series, x: Callable[[int], float], y: Callable[[float], float]) -> list[str]:
-    """A band, a line broken where a value is missing, and a dot where it is a single one."""
-    parts, color = [], _color(line.color)
-    band = [(x(i), y(under), y(over)) for i, under, over in _band(line)]
-    if band:
-        edge = [f"{_n(at)} {_n(under)}" for at, under, _ in band] + [
-            f"{_n(at)} {_n(over)}" for at, _, over in reversed(band)
-        ]
-        parts.append(f'<path class="band f{color}" d="M{" ".join(edge)}Z"/>')
-    points = [
-        (x(i), y(value)) if value is not None and math.isfinite(value) else None
-        for i, value in enumerate(line.values)
+def extent(series: Sequence[Series], levels: Sequence[Level] = ()) -> list[float]:
+    """Return all positions of lines, bands and levels."""
+    return [
+        *(value for line in series for _, value in _known(line.values)),
+        *(end for line in series for _, *ends in _band(line) for end in ends),
+        *(level.value for level in levels),
     ]
-    said = _title(f"{line.name}: {_finite(line.values)[-1][1]:.4g} at the end")
-    parts.append(
-        f'<path class="line s{color}{" dash" if line.dashed else ""}" d="{_path(points)}">{said}</path>'
-    )
-    known = [point for point in points if point is not None]
-    if len(known) == 1:
-        parts.append(
-            f'<circle class="f{color}" cx="{_n(known[0][0])}" cy="{_n(known[0][1])}" r="3"/>'
-        )
-    return parts
 
 
 def plane_chart(
@@ -168,64 +207,63 @@ def plane_chart(
     y_label: str,
     joined: bool = False,
     diagonal: bool = False,
-) -> str:
-    """Points in a plane: joined to lines with a dot each, or clouds whose names stand above the plane.
+    bounds: Bounds = NO_BOUNDS,
+) -> Drawing:
+    """Draw points in a plane, as lines or as clouds.
 
     Args:
-        clouds: points by name.
-        joined: draw a line through each cloud, in its order, with its name at its end.
-        diagonal: also draw y = x.
+        clouds: Coordinates ``(x, y)`` by name.
+        label: Description for readers who cannot see the chart.
+        x_label: Quantity of the horizontal axis.
+        y_label: Quantity of the vertical axis.
+        joined: Whether the points of a name are joined to a line, with its name at the end;
+            otherwise the names are above the plane.
+        diagonal: Whether y = x is drawn too.
+        bounds: Least and greatest possible y.
     """
     points = [point for cloud in clouds.values() for point in cloud]
-    x_low, x_high, x_ticks = _axis([x for x, _ in points])
-    y_low, y_high, y_ticks = _axis([y for _, y in points])
-    left = 12 + LETTER * max(len(_tick(t, y_ticks)) for t in y_ticks)
+    x_axis, y_axis = axis([x for x, _ in points]), axis([y for _, y in points], bounds=bounds)
+    left = y_axis.width
     right = WIDTH - 14 - (BOLD * max(map(len, clouds)) if joined else 0)
-    bottom, ceiling = HEIGHT - 34, 26 if joined else 42
+    top = 26 if joined else 42
 
-    def at(point: tuple[float, float]) -> tuple[float, float]:
-        across, up = (point[0] - x_low) / (x_high - x_low), (point[1] - y_low) / (y_high - y_low)
-        return left + (right - left) * across, bottom - (bottom - ceiling) * up
+    def x(value: float) -> float:
+        return left + (right - left) * x_axis.share(value)
 
-    parts = [_text(4, 12, y_label, "ax")]
-    parts += [
-        f'<path class="grid" d="M{_n(left)} {_n(at((x_low, tick))[1])}H{_n(right)}"/>'
-        for tick in y_ticks
-    ]
-    parts += [
-        _text(left - 5, at((x_low, tick))[1] + 4, _tick(tick, y_ticks), "ax e") for tick in y_ticks
-    ]
-    parts += [
-        _text(at((tick, y_low))[0], bottom + 15, _tick(tick, x_ticks), "ax m") for tick in x_ticks
-    ]
-    parts.append(_text((left + right) / 2, HEIGHT - 4, x_label, "ax m"))
+    def y(value: float) -> float:
+        return BOTTOM - (BOTTOM - top) * y_axis.share(value)
+
+    parts = [*_vertical(y_axis, y, left, right), text(4, 12, y_label, "ax")]
+    ticks = zip(x_axis.ticks, x_axis.labels, strict=True)
+    parts += [text(x(tick), BOTTOM + 15, words, "ax m") for tick, words in ticks]
+    parts.append(text((left + right) / 2, HEIGHT - 4, x_label, "ax m"))
     if diagonal:
-        low, high = max(x_low, y_low), min(x_high, y_high)
-        parts.append(f'<path class="dot sk" d="{_path([at((low, low)), at((high, high))])}"/>')
-    beside = 4.0
-    for i, (name, cloud) in enumerate(clouds.items()):
-        placed = [at(point) for point in cloud]
-        if joined:
-            parts.append(
-                f'<path class="line s{_color(i)}{" dash" if i >= COLORS else ""}" d="{_path(placed)}">{_title(name)}</path>'
-            )
-        else:
-            parts.append(_text(beside, 28, name, f"end f{_color(i)}"))
-            beside += 14 + BOLD * len(name)
-        radius, seen = (2.5, "") if joined else (1.8, " seed")
-        parts += [
-            f'<circle class="f{_color(i)}{seen}" cx="{_n(x)}" cy="{_n(y)}" r="{radius}"/>'
-            for x, y in placed
-        ]
-    if joined:
-        ends = [
-            (at(cloud[-1])[1], name, i) for i, (name, cloud) in enumerate(clouds.items()) if cloud
-        ]
-        for place, (_, name, color) in zip(
-            _apart([end[0] for end in ends], 13.0, ceiling, bottom), ends, strict=True
-        ):
-            parts.append(_text(right + 7, place + 4, name, f"end f{_color(color)}"))
-    return _svg(parts, HEIGHT, label)
+        low, high = max(x_axis.low, y_axis.low), min(x_axis.high, y_axis.high)
+        parts.append(f'<path class="dot sk" d="{_path([(x(low), y(low)), (x(high), y(high))])}"/>')
+    placed = {name: [(x(a), y(b)) for a, b in cloud] for name, cloud in clouds.items()}
+    parts += _joined(placed, right, top) if joined else _scattered(placed)
+    return Drawing("".join(parts), WIDTH, HEIGHT, label)
+
+
+def _joined(
+    placed: Mapping[str, Sequence[tuple[float, float]]], right: float, top: float
+) -> Iterator[str]:
+    """Yield a line with dots per name."""
+    for i, (name, points) in enumerate(placed.items()):
+        classes = f"line s{_color(i)}{' dash' if i >= COLORS else ''}"
+        yield f'<path class="{classes}" d="{_path(points)}">{tooltip(name)}</path>'
+        yield from _dots(points, f"f{_color(i)}", 2.5)
+    ends = [(points[-1][1], name, i) for i, (name, points) in enumerate(placed.items()) if points]
+    yield from _end_labels(ends, right, top)
+
+
+def _scattered(placed: Mapping[str, Sequence[tuple[float, float]]]) -> Iterator[str]:
+    """Yield a cloud per name, and the names above the plane."""
+    start = 4.0
+    for i, (name, points) in enumerate(placed.items()):
+        yield text(start, 28, name, f"end f{_color(i)}")
+        start += 14 + BOLD * len(name)
+        yield from _dots(points, f"f{_color(i)} seed", 1.8)
 
 
 def row_chart(
@@ -235,138 +273,139 @@ def row_chart(
     x_label: str,
     bars: bool = False,
     levels: Sequence[Level] = (),
-) -> str:
-    """A dot (or bar) with a whisker per row, names at the left.
+    bounds: Bounds = NO_BOUNDS,
+) -> Drawing:
+    """Draw a dot or bar with a whisker per row, with the names at the left.
 
     Args:
-        bars: draw bars from zero.
-        levels: vertical dotted levels, named below the axis.
+        marks: The rows.
+        label: Description for readers who cannot see the chart.
+        x_label: Quantity and unit.
+        bars: Whether bars from zero are drawn instead of dots.
+        levels: Vertical dotted levels, with their names below the axis.
+        bounds: Least and greatest possible value; axis and whiskers end there.
     """
-    names = [_short(mark.name, 30) for mark in marks]
-    left, right, step = 12 + LETTER * max((len(name) for name in names), default=0), WIDTH - 44, 22
-    known = [
-        v
+    names = [_shortened(mark.name, 30) for mark in marks]
+    left, right, step = 12 + LETTER * max(map(len, names), default=0), WIDTH - 44, 22
+    values = [
+        value
         for mark in marks
-        for v in (mark.value, mark.low, mark.high, *mark.points)
-        if v is not None
-    ] + [level.value for level in levels]
-    low, high, ticks = _axis([*known, *([0.0] if bars else [])], count=4)
+        for value in (mark.value, mark.low, mark.high, *mark.points)
+        if value is not None
+    ]
+    values += [level.value for level in levels]
+    x_axis = axis([*values, *([0.0] if bars else [])], 4, bounds)
     bottom = 26 + step * len(marks)
 
     def x(value: float) -> float:
-        return left + (right - left) * (value - low) / (high - low)
+        return left + (right - left) * x_axis.share(clipped(value, bounds))
 
-    parts = [_text(left, 12, x_label, "ax")]
-    parts += [f'<path class="grid" d="M{_n(x(tick))} 20V{bottom}"/>' for tick in ticks]
-    parts += [_text(x(tick), bottom + 14, _tick(tick, ticks), "ax m") for tick in ticks]
+    parts = [text(left, 12, x_label, "ax")]
+    for tick, words in zip(x_axis.ticks, x_axis.labels, strict=True):
+        parts.append(f'<path class="grid" d="M{short(x(tick))} 20V{bottom}"/>')
+        parts.append(text(x(tick), bottom + 14, words, "ax m"))
     for i, level in enumerate(levels):
+        line = f"M{short(x(level.value))} 20V{bottom}"
+        parts.append(f'<path class="dot s{_color(level.color)}" d="{line}"/>')
         half = LETTER * len(level.name) / 2
-        parts.append(
-            f'<path class="dot s{_color(level.color)}" d="M{_n(x(level.value))} 20V{bottom}"/>'
-        )
-        parts.append(
-            _text(
-                min(max(x(level.value), half + 2), WIDTH - half - 2),
-                bottom + 30 + 13 * i,
-                level.name,
-                f"ax m f{_color(level.color)}",
-            )
-        )
+        middle = min(max(x(level.value), half + 2), WIDTH - half - 2)
+        classes = f"ax m f{_color(level.color)}"
+        parts.append(text(middle, bottom + 30 + 13 * i, level.name, classes))
+    digits = 1 if x_axis.high - x_axis.low > 5 else 2
     for i, (mark, name) in enumerate(zip(marks, names, strict=True)):
         y = 20 + step * i + step / 2
-        parts.append(_text(left - 6, y + 4, name, "e", mark.name))
-        parts += _mark(mark, x, y, bars=bars, digits=1 if high - low > 5 else 2)
-    return _svg(parts, bottom + 20 + 14 * len(levels), label)
+        parts.append(text(left - 6, y + 4, name, "e", mark.name))
+        parts += _mark(mark, x, y, bars=bars, digits=digits)
+    return Drawing("".join(parts), WIDTH, bottom + 20 + 14 * len(levels), label)
 
 
 def _mark(
     mark: Mark, x: Callable[[float], float], y: float, *, bars: bool, digits: int
 ) -> list[str]:
-    """A bar or dot with its whisker, its single values and its number."""
+    """Return a bar or dot with its whisker, its single values and its number."""
     if mark.value is None:
         return []
-    color, parts, whisker = _color(mark.color), [], mark.low is not None and mark.high is not None
-    said = _title(
-        f"{mark.name}: {mark.value:.4g}"
-        + (f" [{mark.low:.4g}, {mark.high:.4g}]" if whisker else "")
-    )
-    if bars:
-        parts.append(
-            f'<rect class="bar f{color}" x="{_n(x(0))}" y="{_n(y - 7)}" width="{_n(max(0.5, x(mark.value) - x(0)))}" height="14">{said}</rect>'
-        )
-    parts += [
-        f'<circle class="seed f{color}" cx="{_n(x(point))}" cy="{_n(y)}" r="2.2"/>'
-        for point in mark.points
-    ]
+    color, parts, words = _color(mark.color), [], f"{mark.name}: {mark.value:.4g}"
     if mark.low is not None and mark.high is not None:
-        parts.append(
-            f'<path class="whisker {"sk" if bars else f"s{color}"}" d="M{_n(x(mark.low))} {_n(y)}H{_n(x(mark.high))}"/>'
-        )
+        words += f" [{mark.low:.4g}, {mark.high:.4g}]"
+    if bars:
+        size = f'y="{short(y - 7)}" width="{short(max(0.5, x(mark.value) - x(0)))}" height="14"'
+        parts.append(f'<rect class="bar f{color}" x="{short(x(0))}" {size}>{tooltip(words)}</rect>')
+    parts += _dots([(x(point), y) for point in mark.points], f"f{color} seed", 2.2)
+    if mark.low is not None and mark.high is not None:
+        line = f"M{short(x(mark.low))} {short(y)}H{short(x(mark.high))}"
+        parts.append(f'<path class="whisker {"sk" if bars else f"s{color}"}" d="{line}"/>')
     if not bars:
-        parts.append(
-            f'<circle class="mean f{color}" cx="{_n(x(mark.value))}" cy="{_n(y)}" r="4.5">{said}</circle>'
-        )
+        center = f'cx="{short(x(mark.value))}" cy="{short(y)}"'
+        parts.append(f'<circle class="f{color}" {center} r="4.5">{tooltip(words)}</circle>')
     furthest = max(value for value in (mark.value, mark.high, *mark.points) if value is not None)
-    parts.append(_text(x(furthest) + 8, y + 4, f"{mark.value:.{digits}f}", "ax halo"))
+    parts.append(text(x(furthest) + 8, y + 4, f"{mark.value:.{digits}f}", "ax halo"))
     return parts
 
 
-def _text(x: float, y: float, words: str, classes: str, title: str = "") -> str:
-    return f'<text class="{classes}" x="{_n(x)}" y="{_n(y)}">{escape(words)}{_title(title) if title else ""}</text>'
+def _vertical(
+    y_axis: Axis, y: Callable[[float], float], left: float, right: float
+) -> Iterator[str]:
+    """Yield grid lines and labels of a vertical axis."""
+    for tick, words in zip(y_axis.ticks, y_axis.labels, strict=True):
+        yield f'<path class="grid" d="M{short(left)} {short(y(tick))}H{short(right)}"/>'
+        yield text(left - 5, y(tick) + 4, words, "ax e")
 
 
-def _title(words: str) -> str:
-    """What is said when a mark is pointed at."""
-    return f"<title>{escape(words)}</title>"
+def _curve(line: Series, x: Callable[[int], float], y: Callable[[float], float]) -> list[str]:
+    """Return a band and a line, which is broken at missing values; a single value is a dot."""
+    parts, color = [], _color(line.color)
+    band = [(x(i), y(low), y(high)) for i, low, high in _band(line)]
+    if band:
+        lower = [f"{short(at)} {short(low)}" for at, low, _ in band]
+        upper = [f"{short(at)} {short(high)}" for at, _, high in reversed(band)]
+        parts.append(f'<path class="band f{color}" d="M{" ".join([*lower, *upper])}Z"/>')
+    points = [
+        (x(i), y(value)) if value is not None and math.isfinite(value) else None
+        for i, value in enumerate(line.values)
+    ]
+    hover = tooltip(f"{line.name}: {_known(line.values)[-1][1]:.4g} at the end")
+    classes = f"line s{color}{' dash' if line.dashed else ''}"
+    path = _path(points, steps=line.steps)
+    parts.append(f'<path class="{classes}" d="{path}">{hover}</path>')
+    known = [point for point in points if point is not None]
+    return [*parts, *(_dots(known, f"f{color}", 3) if len(known) == 1 else ())]
 
 
-def _svg(parts: Sequence[str], height: float, label: str) -> str:
-    return f'<svg viewBox="0 0 {WIDTH} {_n(height)}" role="img" aria-label="{escape(label, quote=True)}" xmlns="http://www.w3.org/2000/svg">{"".join(parts)}</svg>'
+def _end_labels(ends: Sequence[tuple[float, str, int]], right: float, top: float) -> Iterator[str]:
+    """Yield the names of lines at their ends, with a leader to those that were moved."""
+    places = _apart([end[0] for end in ends], 13.0, top, BOTTOM)
+    for place, (at, name, color) in zip(places, ends, strict=True):
+        if abs(place - at) > 4:
+            line = f"M{short(right + 1)} {short(at)}L{short(right + 6)} {short(place)}"
+            yield f'<path class="lead" d="{line}"/>'
+        yield text(right + 7, place + 4, name, f"end f{_color(color)}")
 
 
-def _finite(values: Sequence[float | None]) -> list[tuple[int, float]]:
-    """Places and values that can be drawn."""
+def _dots(points: Sequence[tuple[float, float]], classes: str, radius: float) -> Iterator[str]:
+    for x, y in points:
+        yield f'<circle class="{classes}" cx="{short(x)}" cy="{short(y)}" r="{radius}"/>'
+
+
+def _known(values: Sequence[float | None]) -> list[tuple[int, float]]:
+    """Return places and values that can be drawn."""
     return [
         (i, value) for i, value in enumerate(values) if value is not None and math.isfinite(value)
     ]
 
 
 def _band(line: Series) -> list[tuple[int, float, float]]:
-    """Place, lower and upper edge of a line's band, where it has one."""
+    """Return place, lower and upper edge of a line's band."""
     return [
         (i, value - spread, value + spread)
-        for i, value in _finite(line.values)
+        for i, value in _known(line.values)
         for spread in line.spread[i : i + 1]
         if spread
     ]
 
 
-def _axis(values: Sequence[float], count: int = 5) -> tuple[float, float, list[float]]:
-    """Ends and ticks at multiples of 1, 2 or 5 that enclose the values.
-
-    Example:
-        >>> _axis([0.12, 0.83])
-        (0.0, 1.0, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
-    """
-    known = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
-    low, high = min(known), max(known)
-    if high - low < 1e-9 * max(1.0, abs(high)):
-        low, high = low - 0.5 * max(1.0, abs(low)) * 0.1, high + 0.5 * max(1.0, abs(high)) * 0.1
-    rough = (high - low) / count
-    unit = 10.0 ** math.floor(math.log10(rough))
-    step = next(unit * m for m in (1, 2, 5, 10) if unit * m >= rough * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    ticks = [round(i * step, 10) for i in range(first, last + 1)]
-    return ticks[0], ticks[-1], ticks
-
-
-def _tick(value: float, ticks: Sequence[float]) -> str:
-    step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
-    return f"{value:,.{max(0, -math.floor(math.log10(step) + 1e-9))}f}"
-
-
 def _epochs(length: int) -> list[int]:
-    """The first epoch, the last, and round ones between that stand far enough from both."""
+    """Return the first epoch, the last, and round ones between with enough distance to both."""
     step = next(
         (s for s in (1, 2, 5, 10, 20, 25, 50, 100, 200, 500, 1000) if length / s <= 6), 5000
     )
@@ -379,41 +418,47 @@ def _epochs(length: int) -> list[int]:
 
 
 def _apart(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Places at least a gap apart, inside the bounds where they fit, each near where it was.
+    """Return places at least a gap apart, inside the bounds if they fit, near the given ones.
 
     Example:
         >>> _apart([50.0, 51.0, 10.0], 10.0, 0.0, 100.0)
         [45.5, 55.5, 10.0]
     """
     order = sorted(range(len(places)), key=lambda i: places[i])
-    blocks: list[list[float]] = []  # each: sum of wishes for its first place, count
+    blocks: list[list[float]] = []  # sum of the preferred first places, number of places
     for i in order:
         blocks.append([places[i], 1.0])
         while (
             len(blocks) > 1
             and blocks[-2][0] / blocks[-2][1] + gap * blocks[-2][1] > blocks[-1][0] / blocks[-1][1]
         ):
-            wish, count = blocks.pop()
-            blocks[-1][0] += wish - count * gap * blocks[-1][1]
+            preferred, count = blocks.pop()
+            blocks[-1][0] += preferred - count * gap * blocks[-1][1]
             blocks[-1][1] += count
     settled = [start / count + gap * k for start, count in blocks for k in range(int(count))]
     if settled:
         over = max(0.0, settled[-1] - high)
         settled = [max(place - over, low + gap * k) for k, place in enumerate(settled)]
-    found = list(places)
+    moved = list(places)
     for i, place in zip(order, settled, strict=True):
-        found[i] = round(place, 6)
-    return found
+        moved[i] = round(place, 6)
+    return moved
 
 
-def _path(points: Sequence[tuple[float, float] | None]) -> str:
-    out, pen = [], "M"
+def _path(points: Sequence[tuple[float, float] | None], *, steps: bool = False) -> str:
+    """Return a path through points that is broken at None; steps change halfway between two."""
+    out: list[str] = []
+    before = None
     for point in points:
-        if point is None:
-            pen = "M"
-            continue
-        out.append(f"{pen}{_n(point[0])} {_n(point[1])}")
-        pen = "L"
+        if point is not None:
+            x, y = point
+            if before is None:
+                out.append(f"M{short(x)} {short(y)}")
+            elif steps:
+                out.append(f"H{short((before + x) / 2)}V{short(y)}H{short(x)}")
+            else:
+                out.append(f"L{short(x)} {short(y)}")
+        before = None if point is None else point[0]
     return "".join(out)
 
 
@@ -421,10 +466,5 @@ def _color(index: int) -> str:
     return str(index % COLORS) if index >= 0 else "k"
 
 
-def _short(name: str, length: int) -> str:
+def _shortened(name: str, length: int) -> str:
     return name if len(name) <= length else f"{name[: length - 1]}…"
-
-
-def _n(value: float) -> str:
-    """A coordinate, short."""
-    return f"{value:.1f}".rstrip("0").rstrip(".")

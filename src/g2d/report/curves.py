@@ -1,433 +1,477 @@
-"""The figures of a page: what is drawn of a run, of a recipe's seeds, of a comparison; each with its numbers."""
+"""Figures of a page: charts with a title, a caption and their numbers as CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-import statistics
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
-from scipy.special import stdtrit
+from g2d.report.charts import (
+    Level,
+    Mark,
+    Series,
+    extent,
+    line_chart,
+    plane_chart,
+    row_chart,
+)
+from g2d.report.drawing import COLORS, Drawing
+from g2d.report.formatting import Bounds, Scale, clipped, scale_of
+from g2d.report.lines import CONTROL, RUN, TEACHER, TEACHERS, Group
+from g2d.report.statistics import MINIMUM_SEEDS, Values, mean_interval, summarize
+from g2d.runs import Epoch, Plot, RunRecord
 
-from g2d.report.charts import Level, Mark, Series, line_chart, plane_chart, row_chart
-from g2d.report.formatting import scale_of
-from g2d.report.layouts import TEACHERS, Line, Values
-from g2d.report.statistics import LEVEL, MINIMUM_SEEDS, summarize
-from g2d.runs import Epoch, RunRecord
-
-KIND_COLORS = {"run": 0, "control": 2, "teacher": 1}
-"""Which of the page's colors a row has."""
+KIND_COLORS = {RUN: 0, TEACHER: 1, CONTROL: 2}
+"""Color of a row by its kind."""
+Value = Callable[[Epoch], float | None]
+"""Reads a value from the record of an epoch."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of a page.
+    """Chart with what belongs to it.
 
     Args:
-        title: what it shows.
-        caption: how to read it.
-        svg: the drawing.
-        data: its numbers as CSV.
+        name: Short name, used for files.
+        title: What it shows.
+        caption: How to read it.
+        drawing: The chart.
+        data: Its numbers as CSV.
     """
 
+    name: str
     title: str
     caption: str
-    svg: str
+    drawing: Drawing
     data: str
 
     @property
     def link(self) -> str:
         """The numbers as an address that opens without a network."""
-        return "data:text/csv;charset=utf-8," + quote(self.data, safe=",:;=+-*()/.! ").replace(
-            " ", "%20"
-        )
-
-    @property
-    def file(self) -> str:
-        """A name for the file of numbers."""
-        return "".join(c if c.isalnum() else "-" for c in self.title.lower()).strip("-") + ".csv"
+        numbers = quote(self.data, safe=",:;=+-*()/.! ").replace(" ", "%20")
+        return f"data:text/csv;charset=utf-8,{numbers}"
 
 
-def epoch_figures(runs: Sequence[RunRecord], points: int | None = None) -> list[Figure]:
-    """What was recorded over epochs by the seeds of one recipe: a line is their mean, its band one standard deviation.
+@dataclass(frozen=True)
+class Curves:
+    """Lines over epochs, before they are drawn.
 
     Args:
-        points: about how many epochs are kept, evenly; all by default.
+        name: Short name, used for files.
+        title: What they show.
+        caption: How to read them.
+        lines: Lines with at least one value.
+        y_label: Quantity and unit.
+        levels: Dotted levels.
+        include: Values that the axis includes in any case.
+        bounds: Least and greatest possible value.
+        every: Number of epochs from one value to the next.
+    """
+
+    name: str
+    title: str
+    caption: str
+    lines: Sequence[Series]
+    y_label: str
+    levels: Sequence[Level] = ()
+    include: Sequence[float] = ()
+    bounds: Bounds = (None, None)
+    every: int = 1
+
+    @property
+    def extent(self) -> list[float]:
+        """All positions on the vertical axis."""
+        return [*extent(self.lines, self.levels), *self.include]
+
+    def draw(self, include: Sequence[float] = ()) -> Drawing:
+        """Draw the chart.
+
+        Args:
+            include: Further values that the axis includes, so that several charts share an axis.
+        """
+        return line_chart(
+            self.lines,
+            label=f"{self.title}: {', '.join(line.name for line in self.lines)}",
+            y_label=self.y_label,
+            levels=self.levels,
+            include=[*self.include, *include],
+            bounds=self.bounds,
+            every=self.every,
+        )
+
+    def figure(self) -> Figure:
+        """Return the chart with its numbers."""
+        columns: list[tuple[str, Sequence[float | None]]] = []
+        for line in self.lines:
+            columns.append((line.name, line.values))
+            columns += [(f"{line.name} sd", line.spread)] if line.spread else []
+        rows = [
+            [1 + self.every * i, *(values[i] if i < len(values) else None for _, values in columns)]
+            for i in range(max(len(line.values) for line in self.lines))
+        ]
+        data = as_csv(["epoch", *(name for name, _ in columns)], rows)
+        return Figure(self.name, self.title, self.caption, self.draw(), data)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Records of the seeds of one recipe.
+
+    Args:
+        runs: Runs with at least one epoch.
+        every: Number of epochs from one drawn value to the next.
+    """
+
+    runs: Sequence[RunRecord]
+    every: int = 1
+
+    @property
+    def modalities(self) -> list[str]:
+        """Names of the modalities."""
+        return self.runs[0].modalities
+
+    @property
+    def names(self) -> list[str]:
+        """Names of everything that was recorded in training."""
+        return list(dict.fromkeys(name for epoch in self.runs[0].epochs for name in epoch.train))
+
+    @property
+    def origin(self) -> str:
+        """Sentences of a caption that name seeds and thinning."""
+        words = f"Seed {self.runs[0].seed}."
+        if len(self.runs) > 1:
+            words = f"Mean of {len(self.runs)} seeds, band: one standard deviation."
+        if self.every > 1:
+            words += f" Every {self.every} epochs; all of them are in metrics.jsonl."
+        return words
+
+    def series(
+        self, value: Value, name: str, color: int, factor: float = 1.0, **style: bool
+    ) -> Series:
+        """Return mean and standard deviation over seeds, per epoch that all of them have.
+
+        Args:
+            value: Reads a value from a record.
+            name: Name of the line.
+            color: Index of its color.
+            factor: Number that values are multiplied by.
+            style: Further arguments of :class:`~g2d.report.charts.Series`.
+        """
+        table = [
+            [_scaled(value(epoch), factor) for epoch in run.epochs[:: self.every]]
+            for run in self.runs
+        ]
+        epochs = [summarize(column) for column in zip(*table, strict=False)]
+        if not any(epoch.n for epoch in epochs):
+            return Series(name, ())
+        spread = [epoch.sd for epoch in epochs] if len(self.runs) > 1 else []
+        return Series(name, [epoch.mean for epoch in epochs], spread, color, **style)
+
+    def trained(self, prefix: str, label: str = "{}", **style: bool) -> list[Series]:
+        """Return a line per modality of a value that training recorded."""
+        lines = [
+            self.series(_train(f"{prefix}/{m}"), label.format(m), i, **style)
+            for i, m in enumerate(self.modalities)
+        ]
+        return [line for line in lines if line.values]
+
+
+def recorded(runs: Sequence[RunRecord], points: int | None = None) -> Recorded | None:
+    """Return the records of the seeds of one recipe, or None if none of them has an epoch.
+
+    Args:
+        runs: The seeds of one recipe.
+        points: Approximate number of epochs that are kept, evenly spaced; None for all.
     """
     kept = [run for run in runs if run.epochs]
     if not kept:
+        return None
+    return Recorded(kept, 1 if points is None else -(-len(kept[0].epochs) // points))
+
+
+def epoch_figures(runs: Sequence[RunRecord], points: int | None = None) -> list[Figure]:
+    """Return charts of everything that the seeds of one recipe recorded over epochs.
+
+    Args:
+        runs: The seeds of one recipe.
+        points: Approximate number of epochs that are kept, evenly spaced; None for all.
+    """
+    records = recorded(runs, points)
+    if records is None:
         return []
-    step = 1 if points is None else -(-len(kept[0].epochs) // points)
-    modalities, headline = kept[0].modalities, kept[0].headline
-    scale, first = scale_of(headline), kept[0].epochs[0]
-    unit = f" ({scale.unit})" if scale.unit else ""
-    recorded = dict.fromkeys(name for record in kept[0].epochs for name in record.train)
-    over = (
-        f"Mean of {len(kept)} seeds, band: one standard deviation."
-        if len(kept) > 1
-        else f"Seed {kept[0].seed}."
-    )
-    over += f" Every {step} epochs; all of them are in metrics.jsonl." if step > 1 else ""
-
-    def valid(*path: str) -> Callable[[Epoch], Any]:
-        return lambda record: _at(record.valid.model_dump(), *path, headline)
-
-    def train(name: str) -> Callable[[Epoch], Any]:
-        return lambda record: record.train.get(name)
-
-    found = []
-    alone = {
-        m: _series(kept, step, valid("unimodal", m), m, i, scale.factor)
-        for i, m in enumerate(modalities)
-        if m in first.valid.unimodal
-    }
-    together = _series(kept, step, valid("fused"), "fused", -1, scale.factor)
-    levels = _teacher_levels(kept, modalities, headline)
-    dotted = " Dotted: what the modality's teacher reaches alone." if levels else ""
-    title = f"Validation {headline} per modality"
-    found.append(
-        _lines(
-            title,
-            f"Each modality's own logits, and all of them together. {over}{dotted}",
-            [together, *alone.values()],
-            f"{headline}{unit}",
-            levels,
-            step=step,
-        )
-    )
-    if any(f"confidence/{m}" in recorded for m in modalities):
-        lines = [
-            _series(kept, step, train(f"confidence/{m}"), m, i) for i, m in enumerate(modalities)
-        ]
-        lines += [
-            _series(kept, step, train(f"confidence_validation/{m}"), f"{m}, valid.", i, dashed=True)
-            for i, m in enumerate(modalities)
-        ]
-        caption = f"Mean probability that a teacher gives to the truth, on training batches; dashed: on validation rows. Modalities are ranked by it (Eq. 5). {over}"
-        found.append(
-            _lines(
-                "Teachers' confidence",
-                caption,
-                [line for line in lines if line.values],
-                "probability of the truth",
-                floor=0.0,
-                step=step,
-            )
-        )
-    if any(f"kappa/{m}" in recorded for m in modalities):
-        lines = [_series(kept, step, train(f"kappa/{m}"), m, i) for i, m in enumerate(modalities)]
-        caption = f"Coefficient κ of each modality's encoder, mean over an epoch's updates: 1 learns in all of them, 0 in none (Eq. 7). {over}"
-        found.append(
-            _lines(
-                "Who learns when",
-                caption,
-                lines,
-                "κ, mean over updates",
-                floor=0.0,
-                top=1.0,
-                step=step,
-            )
-        )
-    if any(f"alignment/{m}" in recorded for m in modalities):
-        lines = [
-            _series(kept, step, train(f"alignment/{m}"), m, i) for i, m in enumerate(modalities)
-        ]
-        caption = f"Mean cosine of each modality's features with its teacher's, on training batches. {over}"
-        found.append(
-            _lines("Alignment with the teachers", caption, lines, "cosine", top=1.0, step=step)
-        )
-    terms = [name for name in recorded if name.startswith("loss/")]
-    if terms:
-        lines = [
-            _series(
-                kept,
-                step,
-                train(name),
-                name.removeprefix("loss/").replace("/", " "),
-                i,
-                dashed=i >= 6,
-            )
-            for i, name in enumerate(terms)
-        ]
-        found.append(
-            _lines(
-                "Loss by term",
-                f"The terms whose sum is minimized, mean over an epoch's training batches. {over}",
-                lines,
-                "loss",
-                floor=0.0,
-                step=step,
-            )
-        )
-    return [figure for figure in found if figure is not None]
+    made = [make(records) for make in CURVES.values()]
+    return [curves.figure() for curves in made if curves is not None]
 
 
-def fused_figure(lines: Sequence[Line], metric: str, baseline: str | None) -> Figure:
-    """Fused test scores of a comparison: mean, 95 % interval, and every seed."""
+def unimodal_curves(records: Recorded) -> Curves | None:
+    """Return validation scores of each modality alone and of all together (Fig. 1 of the paper)."""
+    metric = records.runs[0].headline
     scale = scale_of(metric)
-    shown = [line for line in lines if line.fused]
-    marks, rows = [], []
-    for line in shown:
-        values = [scale.factor * value for value in line.fused.values() if value is not None]
-        found = summarize(values)
-        low, high = _interval(values)
-        marks.append(
-            Mark(
-                line.name,
-                found.mean,
-                low,
-                high,
-                values if len(values) > 1 else (),
-                KIND_COLORS[line.kind],
-            )
+
+    def alone(m: str) -> Value:
+        return lambda epoch: epoch.valid.unimodal.get(m, {}).get(metric)
+
+    lines = [records.series(lambda epoch: epoch.valid.fused.get(metric), "fused", -1, scale.factor)]
+    lines += [
+        records.series(alone(m), m, i, scale.factor) for i, m in enumerate(records.modalities)
+    ]
+    levels = _teacher_levels(records, metric)
+    dotted = " Dotted: the modality's teacher alone." if levels else ""
+    return _curves(
+        Curves(
+            "unimodal",
+            f"Validation {metric} per modality",
+            "The model's own logits of each modality, and all modalities together. "
+            f"{records.origin}{dotted}",
+            lines,
+            f"{metric}{scale.in_brackets}",
+            levels,
+            bounds=scale.bounds,
+            every=records.every,
         )
-        rows.append([line.name, found.mean, found.sd, found.n, low, high, *values])
+    )
+
+
+def confidence_curves(records: Recorded) -> Curves | None:
+    """Return the teachers' confidence, by which modalities are ranked (Eq. 5, Fig. 3)."""
+    return _curves(
+        Curves(
+            "confidence",
+            "Teachers' confidence",
+            "Mean probability that a teacher gives to the true class, on training batches; dashed: "
+            f"on validation rows. Modalities are ranked by it (Eq. 5). {records.origin}",
+            [
+                *records.trained("confidence"),
+                *records.trained("confidence_validation", "{}, valid.", dashed=True),
+            ],
+            "probability of the true class",
+            include=(0.0,),
+            bounds=(0.0, 1.0),
+            every=records.every,
+        )
+    )
+
+
+def prioritized_curves(records: Recorded) -> Curves | None:
+    """Return the coefficient of each modality's encoder (Eq. 7)."""
+    return _curves(
+        Curves(
+            "prioritized",
+            "Prioritized modalities",
+            "Coefficient κ of each modality's encoder, mean over the updates of an epoch: 1 means "
+            f"that it learns in all of them, 0 in none (Eq. 7). {records.origin}",
+            records.trained("kappa", steps=True),
+            "κ, mean over updates",
+            include=(0.0, 1.0),
+            every=records.every,
+        )
+    )
+
+
+def alignment_curves(records: Recorded) -> Curves | None:
+    """Return the cosine between the features of students and teachers (Fig. 5)."""
+    return _curves(
+        Curves(
+            "alignment",
+            "Alignment with the teachers",
+            "Mean cosine of each modality's features with its teacher's, on training batches. "
+            f"{records.origin}",
+            records.trained("alignment"),
+            "cosine",
+            include=(1.0,),
+            bounds=(-1.0, 1.0),
+            every=records.every,
+        )
+    )
+
+
+def loss_curves(records: Recorded) -> Curves | None:
+    """Return the terms of the loss."""
+    terms = [name for name in records.names if name.startswith("loss/")]
+    lines = [
+        records.series(
+            _train(name),
+            name.removeprefix("loss/").replace("/", " "),
+            i,
+            dashed=i >= COLORS,
+        )
+        for i, name in enumerate(terms)
+    ]
+    return _curves(
+        Curves(
+            "loss",
+            "Loss by term",
+            "The terms whose sum is minimized, mean over the training batches of an epoch. "
+            f"{records.origin}",
+            lines,
+            "loss",
+            include=(0.0,),
+            every=records.every,
+        )
+    )
+
+
+CURVES: dict[str, Callable[[Recorded], Curves | None]] = {
+    "unimodal": unimodal_curves,
+    "confidence": confidence_curves,
+    "prioritized": prioritized_curves,
+    "alignment": alignment_curves,
+    "loss": loss_curves,
+}
+"""Charts over epochs by name; each returns None if nothing was recorded for it."""
+
+
+def fused_figure(group: Group, baseline: str | None) -> Figure:
+    """Return fused test scores of a comparison: mean, 95 % interval, and every seed.
+
+    Args:
+        group: Runs on one problem.
+        baseline: Name of the row that is drawn as a level too.
+    """
+    scale, title = scale_of(group.metric), f"Fused test {group.metric}"
+    lines = [line for line in group.lines if line.fused]
+    marks, rows = [], []
+    for line in lines:
+        values = _printed(line.fused, scale)
+        summary, (low, high) = summarize(values), mean_interval(values) or (None, None)
+        points = values if len(values) > 1 else ()
+        marks.append(Mark(line.name, summary.mean, low, high, points, KIND_COLORS[line.kind]))
+        rows.append([line.name, summary.mean, summary.sd, summary.n, low, high, *values])
     level = next((mark.value for mark in marks if mark.name == baseline), None)
-    levels = [Level(f"{baseline}", level)] if level is not None else []
-    whiskers = (
-        "line: 95 % interval of the mean"
+    caption = "Dot: mean over seeds; small dots: seeds; " + (
+        "line: 95 % interval of the mean."
         if any(mark.low is not None for mark in marks)
-        else f"fewer than {MINIMUM_SEEDS} seeds: no interval"
+        else f"fewer than {MINIMUM_SEEDS} seeds: no interval."
     )
-    controls = (
-        " Green: controls that need no multimodal training."
-        if any(line.kind == "control" for line in shown)
-        else ""
-    )
-    caption = f"Dot: mean over seeds; small dots: seeds; {whiskers}.{controls} "
-    caption += "Whether two rows differ is said by the paired differences of the table, not by these intervals."
-    title = f"Fused test {metric}"
-    svg = row_chart(
+    if any(line.kind == CONTROL for line in lines):
+        caption += " Green: controls that need no multimodal training."
+    caption += " Compare rows by the paired differences in the table, not by these intervals."
+    drawing = row_chart(
         marks,
         label=f"{title}, {len(marks)} rows",
-        x_label=f"test {metric}{f' ({scale.unit})' if scale.unit else ''}",
-        levels=levels,
+        x_label=f"test {group.metric}{scale.in_brackets}",
+        levels=[Level(f"{baseline}", level)] if level is not None else [],
+        bounds=scale.bounds,
     )
-    return Figure(title, caption, svg, _csv(["name", "mean", "sd", "n", "low", "high"], rows))
+    header = ["name", "mean", "sd", "n", "low", "high"]
+    return Figure("fused", title, caption, drawing, as_csv(header, rows))
 
 
-def unimodal_figures(lines: Sequence[Line], modalities: Sequence[str], metric: str) -> list[Figure]:
-    """What each modality's own logits are worth inside every trained model, beside its teacher."""
-    scale, found = scale_of(metric), []
-    teachers = next((line.unimodal for line in lines if line.kind == "teacher"), {})
-    for i, m in enumerate(modalities):
-        rows = [
-            (line.name, _scaled(line.unimodal.get(m, {}), scale.factor))
-            for line in lines
-            if line.kind == "run"
-        ]
-        rows = [(name, values) for name, values in rows if values]
-        if not rows:
+def unimodal_figures(group: Group) -> Iterator[Figure]:
+    """Yield, per modality, the scores of the models' own logits next to that of its teacher."""
+    scale, metric = scale_of(group.metric), group.metric
+    teachers = next((line.unimodal for line in group.lines if line.kind == TEACHER), {})
+    for i, m in enumerate(group.modalities):
+        scores = {
+            line.name: _printed(line.unimodal.get(m, {}), scale)
+            for line in group.lines
+            if line.kind == RUN
+        }
+        summaries = {name: summarize(values) for name, values in scores.items() if values}
+        if not summaries:
             continue
-        taught = _scaled(teachers.get(m, {}), scale.factor)
-        levels = [Level(f"teacher of {m}", statistics.fmean(taught))] if taught else []
-        summaries = [(name, summarize(values)) for name, values in rows]
+        teacher = summarize(_printed(teachers.get(m, {}), scale))
         marks = [
-            Mark(
-                name,
-                s.mean,
-                s.mean - s.sd if s.mean is not None and s.sd else None,
-                s.mean + s.sd if s.mean is not None and s.sd else None,
-                (),
-                i,
-            )
-            for name, s in summaries
+            Mark(name, s.mean, *_ends(s.mean, s.sd, scale.bounds), color=i)
+            for name, s in summaries.items()
         ]
-        table = [[name, s.mean, s.sd, s.n] for name, s in summaries] + (
-            [[TEACHERS, statistics.fmean(taught), None, len(taught)]] if taught else []
-        )
+        rows = [[name, s.mean, s.sd, s.n] for name, s in summaries.items()]
+        caption = f"The models' own logits of {m}. Line: one standard deviation over seeds."
+        if teacher.mean is not None:
+            rows.append([TEACHERS, teacher.mean, None, teacher.n])
+            caption += f" Dotted: its teacher, trained on {m} only."
         title = f"{m} alone: test {metric}"
-        caption = f"The model's own logits of {m}. Line: one standard deviation over seeds." + (
-            f" Dotted: its teacher, trained on {m} only." if taught else ""
-        )
-        svg = row_chart(
+        drawing = row_chart(
             marks,
             label=title,
-            x_label=f"test {metric} of {m} alone{f' ({scale.unit})' if scale.unit else ''}",
+            x_label=f"test {metric} of {m} alone{scale.in_brackets}",
             bars=scale.unit == "%",
-            levels=levels,
+            levels=[] if teacher.mean is None else [Level(f"teacher of {m}", teacher.mean)],
+            bounds=scale.bounds,
         )
-        found.append(Figure(title, caption, svg, _csv(["name", "mean", "sd", "n"], table)))
-    return found
+        yield Figure(
+            f"{m}-alone", title, caption, drawing, as_csv(["name", "mean", "sd", "n"], rows)
+        )
 
 
-def analysis_figures(name: str, section: Any) -> list[Figure]:
-    """A section of ``analysis.json`` that is a mapping of names to equally long lists of numbers, as lines; nothing otherwise."""
-    if not isinstance(section, Mapping) or not section:
-        return []
-    columns = {
-        str(key): value
-        for key, value in section.items()
-        if isinstance(value, list)
-        and len(value) > 2
-        and all(_is_number(v) or v is None for v in value)
-    }
-    if (
-        not columns
-        or len({len(value) for value in columns.values()}) > 1
-        or len(columns) < len(section)
-    ):
-        return []
-    lines = [
-        Series(key, value, color=i, dashed=i >= 6) for i, (key, value) in enumerate(columns.items())
-    ]
-    figure = _lines(name, "In the order of the list.", lines, "value", x_name="entry")
-    return [] if figure is None else [figure]
+def plot_figure(
+    name: str, title: str, plot: Plot, y: Scale | None = None, x: Scale | None = None
+) -> Figure:
+    """Return a plot of a diagnosis as a figure.
 
-
-def drawn(name: str, section: Any) -> Figure | None:
-    """A section of ``analysis.json`` that says how it is drawn: ``points`` by name, axes, a caption, whether they are ``joined``; None otherwise."""
-    if not isinstance(section, Mapping) or not isinstance(section.get("points"), Mapping):
-        return None
+    Args:
+        name: Short name, used for files.
+        title: What it shows.
+        plot: The plot.
+        y: Scale of the vertical axis.
+        x: Scale of the horizontal axis.
+    """
+    across, up = x or Scale(), y or Scale()
     clouds = {
-        str(key): [(float(x), float(y)) for x, y in points]
-        for key, points in section["points"].items()
+        key: [(across.factor * a, up.factor * b) for a, b in points]
+        for key, points in plot.points.items()
         if points
     }
-    if not clouds:
-        return None
-    x_label, y_label = str(section.get("x", "")), str(section.get("y", ""))
-    joined, diagonal = bool(section.get("joined")), bool(section.get("diagonal"))
-    svg = plane_chart(
+    x_label, y_label = plot.x + across.in_brackets, plot.y + up.in_brackets
+    drawing = plane_chart(
         clouds,
-        label=f"{name}: {', '.join(clouds)}",
+        label=f"{title}: {', '.join(clouds)}",
         x_label=x_label,
         y_label=y_label,
-        joined=joined,
-        diagonal=diagonal,
+        joined=plot.joined,
+        diagonal=plot.diagonal,
+        bounds=up.bounds,
     )
-    rows = [[key, x, y] for key, points in clouds.items() for x, y in points]
-    return Figure(
-        name, str(section.get("caption", "")), svg, _csv(["name", x_label, y_label], rows)
-    )
+    rows = [[key, a, b] for key, points in clouds.items() for a, b in points]
+    return Figure(name, title, plot.caption, drawing, as_csv(["name", x_label, y_label], rows))
 
 
-def _lines(
-    title: str,
-    caption: str,
-    lines: Sequence[Series],
-    y_label: str,
-    levels: Sequence[Level] = (),
-    *,
-    floor: float | None = None,
-    top: float | None = None,
-    x_name: str = "epoch",
-    step: int = 1,
-) -> Figure | None:
-    lines = [line for line in lines if any(value is not None for value in line.values)]
-    if not lines:
-        return None
-    svg = line_chart(
-        lines,
-        label=f"{title}: {', '.join(line.name for line in lines)}",
-        x_label=x_name,
-        y_label=y_label,
-        levels=levels,
-        floor=floor,
-        top=top,
-        step=step,
-    )
-    header = [
-        x_name,
-        *(
-            name
-            for line in lines
-            for name in ([line.name, f"{line.name} sd"] if line.spread else [line.name])
-        ),
-    ]
-    columns = [
-        column
-        for line in lines
-        for column in ([line.values, line.spread] if line.spread else [line.values])
-    ]
-    rows = [
-        [1 + step * i, *(column[i] if i < len(column) else None for column in columns)]
-        for i in range(max(len(line.values) for line in lines))
-    ]
-    return Figure(title, caption, svg, _csv(header, rows))
+def as_csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Return CSV with six significant digits; None becomes an empty field."""
 
+    def plain(value: Any) -> Any:
+        return f"{value:.6g}" if isinstance(value, float) else "" if value is None else value
 
-def _series(
-    runs: Sequence[RunRecord],
-    step: int,
-    value: Callable[[Epoch], Any],
-    name: str,
-    color: int,
-    factor: float = 1.0,
-    *,
-    dashed: bool = False,
-) -> Series:
-    """Mean and standard deviation over seeds, per epoch that all of them have."""
-    table = [
-        [_scaled_number(value(record), factor) for record in run.epochs[::step]] for run in runs
-    ]
-    epochs = [summarize(column) for column in zip(*table, strict=False)]
-    if not any(epoch.n for epoch in epochs):
-        return Series(name, ())
-    spread = [epoch.sd for epoch in epochs] if len(runs) > 1 else []
-    return Series(name, [epoch.mean for epoch in epochs], spread, color, dashed)
-
-
-def _teacher_levels(
-    runs: Sequence[RunRecord], modalities: Sequence[str], metric: str
-) -> list[Level]:
-    factor, found = scale_of(metric).factor, []
-    for i, m in enumerate(modalities):
-        values = [
-            run.result.teachers[m].valid.get(metric) for run in runs if m in run.result.teachers
-        ]
-        mean = summarize(values).mean
-        if mean is not None:
-            found.append(Level(f"teacher {m}", factor * mean, i))
-    return found
-
-
-def _interval(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """95 % interval of the mean, of Student's t."""
-    if len(values) < MINIMUM_SEEDS:
-        return None, None
-    mean, half = (
-        statistics.fmean(values),
-        float(stdtrit(len(values) - 1, 1 - LEVEL / 2))
-        * statistics.stdev(values)
-        / math.sqrt(len(values)),
-    )
-    return mean - half, mean + half
-
-
-def _scaled(values: Values, factor: float) -> list[float]:
-    return [factor * value for value in values.values() if value is not None]
-
-
-def _scaled_number(value: Any, factor: float) -> float | None:
-    return factor * float(value) if _is_number(value) and math.isfinite(value) else None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _at(record: Any, *path: str) -> Any:
-    for key in path:
-        record = record.get(key, {}) if isinstance(record, Mapping) else {}
-    return record if record != {} else None
-
-
-def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(
-        [
-            [
-                f"{value:.6g}" if isinstance(value, float) else "" if value is None else value
-                for value in row
-            ]
-            for row in rows
-        ]
-    )
+    csv.writer(out, lineterminator="\n").writerows([header, *([*map(plain, row)] for row in rows)])
     return out.getvalue()
+
+
+def _curves(curves: Curves) -> Curves | None:
+    """Return the curves without empty lines, or None if all are empty."""
+    lines = [line for line in curves.lines if any(value is not None for value in line.values)]
+    return replace(curves, lines=lines) if lines else None
+
+
+def _train(name: str) -> Value:
+    return lambda epoch: epoch.train.get(name)
+
+
+def _teacher_levels(records: Recorded, metric: str) -> list[Level]:
+    scale, levels = scale_of(metric), []
+    for i, m in enumerate(records.modalities):
+        teachers = [run.result.teachers[m] for run in records.runs if m in run.result.teachers]
+        mean = summarize([teacher.valid.get(metric) for teacher in teachers]).mean
+        if mean is not None:
+            levels.append(Level(f"teacher {m}", scale.factor * mean, i))
+    return levels
+
+
+def _ends(
+    mean: float | None, sd: float | None, bounds: Bounds
+) -> tuple[float | None, float | None]:
+    if mean is None or not sd:
+        return None, None
+    return clipped(mean - sd, bounds), clipped(mean + sd, bounds)
+
+
+def _printed(values: Values, scale: Scale) -> list[float]:
+    return [scale.factor * value for value in values.values() if value is not None]
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return factor * value if value is not None and math.isfinite(value) else None

@@ -1,12 +1,14 @@
-"""What may be said about a difference: paired over seeds, with an interval, corrected for how many were looked at.
+"""Paired differences over seeds, with intervals and corrected p-values.
 
-Two runs of the same seed share their data order and their teachers, so they are compared in pairs: the difference of each seed is one
-observation, and Student's t of these observations gives interval and p-value. All comparisons of a table form one family, whose p-values
-are corrected by Holm's method: the chance that *any* of them is called a difference where there is none stays below 5 %, whatever the
-dependence between them (they share a baseline).
+Two runs of the same seed share their data order and their teachers, so they are compared in pairs:
+the difference of each seed is one observation, and Student's t of these observations gives the
+interval and the p-value. All comparisons of a table form one family, whose p-values are corrected
+by Holm's method: the chance that *any* of them is called a difference although there is none stays
+below 5 %, however the comparisons depend on each other (they share a baseline).
 
-What can be found depends on seeds and on the size of the family. Chance to find a difference of three standard deviations of a run
-(simulated, see the tests): one comparison 0.94 with 5 seeds; five comparisons 0.81 with 6; twelve 0.81 with 7 and 0.90 with 8.
+The power depends on the number of seeds and on the size of the family. The simulated chance to
+detect a difference of three standard deviations of a run is (see the tests): one comparison 0.94
+with 5 seeds; five comparisons 0.81 with 6; twelve comparisons 0.81 with 7 and 0.90 with 8.
 """
 
 from __future__ import annotations
@@ -21,17 +23,20 @@ from scipy.special import stdtr, stdtrit
 MINIMUM_SEEDS = 3
 """Fewer pairs give no interval: with two, a 95 % interval is 9 times as wide as their distance."""
 LEVEL = 0.05
-"""The rate of false alarms per table that is accepted."""
+"""Accepted rate of false alarms per table."""
+
+Values = Mapping[int, float | None]
+"""Values by seed."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Values of several seeds.
+    """Summary of the values of several seeds.
 
     Args:
-        mean: None where there is no value.
-        sd: the standard deviation of a sample (n - 1); None below two values.
-        n: how many.
+        mean: Mean; None without values.
+        sd: Standard deviation of the sample (n - 1); None for fewer than two values.
+        n: Number of values.
     """
 
     mean: float | None
@@ -41,13 +46,15 @@ class Summary:
 
 @dataclass(frozen=True)
 class Difference:
-    """A paired difference to a baseline.
+    """Paired difference to a baseline.
 
     Args:
-        mean: over the seeds that both have.
-        n: how many those are.
-        low, high: the 95 % interval; None below :data:`MINIMUM_SEEDS`, or where all differences are the same and say nothing about chance.
-        p: two-sided, of Student's t; None where there is no interval.
+        mean: Mean over the seeds that both rows have.
+        n: Number of these seeds.
+        low: Lower end of the 95 % interval; None below :data:`MINIMUM_SEEDS`, or if all
+            differences are the same, because they then contain no information about chance.
+        high: Upper end of the interval.
+        p: Two-sided p-value of Student's t; None without an interval.
         corrected: p after Holm's correction over its family.
     """
 
@@ -60,12 +67,12 @@ class Difference:
 
     @property
     def significant(self) -> bool:
-        """Whether 0 is excluded after correction."""
+        """Whether the corrected test excludes 0."""
         return self.corrected is not None and self.corrected < LEVEL
 
 
 def summarize(values: Sequence[float | None]) -> Summary:
-    """Mean and standard deviation of what is known.
+    """Return mean and standard deviation of the known values.
 
     Example:
         >>> summarize([1.0, 3.0, None])
@@ -79,19 +86,34 @@ def summarize(values: Sequence[float | None]) -> Summary:
     )
 
 
-def paired_difference(
-    values: Mapping[int, float | None], baseline: Mapping[int, float | None]
-) -> Difference | None:
-    """The difference of values to a baseline, paired by seed; None where they have no seed in common.
+def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """Return the 95 % interval of a mean, or None for fewer than :data:`MINIMUM_SEEDS` values.
 
-    The interval is mean ± t(0.975, n - 1) sd / sqrt(n) of the seeds' differences.
+    The interval is mean ± t(0.975, n - 1) sd / sqrt(n).
+    """
+    n = len(values)
+    if n < MINIMUM_SEEDS:
+        return None
+    mean = statistics.fmean(values)
+    half = float(stdtrit(n - 1, 1 - LEVEL / 2)) * statistics.stdev(values) / math.sqrt(n)
+    return mean - half, mean + half
+
+
+def paired_difference(values: Values, baseline: Values) -> Difference | None:
+    """Return the difference of values to a baseline, paired by seed.
+
+    The interval is mean ± t(0.975, n - 1) sd / sqrt(n) of the differences of the seeds.
 
     Args:
-        values, baseline: by seed.
+        values: Values by seed.
+        baseline: Values of the baseline by seed.
+
+    Returns:
+        The difference, or None if the two have no seed in common.
 
     Example:
-        >>> found = paired_difference({0: 3.0, 1: 4.0, 2: 6.0}, {0: 1.0, 1: 1.0, 2: 2.0})
-        >>> found.mean, found.n, round(found.low, 3), round(found.high, 3), round(found.p, 4)
+        >>> d = paired_difference({0: 3.0, 1: 4.0, 2: 6.0}, {0: 1.0, 1: 1.0, 2: 2.0})
+        >>> d.mean, d.n, round(d.low, 3), round(d.high, 3), round(d.p, 4)
         (3.0, 3, 0.516, 5.484, 0.0351)
     """
     differences = [
@@ -103,23 +125,21 @@ def paired_difference(
     if not differences:
         return None
     mean, n = statistics.fmean(differences), len(differences)
-    if n < MINIMUM_SEEDS:
+    interval = mean_interval(differences)
+    if interval is None:
         return Difference(mean, n)
     error = statistics.stdev(differences) / math.sqrt(n)
-    if error <= 1e-12 * max(
-        1.0, abs(mean)
-    ):  # a difference that never varies has no t; one that is always 0 needs none
+    if error <= 1e-12 * max(1.0, abs(mean)):
+        # A difference that never varies has no t; one that is always 0 needs none.
         return Difference(mean, n, mean, mean, 1.0) if mean == 0 else Difference(mean, n)
-    half = float(stdtrit(n - 1, 1 - LEVEL / 2)) * error
-    return Difference(
-        mean, n, mean - half, mean + half, 2 * float(stdtr(n - 1, -abs(mean) / error))
-    )
+    return Difference(mean, n, *interval, 2 * float(stdtr(n - 1, -abs(mean) / error)))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down correction: the i-th smallest of m p-values is multiplied by m - i + 1, and none falls below a smaller one's.
+    """Correct p-values by Holm's step-down method.
 
-    Those that are None stay None and do not count.
+    The i-th smallest of m p-values is multiplied by m - i + 1, and no corrected value is below
+    that of a smaller one. Values that are None stay None and are not counted.
 
     Example:
         >>> holm([0.01, 0.04, None, 0.03])
@@ -137,7 +157,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def correct(family: Sequence[Difference | None]) -> list[Difference | None]:
-    """A family of differences with their corrected p-values."""
+    """Return a family of differences with corrected p-values."""
     corrected = holm([None if difference is None else difference.p for difference in family])
     return [
         None if difference is None else replace(difference, corrected=p)
@@ -145,15 +165,16 @@ def correct(family: Sequence[Difference | None]) -> list[Difference | None]:
     ]
 
 
-def compare_all(
-    values: Mapping[str, Mapping[int, float | None]], baseline: str
-) -> dict[str, Difference | None]:
-    """Every row against the baseline's, corrected as one family.
+def compare_all(values: Mapping[str, Values], baseline: str) -> dict[str, Difference | None]:
+    """Compare every row with the baseline and correct the comparisons as one family.
 
     Args:
-        values: per row, by seed.
-        baseline: the name of one of them; it gets no difference.
+        values: Values by row, and within a row by seed.
+        baseline: Name of the row that the others are compared with.
+
+    Returns:
+        The difference of every other row.
     """
     others = [name for name in values if name != baseline]
-    found = correct([paired_difference(values[name], values[baseline]) for name in others])
-    return dict(zip(others, found, strict=True))
+    family = correct([paired_difference(values[name], values[baseline]) for name in others])
+    return dict(zip(others, family, strict=True))

@@ -1,31 +1,39 @@
-"""A table of results: what stands in its cells, and its forms: text, Markdown, CSV, LaTeX, JSON."""
+"""Tables of results, written as text, Markdown, CSV, LaTeX or JSON."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import re
+import shutil
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from g2d.report.formatting import ABSENT, aligned, number
+from g2d.errors import ArgumentError
+from g2d.files import did_you_mean
+from g2d.report.formatting import ABSENT, number
 
 BETTER, WORSE, TEST_SELECTED = "better", "worse", "test"
-"""Marks of a cell or row: different from the baseline after correction, for the better or the worse; selected on the test split."""
+"""Marks of a cell or row: better or worse than the baseline after correction; selected on the
+test split."""
 SYMBOLS = {BETTER: "↑", WORSE: "↓", TEST_SELECTED: "(*)"}
+PAGE_WIDTH = 90
+"""Characters that fit across a page; wider LaTeX tables are broken."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """What stands below a heading.
+    """Column of a table.
 
     Args:
-        name: the heading.
-        unit: written behind it in brackets.
-        digits: after the point.
-        signed: write a plus sign.
-        group: columns of one group stay side by side where a table is broken for a narrow screen.
+        name: Heading.
+        unit: Unit, appended to the heading in brackets.
+        digits: Number of digits after the point.
+        signed: Whether positive numbers get a plus sign.
+        group: Columns of a group stay together when a wide table is broken.
     """
 
     name: str
@@ -36,20 +44,22 @@ class Column:
 
     @property
     def heading(self) -> str:
+        """The name with its unit."""
         return f"{self.name} ({self.unit})" if self.unit else self.name
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A number over seeds, a plain number, or a text.
+    """Number over seeds, plain number, or text.
 
     Args:
-        value: the mean, in the column's unit; a text stands as it is; None is a dash.
-        sd: standard deviation over seeds; None where there is one.
-        n: how many seeds.
-        low, high: a 95 % interval.
-        p: a corrected p-value.
-        marks: of :data:`SYMBOLS`.
+        value: Mean in the column's unit, or a text; None becomes a dash.
+        sd: Standard deviation over seeds; None for a single seed.
+        n: Number of seeds.
+        low: Lower end of the 95 % interval.
+        high: Upper end of the interval.
+        p: Corrected p-value.
+        marks: Keys of :data:`SYMBOLS`.
     """
 
     value: float | str | None = None
@@ -61,25 +71,37 @@ class Cell:
     marks: tuple[str, ...] = ()
 
     def text(self, column: Column) -> str:
-        """The cell without its emphasis: ``84.2 ± 1.0``, ``+3.1 [1.2, 5.0]``, a text, or a dash."""
+        """Return the cell without emphasis.
+
+        Example:
+            >>> Cell(84.21, sd=1.04).text(Column("fused")), Cell().text(Column("fused"))
+            ('84.2 ± 1.0', '-')
+            >>> Cell(3.1, low=1.2, high=5.0, marks=(BETTER,)).text(Column("gain", signed=True))
+            '+3.1 [1.2, 5.0] ↑'
+        """
         if isinstance(self.value, str):
             return self.value
-        shown = number(self.value, column.digits, signed=column.signed)
-        if shown != ABSENT and self.sd is not None:
-            shown += f" ± {number(self.sd, column.digits)}"
-        if shown != ABSENT and self.low is not None and self.high is not None:
-            shown += f" [{number(self.low, column.digits)}, {number(self.high, column.digits)}]"
-        return " ".join([shown, *(SYMBOLS[mark] for mark in self.marks)])
+        text = number(self.value, column.digits, signed=column.signed)
+        if text != ABSENT and self.sd is not None:
+            text += f" ± {number(self.sd, column.digits)}"
+        if text != ABSENT and self.low is not None and self.high is not None:
+            text += f" [{number(self.low, column.digits)}, {number(self.high, column.digits)}]"
+        return " ".join([text, *(SYMBOLS[mark] for mark in self.marks)])
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the cell is aligned to the right."""
+        return not isinstance(self.value, str) or self.value[:1] in "+-0123456789<["
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line.
+    """Row of a table.
 
     Args:
-        name: what it is called.
-        cells: one per column.
-        marks: of :data:`SYMBOLS`, shown behind the name.
+        name: Name of the row.
+        cells: One cell per column.
+        marks: Keys of :data:`SYMBOLS`, written after the name.
         kind: ``"run"``, ``"teacher"`` or ``"control"``.
     """
 
@@ -90,66 +112,75 @@ class Row:
 
     @property
     def label(self) -> str:
+        """The name with its marks."""
         return " ".join([self.name, *(SYMBOLS[mark] for mark in self.marks)])
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table that knows its own caption.
+    """Table with its title and notes.
 
     Args:
-        title: what it shows, of which data.
-        columns: without the names of the rows.
-        rows: top to bottom.
-        notes: sentences below it: protocol, selection rule, what the marks mean.
-        corner: the heading of the rows' names.
+        title: Quantity and data.
+        columns: Columns without that of the names.
+        rows: Rows from top to bottom.
+        notes: Sentences below the table: protocol, selection rule, meaning of the marks.
+        corner: Heading of the names.
     """
 
     title: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
-    corner: str = field(default="")
+    corner: str = ""
 
     def only(self, *groups: str) -> Table:
-        """The same table with the columns of these groups, and the notes that do not speak of others."""
+        """Return the table with the columns of some groups.
+
+        Args:
+            groups: Names of column groups.
+
+        Raises:
+            ArgumentError: No column belongs to one of them.
+        """
+        known = list(dict.fromkeys(column.group for column in self.columns if column.group))
+        for group in groups:
+            if group not in known:
+                raise ArgumentError(
+                    f"columns must be among {', '.join(known)}, found {group!r}."
+                    + did_you_mean(group, known)
+                )
         kept = [i for i, column in enumerate(self.columns) if column.group in groups]
-        rows = tuple(replace(row, cells=tuple(row.cells[i] for i in kept)) for row in self.rows)
-        return replace(self, columns=tuple(self.columns[i] for i in kept), rows=rows)
+        return self._with(kept)
 
     def text(self, width: int | None = None) -> str:
-        """Aligned columns. A table wider than ``width`` characters is broken between groups of columns, with the names repeated."""
-        blocks = [self._block(columns) for columns in self._broken(width)]
-        return "\n".join(
-            [self.title, "", "\n\n".join(blocks), *(("", *self.notes) if self.notes else ())]
-        )
+        """Return the table for a terminal.
+
+        A table that is too wide is broken between groups of columns, and the names are repeated.
+
+        Args:
+            width: Number of characters; by default the width of the terminal, or 80.
+        """
+        width = width or shutil.get_terminal_size((80, 24)).columns
+        parts = [
+            *([textwrap.fill(self.title, width)] if self.title else []),
+            *(_drawn(block, width) for block in self._broken(width, 2)),
+            *(["\n".join(textwrap.fill(note, width) for note in self.notes)] if self.notes else []),
+        ]
+        return "\n\n".join(parts)
 
     def markdown(self) -> str:
-        """A Markdown table; bold is what differs from the baseline for the better."""
-        cells = [
-            [
-                _escaped_bars(row.label),
-                *(
-                    _bold_if_better(_escaped_bars, cell, column, "**{}**")
-                    for cell, column in self._pairs(row)
-                ),
-            ]
-            for row in self.rows
-        ]
-        grid = aligned(
-            [self.corner, *(_escaped_bars(column.heading) for column in self.columns)], cells
-        )
-        return "\n".join(
-            [
-                f"**{self.title}**",
-                "",
-                grid,
-                *(("", *(f"- {note}" for note in self.notes)) if self.notes else ()),
-            ]
-        )
+        """Return a Markdown table; bold marks what is better than the baseline."""
+        title = [f"**{self.title}**", ""] if self.title else []
+        notes = ["", *(f"- {note}" for note in self.notes)] if self.notes else []
+        header = [_escaped_bars(heading) for heading in self._headings()]
+        return "\n".join([*title, _aligned(header, self._texts(_escaped_bars, "**{}**")), *notes])
 
     def csv(self) -> str:
-        """Full precision: a column per number; deviation, count, interval and p-value in columns of their own where there are any."""
+        """Return CSV with full precision.
+
+        Standard deviation, number of seeds, interval and p-value get their own columns if present.
+        """
         parts = [
             [part for part in PARTS if any(_has(row.cells[i], part) for row in self.rows)]
             for i in range(len(self.columns))
@@ -157,74 +188,46 @@ class Table:
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         headings = [
-            name
-            for c, found in zip(self.columns, parts, strict=True)
-            for name in (c.heading, *(f"{c.name} {part}" for part in found))
+            heading
+            for column, names in zip(self.columns, parts, strict=True)
+            for heading in (column.heading, *(f"{column.name} {part}" for part in names))
         ]
         writer.writerow([self.corner or "name", *headings, "marks"])
         for row in self.rows:
             values: list[Any] = [row.name]
-            for cell, found in zip(row.cells, parts, strict=True):
-                values += [
-                    _plain(cell.value),
-                    *(
-                        _plain(getattr(cell, part)) if cell.value is not None else ""
-                        for part in found
-                    ),
-                ]
-            writer.writerow(
-                [
-                    *values,
-                    " ".join(
-                        dict.fromkeys(
-                            [*row.marks, *(mark for cell in row.cells for mark in cell.marks)]
-                        )
-                    ),
-                ]
-            )
+            for cell, names in zip(row.cells, parts, strict=True):
+                values += [_plain(cell.value), *(_plain_part(cell, part) for part in names)]
+            marks = [*row.marks, *(mark for cell in row.cells for mark in cell.marks)]
+            writer.writerow([*values, " ".join(dict.fromkeys(marks))])
         return out.getvalue()
 
     def latex(self) -> str:
-        """A ``tabular`` in the manner of booktabs, in a ``table`` with the title and notes as its caption."""
-        heading = " & ".join(
-            _tex(text) for text in (self.corner, *(column.heading for column in self.columns))
-        )
-        lines = [
-            " & ".join(
-                [
-                    _tex(row.label),
-                    *(
-                        _bold_if_better(_tex, cell, column, r"\textbf{{{}}}")
-                        for cell, column in self._pairs(row)
-                    ),
-                ]
-            )
-            + r" \\"
-            for row in self.rows
+        """Return a LaTeX ``table`` with a label, rules of booktabs, and the notes below.
+
+        A table that is wider than a page is broken into several ``tabular`` below each other.
+        """
+        label = re.sub(r"\W+", "-", self.title.partition(":")[0].lower()).strip("-") or "results"
+        blocks = [block._tabular() for block in self._broken(PAGE_WIDTH, 2)]
+        notes = [
+            r"\par\smallskip\begin{minipage}{\linewidth}\footnotesize",
+            *(rf"{_tex(note)}\par" for note in self.notes),
+            r"\end{minipage}",
         ]
-        body = [
-            rf"\begin{{tabular}}{{l{'r' * len(self.columns)}}}",
-            r"\toprule",
-            heading + r" \\",
-            r"\midrule",
-            *lines,
-            r"\bottomrule",
-            r"\end{tabular}",
-        ]
-        caption = " ".join([self.title + ".", *self.notes])
         return "\n".join(
             [
                 r"% \usepackage{booktabs}",
                 r"\begin{table}",
-                r"\centering",
-                *body,
-                rf"\caption{{{_tex(caption)}}}",
+                r"\centering\small\setlength{\tabcolsep}{4pt}",
+                rf"\caption{{{_tex(self.title)}.}}",
+                rf"\label{{tab:{label}}}",
+                "\n\\par\\medskip\n".join(blocks),
+                *(notes if self.notes else []),
                 r"\end{table}",
             ]
         )
 
     def plain(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values for JSON."""
         columns = [{"name": column.name, "unit": column.unit} for column in self.columns]
         rows = [
             {
@@ -240,56 +243,87 @@ class Table:
         ]
         return {"title": self.title, "columns": columns, "rows": rows, "notes": list(self.notes)}
 
-    def _pairs(self, row: Row) -> Iterator[tuple[Cell, Column]]:
-        return zip(row.cells, self.columns, strict=True)
+    def _with(self, kept: Sequence[int]) -> Table:
+        rows = tuple(replace(row, cells=tuple(row.cells[i] for i in kept)) for row in self.rows)
+        return replace(self, columns=tuple(self.columns[i] for i in kept), rows=rows)
 
-    def _block(self, columns: Sequence[int]) -> str:
-        header = [self.corner, *(self.columns[i].heading for i in columns)]
-        return aligned(
-            header,
+    def _headings(self) -> list[str]:
+        return [self.corner, *(column.heading for column in self.columns)]
+
+    def _texts(self, escape: Callable[[str], str], bold: str) -> list[list[str]]:
+        """Return the escaped texts of all rows, with the better cells in bold."""
+
+        def cells(row: Row) -> Iterator[str]:
+            yield escape(row.label)
+            for cell, column in zip(row.cells, self.columns, strict=True):
+                text = escape(cell.text(column))
+                yield bold.format(text) if BETTER in cell.marks else text
+
+        return [list(cells(row)) for row in self.rows]
+
+    def _tabular(self) -> str:
+        rows = self._texts(_tex, r"\textbf{{{}}}")
+        lines = [" & ".join(cells) + r" \\" for cells in rows]
+        return "\n".join(
             [
-                [row.label, *(row.cells[i].text(self.columns[i]) for i in columns)]
-                for row in self.rows
-            ],
+                rf"\begin{{tabular}}{{l{'r' * len(self.columns)}}}",
+                r"\toprule",
+                " & ".join(map(_stacked, self._headings())) + r" \\",
+                r"\midrule",
+                *lines,
+                r"\bottomrule",
+                r"\end{tabular}",
+            ]
         )
 
-    def _broken(self, width: int | None) -> list[list[int]]:
-        """Indices of columns, block by block."""
-        blocks: list[list[int]] = [[]]
+    def _broken(self, width: int, gap: int) -> list[Table]:
+        """Return tables with consecutive columns, each within the width if possible."""
+        widths = self._widths()
         groups: dict[str, list[int]] = {}
         for i, column in enumerate(self.columns):
             groups.setdefault(column.group or f"#{i}", []).append(i)
+        room = width - min(widths[0], width // 2)
+
+        def size(columns: Sequence[int]) -> int:
+            return sum(widths[1 + i] + gap for i in columns)
+
+        blocks: list[list[int]] = [[]]
         for group in groups.values():
-            longer = [*blocks[-1], *group]
-            if (
-                width is not None
-                and blocks[-1]
-                and len(self._block(longer).partition("\n")[0]) > width
-            ):
-                blocks.append(group)
-            else:
-                blocks[-1] = longer
-        return blocks
+            parts = [group] if size(group) <= room else [[i] for i in group]
+            for part in parts:
+                if blocks[-1] and size([*blocks[-1], *part]) > room:
+                    blocks.append(list(part))
+                else:
+                    blocks[-1] += part
+        return [self._with(block) for block in blocks]
+
+    def _widths(self) -> list[int]:
+        """Return the least width of every column: headings may be broken between words."""
+        texts = [
+            [row.label, *(cell.text(c) for cell, c in zip(row.cells, self.columns, strict=True))]
+            for row in self.rows
+        ]
+        return [
+            max(map(len, [*heading.split(), *(row[i] for row in texts), ""]))
+            for i, heading in enumerate(self._headings())
+        ]
 
 
 PARTS = ("sd", "n", "low", "high", "p")
+"""Parts of a cell that get their own columns in CSV."""
 
 
 def as_csv(tables: Sequence[Table]) -> str:
+    """Return CSV; several tables are separated by their titles as comments."""
     return "\n".join(
         f"# {table.title}\n{table.csv()}" if len(tables) > 1 else table.csv() for table in tables
     )
 
 
 def as_json(tables: Sequence[Table]) -> str:
-    return (
-        json.dumps(
-            {"schema": 1, "tables": [table.plain() for table in tables]},
-            indent=1,
-            ensure_ascii=False,
-        )
-        + "\n"
-    )
+    """Return JSON."""
+    content = {"schema": 1, "tables": [table.plain() for table in tables]}
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
 FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
@@ -299,22 +333,57 @@ FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
     "latex": lambda tables: "\n\n".join(table.latex() for table in tables) + "\n",
     "json": as_json,
 }
-"""What several tables can be written as, but for the page."""
+"""Functions that write several tables, by format."""
+
+
+def _drawn(table: Table, width: int) -> str:
+    """Return the rows of a table, aligned by rich."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as Drawing
+    from rich.text import Text
+
+    widths = table._widths()
+    drawing = Drawing(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    for i, heading in enumerate(table._headings()):
+        lines = textwrap.wrap(heading, widths[i], break_long_words=False)
+        drawing.add_column(
+            Text("\n".join(lines)),
+            justify="right" if i else "left",
+            no_wrap=i > 0,
+            vertical="bottom",
+        )
+    for cells in table._texts(str, "{}"):
+        drawing.add_row(*map(Text, cells))
+    out = io.StringIO()
+    Console(file=out, width=width, color_system=None, legacy_windows=False).print(drawing)
+    return "\n".join(line.rstrip() for line in out.getvalue().rstrip("\n").split("\n"))
+
+
+def _aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table with padded columns."""
+    widths = [max(3, *map(len, column)) for column in zip(header, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        first = cells[0].ljust(widths[0])
+        rest = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
+        return f"| {' | '.join([first, *rest])} |"
+
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join([line(header), line(rule), *map(line, rows)])
 
 
 def _has(cell: Cell, part: str) -> bool:
-    return cell.value is not None and getattr(cell, part) not in (
-        (None, 1) if part == "n" else (None,)
-    )
+    absent = (None, 1) if part == "n" else (None,)
+    return cell.value is not None and getattr(cell, part) not in absent
 
 
 def _plain(value: Any) -> Any:
     return "" if value is None else value
 
 
-def _bold_if_better(escape: Callable[[str], str], cell: Cell, column: Column, bold: str) -> str:
-    text = escape(cell.text(column))
-    return bold.format(text) if BETTER in cell.marks else text
+def _plain_part(cell: Cell, part: str) -> Any:
+    return "" if cell.value is None else _plain(getattr(cell, part))
 
 
 def _escaped_bars(text: str) -> str:
@@ -337,7 +406,16 @@ TEX = {
     ">": "$>$",
     "Δ": r"$\Delta$",
 }
+"""LaTeX of the characters that need it."""
 
 
 def _tex(text: str) -> str:
     return "".join(TEX.get(character, character) for character in text)
+
+
+def _stacked(heading: str) -> str:
+    """Return a LaTeX heading of several short lines."""
+    lines = [_tex(line) for line in textwrap.wrap(heading, 12, break_long_words=False)]
+    if len(lines) < 2:
+        return "".join(lines)
+    return r"\begin{tabular}[b]{@{}r@{}}" + r"\\".join(lines) + r"\end{tabular}"

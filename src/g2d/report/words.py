@@ -1,155 +1,147 @@
-"""What happened, in sentences: each of them can be read off a table of the page."""
+"""Sentences about results; each of them can be verified in a table of the page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from g2d.report.formatting import number, scale_of
-from g2d.report.layouts import Line, baseline_of, counted, lines, listed
-from g2d.report.statistics import LEVEL, MINIMUM_SEEDS, Difference, compare_all, summarize
+from g2d.report.formatting import counted, listed, number, scale_of
+from g2d.report.lines import CONTROL, RUN, TEACHER, Group, differences_to
+from g2d.report.statistics import LEVEL, MINIMUM_SEEDS, Difference, Values, summarize
 from g2d.runs import RunRecord
 
 SUPPRESSED = 0.9
-"""A modality is called held back where its own logits reach less than this share of its teacher's score."""
+"""A modality is called suppressed if its own logits reach less than this share of its teacher's
+score."""
 
 
-def run_words(run: RunRecord) -> list[str]:
-    """One run: how good, which modality is held back, whether the free controls do better, and what was in doubt."""
-    metric = run.headline
+def run_words(group: Group) -> list[str]:
+    """Return sentences about one run: its score, its suppressed modalities, and its controls.
+
+    Args:
+        group: A group of one run.
+    """
+    metric, run = group.metric, group.runs[0]
     fused = run.fused(metric)
-    when = f"epoch {run.result.selected_epoch} of {run.result.epochs}, seed {run.seed}"
-    said = [f"All modalities together reach a test {metric} of {_shown(fused, metric)} ({when})."]
-    shown = lines([run], metric)
-    said += _held_back(shown, run.name, run.modalities, metric)
+    sentences = [
+        f"All modalities together reach a test {metric} of {_score(fused, metric)} (epoch "
+        f"{run.result.selected_epoch} of {run.result.epochs}, seed {run.seed})."
+    ]
+    sentences += _suppressed(group, run.name)
+    controls = {line.name: _mean(line.fused) for line in group.lines if line.kind == CONTROL}
     better = [
-        (line.name, value)
-        for line in shown
-        if line.kind == "control"
-        and (value := _mean(line)) is not None
-        and fused is not None
-        and value > fused
+        f"{name} {_score(value, metric)}"
+        for name, value in controls.items()
+        if value is not None and fused is not None and value > fused
     ]
     if better:
-        said.append(
-            f"Controls that need no multimodal training reach more: {_and([f'{name} {_shown(value, metric)}' for name, value in better])}."
-        )
-    elif any(line.kind == "control" for line in shown):
-        said.append("No control that is free once there are teachers reaches more.")
-    return said
+        sentences.append(f"Controls that need no multimodal training reach more: {_and(better)}.")
+    elif controls:
+        sentences.append("No control that needs only the teachers reaches more.")
+    return sentences
 
 
-def comparison_words(runs: Sequence[RunRecord], baseline: str | None = None) -> list[str]:
-    """One problem of a comparison: who is highest, what stands against the baseline after correction, which modality is held back."""
-    metric, shown = runs[0].headline, lines(runs, runs[0].headline)
-    scored = [(line, value) for line in shown if line.fused and (value := _mean(line)) is not None]
-    if not scored:
+def comparison_words(group: Group, baseline: str | None = None) -> list[str]:
+    """Return sentences about a comparison: highest mean, differences, suppressed modalities.
+
+    Args:
+        group: Runs on one problem.
+        baseline: Name of a row; by default that of plain joint training.
+    """
+    metric, base = group.metric, group.baseline(baseline)
+    means = {line.name: value for line in group.lines if (value := _mean(line.fused)) is not None}
+    if not means:
         return []
-    base = baseline_of(shown, baseline)
-    best, value = max(scored, key=lambda pair: pair[1])
-    trained = [pair for pair in scored if pair[0].kind == "run"]
-    said = [f"Highest mean: {best.name}, {_shown(value, metric)}."]
-    if best.kind == "control" and trained:
-        student, reached = max(trained, key=lambda pair: pair[1])
-        said[0] = f"The highest mean is that of a control, {best.name}, {_shown(value, metric)}; "
-        said[0] += f"the highest of what was trained is {student.name}, {_shown(reached, metric)}."
-    said[0] += " A highest mean alone claims nothing."
-    if base is not None:
-        said += _against(
-            compare_all({line.name: line.fused for line in shown if line.fused}, base), base, metric
+    kinds = {line.name: line.kind for line in group.lines}
+    best = max(means, key=means.__getitem__)
+    trained = [name for name in means if kinds[name] == RUN]
+    highest = f"Highest mean: {best}, {_score(means[best], metric)}."
+    if kinds[best] == CONTROL and trained:
+        student = max(trained, key=means.__getitem__)
+        highest = (
+            f"The highest mean is that of a control, {best}, {_score(means[best], metric)}; the "
+            f"highest of the trained recipes is {student}, {_score(means[student], metric)}."
         )
-        said += _held_back(shown, base, runs[0].modalities, metric)
-    if any(run.result.select_on == "test" for run in runs):
-        said.append(
+    sentences = [f"{highest} A highest mean alone is no evidence."]
+    if base is not None:
+        sentences += _against(differences_to(group.lines, base), base, metric)
+        sentences += _suppressed(group, base)
+    if any(run.result.selected_on_test for run in group.runs):
+        sentences.append(
             "Rows marked (*) selected their epoch on the test split; their values are too good."
         )
-    return said
-
-
-def _against(found: dict[str, Difference | None], base: str, metric: str) -> list[str]:
-    tested = {
-        name: difference
-        for name, difference in found.items()
-        if difference is not None and difference.p is not None
-    }
-    if not tested:
-        return (
-            [
-                f"Fewer than {MINIMUM_SEEDS} seeds: differences to {base} have no interval, and nothing can be claimed."
-            ]
-            if found
-            else []
-        )
-    up = [
-        _difference(name, d, metric) for name, d in tested.items() if d.significant and d.mean > 0
-    ]
-    down = [
-        _difference(name, d, metric) for name, d in tested.items() if d.significant and d.mean < 0
-    ]
-    rest = len(tested) - len(up) - len(down)
-    said = f"Of {counted(len(tested), 'difference')} to {base}, {len(up) + len(down)} stand after correction (p < {LEVEL})"
-    said += f"; better: {_and(up)}" if up else ""
-    said += f"; worse: {_and(down)}" if down else ""
-    return [
-        f"{said}."
-        + (f" {rest} {'is' if rest == 1 else 'are'} left undecided by these seeds." if rest else "")
-    ]
-
-
-def _held_back(
-    shown: Sequence[Line], name: str, modalities: Sequence[str], metric: str
-) -> list[str]:
-    """Modalities that a model leaves below what their teachers learn alone."""
-    teachers = next((line.unimodal for line in shown if line.kind == "teacher"), None)
-    line = next((line for line in shown if line.name == name), None)
-    if teachers is None or line is None:
-        return []
-    pairs = [
-        (
-            m,
-            summarize(list(line.unimodal.get(m, {}).values())).mean,
-            summarize(list(teachers[m].values())).mean,
-        )
-        for m in modalities
-    ]
-    known = [(m, own, taught) for m, own, taught in pairs if own is not None and taught is not None]
-    low = [
-        f"{m} at {_shown(own, metric)} (its teacher alone: {_shown(taught, metric)})"
-        for m, own, taught in known
-        if taught > 0 and own < SUPPRESSED * taught
-    ]
-    if not known:
-        return []
-    return [
-        f"{name} leaves {_and(low)}."
-        if low
-        else f"{name} leaves no modality clearly below what its teacher learns alone."
-    ]
+    return sentences
 
 
 def seeds_words(runs: Sequence[RunRecord]) -> str:
-    """How many runs of what.
+    """Return the number of runs and recipes, and the seeds.
 
-    Raises:
-        IndexError: there is none.
+    Args:
+        runs: At least one run.
     """
     recipes, seeds = len({run.name for run in runs}), sorted({run.seed for run in runs})
-    return f"{counted(len(runs), 'run')} of {counted(recipes, 'recipe')}, seed{'s' if len(seeds) > 1 else ''} {listed(seeds)}"
-
-
-def _mean(line: Line) -> float | None:
-    return summarize(list(line.fused.values())).mean
-
-
-def _shown(value: float | None, metric: str) -> str:
-    scale = scale_of(metric)
-    return number(None if value is None else scale.factor * value, scale.digits) + (
-        f" {scale.unit}" if scale.unit else ""
+    plural = "s" if len(seeds) > 1 else ""
+    return (
+        f"{counted(len(runs), 'run')} of {counted(recipes, 'recipe')}, seed{plural} {listed(seeds)}"
     )
 
 
-def _difference(name: str, difference: Difference, metric: str) -> str:
+def _against(differences: Mapping[str, Difference | None], base: str, metric: str) -> list[str]:
+    """Return a sentence about the differences to the baseline."""
+    tested = {name: d for name, d in differences.items() if d is not None and d.p is not None}
+    if not tested:
+        few = f"Fewer than {MINIMUM_SEEDS} seeds: differences to {base} have no interval"
+        return [f"{few}, and nothing can be claimed."] if differences else []
+    significant = {name: d for name, d in tested.items() if d.significant}
+    sentence = (
+        f"Of {counted(len(tested), 'difference')} to {base}, {len(significant)} "
+        f"{'is' if len(significant) == 1 else 'are'} significant after correction (p < {LEVEL})"
+    )
+    for word, sign in (("better", 1), ("worse", -1)):
+        named = [_change(name, d, metric) for name, d in significant.items() if sign * d.mean > 0]
+        sentence += f"; {word}: {_and(named)}" if named else ""
+    rest = len(tested) - len(significant)
+    undecided = f" {rest} {'remains' if rest == 1 else 'remain'} undecided with these seeds."
+    return [f"{sentence}.{undecided if rest else ''}"]
+
+
+def _suppressed(group: Group, name: str) -> list[str]:
+    """Return a sentence about modalities that a model uses less than their teachers do."""
+    teachers = next((line for line in group.lines if line.kind == TEACHER), None)
+    line = next((line for line in group.lines if line.name == name), None)
+    if teachers is None or line is None:
+        return []
+    metric = group.metric
+    pairs = {
+        m: (own, alone)
+        for m in group.modalities
+        if (own := _mean(line.unimodal.get(m, {}))) is not None
+        and (alone := _mean(teachers.unimodal[m])) is not None
+    }
+    low = [
+        f"{m} at {_score(own, metric)} (its teacher alone: {_score(alone, metric)})"
+        for m, (own, alone) in pairs.items()
+        if alone > 0 and own < SUPPRESSED * alone
+    ]
+    if not pairs:
+        return []
+    if low:
+        return [f"{name} leaves {_and(low)}."]
+    return [f"{name} leaves no modality clearly below what its teacher learns alone."]
+
+
+def _mean(values: Values) -> float | None:
+    return summarize(list(values.values())).mean
+
+
+def _score(value: float | None, metric: str) -> str:
     scale = scale_of(metric)
-    return f"{name} ({number(scale.factor * difference.mean, scale.digits, signed=True)})"
+    text = number(scale.of(value), scale.digits)
+    return f"{text} {scale.unit}" if scale.unit else text
+
+
+def _change(name: str, difference: Difference, metric: str) -> str:
+    scale = scale_of(metric)
+    return f"{name} ({number(scale.of(difference.mean), scale.digits, signed=True)})"
 
 
 def _and(parts: Sequence[str]) -> str:

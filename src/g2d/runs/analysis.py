@@ -56,7 +56,7 @@ class ModalityDiagnosis(Content):
     teacher: float | None = Field(None, alias="teacher alone")
     gap: Estimate | None = None
     ratio: Estimate | None = Field(None, alias="confidence ratio")
-    drop: float | None = Field(None, alias="loss without it")
+    drop: float | Estimate | None = Field(None, alias="loss without it")
     shapley: float | None = Field(None, alias="Shapley value")
     probe: float | None = Field(None, alias="linear probe")
     state: str = ""

@@ -1,13 +1,19 @@
-"""What the paper reports, by protocol: shown beside a measured value of the same data set and protocol, and nowhere else.
+"""Values that the paper reports, by protocol.
 
-The paper does not say how it selects; its released code selects on the test split. Problems that the paper does not have, like ``digits``, have no values here.
+They are shown only next to values that were measured on the same data set and protocol. The paper
+does not describe its selection; its released code selects on the test split. Problems that the
+paper does not have, like ``digits``, have no values here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-NOTE = "published: the value of the paper for the same data set and protocol; its released code selects the epoch on the test split."
+NOTE = (
+    "published: the value of the paper for the same data set and protocol; its released code "
+    "selects the epoch on the test split."
+)
+"""Note of every table with published values."""
 
 RESULTS: dict[str, dict[str, dict[str, float]]] = {
     "crema_d/legacy": {"g2d": {"accuracy": 85.89}},
@@ -16,7 +22,7 @@ RESULTS: dict[str, dict[str, dict[str, float]]] = {
     "ur_funny/legacy-994": {"g2d": {"accuracy": 65.49}},
     "mis_me/legacy": {"g2d": {"mape": 7.01, "r2": 0.82}},
 }
-"""Tables 1-3: fused metrics by protocol and method, in the unit they are shown in."""
+"""Tables 1-3: fused metrics by protocol and method, in the printed unit."""
 PARTIAL: dict[str, float] = {
     "crema_d/legacy": 81.99,
     "av_mnist/legacy": 72.83,
@@ -32,15 +38,17 @@ SCHEDULES: dict[str, dict[tuple[int, ...], float]] = {
 
 
 def published(protocol: str, method: str, metric: str) -> float | None:
-    """A fused result of Tables 1-3; None where the paper has none.
+    """Return a fused result of Tables 1-3, or None if the paper has none.
 
     Example:
-        >>> published("crema_d/legacy", "g2d", "accuracy"), published("digits/row-order-v1?setting=mild", "g2d", "accuracy")
-        (85.89, None)
+        >>> published("crema_d/legacy", "g2d", "accuracy")
+        85.89
+        >>> published("digits/row-order-v1", "g2d", "accuracy") is None
+        True
     """
     return RESULTS.get(protocol, {}).get(method, {}).get(metric)
 
 
 def published_schedule(protocol: str, tau: Sequence[int]) -> float | None:
-    """A fused accuracy of Table 7."""
+    """Return a fused accuracy of Table 7, or None if the paper has none."""
     return SCHEDULES.get(protocol, {}).get(tuple(tau))

@@ -1,0 +1,444 @@
+"""Layouts of the paper's Tables 1-7.
+
+Tables 1 and 2 have methods in rows and, per data set, every modality and the fused prediction in
+columns; Table 3 does so for regression. Tables 4-6 cross two properties of a recipe (objective and
+SMP, fusion and method, data set and kind of suppression) and compare along the columns. Table 7
+has a row per schedule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from g2d.errors import ArgumentError
+from g2d.files import did_you_mean
+from g2d.paper.published import NOTE, PARTIAL, published, published_schedule
+from g2d.report.comparison import (
+    Reference,
+    cell,
+    comparison_table,
+    difference_cells,
+    difference_column,
+    over_seeds,
+    protocol_notes,
+    title_of,
+)
+from g2d.report.formatting import counted, scale_of
+from g2d.report.lines import (
+    CONTROL,
+    RUN,
+    TEACHER,
+    Group,
+    Line,
+    baseline_of,
+    differences_to,
+    is_plain_joint,
+    modulation_of,
+)
+from g2d.report.statistics import Difference, Values, correct, paired_difference
+from g2d.report.tables import Cell, Column, Row, Table
+from g2d.runs import Problem, RunRecord
+
+COMPARE = "compare"
+"""Layout of everything that ran on one problem."""
+NO_SUPPRESSION, PARTIAL_SUPPRESSION, COMPLETE_SUPPRESSION = "none", "partial", "complete"
+PAPER = Reference(
+    lambda run, metric: published(run.result.data.protocol, run.result.method, metric), NOTE
+)
+"""Published values of Tables 1-3."""
+Groups = Sequence[Group]
+
+
+def build(groups: Groups, layout: str = COMPARE, baseline: str | None = None) -> list[Table]:
+    """Return the tables of a layout.
+
+    Args:
+        groups: A group per problem.
+        layout: A key of :data:`LAYOUTS`.
+        baseline: Name of a row; by default that of plain joint training.
+
+    Raises:
+        ArgumentError: The layout or row does not exist, or no run fits the layout.
+    """
+    if layout not in LAYOUTS:
+        raise ArgumentError(
+            f"--table must be one of {', '.join(LAYOUTS)}, found {layout!r}."
+            + did_you_mean(layout, LAYOUTS)
+        )
+    rows = [line.name for group in groups for line in group.lines if line.fused]
+    names = list(dict.fromkeys(rows))
+    if baseline is not None and baseline not in names:
+        raise ArgumentError(
+            f"--baseline must be a row of the table ({', '.join(names)}), found {baseline!r}."
+            + did_you_mean(baseline, names)
+        )
+    rule, make = LAYOUTS[layout]
+    tables = list(make(groups, baseline))
+    if not tables:
+        raise ArgumentError(
+            f"--table {layout} must get {rule}, found none. Use --table compare for everything."
+        )
+    return tables
+
+
+def build_compared(groups: Groups, baseline: str | None = None) -> list[Table]:
+    """Return the table of each group with everything that ran, and published values.
+
+    Args:
+        groups: A group per problem.
+        baseline: Name of a row; by default that of plain joint training.
+    """
+    return [comparison_table(group, baseline, PAPER) for group in groups]
+
+
+def method_table(groups: Groups, baseline: str | None, metrics: Sequence[str]) -> Iterator[Table]:
+    """Yield a table with methods in rows, and modalities and fused scores in columns (Tables 1-3).
+
+    Args:
+        groups: A group per problem.
+        baseline: Name of a row.
+        metrics: Names of test metrics.
+    """
+    if not groups:
+        return
+    columns: list[tuple[Column, Mapping[str, Cell]]] = []
+    kinds: dict[str, str] = {}
+    for group in groups:
+        before = f"{group.data.name}: " if len(groups) > 1 else ""
+        for metric in metrics:
+            lines = _by_label(group, metric)
+            kinds |= {line.name: line.kind for line in lines if line.name not in kinds}
+            name = f"{before}{{}}" if len(metrics) == 1 else f"{before}{{}} {metric}"
+            columns += _method_columns(group, lines, metric, baseline, name)
+    rows = tuple(
+        Row(name, tuple(cells.get(name, Cell()) for _, cells in columns), kind=kinds[name])
+        for name in sorted(kinds, key=lambda name: (TEACHER, RUN, CONTROL).index(kinds[name]))
+    )
+    notes = [note for group in groups for note in protocol_notes(group)]
+    if any(column.name.endswith("published") for column, _ in columns):
+        notes.append(NOTE)
+    if any(cell.marks for row in rows for cell in row.cells):
+        notes.append(
+            "↑ and ↓: fused differs from the baseline, paired by seed, Holm-corrected p < 0.05 per "
+            "data set."
+        )
+    seeds = sorted({seed for group in groups for seed in group.problem.seeds})
+    title = f"Test {', '.join(metrics)} per modality and fused, {over_seeds(seeds)}"
+    unique = tuple(dict.fromkeys(notes))
+    yield Table(title, tuple(column for column, _ in columns), rows, unique, "method")
+
+
+def _method_columns(
+    group: Group, lines: Sequence[Line], metric: str, baseline: str | None, name: str
+) -> Iterator[tuple[Column, Mapping[str, Cell]]]:
+    """Yield the columns of a problem and metric; the metric that selects has marks."""
+    scale = scale_of(metric)
+    base = None
+    if metric == group.metric:
+        renamed = dict(zip((line.name for line in group.lines), lines, strict=True))
+        base = baseline_of(lines, renamed[baseline].name if baseline in renamed else baseline)
+    differences = differences_to(lines, base)
+
+    def column(what: str, digits: int = scale.digits) -> Column:
+        return Column(name.format(what), scale.unit, digits, group=name)
+
+    for m in group.modalities:
+        yield column(m), {line.name: cell(line.unimodal.get(m, {}), scale) for line in lines}
+    yield (
+        column("fused"),
+        {
+            line.name: cell(line.fused, scale, difference=differences.get(line.name))
+            for line in lines
+        },
+    )
+    values = {line.name: PAPER.value(line.runs[0], metric) for line in lines if line.runs}
+    if any(value is not None for value in values.values()):
+        yield column("published", 2), {row: Cell(value) for row, value in values.items()}
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Two properties of a recipe that are crossed in a table.
+
+    Args:
+        title: Title of the table.
+        corner: Heading of the rows.
+        row_of: Returns the row of a run; None leaves the run out.
+        column_of: Returns the column of a run; None leaves the run out.
+        base: Column that the others are compared with.
+        published: Returns the value of the paper for a run.
+    """
+
+    title: str
+    corner: str
+    row_of: Callable[[RunRecord], str | None]
+    column_of: Callable[[RunRecord], str | None]
+    base: str
+    published: Callable[[RunRecord], float | None] = lambda run: None
+
+
+def crossed_table(groups: Groups, crossing: Crossing) -> Iterator[Table]:
+    """Yield a table of fused test scores, with differences of every column to the base column.
+
+    Args:
+        groups: A group per problem.
+        crossing: The two properties.
+
+    Raises:
+        ArgumentError: Two recipes have the same row and column.
+    """
+    grid = _grid(groups, crossing)
+    names = {column for cells in grid.values() for column in cells}
+    headings = sorted(names, key=lambda name: name != crossing.base)
+    if len(headings) < 2:
+        return
+    lines = [line for cells in grid.values() for line in cells.values()]
+    metric = lines[0].runs[0].headline
+    scale, others = scale_of(metric), headings[1:]
+    family = _family(grid, headings[0], others)
+    columns = [Column(name, scale.unit, scale.digits, group="fused") for name in headings]
+    for name in others:
+        columns += [
+            difference_column(f"{name} - {headings[0]}", scale, name),
+            Column("p", group=name),
+        ]
+    rows = [
+        [
+            *(
+                cell(_fused(cells, name), scale, difference=family.get((row, name)))
+                for name in headings
+            ),
+            *(c for name in others for c in difference_cells(family[row, name], scale)),
+        ]
+        for row, cells in grid.items()
+    ]
+    notes = [note for group in groups for note in protocol_notes(group)]
+    tested = sum(d is not None and d.p is not None for d in family.values())
+    notes.append(
+        "Differences are paired by seed, with a 95 % interval of Student's t; p is corrected for "
+        f"{counted(tested, 'comparison')} (Holm). ↑ better, ↓ worse: p < 0.05."
+    )
+    for name in headings:
+        values = [
+            crossing.published(cells[name].runs[0]) if name in cells else None
+            for cells in grid.values()
+        ]
+        if any(value is not None for value in values):
+            columns.append(Column(f"{name}, published", scale.unit, 2, group="published"))
+            for cells_of_row, value in zip(rows, values, strict=True):
+                cells_of_row.append(Cell(value))
+            notes = [*(note for note in notes if note != NOTE), NOTE]
+    seeds = sorted({run.seed for line in lines for run in line.runs})
+    yield Table(
+        f"{crossing.title}: test {metric}, {over_seeds(seeds)}",
+        tuple(columns),
+        tuple(Row(name, tuple(cells)) for name, cells in zip(grid, rows, strict=True)),
+        tuple(dict.fromkeys(notes)),
+        crossing.corner,
+    )
+
+
+def _grid(groups: Groups, crossing: Crossing) -> dict[str, dict[str, Line]]:
+    """Return the line of every row and column."""
+    grid: dict[str, dict[str, Line]] = {}
+    for line in (line for group in groups for line in group.lines if line.runs):
+        row, column = crossing.row_of(line.runs[0]), crossing.column_of(line.runs[0])
+        if row is None or column is None:
+            continue
+        cells = grid.setdefault(row, {})
+        if column in cells:
+            raise ArgumentError(
+                f"a table must have one recipe per cell, found {cells[column].runs[0].name!r} and "
+                f"{line.name!r} at ({row}, {column}). Pass the folders of one of them."
+            )
+        cells[column] = line
+    return grid
+
+
+def _family(
+    grid: Mapping[str, Mapping[str, Line]], base: str, others: Sequence[str]
+) -> dict[tuple[str, str], Difference | None]:
+    """Return the differences of all cells to the base column of their row, corrected together."""
+    pairs = [(row, column) for row in grid for column in others]
+    differences = [
+        paired_difference(_fused(grid[row], column), _fused(grid[row], base))
+        for row, column in pairs
+    ]
+    return dict(zip(pairs, correct(differences), strict=True))
+
+
+def _fused(cells: Mapping[str, Line], column: str) -> Values:
+    return cells[column].fused if column in cells else {}
+
+
+def schedule_table(group: Group) -> Iterator[Table]:
+    """Yield a table with a row per schedule tau (Table 7).
+
+    The schedule with the fewest exclusive epochs is the baseline.
+
+    Args:
+        group: Runs on one problem.
+    """
+    by_tau: dict[tuple[int, ...], list[RunRecord]] = {}
+    for runs in group.problem.recipes.values():
+        if tau := tau_of(runs[0]):
+            by_tau.setdefault(tau, []).extend(runs)
+    if len(by_tau) < 2:
+        return
+    taus = {_tau_words(tau): tau for tau in sorted(by_tau, key=lambda tau: (sum(tau[:-1]), tau))}
+    recipes = {name: by_tau[tau] for name, tau in taus.items()}
+    scheduled = Group(Problem([run for runs in recipes.values() for run in runs], recipes))
+    values = {name: published_schedule(group.data.protocol, tau) for name, tau in taus.items()}
+    known = any(value is not None for value in values.values())
+    names = {id(run): name for name, runs in recipes.items() for run in runs}
+    reference = Reference(lambda run, metric: values[names[id(run)]], NOTE)
+    table = comparison_table(scheduled, next(iter(taus)), reference if known else PAPER)
+    epochs = {name: Cell(float(sum(tau))) for name, tau in taus.items()}
+    rows = [replace(row, cells=(epochs.get(row.name, Cell()), *row.cells)) for row in table.rows]
+    notes = [*table.notes]
+    if len({sum(tau) for tau in taus.values()}) > 1:
+        notes.append("Schedules of different length also differ in their number of epochs.")
+    yield Table(
+        f"Prioritization epochs tau. {title_of(scheduled)}",
+        (Column("epochs", digits=0, group="fused"), *table.columns),
+        tuple(rows),
+        tuple(notes),
+        "tau",
+    )
+
+
+def tau_of(run: RunRecord) -> tuple[int, ...]:
+    """Return the prioritization epochs of a run; empty if it has none."""
+    tau = modulation_of(run).get("tau") or run.recipe.get("method", {}).get("tau")
+    return tuple(tau) if isinstance(tau, list) else ()
+
+
+def suppression_of(run: RunRecord) -> str:
+    """Return how a run suppresses modalities.
+
+    A schedule suppresses them completely; another modulation does so partially.
+    """
+    if tau_of(run):
+        return COMPLETE_SUPPRESSION
+    return PARTIAL_SUPPRESSION if modulation_of(run) else NO_SUPPRESSION
+
+
+def _tau_words(tau: Sequence[int]) -> str:
+    return f"({', '.join(map(str, tau))})"
+
+
+def _method(run: RunRecord) -> str:
+    return run.result.method
+
+
+def _label(run: RunRecord) -> str:
+    """Return what a run does, without the name of its recipe."""
+    modulation = modulation_of(run).get("name")
+    label = f"{_method(run)} + {modulation}" if modulation else _method(run)
+    return f"{label}, from teachers" if run.recipe.get("warm_start") else label
+
+
+def _by_label(group: Group, metric: str) -> list[Line]:
+    """Return the rows named after what they do, because recipe names differ between data sets.
+
+    Rows that do the same keep the name of their recipe.
+    """
+    lines = group.under(metric)
+    labels = [_label(line.runs[0]) if line.runs else line.name for line in lines]
+    return [
+        replace(line, name=label) if labels.count(label) == 1 else line
+        for line, label in zip(lines, labels, strict=True)
+    ]
+
+
+def _smp(groups: Groups, baseline: str | None) -> Iterator[Table]:
+    names = {NO_SUPPRESSION: "without SMP", COMPLETE_SUPPRESSION: "with SMP"}
+    for group in groups:
+        yield from crossed_table(
+            [group],
+            Crossing(
+                f"SMP on and off, per objective. {group.data.protocol}",
+                "objective",
+                _method,
+                lambda run: names.get(suppression_of(run)),
+                names[NO_SUPPRESSION],
+            ),
+        )
+
+
+def _fusions(groups: Groups, baseline: str | None) -> Iterator[Table]:
+    for group in groups:
+        bases = [
+            run for run in group.runs if (run.name == baseline if baseline else is_plain_joint(run))
+        ]
+        yield from crossed_table(
+            [group],
+            Crossing(
+                f"Fusions. {group.data.protocol}",
+                "fusion",
+                lambda run: run.result.fusion,
+                _label,
+                _label((bases or group.runs)[0]),
+            ),
+        )
+
+
+def _suppression(groups: Groups, baseline: str | None) -> Iterator[Table]:
+    def key(run: RunRecord) -> tuple[str, str]:
+        return run.result.data.protocol_hash, _method(run)
+
+    partial = {
+        key(run)
+        for group in groups
+        for run in group.runs
+        if suppression_of(run) == PARTIAL_SUPPRESSION
+    }
+
+    def row(run: RunRecord) -> str | None:
+        suppressed = suppression_of(run) != NO_SUPPRESSION and key(run) in partial
+        return f"{run.result.data.name}, {_method(run)}" if suppressed else None
+
+    def reported(run: RunRecord) -> float | None:
+        if suppression_of(run) == COMPLETE_SUPPRESSION:
+            return PAPER.value(run, run.headline)
+        return PARTIAL.get(run.result.data.protocol)
+
+    title = "Partial and complete suppression"
+    crossing = Crossing(title, "data", row, suppression_of, PARTIAL_SUPPRESSION, reported)
+    return crossed_table([g for g in groups if any(map(row, g.runs))], crossing)
+
+
+def _classification(groups: Groups, accept: Callable[[int], bool]) -> list[Group]:
+    return [g for g in groups if g.metric == "accuracy" and accept(len(g.modalities))]
+
+
+LAYOUTS: dict[str, tuple[str, Callable[[Groups, str | None], Iterable[Table]]]] = {
+    COMPARE: ("finished runs", build_compared),
+    "1": (
+        "classification with two modalities",
+        lambda groups, baseline: method_table(
+            _classification(groups, lambda k: k <= 2), baseline, ["accuracy"]
+        ),
+    ),
+    "2": (
+        "classification with three modalities or more",
+        lambda groups, baseline: method_table(
+            _classification(groups, lambda k: k > 2), baseline, ["accuracy"]
+        ),
+    ),
+    "3": (
+        "regression runs",
+        lambda groups, baseline: method_table(
+            [group for group in groups if group.metric == "r2"], baseline, ["mape", "r2"]
+        ),
+    ),
+    "4": ("objectives with and without SMP", _smp),
+    "5": ("two methods or more under a fusion", _fusions),
+    "6": ("runs with partial and with complete suppression", _suppression),
+    "7": (
+        "two schedules tau or more",
+        lambda groups, baseline: (table for group in groups for table in schedule_table(group)),
+    ),
+}
+"""By layout: which runs it shows, and the function that makes its tables."""

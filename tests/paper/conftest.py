@@ -1,0 +1,3 @@
+"""Fixtures."""
+
+from support.written_runs import make_run as make_run
