@@ -1,4 +1,4 @@
-"""What a learner still has to learn."""
+"""ReconBoost's losses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from g2d.functional.boosting import consolidation, residual_loss
 
 
-def test_the_loss_by_hand() -> None:
+def test_the_residual_loss_by_hand() -> None:
     z, others = torch.tensor([[0.5, 0.5]]).log(), torch.tensor([[0.6, 0.4]]).log()
     assert residual_loss(z, torch.tensor([0]), others, weights=(5.0, 1.0)).item() == pytest.approx(
         1.524924, abs=1e-6
@@ -20,7 +20,7 @@ def test_the_loss_by_hand() -> None:
     ).item() == pytest.approx(2 * 1.524924, abs=1e-6)
 
 
-def test_rows_that_the_others_solve_weigh_less_and_nobody_counts_as_solved() -> None:
+def test_rows_that_the_others_solve_count_less_and_none_means_solved() -> None:
     z, target = torch.zeros(3, 4), torch.tensor([0, 1, 2])
     others = torch.tensor([[9.0, 0, 0, 0], [0, 0, 0, 9.0], [0, 0, 0, 0]])
     solved, wrong, unsure = residual_loss(z, target, others, weights=(5.0, 1.0)).tolist()
@@ -30,7 +30,7 @@ def test_rows_that_the_others_solve_weigh_less_and_nobody_counts_as_solved() -> 
     )
 
 
-def test_only_the_present_modality_receives_a_gradient() -> None:
+def test_only_the_trained_modality_receives_a_gradient() -> None:
     z, others = torch.randn(5, 3, requires_grad=True), torch.randn(5, 3, requires_grad=True)
     (
         residual_loss(z, torch.zeros(5, dtype=torch.int64), others, weights=(5.0, 1.0)).sum()

@@ -19,7 +19,7 @@ def test_a_noisy_head_loses_its_weight_and_a_good_one_gains() -> None:
     assert a[0] > 0.5 > 0.1 > a[1]
 
 
-def test_the_fit_is_a_minimum_of_what_it_says_it_minimises() -> None:
+def test_the_fit_is_a_minimum_of_its_objective() -> None:
     target = torch.randint(0, 3, (200,))
     heads = [F.one_hot(target, 3) + torch.randn(200, 3), torch.randn(200, 3)]
     stacked = torch.stack(heads).double()
@@ -37,7 +37,7 @@ def test_the_fit_is_a_minimum_of_what_it_says_it_minimises() -> None:
             assert objective(nudged) > best
 
 
-def test_weights_follow_their_heads() -> None:
+def test_weights_do_not_depend_on_the_order_of_heads() -> None:
     target = torch.randint(0, 3, (100,))
     heads = [F.one_hot(target, 3) + torch.randn(100, 3), torch.randn(100, 3)]
     torch.testing.assert_close(

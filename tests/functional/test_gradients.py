@@ -1,4 +1,4 @@
-"""The door: the same values, another gradient."""
+"""Scaled gradients: the same values, another gradient."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_values_pass_bit_for_bit_and_gradients_are_scaled(kappa: float | torch.T
     torch.testing.assert_close(x.grad, torch.arange(5.0) * kappa)
 
 
-def test_zero_cuts_the_graph_and_one_is_no_operation() -> None:
+def test_zero_cuts_the_graph_and_one_returns_the_same_tensor() -> None:
     x = torch.randn(5, requires_grad=True)
     assert not scale_gradient(x, 0).requires_grad
     assert scale_gradient(x, 1) is x

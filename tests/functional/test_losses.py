@@ -40,7 +40,7 @@ def test_a_temperature_divides_the_logits_and_multiplies_the_loss_by_its_square(
     torch.testing.assert_close(logit_distillation(student, teacher, temperature=3.0), expected)
 
 
-def test_feature_distance_averages_over_rows_and_over_or_along_features() -> None:
+def test_feature_distance_is_averaged_over_rows_and_averaged_or_summed_over_features() -> None:
     student, teacher = torch.tensor([[1.0, 2.0], [0.0, 4.0]]), torch.zeros(2, 2)
     assert feature_distillation(student, teacher, reduction="sum").item() == pytest.approx(
         (5 + 16) / 2
@@ -77,7 +77,7 @@ def test_a_term_of_weight_zero_is_left_out() -> None:
     assert logit_terms(torch.randn(2, 3), f, 0.0) == {}
 
 
-def test_the_terms_carry_their_weights() -> None:
+def test_a_term_is_multiplied_by_its_weight() -> None:
     student, teacher = {"tone": torch.randn(2, 3)}, {"tone": torch.randn(2, 3)}
     term = feature_terms(student, teacher, {"tone": 2.0})["feature/tone"]
     torch.testing.assert_close(term, 2 * feature_distillation(student["tone"], teacher["tone"]))

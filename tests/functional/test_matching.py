@@ -24,7 +24,7 @@ def test_the_two_divergences_by_hand() -> None:
     assert jensen_shannon(P, Q).item() == pytest.approx(0.192745, abs=1e-6)
 
 
-def test_both_written_out() -> None:
+def test_the_two_divergences_written_out() -> None:
     a, b = torch.randn(7, 4, dtype=torch.float64), torch.randn(7, 4, dtype=torch.float64)
     reverse = forward = 0.0
     for row, other in zip(a.softmax(1).tolist(), b.softmax(1).tolist(), strict=True):
@@ -43,7 +43,7 @@ def test_the_true_divergence_is_bounded_and_the_released_one_is_not() -> None:
 
 
 @pytest.mark.parametrize("matching", [js_reverse, jensen_shannon, infonce])
-def test_both_sides_are_pulled_and_the_order_does_not_matter(matching: object) -> None:
+def test_both_modalities_receive_a_gradient_and_the_order_does_not_matter(matching: object) -> None:
     assert callable(matching)
     a, b = torch.randn(5, 3, requires_grad=True), torch.randn(5, 3, requires_grad=True)
     loss = matching(a, b)
@@ -55,23 +55,23 @@ def test_both_sides_are_pulled_and_the_order_does_not_matter(matching: object) -
     torch.testing.assert_close(loss, matching(b, a))
 
 
-def test_all_pairs_weigh_the_same_and_absent_rows_add_nothing() -> None:
+def test_all_pairs_count_the_same_and_missing_rows_add_nothing() -> None:
     z = {m: torch.randn(6, 3) for m in "abc"}
     pairs = [js_reverse(z["a"], z["b"]), js_reverse(z["a"], z["c"]), js_reverse(z["b"], z["c"])]
-    found = pairwise_matching(z, js_reverse)
-    assert found is not None
-    torch.testing.assert_close(found, torch.stack(pairs).mean())
-    there = torch.tensor([True, True, False, True, False, True])
-    some = pairwise_matching({"a": z["a"], "b": z["b"]}, js_reverse, {"a": there})
+    loss = pairwise_matching(z, js_reverse)
+    assert loss is not None
+    torch.testing.assert_close(loss, torch.stack(pairs).mean())
+    present = torch.tensor([True, True, False, True, False, True])
+    some = pairwise_matching({"a": z["a"], "b": z["b"]}, js_reverse, {"a": present})
     assert some is not None
-    torch.testing.assert_close(some, js_reverse(z["a"][there], z["b"][there]) * 4 / 6)
-    none = pairwise_matching({"a": z["a"], "b": z["b"]}, js_reverse, {"a": ~there & there})
+    torch.testing.assert_close(some, js_reverse(z["a"][present], z["b"][present]) * 4 / 6)
+    none = pairwise_matching({"a": z["a"], "b": z["b"]}, js_reverse, {"a": ~present & present})
     assert none is not None
     assert none.item() == 0
     assert pairwise_matching({"a": z["a"]}, js_reverse) is None
 
 
-def test_the_fitted_schedule_at_the_authors_epochs_and_beyond_one() -> None:
+def test_the_fitted_schedule_at_the_authors_epochs_and_its_limit() -> None:
     assert [fitted_weight(e + 1, 200) for e in (0, 20, 40, 80, 100, 150)] == pytest.approx(
         [0.2046, 0.301, 0.400, 0.5002, 0.539, 0.8213], abs=6e-4
     )
@@ -82,7 +82,7 @@ def test_the_fitted_schedule_at_the_authors_epochs_and_beyond_one() -> None:
     )
 
 
-def test_the_heuristic_schedule_lets_matching_fade() -> None:
+def test_the_heuristic_schedule_fades_out_matching() -> None:
     assert [1 - heuristic_weight(t) for t in (1, 2, 5, 10, 100)] == pytest.approx(
         [0.632, 0.393, 0.181, 0.095, 0.010], abs=6e-4
     )

@@ -7,7 +7,7 @@ import torch
 from g2d.functional.noise import gradient_noise
 
 
-def test_its_deviation_is_that_of_the_gradient_within_a_percent() -> None:
+def test_the_deviation_of_the_noise_is_that_of_the_gradient() -> None:
     gradient = 3 + 0.7 * torch.randn(400_000, generator=torch.Generator().manual_seed(1))
     noise = gradient_noise(gradient, torch.Generator().manual_seed(2))
     assert abs(noise.std() / gradient.std() - 1) < 0.01

@@ -1,4 +1,4 @@
-"""The direction that worsens neither loss: by hand, against another library's solver, and as a theorem."""
+"""Directions that worsen neither loss: by hand, against another library, and as theorems."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Pair = tuple[Tensor, Tensor]
 
 
 def pair(seed: int, conflicting: bool, size: int = 12) -> Pair:
-    """Two random gradients; the second is reflected until it conflicts, or does not."""
+    """Return two random gradients; the second is reflected so that it conflicts, or does not."""
     g = torch.Generator().manual_seed(seed)
     joint, own = torch.randn(2, size, generator=g, dtype=torch.float64) * torch.tensor(
         [[1.0], [0.01 + 10 * torch.rand(1, generator=g).item()]]
@@ -22,7 +22,7 @@ def pair(seed: int, conflicting: bool, size: int = 12) -> Pair:
     return joint, own if (joint @ own < 0) == conflicting else -own
 
 
-def test_the_example_of_the_specification() -> None:
+def test_two_conflicting_gradients_by_hand() -> None:
     joint, own = torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 1.0])
     assert min_norm_weights(joint, own) == pytest.approx((0.6, 0.4))
     h = 2 * 0.6 * joint + 2 * 0.4 * own
@@ -74,22 +74,22 @@ def test_in_encoder_mode_the_step_conflicts_with_no_loss_and_has_the_length_of_t
     assert h.norm().item() == pytest.approx((joint + own).norm().item(), rel=1e-9)
 
 
-def test_by_tensor_shorter_ones_are_enlarged_and_the_others_left_alone() -> None:
+def test_by_tensor_only_tensors_shorter_than_their_sum_are_enlarged() -> None:
     joint, own = (
         [torch.tensor([1.0, 0.0]), torch.tensor([0.0, 3.0])],
         [torch.tensor([-1.0, 1.0]), torch.tensor([0.0, -4.0])],
     )
     a, b = pareto_weights(torch.cat(joint), torch.cat(own))
     mixed = [2 * a * g + 2 * b * u for g, u in zip(joint, own, strict=True)]
-    found = pareto_gradients(joint, own, gamma=1.0)
+    enlarged = pareto_gradients(joint, own, gamma=1.0)
     for h, raw, plain in zip(
-        found, mixed, [g + u for g, u in zip(joint, own, strict=True)], strict=True
+        enlarged, mixed, [g + u for g, u in zip(joint, own, strict=True)], strict=True
     ):
         assert h.norm().item() == pytest.approx(max(raw.norm().item(), plain.norm().item()))
         assert cosine(h, raw) == pytest.approx(1.0)
 
 
-def test_opposite_gradients_leave_nothing_and_zero_gradients_are_no_conflict() -> None:
+def test_opposite_gradients_cancel_and_zero_gradients_do_not_conflict() -> None:
     g = torch.tensor([1.0, -2.0])
     assert pareto_gradients([g], [-g], gamma=1.5)[0].tolist() == [0.0, 0.0]
     for joint, own in ((g, 0 * g), (0 * g, g), (0 * g, 0 * g)):

@@ -1,4 +1,4 @@
-"""The projector of MLA's head, and who is sure of a row."""
+"""The projector of MLA's head, and weights by certainty."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def test_the_projector_stays_symmetric_with_eigenvalues_between_0_and_1() -> Non
         assert values.max() <= 1 + 1e-12
 
 
-def test_it_is_the_inverse_of_recursive_least_squares() -> None:
-    """P = (I + sum_t h_t h_t^T / lambda)^-1 for a constant lambda."""
+def test_the_projector_is_the_inverse_of_recursive_least_squares() -> None:
+    """Compare with P = (I + sum_t h_t h_t^T / lambda)^-1 for a constant lambda."""
     h = torch.randn(9, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     projector = torch.eye(4, dtype=torch.float64)
     for row in h:
@@ -40,7 +40,7 @@ def test_it_is_the_inverse_of_recursive_least_squares() -> None:
     )
 
 
-def test_after_many_updates_a_direction_is_forbidden() -> None:
+def test_a_direction_used_often_is_projected_out() -> None:
     projector, h = (
         torch.eye(3, dtype=torch.float64),
         torch.tensor([1.0, 2.0, 2.0], dtype=torch.float64),
@@ -52,11 +52,11 @@ def test_after_many_updates_a_direction_is_forbidden() -> None:
     torch.testing.assert_close(projector @ other, other)
 
 
-def test_the_damping_falls_within_an_epoch_and_no_further() -> None:
+def test_the_damping_falls_within_an_epoch_to_its_limit() -> None:
     assert [round(forgetting(b, 4), 6) for b in (0, 2, 4, 99)] == [0.1, 0.031623, 0.01, 0.01]
 
 
-def test_the_surer_modality_weighs_more() -> None:
+def test_the_more_certain_modality_gets_the_larger_weight() -> None:
     z = {
         "a": torch.tensor([[0.9, 0.1], [0.5, 0.5]]).log(),
         "b": torch.tensor([[0.6, 0.4], [0.5, 0.5]]).log(),
@@ -66,7 +66,7 @@ def test_the_surer_modality_weighs_more() -> None:
     assert weights["b"].tolist() == pytest.approx([0.413885, 0.5], abs=1e-6)
 
 
-def test_an_absent_modality_weighs_nothing_and_certainty_stays_finite() -> None:
+def test_a_missing_modality_gets_no_weight_and_weights_are_finite() -> None:
     z = {"a": torch.tensor([[1e4, -1e4], [0.0, 0.0]]), "b": torch.tensor([[0.0, 0.0], [-1e4, 1e4]])}
     weights = certainty_weights(z, {"a": torch.tensor([False, True])})
     assert weights["a"].tolist() == pytest.approx([0.0, 1 / 3], abs=1e-6)

@@ -35,7 +35,7 @@ def test_distances_written_out() -> None:
     torch.testing.assert_close(prototype_logits(features, prototypes), torch.tensor(expected))
 
 
-def test_a_row_on_its_prototype_has_a_finite_gradient_and_prototypes_get_none() -> None:
+def test_a_row_equal_to_its_prototype_has_a_finite_gradient() -> None:
     features, prototypes = (
         torch.zeros(2, 3, requires_grad=True),
         torch.zeros(2, 3, requires_grad=True),
@@ -52,14 +52,14 @@ def test_a_class_without_a_prototype_gets_no_probability() -> None:
     assert torch.isfinite(sim).all()
 
 
-def test_class_sums_written_out_over_batches_and_absent_rows() -> None:
-    features, target, there = (
+def test_class_sums_written_out_over_batches_with_missing_rows() -> None:
+    features, target, present = (
         torch.randn(10, 4),
         torch.tensor([0, 1, 2, 0, 1, 0, 3, 3, 1, 0]),
         torch.arange(10) % 4 > 0,
     )
     sums, counts = torch.zeros(5, 4), torch.zeros(5)
-    for row, label, has in zip(features, target.tolist(), there.tolist(), strict=True):
+    for row, label, has in zip(features, target.tolist(), present.tolist(), strict=True):
         if has:
             sums[label] += row
             counts[label] += 1
@@ -67,11 +67,11 @@ def test_class_sums_written_out_over_batches_and_absent_rows() -> None:
     def add(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         return a[0] + b[0], a[1] + b[1]
 
-    found = add(
-        class_sums(features[:6], target[:6], 5, there[:6]),
-        class_sums(features[6:], target[6:], 5, there[6:]),
+    total = add(
+        class_sums(features[:6], target[:6], 5, present[:6]),
+        class_sums(features[6:], target[6:], 5, present[6:]),
     )
-    torch.testing.assert_close(found, (sums, counts))
+    torch.testing.assert_close(total, (sums, counts))
 
 
 @pytest.mark.parametrize(
@@ -85,12 +85,12 @@ def test_with_two_modalities_the_weights_are_the_papers(
     )
 
 
-def test_a_modality_without_any_score_is_as_slow_as_can_be() -> None:
+def test_a_modality_without_any_score_gets_the_largest_weight() -> None:
     assert rebalance_weights({"a": 0.0, "b": 0.5, "c": 0.4}) == pytest.approx(
         {"a": 1.0, "b": 0.0, "c": 0.25}
     )
 
 
-def test_entropy_is_that_of_the_row_and_finite_for_the_surest() -> None:
+def test_entropy_is_that_of_the_row_and_zero_for_a_certain_one() -> None:
     assert entropy_per_row(torch.zeros(2, 4)).tolist() == pytest.approx([math.log(4)] * 2)
     assert entropy_per_row(torch.tensor([[1e6, -1e6]])).tolist() == [0.0]

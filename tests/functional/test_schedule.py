@@ -17,7 +17,7 @@ from g2d.functional.schedule import (
 )
 
 
-def test_the_stages_of_the_paper_s_three_modalities() -> None:
+def test_the_stages_of_the_paper_for_three_modalities() -> None:
     stages = [stage(e, (75, 75, 150)) for e in range(1, 301)]
     assert [stages.count(j) for j in (1, 2, 3)] == [75, 75, 150]
     assert stages == sorted(stages)
@@ -37,7 +37,7 @@ def test_a_stage_of_length_zero_is_skipped(tau: tuple[int, ...], expected: list[
     assert [stage(e, tau) for e in range(1, len(expected) + 1)] == expected
 
 
-def test_the_last_stage_goes_on_after_the_schedule() -> None:
+def test_the_last_stage_continues_after_the_schedule() -> None:
     assert stage(1000, (5, 5)) == 2
 
 
@@ -157,16 +157,16 @@ def test_a_schedule_of_the_wrong_length_is_refused() -> None:
         prioritized(("tone", "image"), 1, (1, 1, 1))
 
 
-def test_partial_suppression_damps_only_who_is_above_the_others() -> None:
+def test_partial_suppression_suppresses_only_modalities_above_the_others() -> None:
     kappa = partial_suppression({"audio": 1.2, "video": 0.8}, strength=0.8)
     assert kappa["audio"] == pytest.approx(0.166345, abs=1e-6)
     assert kappa["video"] == 1.0
 
 
-def test_partial_suppression_leaves_equals_and_loners_alone() -> None:
+def test_partial_suppression_leaves_equal_scores_and_a_single_modality_alone() -> None:
     assert partial_suppression({"a": 0.5, "b": 0.5}) == {"a": 1.0, "b": 1.0}
     assert partial_suppression({"a": 0.5}) == {"a": 1.0}
 
 
-def test_partial_suppression_survives_a_score_of_zero() -> None:
+def test_partial_suppression_is_finite_for_a_score_of_zero() -> None:
     assert partial_suppression({"a": 0.5, "b": 0.0}) == {"a": 0.0, "b": 1.0}

@@ -24,7 +24,7 @@ def test_confidence_is_the_probability_of_the_true_class() -> None:
     )
 
 
-def test_confidence_survives_logits_that_underflow() -> None:
+def test_confidence_is_zero_for_logits_that_underflow() -> None:
     assert true_class_confidence(torch.tensor([[0.0, 1e4]]), torch.tensor([0])).item() == 0.0
 
 
@@ -47,6 +47,6 @@ def test_the_margin_is_the_smallest_step_of_the_ranking() -> None:
     assert margin({"a": 0.9}) == math.inf
 
 
-def test_the_flip_rate_counts_what_differs_from_the_most_frequent() -> None:
+def test_the_flip_rate_is_the_share_of_rankings_other_than_the_most_frequent() -> None:
     assert flip_rate({("a", "b"): 3, ("b", "a"): 1}) == 0.25
     assert flip_rate([]) == 0.0

@@ -27,7 +27,7 @@ def test_shares_add_up_to_the_prediction(k: int) -> None:
 
 
 @pytest.mark.parametrize("k", [2, 3])
-def test_a_share_is_the_mean_over_all_orders_of_arrival_of_what_a_modality_adds(k: int) -> None:
+def test_a_share_is_the_mean_gain_of_a_modality_over_all_orders(k: int) -> None:
     f = values(k)
     for m, share in shares(f, NAMES[:k]).items():
         added = []
@@ -67,7 +67,7 @@ def test_the_coefficients_by_hand() -> None:
     )
 
 
-def test_the_cap_and_the_largest_exponents_hold() -> None:
+def test_coefficients_are_capped_and_finite() -> None:
     far = modulation_coefficients({"a": 100.0, "b": 0.0}, {"a": 0.0, "b": 100.0}, alpha=1.0)
     assert all(math.isfinite(value) for value in far.values())
     capped = modulation_coefficients({"a": 9.0, "b": 0.0}, {"a": 0.0, "b": 9.0}, alpha=0.5, cap=7.0)
@@ -75,7 +75,7 @@ def test_the_cap_and_the_largest_exponents_hold() -> None:
     assert capped["b"] == 0.0 or capped["b"] < 1e-300
 
 
-def test_without_strength_or_company_nobody_is_modulated() -> None:
+def test_zero_strength_or_a_single_modality_gives_no_modulation() -> None:
     assert modulation_coefficients({"a": 0.1, "b": 3.0}, {"a": 2.0, "b": 0.3}, alpha=0.0) == {
         "a": 1.0,
         "b": 1.0,
