@@ -63,7 +63,7 @@ def test_all_faults_come_at_once_in_the_users_spelling_with_the_nearest_valid_na
             "data.setting must be one of 'memorizer', 'mild', 'trio', 'lookalike', 'balanced', 'dead', found 'memoriser'.",
         ),
         ("data.eval_draws=0", "data.eval_draws must be greater than or equal to 1, found 0."),
-        ("data=digit", "data must name a data set (av_mnist, avdigits, crema_d, digits"),
+        ("data=digit", "data must name a data set (arrays, av_mnist, avdigits, crema_d, digits"),
         (
             "encoders.image.widht=3",
             "encoders.image.widht must be a known key of cnn, found no such key. Did you mean 'encoders.image.widths'?",

@@ -10,7 +10,16 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from g2d.data.splits import SPLIT_WORDS, UNKNOWN, complete_splits, name_hash
+from g2d.data.splits import (
+    SPLIT_WORDS,
+    TEST,
+    TRAIN,
+    UNKNOWN,
+    UNUSED,
+    VALID,
+    complete_splits,
+    name_hash,
+)
 from g2d.data.store.facts import MASK, PRESENT_SUFFIX, Kind, Signal
 from g2d.data.views import defaults
 from g2d.errors import DataError, Reason
@@ -64,7 +73,7 @@ def collect(
     *,
     task: TaskKind | None = None,
     classes: Rows[str] | None = None,
-    kinds: Mapping[str, str] | None = None,
+    kinds: Mapping[str, Kind] | None = None,
     rate: int | None = None,
 ) -> RowSet:
     """Check arrays that belong together and bring them into the form in which they are stored.
@@ -120,7 +129,7 @@ def collect(
 
 
 def _modalities(
-    tables: Mapping[str, NDArray[Any]], where: str, kinds: Mapping[str, str]
+    tables: Mapping[str, NDArray[Any]], where: str, kinds: Mapping[str, Kind]
 ) -> list[str]:
     """Return the names of the modalities, in order."""
     names = [
@@ -181,7 +190,8 @@ def _places(tables: Mapping[str, NDArray[Any]], rows: int, where: str) -> NDArra
     if "split" not in tables:
         return np.full(rows, UNKNOWN, np.int8)
     words = [str(value).strip().lower() for value in tables["split"].tolist()]
-    places = {"": UNKNOWN, "none": UNKNOWN, **SPLIT_WORDS}
+    numbers = {str(number): number for number in (UNUSED, TRAIN, VALID, TEST)}
+    places = {"": UNKNOWN, "none": UNKNOWN, **SPLIT_WORDS, **numbers}
     for word in words:
         if word not in places:
             raise DataError(
@@ -269,27 +279,20 @@ def _kind_of(values: NDArray[Any], m: str, masked: bool, where: str) -> Kind:
 
 
 def _as_stored(
-    values: NDArray[Any], m: str, kind: str, rate: int | None, where: str
+    values: NDArray[Any], m: str, kind: Kind, rate: int | None, where: str
 ) -> tuple[Signal, NDArray[Any]]:
     """Return how a modality is stored, and its values in that form."""
     if values.size == 0:
         raise DataError(f"{m!r} in {where} must hold values, found the shape {values.shape}.")
-    axes, rule, store = _STORED[kind]
-    if (kind == "text") != (values.dtype.kind in "USO") or values.ndim not in axes:
+    rule = _RULES[kind]
+    if values.dtype.kind not in rule.types or values.ndim not in rule.axes:
         raise DataError(
-            f"{m!r} in {where} must be {rule} for the kind {kind}, found {values.dtype} "
+            f"{m!r} in {where} must be {rule.words} for the kind {kind}, found {values.dtype} "
             f"{values.shape}."
         )
-    stored, view, facts = store(values, rate)
-    signal = Signal(
-        kind,  # type: ignore[arg-type]  # a key of _STORED
-        stored.dtype.name,
-        stored.shape[1:],
-        view,
-        facts,
-        masked=kind == "sequence",
-    )
-    return signal, stored
+    stored, view, facts = rule.store(values, rate)
+    shape = stored.shape[1:]
+    return Signal(kind, stored.dtype.name, shape, view, facts, masked=rule.masked), stored
 
 
 _Stored = tuple[NDArray[Any], defaults.Steps, Mapping[str, Any]]
@@ -348,12 +351,31 @@ def _bytes(text: Any) -> bytes:
     return text if isinstance(text, bytes) else str(text).encode()
 
 
-_STORED: dict[str, tuple[tuple[int, ...], str, Callable[[NDArray[Any], int | None], _Stored]]] = {
-    "table": ((1, 2), "numbers (N,) or (N, columns)", _table),
-    "sequence": ((3,), "numbers (N, steps, features)", _sequence),
-    "image": ((3, 4), "numbers (N, height, width[, channels])", _image),
-    "video": ((4, 5), "numbers (N, frames, height, width[, channels])", _video),
-    "audio": ((2,), "numbers (N, samples)", _audio),
-    "text": ((1,), "text (N,)", _text),
+@dataclass(frozen=True)
+class _Rule:
+    """What the array of a kind of modality must be, and how it is stored.
+
+    Args:
+        axes: Allowed numbers of axes.
+        words: The rule in words, for messages.
+        store: Function from an array and the rate of sound to the stored values, the default
+            view and facts.
+        types: Allowed kinds of NumPy types.
+        masked: Whether rows are padded sequences.
+    """
+
+    axes: tuple[int, ...]
+    words: str
+    store: Callable[[NDArray[Any], int | None], _Stored]
+    types: str = "fiub"
+    masked: bool = False
+
+
+_RULES: dict[Kind, _Rule] = {
+    "table": _Rule((1, 2), "numbers (N,) or (N, columns)", _table),
+    "sequence": _Rule((3,), "numbers (N, steps, features)", _sequence, masked=True),
+    "image": _Rule((3, 4), "numbers (N, height, width[, channels])", _image),
+    "video": _Rule((4, 5), "numbers (N, frames, height, width[, channels])", _video),
+    "audio": _Rule((2,), "numbers (N, samples)", _audio),
+    "text": _Rule((1,), "text (N,)", _text, types="USO"),
 }
-"""Per kind the allowed numbers of axes, the rule in words, and the function that stores values."""

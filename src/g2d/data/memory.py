@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from g2d.data.arrays import RowSet, TaskKind, collect
 from g2d.data.source import Source
 from g2d.data.splits import TRAIN
-from g2d.data.store.facts import MASK, PRESENT_SUFFIX
+from g2d.data.store.facts import MASK, PRESENT_SUFFIX, Kind
 from g2d.data.store.fitting import fit_chain
 from g2d.data.store.scaling import fit_target, open_target
 from g2d.data.views import View, read_chain
@@ -32,7 +32,7 @@ def source_of(
     name: str,
     task: TaskKind | None,
     classes: Rows[str] | None,
-    kinds: Mapping[str, str],
+    kinds: Mapping[str, Kind],
     views: Mapping[str, ViewOf],
     rate: int | None,
 ) -> Source:

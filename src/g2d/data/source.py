@@ -25,6 +25,7 @@ from g2d.types import Batch, Input, Inputs, Sequence
 if TYPE_CHECKING:
     from g2d.data.arrays import TaskKind
     from g2d.data.memory import Columns, ViewOf
+    from g2d.data.store.facts import Kind
 
 
 class Values(Protocol):
@@ -107,7 +108,7 @@ class Source:
         ids: Any = None,
         task: TaskKind | None = None,
         classes: Rows[str] | None = None,
-        kinds: Mapping[str, str] | None = None,
+        kinds: Mapping[str, Kind] | None = None,
         views: Mapping[str, ViewOf] | None = None,
         rate: int | None = None,
         name: str = "arrays",
@@ -170,7 +171,7 @@ class Source:
         ids: str | None = None,
         task: TaskKind | None = None,
         classes: Rows[str] | None = None,
-        kinds: Mapping[str, str] | None = None,
+        kinds: Mapping[str, Kind] | None = None,
         views: Mapping[str, ViewOf] | None = None,
         rate: int | None = None,
         name: str = "dataset",

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from g2d.data.views.step import SYMBOLS, TEXT, Draw, Form, Step, plain
 from g2d.errors import DataError
+from g2d.files import import_extra
 from g2d.types import Input, Sequence
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
@@ -91,11 +92,9 @@ class Tokens(Step):
         Args:
             training: Blocks of training rows.
         """
-        from tokenizers.models import WordLevel
-        from tokenizers.trainers import WordLevelTrainer
-
-        words = _splitter(WordLevel(unk_token=UNKNOWN))
-        trainer = WordLevelTrainer(
+        library = _tokenizers()
+        words = _splitter(library.models.WordLevel(unk_token=UNKNOWN))
+        trainer = library.trainers.WordLevelTrainer(
             vocab_size=self.size,
             min_frequency=self.least,
             special_tokens=[PAD, UNKNOWN],
@@ -137,21 +136,24 @@ def texts(stored: Tensor) -> Iterator[str]:
         yield row.tobytes().rstrip(b"\0").decode("utf-8", errors="replace")
 
 
+def _tokenizers() -> Any:
+    return import_extra("tokenizers", "hf", "the step 'tokens'")
+
+
 def _splitter(model: Any) -> Any:
     """Return a tokenizer that splits lower-cased text into tokens as :data:`WORD` defines them."""
-    from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
-
-    words = Tokenizer(model)
+    library = _tokenizers()
+    normalizers, splitters = library.normalizers, library.pre_tokenizers
+    words = library.Tokenizer(model)
     words.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    words.pre_tokenizer = pre_tokenizers.Split(Regex(WORD), behavior="removed", invert=True)
+    words.pre_tokenizer = splitters.Split(library.Regex(WORD), behavior="removed", invert=True)
     return words
 
 
 @lru_cache(maxsize=8)
 def _words(vocabulary: tuple[str, ...]) -> Any:
-    from tokenizers.models import WordLevel
-
-    return _splitter(WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token=UNKNOWN))
+    number = {word: i for i, word in enumerate(vocabulary)}
+    return _splitter(_tokenizers().models.WordLevel(number, unk_token=UNKNOWN))
 
 
 def _from_hugging_face(
@@ -166,10 +168,9 @@ def _from_hugging_face(
 
 @lru_cache(maxsize=8)
 def _fetched(name: str) -> Any:
-    from transformers import AutoTokenizer
-
+    library = import_extra("transformers", "hf", f"the tokenizer {name!r}")
     try:
-        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        return library.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
             f"the tokenizer {name!r} must be one that can be downloaded or a local folder with "

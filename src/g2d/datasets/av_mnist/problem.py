@@ -101,12 +101,11 @@ def make_avdigits(options: AVDigitsOptions, parts: Parts) -> Source:
     split = np.repeat(np.arange(3, dtype=np.int8), counts)
     chosen, digit = parts.pictures(counts)
     recording = parts.pair(digit, split, options.seed)
-    made: dict[str, tuple[NDArray[Any], View]] = {}
-    for m in options.modalities:
-        if m == "image":
-            made[m] = _images(options, parts.picture[chosen], split)
-        else:
-            made[m] = _speech(options, parts, recording, split)
+    make = {
+        "image": lambda: _images(options, parts.picture[chosen], split),
+        "speech": lambda: _speech(options, parts, recording, split),
+    }
+    made: dict[str, tuple[NDArray[Any], View]] = {m: make[m]() for m in options.modalities}
     return Source(
         name="avdigits",
         task=Classification(CLASSES),

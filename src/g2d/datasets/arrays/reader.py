@@ -1,0 +1,136 @@
+"""Plan a store from a user's own arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from g2d.data.arrays import RowSet, TaskKind, collect
+from g2d.data.splits import SPLITS
+from g2d.data.store.facts import Kind
+from g2d.datasets.arrays.files import hash_of, read_arrays
+from g2d.datasets.base import ReaderOptions
+from g2d.prepare import Decoded, Plan, Sample, Skip
+
+CHUNK = 1024
+"""Rows that a worker decodes at a time."""
+
+
+class ArraysOptions(ReaderOptions):
+    """Options of ``g2d data prepare arrays``; what is left out is inferred and reported."""
+
+    task: TaskKind | None = Field(
+        None, description="classification or regression; inferred from the target if omitted"
+    )
+    classes: tuple[str, ...] | None = Field(
+        None, description="names of the classes, in order, if targets are whole numbers"
+    )
+    kinds: dict[str, Kind] = Field(
+        default_factory=dict,
+        description="kind per modality where it is not inferred as wanted: audio, image, video, "
+        "sequence, table or text",
+    )
+    rate: int | None = Field(None, ge=100, description="samples per second of sound")
+
+
+def plan_arrays(source: Path, options: ArraysOptions) -> Plan:
+    """Plan a store with a row per sample.
+
+    Args:
+        source: File of arrays, or folder of ``.npy`` files.
+        options: Options of the preparation.
+
+    Raises:
+        DataError: The arrays cannot be read, or do not fit together.
+    """
+    digest = hash_of(source)
+    rows = _collected(source, options.model_dump_json(), digest)
+    order = sorted(
+        (row for row in range(len(rows.ids)) if row not in rows.unusable),
+        key=lambda row: rows.ids[row].encode(),
+    )
+    protocol, place = f"{source.stem}/{rows.rule}", rows.place[order]
+    return Plan(
+        name=source.stem,
+        task=rows.task,
+        signals=rows.signals,
+        samples=[
+            Sample(rows.ids[row], _target(rows, row), rows.group[row], facts={"row": row})
+            for row in order
+        ],
+        decode=ArraysDecode(
+            source.name if source.is_file() else ".", options.model_dump_json(), digest
+        ),
+        protocols={protocol: place},
+        skipped=[Skip(rows.ids[row], *fault) for row, fault in rows.unusable.items()],
+        parameters={"rate": options.rate},
+        warnings=tuple(
+            f"{protocol}: no rows for {split}"
+            for number, split in enumerate(SPLITS)
+            if not (place == number).any()
+        ),
+        inferred=tuple(_inferred(rows)),
+        chunk=CHUNK,
+        source_hash=digest,
+    )
+
+
+@dataclass(frozen=True)
+class ArraysDecode:
+    """Decoder of a row.
+
+    Args:
+        name: Name of the file in the source folder, or ``"."`` for the folder itself.
+        options: The options of the preparation as JSON.
+        digest: Hash of the file or folder.
+    """
+
+    name: str
+    options: str
+    digest: str
+
+    def __call__(self, source: Path, sample: Sample) -> Decoded:
+        rows = _collected(source / self.name, self.options, self.digest)
+        row = sample.facts["row"]
+        return Decoded(
+            {m: values[row] if rows.present[m][row] else None for m, values in rows.values.items()},
+            {m: mask[row] for m, mask in rows.masks.items()},
+        )
+
+
+@lru_cache(maxsize=1)
+def _collected(path: Path, options: str, digest: str) -> RowSet:
+    """Return the rows of a file, which every process reads once.
+
+    Args:
+        path: File, or folder of ``.npy`` files.
+        options: The options of the preparation as JSON.
+        digest: Hash of the file or folder; another one means that it must be read again.
+    """
+    given = ArraysOptions.model_validate_json(options)
+    return collect(read_arrays(path), str(path), **given.model_dump())
+
+
+def _target(rows: RowSet, row: int) -> int | float | tuple[float, ...]:
+    target = rows.target[row]
+    if target.ndim == 0:
+        return int(target)
+    return float(target[0]) if len(target) == 1 else tuple(target.tolist())
+
+
+def _inferred(rows: RowSet) -> Iterator[str]:
+    """Yield a sentence about every decision."""
+    for m, signal in rows.signals.items():
+        count = int(rows.present[m].sum())
+        yield f"{m}: {signal.kind}, {count} rows, stored as {signal.dtype} {signal.shape}"
+    classes = rows.task.get("classes")
+    kind = f"{rows.task['outputs']} values" if classes is None else f"{len(classes)} classes"
+    yield f"target: {rows.task['kind']}, {kind}"
+    counts = np.bincount(rows.place[rows.place >= 0], minlength=len(SPLITS)).tolist()
+    shares = " / ".join(f"{count} {split}" for count, split in zip(counts, SPLITS, strict=True))
+    yield f"split: {rows.rule}: {shares}"

@@ -1,0 +1,250 @@
+"""Sources from arrays and from sequences of mappings, in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from g2d.data import SPLITS, Loader, Source
+from g2d.data.views import Chain, Scale
+from g2d.errors import ArgumentError, DataError
+from g2d.task import Classification, Regression
+from g2d.types import Sequence
+from support.made_up_arrays import ROWS, numbers, words
+
+
+def source(**changed: Any) -> Source:
+    """Return a source of two tables, 100 rows and two classes."""
+    rng = np.random.default_rng(0)
+    given: dict[str, Any] = {
+        "arrays": {"a": rng.normal(3, 2, (100, 4)), "b": rng.normal(size=(100, 2))},
+        "target": rng.integers(0, 2, 100),
+    }
+    return Source.from_arrays(**(given | changed))
+
+
+def test_rows_without_a_split_are_divided_by_their_groups() -> None:
+    group = np.arange(100) // 4
+    made = source(group=group)
+    sides = [set(group[made.rows(split)].tolist()) for split in SPLITS]
+    assert [len(side) for side in sides] == [15, 5, 5]
+    assert len(set.union(*sides)) == 25
+    assert made.protocol == "arrays/shares-v1"
+    assert np.array_equal(made.split, source(group=[f"{g}" for g in group]).split)
+
+
+def test_a_given_split_is_kept_and_validation_is_completed() -> None:
+    words_of = np.array(["train"] * 80 + ["test"] * 15 + ["unused"] * 5)
+    made = source(split=words_of)
+    assert made.protocol == "arrays/given-valid-by-shares-v1"
+    assert [len(made.rows(split)) for split in SPLITS] == [72, 8, 15]
+    with pytest.raises(DataError, match="must have training rows"):
+        source(split=["test"] * 100)
+
+
+def test_default_views_are_fitted_on_training_rows_alone() -> None:
+    made = source()
+    batch = made.view(made.gather(made.rows("train")), seed=0, epoch=1, train=True)
+    values = batch.inputs["a"]
+    assert isinstance(values, torch.Tensor)
+    torch.testing.assert_close(values.mean(0), torch.zeros(4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(values.std(0, correction=0), torch.ones(4), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "outputs"),
+    [
+        (np.arange(100) % 3, Classification, 3),
+        ([f"class {i % 4}" for i in range(100)], Classification, 4),
+        (np.arange(100) % 2 == 0, Classification, 2),
+        (np.linspace(0, 9, 100), Regression, 1),
+        (np.random.default_rng(0).normal(size=(100, 3)), Regression, 3),
+    ],
+)
+def test_the_task_follows_from_the_type_of_the_target(
+    target: Any, kind: type, outputs: int
+) -> None:
+    task = source(target=target).task
+    assert isinstance(task, kind)
+    assert task.outputs == outputs
+
+
+def test_the_task_and_the_names_of_classes_can_be_given() -> None:
+    target = np.arange(100) % 3
+    made = source(target=target, task="regression")
+    assert isinstance(made.task, Regression)
+    values = made.task.unscale(torch.from_numpy(made.target))
+    torch.testing.assert_close(values[:, 0], torch.from_numpy(target).float())
+    named = source(target=target, classes=["x", "y", "z"]).task
+    assert isinstance(named, Classification)
+    assert named.classes == ("x", "y", "z")
+    with pytest.raises(DataError, match="must be among the 2 classes, found '2'"):
+        source(target=target, classes=["x", "y"])
+
+
+def test_views_can_be_steps_or_views() -> None:
+    view = Chain("a", (Scale(mean=3.0),))
+    made = source(views={"a": view, "b": [{"name": "scale", "std": 2.0}]})
+    batch = made.view(made.gather(np.arange(5)), seed=0, epoch=1, train=True)
+    assert torch.equal(batch.inputs["a"], torch.from_numpy(made.arrays["a"][:5]) - 3)
+    assert torch.equal(batch.inputs["b"], torch.from_numpy(made.arrays["b"][:5]) / 2)
+    with pytest.raises(DataError, match="views must be of a, b, found 'c'"):
+        source(views={"c": view})
+    with pytest.raises(ArgumentError, match="the step 'pixels' of the view of 'a' must be given"):
+        source(views={"a": [{"name": "pixels"}]})
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "shape"),
+    [
+        (np.zeros((100, 6, 5, 3), np.uint8), "image", (3, 6, 5)),
+        (np.zeros((100, 3, 6, 5), np.uint8), "image", (3, 6, 5)),
+        (np.zeros((100, 6, 5), np.uint8), "image", (1, 6, 5)),
+        (np.zeros((100, 6, 5, 3), np.float32), "image", (3, 6, 5)),
+        (np.zeros((100, 2, 6, 5, 3), np.uint8), "video", (3, 2, 6, 5)),
+        (np.zeros((100, 512), np.int16), "audio", (1, 129, 5)),
+        (np.zeros(100), "table", (1,)),
+        (np.zeros((100, 7), bool), "table", (7,)),
+        (np.zeros((100, 7), np.uint8), "table", (7,)),
+    ],
+)
+def test_the_kind_follows_from_type_and_shape(
+    values: Any, kind: str, shape: tuple[int, ...]
+) -> None:
+    made = source(arrays={"m": values})
+    assert made.facts["kinds"] == {"m": kind}
+    batch = made.view(made.gather(np.arange(2)), seed=0, epoch=1, train=True)
+    assert tuple(batch.inputs["m"].shape) == (2, *shape)
+
+
+def test_a_grid_of_numbers_is_a_sequence_unless_its_kind_is_given() -> None:
+    grid = np.random.default_rng(0).normal(size=(100, 6, 5))
+    made = source(arrays={"m": grid})
+    batch = made.view(made.gather(np.arange(2)), seed=0, epoch=1, train=True)
+    assert isinstance(batch.inputs["m"], Sequence)
+    image = source(arrays={"m": grid}, kinds={"m": "image"})
+    batch = image.view(image.gather(np.arange(2)), seed=0, epoch=1, train=True)
+    assert tuple(batch.inputs["m"].shape) == (2, 1, 6, 5)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"target": [0.5] * 99 + [np.nan]},
+            "row '00000099' of the arrays cannot be used: its target",
+        ),
+        ({"target": np.zeros(100)}, "targets of the training rows must differ"),
+        ({"ids": ["same"] * 100}, "cannot be used: an id that occurs before"),
+        ({"arrays": {}}, "must hold an array per modality, found only a target"),
+        ({"arrays": {"group": np.zeros(100)}}, "must hold an array per modality"),
+        ({"kinds": {"a": "picture"}}, "must give a modality .* a kind .* found a: picture"),
+        ({"kinds": {"a": "video"}}, "'a' in the arrays must be numbers .* for the kind video"),
+    ],
+)
+def test_arrays_that_cannot_be_used_are_refused(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        source(**changed)
+
+
+def test_an_epoch_of_every_kind_of_modality_can_be_read() -> None:
+    arrays = numbers() | {"note": words()["note"]}
+    roles = {name: arrays.pop(name) for name in ("target", "split", "group")}
+    made = Source.from_arrays(arrays, **roles)
+    batches = list(Loader(made, "train", 8, seed=0, shuffle=True).epoch(1))
+    assert sum(len(batch.target) for batch in batches) == 21
+    assert made.content_hash == Source.from_arrays(arrays, **roles).content_hash
+
+
+class Features(dict[str, Any]):
+    """Stand-in for the features of a Hugging Face data set: a class label has names."""
+
+
+class Rows(list[dict[str, Any]]):
+    """Rows with features, as a Hugging Face data set has them."""
+
+    features: Features
+
+
+def rows() -> Rows:
+    rng = np.random.default_rng(0)
+    made = Rows(
+        {
+            "image": Image.fromarray(rng.integers(0, 256, (6, 5, 3), np.uint8)),
+            "text": f"a word {i % 3}",
+            "audio": {"array": rng.uniform(-1, 1, 300 + i), "sampling_rate": 8000},
+            "track": rng.normal(size=(1 + i % 4, 2)).tolist(),
+            "age": None if i % 6 == 0 else float(i),
+            "height": i * 2,
+            "weight": i * 0.5,
+            "label": i % 2,
+            "person": f"p{i // 2}",
+        }
+        for i in range(ROWS)
+    )
+    label = type("ClassLabel", (), {"names": ["cat", "dog"]})()
+    made.features = Features(label=label)
+    return made
+
+
+def test_rows_of_a_data_set_become_modalities() -> None:
+    made = Source.from_dataset(
+        rows(),
+        {
+            "image": "image",
+            "text": "text",
+            "audio": "audio",
+            "track": "track",
+            "age": "age",
+            "body": ["height", "weight"],
+        },
+        "label",
+        group="person",
+    )
+    assert made.facts["kinds"] == {
+        "image": "image",
+        "text": "text",
+        "audio": "audio",
+        "track": "sequence",
+        "age": "table",
+        "body": "table",
+    }
+    assert isinstance(made.task, Classification)
+    assert made.task.classes == ("cat", "dog")
+    assert made.views["audio"].config()["steps"][0]["rate"] == 8000
+    batch = made.gather(np.arange(7))
+    assert batch.has("age").tolist() == [False, True, True, True, True, True, False]
+    track = batch.inputs["track"]
+    assert isinstance(track, Sequence)
+    assert track.mask.sum(1).tolist() == [1, 2, 3, 4, 1, 2, 3]
+    assert len(np.unique(made.group)) == ROWS // 2
+    for pair in np.split(made.split, ROWS // 2):
+        assert pair[0] == pair[1]
+
+
+def test_a_mapping_of_splits_gives_the_split() -> None:
+    parts = {"train": rows()[:40], "validation": rows()[40:50], "test": rows()[50:]}
+    made = Source.from_dataset(parts, ["text", "height"], "weight")
+    assert [len(made.rows(split)) for split in SPLITS] == [40, 10, 10]
+    assert isinstance(made.task, Regression)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (["nothing"], "must have a column 'nothing', found image, text"),
+        (["ragged"], r"values of 'ragged' must have one shape, found \(1, 1\)"),
+        (["hollow"], "the column of 'hollow' must hold values"),
+    ],
+)
+def test_columns_that_cannot_be_used_are_refused(columns: list[str], message: str) -> None:
+    changed = [
+        row | {"ragged": np.zeros((1 + i % 2, 1 + i % 3)), "hollow": None}
+        for i, row in enumerate(rows())
+    ]
+    with pytest.raises(DataError, match=message):
+        Source.from_dataset(changed, columns, "label")
