@@ -15,7 +15,7 @@ def main() -> None:
         app(prog_name="g2d")
     except SystemExit as ended:
         if "TORCHELASTIC_RUN_ID" in os.environ and isinstance(ended.code, int | None):
-            # Threads of gloo can abort the interpreter while it exits; all files are written by now.
+            # Threads of gloo can abort the interpreter at exit; all files are written by now.
             sys.stdout.flush(), sys.stderr.flush()
             os._exit(ended.code or 0)
         raise

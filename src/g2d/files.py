@@ -124,6 +124,25 @@ def one_of(name: str, value: object, valid: Iterable[str]) -> None:
         )
 
 
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "media": ("av", "Pillow"),
+    "hf": ("transformers", "tokenizers"),
+    "lora": ("peft",),
+    "figures": ("vl-convert-python",),
+    "tune": ("optuna",),
+    "tables": ("openpyxl", "pyarrow"),
+    "hdf5": ("h5py",),
+    "tensorboard": ("tensorboard",),
+    "wandb": ("wandb",),
+    "mlflow": ("mlflow",),
+    "lightning": ("lightning",),
+    "onnx": ("onnx", "onnxruntime"),
+    "hub": ("huggingface_hub",),
+    "ray": ("ray",),
+}
+"""The extras of this package, and the libraries that each installs."""
+
+
 def import_extra(module: str, extra: str, feature: str) -> Any:
     """Import a library that is installed by an extra of this package.
 

@@ -30,6 +30,7 @@ from g2d.cli.options import (
     RunFolders,
     Split,
     load_recipes,
+    print_pairs,
 )
 
 app = typer.Typer(
@@ -229,8 +230,7 @@ def list_(what: Annotated[Listed, typer.Argument(help="The kind of names.")]) ->
     """
     from g2d.experiment import registered
 
-    for name, about in registered(what.value):
-        typer.echo(f"{name:<22}{about}")
+    print_pairs(registered(what.value))
 
 
 @app.command()
@@ -254,8 +254,7 @@ def doctor() -> None:
     """
     from g2d.experiment import examine
 
-    for name, finding in examine():
-        typer.echo(f"{name:<22}{finding}")
+    print_pairs(examine())
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -87,6 +87,19 @@ RunFolders = Annotated[
     list[Path], typer.Argument(metavar="RUN...", help="Run folders that train wrote.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+
+
+def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
+    """Print names and texts in two columns; long texts are wrapped at the terminal's width."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    for name, text in pairs:
+        table.add_row(Text(name), Text(text))
+    Console().print(table)
 
 
 def load_recipes(words: Sequence[str], methods: str | None = None) -> list[Recipe]:

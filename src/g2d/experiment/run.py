@@ -48,7 +48,7 @@ def run(
     """
     start()
     out, console = Path(out), Console(say, progress, watch).on_rank_0()
-    if (finished := claim(out, recipe.resolved())) is not None:
+    if (finished := claim(out, recipe.resolved(), Recipe.upgraded)) is not None:
         same_data(out, recipe.store_hash())
         console.say(f"{out} is finished with this recipe; there is nothing left to do.")
         return finished

@@ -77,7 +77,7 @@ class Given:
             if key != "method" and (i > last or not key.startswith("method."))
         ]
         chosen = section.get("name") if isinstance(section, dict) else None
-        # A new name of the method keeps the options that stand in the file or were set.
+        # A new name of the method keeps the options of the file and of earlier settings.
         renamed = [value for key, value in rest if key == "method.name"]
         chosen = renamed[-1] if renamed else chosen
         if isinstance(section, dict) and isinstance(chosen, str):

@@ -144,6 +144,20 @@ class Recipe:
             }
         )
 
+    @classmethod
+    def upgraded(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a resolved recipe of an earlier version as this version writes it.
+
+        Options that did not exist yet get their defaults, and ``tau: null`` becomes ``tau: none``.
+
+        Args:
+            content: The content of the ``recipe.yaml`` of a run folder.
+
+        Raises:
+            RecipeError: The recipe names something that no longer exists.
+        """
+        return cls.from_mapping(content, "the recipe of the run folder").resolved()
+
     def to_yaml(self) -> str:
         """Return the resolved recipe as YAML."""
         return yaml.safe_dump(self.resolved(), sort_keys=False, allow_unicode=True, width=160)
@@ -285,7 +299,7 @@ def _other_stores(content: Mapping[str, Any], folder: Path) -> Iterator[str]:
         and Path(os.path.realpath(Path(root) / store)) != folder
     ):
         yield (
-            f"data.store must be the store that the recipe lies in, found {store!r} in"
+            f"data.store must be the store that contains the recipe, found {store!r} in"
             f" {folder.name}. Write store: {folder.name}."
         )
 

@@ -149,9 +149,9 @@ def _data(check: Faults, value: Any, encoders: Any) -> tuple[Named | None, dict[
     """Return the data and the encoders; without ``data.modalities`` the encoders say which."""
     if isinstance(encoders, dict):
         encoders = {m: encoder for m, encoder in encoders.items() if encoder is not None}
-    wanted = {"modalities": list(encoders)} if isinstance(encoders, dict) else {}
+    encoded = {"modalities": list(encoders)} if isinstance(encoders, dict) else {}
     faults = len(check)
-    data = _named(check, "data", value, "data set", **wanted)
+    data = _named(check, "data", value, "data set", **encoded)
     if not isinstance(encoders, dict) or not encoders:
         check.append(f"encoders must be a mapping of modalities to encoders, found {encoders!r}.")
         return data, {}
@@ -301,9 +301,9 @@ def _teachers(
         return None
     epochs = (train.epochs or given or 0) if plan["epochs"] is None else plan["epochs"]
     if epochs < 1:
-        found = "nothing" if plan["epochs"] is None else epochs
+        number = "nothing" if plan["epochs"] is None else epochs
         check.append(
-            f"teachers.epochs must be 1 or more, found {found}. Give teachers.epochs or epochs."
+            f"teachers.epochs must be 1 or more, found {number}. Give teachers.epochs or epochs."
         )
         return None
     seed = train.seed if plan["seed"] is None else plan["seed"]

@@ -47,4 +47,4 @@ VARIANTS: dict[str, Variant] = {
         "Two sets of teachers from two seeds, their heads weighted on the validation rows.",
     ),
 }
-"""Variant names and what they stand for."""
+"""All variants by name."""

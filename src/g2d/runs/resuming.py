@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,11 @@ PLACES = ("data.root", "teachers.folder")
 """Keys of a recipe that only say where files are."""
 
 
-def claim(folder: Path, resolved: Mapping[str, Any]) -> Result | None:
+def claim(
+    folder: Path,
+    resolved: Mapping[str, Any],
+    upgrade: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+) -> Result | None:
     """Return the result of a finished run of the same recipe, or None if it may start or continue.
 
     Nothing is written.
@@ -32,6 +36,7 @@ def claim(folder: Path, resolved: Mapping[str, Any]) -> Result | None:
     Args:
         folder: The run folder; it need not exist.
         resolved: The resolved recipe.
+        upgrade: Rewrites the resolved recipe of an earlier version as this version would write it.
 
     Raises:
         RunError: The folder belongs to another recipe, or is not a run folder.
@@ -47,7 +52,8 @@ def claim(folder: Path, resolved: Mapping[str, Any]) -> Result | None:
                 f"{folder}. Choose another --out."
             )
         return None
-    changes = differences(dict(essential(read_mapping(folder / RECIPE))), dict(essential(resolved)))
+    before = upgrade(read_mapping(folder / RECIPE))
+    changes = differences(dict(essential(before)), dict(essential(resolved)))
     if changes:
         raise RunError(
             f"{folder} must have the same recipe to be resumed, found another: "
