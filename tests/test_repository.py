@@ -14,6 +14,7 @@ import yaml
 
 import g2d
 from g2d.datasets import DATASETS
+from g2d.files import EXTRAS
 from g2d.methods import METHODS
 from g2d.modulations import MODULATIONS
 from g2d.recipe import Recipe
@@ -192,6 +193,26 @@ def test_every_dependency_has_a_pinned_version_within_its_range() -> None:
             assert pins[wanted.name.lower()] in wanted.specifier, (
                 f"{text} is pinned to {pins[wanted.name.lower()]}"
             )
+
+
+def test_the_table_of_extras_is_that_of_the_project_file() -> None:
+    from packaging.requirements import Requirement
+
+    declared = tomllib.loads(text_of("pyproject.toml"))["project"]["optional-dependencies"]
+    names = {
+        extra: {Requirement(text).name for text in texts} - {"g2d"}
+        for extra, texts in declared.items()
+    }
+    assert {extra: set(libraries) for extra, libraries in EXTRAS.items()} == {
+        extra: names[extra]
+        for extra in names.keys() - {"all", "docs", "dev", "dev-integrations", "excel"}
+    }
+    used = {
+        extra
+        for path in SOURCES
+        for extra in re.findall(r"g2d\[(\w+)\]", path.read_text(encoding="utf-8"))
+    }
+    assert used <= EXTRAS.keys()
 
 
 def test_the_version_is_the_same_everywhere() -> None:

@@ -1,81 +1,138 @@
-"""The command line before any work: help, names, and what it loads."""
+"""The command line before any work: help, names, completion, and what it imports."""
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 
 import pytest
 from typer.testing import CliRunner, Result
 
+import g2d
 from g2d.cli import app
+from g2d.files import EXTRAS
+from g2d.recipe.packaged import recipe_names
 
 COMMANDS = [
     command.name or command.callback.__name__.rstrip("_")
     for command in app.registered_commands
     if command.callback
 ]
+LARGE = {"torch", "transformers", "matplotlib", "sklearn", "numpy", "scipy", "yaml"}
 
 
-def g2d(*arguments: str) -> Result:
+def call(*arguments: str) -> Result:
     return CliRunner().invoke(app, arguments)
 
 
-def test_help_loads_neither_torch_nor_transformers_nor_matplotlib() -> None:
+def run_main(*arguments: str, **environment: str) -> list[str]:
+    """Run the command line in a new process; return its output and the large libraries it loads."""
     code = (
-        "import sys\nfrom g2d.cli import app\n"
-        "for words in ([], ['train']):\n"
-        "    try:\n        app([*words, '--help'])\n    except SystemExit as end:\n        assert end.code == 0\n"
-        "print('loaded:', sorted({'torch', 'transformers', 'matplotlib', 'sklearn', 'numpy'} & set(sys.modules)))"
+        "import sys\nfrom g2d.__main__ import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        f"print('loaded:', sorted(sys.modules.keys() & {sorted(LARGE)!r}))"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert result.stdout.splitlines()[-1] == "loaded: []"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **environment},
+    ).stdout.splitlines()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]])
+def test_help_and_version_load_no_large_library(arguments: list[str]) -> None:
+    assert run_main(*arguments)[-1] == "loaded: []"
+
+
+@pytest.mark.parametrize(
+    ("words", "suggestions"),
+    [
+        ("g2d tr", {"train"}),
+        ("g2d train crema", {"crema_d", "crema_d/small"}),
+        ("g2d compare digits digits/m", {"digits/mild"}),
+        ("g2d list fu", {"fusions"}),
+    ],
+)
+def test_completing_a_word_loads_no_large_library(words: str, suggestions: set[str]) -> None:
+    count = str(len(words.split()) - 1)
+    lines = run_main(_G2D_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=count)
+    assert set(lines[:-1]) == suggestions
+    assert lines[-1] == "loaded: []"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command: str) -> None:
-    result = g2d(command, "--help")
+    result = call(command, "--help")
     assert result.exit_code == 0
-    assert f"Example: g2d {command} " in " ".join(
-        result.stdout.split()
-    ) or f"Example: g2d {command}" in " ".join(result.stdout.split())
+    assert f"Example: g2d {command}" in " ".join(result.stdout.split())
 
 
-def test_all_the_commands_are_there() -> None:
-    assert {"train", "evaluate", "predict", "compare", "list", "doctor", "demo"} <= set(COMMANDS)
+def test_the_commands_are_these() -> None:
+    assert set(COMMANDS) == {
+        "train",
+        "evaluate",
+        "predict",
+        "compare",
+        "diagnose",
+        "report",
+        "tune",
+        "list",
+        "schema",
+        "doctor",
+        "demo",
+    }
 
 
 @pytest.mark.parametrize(
-    ("what", "lines"),
+    ("kind", "names"),
     [
-        ("methods", ["g2d  ", "ume  "]),
-        ("fusions", ["late  "]),
-        ("modulations", ["smp  "]),
-        ("encoders", ["cnn  ", "hf:NAME  "]),
-        ("datasets", ["digits  "]),
-        ("settings", ["memorizer  "]),
+        ("methods", ["g2d", "ume", "joint+smp"]),
+        ("fusions", ["late"]),
+        ("modulations", ["smp"]),
+        ("encoders", ["cnn", "hf:NAME"]),
+        ("datasets", ["digits"]),
+        ("settings", ["memorizer"]),
+        ("recipes", recipe_names()),
     ],
 )
-def test_what_a_recipe_can_name_is_listed(what: str, lines: list[str]) -> None:
-    result = g2d("list", what)
+def test_names_are_listed_with_a_description_in_80_columns(kind: str, names: list[str]) -> None:
+    result = call("list", kind)
     assert result.exit_code == 0
-    for line in lines:
-        assert any(
-            row.startswith(line) and len(row.split(maxsplit=1)) == 2
-            for row in result.stdout.splitlines()
-        ), result.stdout
+    rows = [line.split(maxsplit=1) for line in result.stdout.splitlines()]
+    assert set(names) <= {row[0] for row in rows if len(row) == 2}
+    assert max(map(len, result.stdout.splitlines())) <= 80
 
 
-def test_a_wrong_name_or_option_exits_2() -> None:
-    assert g2d("list", "methos").exit_code == 2
-    assert g2d("trian").exit_code == 2
-    assert g2d("train").exit_code == 2
+@pytest.mark.parametrize("arguments", [["list", "methos"], ["trian"], ["train"]])
+def test_a_wrong_name_or_option_exits_2(arguments: list[str]) -> None:
+    assert call(*arguments).exit_code == 2
 
 
-def test_the_doctor_names_versions_and_the_data_folder() -> None:
-    result = g2d("doctor")
+def test_a_method_that_does_not_exist_exits_2_and_the_nearest_is_suggested() -> None:
+    result = call("train", "digits", "method=gd2")
+    assert result.exit_code == 2
+    assert "found 'gd2'. Did you mean 'g2d'?" in result.output
+    result = call("compare", "digits", "--methods", "joint,joint+spm")
+    assert result.exit_code == 2
+    assert "Did you mean 'joint+smp'?" in result.output
+    result = call("compare", "seed=1")
+    assert result.exit_code == 2
+    assert "at least one RECIPE must be given, found only overrides." in result.output
+
+
+def test_the_doctor_shows_versions_the_data_folder_and_every_extra() -> None:
+    result = call("doctor")
     assert result.exit_code == 0
     for name in ("g2d", "python", "torch", "device", "threads", "data"):
-        assert any(row.startswith(name) for row in result.stdout.splitlines())
+        assert any(row.startswith(f"{name} ") for row in result.stdout.splitlines())
+    for extra in EXTRAS:
+        assert f"extra {extra} " in result.stdout
+
+
+def test_the_version_and_the_schema_are_printed() -> None:
+    assert call("--version").stdout.strip() == g2d.__version__
+    assert json.loads(call("schema").stdout)["properties"]["seed"]["type"] == "integer"

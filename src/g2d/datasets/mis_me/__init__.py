@@ -7,7 +7,7 @@ DATASET = DataSet(
     about="MIS-ME: a photograph of soil and eight weather values; volumetric water content "
     "(regression)",
     needs="the release v1 of github.com/OSU-Complex-Systems/MIS-ME; xlsx needs openpyxl (pip "
-    "install 'g2d[excel]')",
+    "install 'g2d[tables]')",
     license="MIT for the code; no separate license for the data",
     reader=Reader(
         plan_mis_me,

@@ -275,7 +275,7 @@ def _excel(path: Path) -> Iterator[tuple[str, list[Sequence[Any]]]]:
         from openpyxl import load_workbook
     except ImportError:
         raise MissingDependencyError(
-            "xlsx files need the optional library openpyxl: pip install 'g2d[excel]', "
+            "xlsx files need the optional library openpyxl: pip install 'g2d[tables]', "
             "or save the tables as csv."
         ) from None
     try:
