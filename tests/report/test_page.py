@@ -68,7 +68,7 @@ def page_of(*runs: RunRecord) -> str:
 
 
 def test_a_run_gets_a_page_and_its_charts(make_run: Any) -> None:
-    folder = make_run("g2d", 0, 0.7, taught=True)
+    folder = make_run("g2d", 0, 0.7, with_teachers=True)
     written = {str(path.relative_to(folder)) for path in write_report(folder)}
     charts = {f"figures/{name}.svg" for name in ("unimodal", "confidence", "loss")}
     assert written == {"report.html"} | charts
@@ -99,13 +99,13 @@ def test_what_comes_from_a_recipe_cannot_become_markup(make_run: Any) -> None:
 def test_a_comparison_is_summarized_in_words(make_run: Any, tmp_path: Path) -> None:
     for seed in range(4):
         make_run("joint", seed, 0.50 + 0.01 * (seed % 2))
-        make_run("g2d", seed, 0.70 + 0.013 * (seed % 3), taught=True)
+        make_run("g2d", seed, 0.70 + 0.013 * (seed % 3), with_teachers=True)
     text = page_of(*find_runs([tmp_path / "runs"])[0])
     words = re.sub(r"<[^>]+>", " ", text)
     assert (
-        "The highest mean is that of a control, teacher ensemble, calibrated, 76.0 %; the highest of the trained recipes is g2d"
-        in words
-    )
+        "The highest mean is that of a control, teacher ensemble, calibrated, 76.0 %; "
+        "the highest of the trained recipes is g2d"
+    ) in words
     assert "significant after correction (p &lt; 0.05); better: g2d" in words
     assert {address[:5] for address in read(text).addresses} <= {"data:", "#prob"}
 
@@ -159,7 +159,7 @@ def test_a_page_groups_its_runs_once(
 ) -> None:
     for seed in range(3):
         make_run("joint", seed, 0.5)
-        make_run("g2d", seed, 0.6, taught=True)
+        make_run("g2d", seed, 0.6, with_teachers=True)
     calls: list[str] = []
 
     def counted(module: Any, name: str) -> None:
@@ -176,7 +176,9 @@ def test_a_page_groups_its_runs_once(
 def test_two_hundred_runs_make_a_page_under_ten_megabytes(make_run: Any, tmp_path: Path) -> None:
     for recipe in range(40):
         for seed in range(5):
-            make_run(f"method{recipe}", seed, 0.5 + 0.001 * recipe + 0.01 * seed, taught=True)
+            make_run(
+                f"method{recipe}", seed, 0.5 + 0.001 * recipe + 0.01 * seed, with_teachers=True
+            )
     groups = groups_of(find_runs([tmp_path / "runs"])[0])
     assert len(groups[0].runs) == 200
     (path,) = write_page(tmp_path / "report.html", groups)
@@ -209,7 +211,7 @@ def test_a_baseline_must_be_a_row_of_the_table(make_run: Any, tmp_path: Path) ->
 def test_long_runs_are_thinned_evenly_in_a_large_comparison_and_the_caption_says_so(
     make_run: Any, tmp_path: Path
 ) -> None:
-    folder = make_run("g2d", 0, 0.5, taught=True)
+    folder = make_run("g2d", 0, 0.5, with_teachers=True)
     (record,) = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()][
         -1:
     ]
@@ -232,7 +234,7 @@ def test_long_runs_are_thinned_evenly_in_a_large_comparison_and_the_caption_says
 def test_two_hundred_recipes_of_three_hundred_epochs_stay_under_ten_megabytes(
     make_run: Any, tmp_path: Path
 ) -> None:
-    first = make_run("recipe0", 0, 0.5, taught=True)
+    first = make_run("recipe0", 0, 0.5, with_teachers=True)
     (record,) = [json.loads(line) for line in (first / "metrics.jsonl").read_text().splitlines()][
         -1:
     ]
@@ -248,7 +250,7 @@ def test_two_hundred_recipes_of_three_hundred_epochs_stay_under_ten_megabytes(
         json.dumps({**record, "train": train, "epoch": epoch}) + "\n" for epoch in range(1, 301)
     )
     for recipe in range(200):
-        folder = first if recipe == 0 else make_run(f"recipe{recipe}", 0, 0.5, taught=True)
+        folder = first if recipe == 0 else make_run(f"recipe{recipe}", 0, 0.5, with_teachers=True)
         (folder / "metrics.jsonl").write_text(metrics)
     groups = groups_of(find_runs([tmp_path / "runs"])[0])
     (path,) = write_page(tmp_path / "report.html", groups)
@@ -260,7 +262,7 @@ def test_the_command_writes_charts_as_files(make_run: Any, tmp_path: Path, form:
     if form != "svg":
         pytest.importorskip("vl_convert", reason="the extra figures is not installed")
     make_run("joint", 0, 0.5)
-    make_run("g2d", 0, 0.6, taught=True)
+    make_run("g2d", 0, 0.6, with_teachers=True)
     result = CliRunner().invoke(app, ["report", str(tmp_path / "runs"), "--figures", form])
     assert result.exit_code == 0, result.output
     names = {path.name for path in (tmp_path / "runs" / "figures").iterdir()}
@@ -281,7 +283,7 @@ def test_the_tables_of_the_paper_are_at_the_top_of_a_page(make_run: Any, tmp_pat
 
 
 def test_alignment_with_the_teachers_is_drawn_if_recorded(make_run: Any) -> None:
-    folder = make_run("g2d", 0, 0.7, taught=True)
+    folder = make_run("g2d", 0, 0.7, with_teachers=True)
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     for record in records:
         record["train"]["alignment/image"] = 0.1 * record["epoch"]

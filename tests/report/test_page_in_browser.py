@@ -1,4 +1,4 @@
-"""The page of a real comparison in a real browser: nothing fails, nothing is asked for, everything is seen, on paper-white and in the dark."""
+"""The page of a comparison in a browser: no errors, no requests, everything visible."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ FLAGS = (
 )
 
 
-def absent(what: str) -> None:
-    """A browser is missing: with CI=true that is a failure."""
+def skip_without(program: str) -> None:
+    """Skip the test because a program is missing; fail if the environment has CI=true."""
     if os.environ.get("CI") == "true":
-        pytest.fail(f"{what} must be here in CI")
-    pytest.skip(f"{what} is not here: the page is not opened in a browser")
+        pytest.fail(f"{program} must be installed in CI")
+    pytest.skip(f"{program} is missing: the page is not opened in a browser")
 
 
 @pytest.fixture(scope="module")
 def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Thirteen methods, two seeds, one epoch each."""
+    """Run thirteen methods under two seeds for one epoch each; return the page."""
     recipes = []
     for name in METHODS:
         length = [STAGED[name]] if name in STAGED else [] if name == "ume" else ["epochs=1"]
@@ -78,19 +78,19 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     )
     binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if binary is None or driver is None:
-        absent("chromium with its chromedriver")
+        skip_without("chromium with its chromedriver")
     options = webdriver.ChromeOptions()
     options.binary_location = binary
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    found = webdriver.Chrome(
+    chrome = webdriver.Chrome(
         options=options, service=webdriver.ChromeService(executable_path=driver)
     )
-    found.get("about:blank")
-    found.get_log("performance")  # what the first, empty tab asked for
-    yield found
-    found.quit()
+    chrome.get("about:blank")
+    chrome.get_log("performance")  # discards the requests of the first, empty tab
+    yield chrome
+    chrome.quit()
 
 
 def opened(browser: Any, page: Path, width: int, scheme: str) -> None:
@@ -112,10 +112,10 @@ def test_the_page_of_a_comparison_in_a_browser(
     browser: Any, comparison: Path, width: int, scheme: str
 ) -> None:
     opened(browser, comparison, width, scheme)
-    asked = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     requests = {
         event["params"]["request"]["url"]
-        for event in asked
+        for event in events
         if event["method"] == "Network.requestWillBeSent"
     }
     assert {url for url in requests if not url.startswith("data:")} <= {comparison.as_uri()}
@@ -125,7 +125,8 @@ def test_the_page_of_a_comparison_in_a_browser(
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     browser.execute_script("document.querySelectorAll('details').forEach(part => part.open = true)")
     sizes = browser.execute_script(
-        "return [...document.querySelectorAll('svg')].map(s => s.getBoundingClientRect()).map(b => [b.width, b.height, b.right])"
+        "return [...document.querySelectorAll('svg')].map(s => s.getBoundingClientRect())"
+        ".map(b => [b.width, b.height, b.right])"
     )
     assert len(sizes) > 2 * len(METHODS)
     assert all(wide > 100 and high > 50 and right <= width for wide, high, right in sizes)
@@ -145,16 +146,19 @@ def test_labels_of_the_figures_do_not_overlap(browser: Any, comparison: Path) ->
     browser.execute_script("document.querySelectorAll('details').forEach(part => part.open = true)")
     overlaps = browser.execute_script(
         """
-        const found = [];
+        const overlaps = [];
         for (const svg of document.querySelectorAll('svg')) {
-          const boxes = [...svg.querySelectorAll('text')].filter(t => t.textContent.trim()).map(t => [t.textContent, t.getBoundingClientRect()]);
+          const boxes = [...svg.querySelectorAll('text')]
+            .filter(t => t.textContent.trim())
+            .map(t => [t.textContent, t.getBoundingClientRect()]);
           for (let i = 0; i < boxes.length; i++) for (let j = i + 1; j < boxes.length; j++) {
             const [a, b] = [boxes[i][1], boxes[j][1]];
-            const w = Math.min(a.right, b.right) - Math.max(a.left, b.left), h = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-            if (w > 2 && h > 4) found.push([boxes[i][0], boxes[j][0]]);
+            const w = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+            const h = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+            if (w > 2 && h > 4) overlaps.push([boxes[i][0], boxes[j][0]]);
           }
         }
-        return found
+        return overlaps
         """
     )
     assert overlaps == []

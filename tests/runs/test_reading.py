@@ -26,7 +26,7 @@ from support.written_runs import plain_result, result_of, write_run
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return write_run(tmp_path / "g2d" / "seed-0", "g2d", 0, 0.7, taught=True)
+    return write_run(tmp_path / "g2d" / "seed-0", "g2d", 0, 0.7, with_teachers=True)
 
 
 def test_a_result_is_read_into_attributes(folder: Path) -> None:
@@ -40,7 +40,7 @@ def test_a_result_is_read_into_attributes(folder: Path) -> None:
 
 
 def test_a_result_is_written_with_the_same_bytes_as_it_was_read(folder: Path) -> None:
-    plain = plain_result("g2d", 0, 0.7, taught=True, stack={"teacher_sets": 1, "later": [1]})
+    plain = plain_result("g2d", 0, 0.7, with_teachers=True, stack={"teacher_sets": 1, "later": [1]})
     plain["invented"] = {"by": "a later version"}
     text = json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
     (folder / RESULT).write_text(text)

@@ -27,7 +27,7 @@ def plain_result(name: str, seed: int, fused: float, **changed: Any) -> dict[str
         name: Name of the recipe; the method is the part before the first hyphen.
         seed: Seed of the run and of its teachers.
         fused: Test accuracy of all modalities; the i-th modality alone has 0.1 i less.
-        changed: Further entries; ``taught=True`` adds teachers and controls.
+        changed: Further entries; ``with_teachers=True`` adds teachers and controls.
     """
     modalities = changed.pop("modalities", ["image", "tone"])
     unimodal = {
@@ -48,7 +48,7 @@ def plain_result(name: str, seed: int, fused: float, **changed: Any) -> dict[str
             }
             for m in modalities
         }
-        if changed.pop("taught", False)
+        if changed.pop("with_teachers", False)
         else {}
     )
     controls = (

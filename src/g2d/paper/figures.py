@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from g2d.report.curves import CURVES, recorded
@@ -12,6 +13,8 @@ from g2d.runs import RunRecord
 
 def panels(recipes: Mapping[str, Sequence[RunRecord]], name: str) -> Drawing | None:
     """Return the curves of several recipes side by side.
+
+    A recipe without teachers gets the levels of another recipe's teachers.
 
     Args:
         recipes: Seeds of each recipe by name, from left to right.
@@ -26,6 +29,11 @@ def panels(recipes: Mapping[str, Sequence[RunRecord]], name: str) -> Drawing | N
     drawn = {label: curve for label, curve in curves.items() if curve is not None}
     if not drawn:
         return None
+    levels = next((curve.levels for curve in drawn.values() if curve.levels), ())
+    drawn = {
+        label: curve if curve.levels else replace(curve, levels=levels)
+        for label, curve in drawn.items()
+    }
     together = [value for curve in drawn.values() for value in curve.extent]
     title = next(iter(drawn.values())).title
     return side_by_side(

@@ -295,7 +295,13 @@ class Table:
                     blocks.append(list(part))
                 else:
                     blocks[-1] += part
-        return [self._with(block) for block in blocks]
+        if len(blocks) == 1:
+            return [self]
+        return [self._with(block)._without_empty_rows() for block in blocks]
+
+    def _without_empty_rows(self) -> Table:
+        rows = [row for row in self.rows if any(cell.value is not None for cell in row.cells)]
+        return replace(self, rows=tuple(rows or self.rows))
 
     def _widths(self) -> list[int]:
         """Return the least width of every column: headings may be broken between words."""
@@ -346,7 +352,7 @@ def _drawn(table: Table, width: int) -> str:
     widths = table._widths()
     drawing = Drawing(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for i, heading in enumerate(table._headings()):
-        lines = textwrap.wrap(heading, widths[i], break_long_words=False)
+        lines = _wrapped(heading, widths[i])
         drawing.add_column(
             Text("\n".join(lines)),
             justify="right" if i else "left",
@@ -413,9 +419,13 @@ def _tex(text: str) -> str:
     return "".join(TEX.get(character, character) for character in text)
 
 
+def _wrapped(heading: str, width: int) -> list[str]:
+    return textwrap.wrap(heading, width, break_long_words=False, break_on_hyphens=False)
+
+
 def _stacked(heading: str) -> str:
     """Return a LaTeX heading of several short lines."""
-    lines = [_tex(line) for line in textwrap.wrap(heading, 12, break_long_words=False)]
+    lines = [_tex(line) for line in _wrapped(heading, 12)]
     if len(lines) < 2:
         return "".join(lines)
     return r"\begin{tabular}[b]{@{}r@{}}" + r"\\".join(lines) + r"\end{tabular}"
