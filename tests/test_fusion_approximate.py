@@ -312,28 +312,18 @@ def test_exactly_the_additive_fusions_are_marked_additive() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fusion", "text"),
+    "fusion",
     [
-        (Sum({"a": 3, "b": 2}, 4), "Sum({'a': 3, 'b': 2}, outputs=4)"),
-        (
-            FiLM({"a": 3, "b": 2}, 4),
-            "FiLM({'a': 3, 'b': 2}, outputs=4, conditioned='b', plus_one=True, "
-            "unimodal='zero_other')",
-        ),
-        (
-            BiGated({"a": 3, "b": 2}, 4),
-            "BiGated({'a': 3, 'b': 2}, outputs=4, gated='b', width=3, unimodal='zero_other')",
-        ),
-        (
-            BiGated(DIMS, 4, width=7),
-            f"BiGated({DIMS}, outputs=4, gated=None, width=7, unimodal='zero_other')",
-        ),
-        (
-            CrossAttention({"a": 3}, 4, token_dims={"a": 2}),
-            "CrossAttention({'a': 3}, outputs=4, token_dims={'a': 2}, width=64, heads=4)",
-        ),
+        Sum({"a": 3, "b": 2}, 4),
+        FiLM({"a": 3, "b": 2}, 4, conditioned="a", plus_one=False),
+        BiGated(DIMS, 4, width=7),
+        CrossAttention({"a": 3}, 4, token_dims={"a": 2}),
     ],
 )
-def test_repr_is_the_call_that_builds_the_fusion(fusion: Fusion, text: str) -> None:
-    assert repr(fusion) == text
-    assert repr(eval(text)) == text
+def test_repr_is_the_call_that_builds_the_fusion(fusion: Fusion) -> None:
+    twin = eval(repr(fusion))
+    assert type(twin) is type(fusion)
+    assert twin.arguments == fusion.arguments
+    assert {n: v.shape for n, v in twin.state_dict().items()} == {
+        n: v.shape for n, v in fusion.state_dict().items()
+    }

@@ -295,7 +295,7 @@ def test_repr_of_a_model_is_one_line_per_part() -> None:
         "  image: Sequential(...), 72 parameters",
         "  tone: Sequential(...), 35 parameters",
         "  word: Linear(in_features=2, out_features=3, bias=True), 9 parameters",
-        "  fusion: Late({'image': 6, 'tone': 5, 'word': 3}, outputs=4), 68 parameters",
+        "  fusion: Late(dims={'image': 6, 'tone': 5, 'word': 3}, outputs=4), 68 parameters",
         ")",
     ]
 

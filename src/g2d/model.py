@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from g2d.configured import Configured
 from g2d.errors import ArgumentError, UnsupportedError
 from g2d.functional.gradients import scale_gradient
 from g2d.fusion import Additive, Fusion, Kappa, Late
@@ -45,7 +46,7 @@ class MultimodalModel(nn.Module):
         MultimodalModel(
           image: Linear(in_features=4, out_features=3, bias=True), 15 parameters
           tone: Linear(in_features=2, out_features=5, bias=True), 15 parameters
-          fusion: Late({'image': 3, 'tone': 5}, outputs=10), 100 parameters
+          fusion: Late(dims={'image': 3, 'tone': 5}, outputs=10), 100 parameters
         )
         >>> inputs = {"image": torch.randn(8, 4), "tone": torch.randn(8, 2)}
         >>> output = model(inputs, {"image": 1.0, "tone": 0.0})
@@ -75,7 +76,7 @@ class MultimodalModel(nn.Module):
 
     def __repr__(self) -> str:
         parts = [*self.encoders.items(), ("fusion", self.fusion)]
-        lines = [f"  {name}: {_in_one_line(module)}\n" for name, module in parts]
+        lines = [f"  {name}: {_short(module)}\n" for name, module in parts]
         return f"{type(self).__name__}(\n{''.join(lines)})"
 
     @property
@@ -187,10 +188,10 @@ class MultimodalModel(nn.Module):
         return encoded if present is None else without_rows(encoded, present)
 
 
-def _in_one_line(module: nn.Module) -> str:
-    """Return a module's repr, shortened to its class if it is long, and its size."""
-    text = repr(module)
-    if "\n" in text:
+def _short(module: nn.Module) -> str:
+    """Return a module's size and its repr, or its class if the repr lists layers."""
+    text = repr(module).replace("\n", "\n  ")
+    if "\n" in text and not isinstance(module, Configured):
         text = f"{type(module).__name__}(...)"
     return f"{text}, {sum(p.numel() for p in module.parameters()):,} parameters"
 

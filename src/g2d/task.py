@@ -8,19 +8,17 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from g2d.configured import Configured
 from g2d.errors import ArgumentError
-from g2d.files import one_of
 from g2d.functional import metrics
 from g2d.functional.losses import logit_distillation
 from g2d.functional.scoring import error_confidence, true_class_confidence
-
-OutputUnit = Literal["sigmoid", "identity"]
 
 
 class Metrics(ABC):
@@ -43,7 +41,7 @@ class Metrics(ABC):
         """Return every metric by name."""
 
 
-class Task(ABC):
+class Task(Configured, ABC):
     """Contract of a kind of target.
 
     Attributes:
@@ -123,7 +121,7 @@ class Classification(Task):
     Example:
         >>> task = Classification(["cat", "dog", "bird"])
         >>> task
-        Classification(['cat', 'dog', 'bird'])
+        Classification(classes=['cat', 'dog', 'bird'])
         >>> task.predict(torch.tensor([[0.1, 0.7, 0.2]]))
         tensor([1])
     """
@@ -138,12 +136,6 @@ class Classification(Task):
         if len(self.classes) < 2:
             raise ArgumentError(f"classes must be two or more, found {len(self.classes)}.")
         self.outputs = len(self.classes)
-
-    def __repr__(self) -> str:
-        numbered = self.classes == tuple(map(str, range(self.outputs)))
-        names = list(self.classes[:10])
-        listed = f"{names}" if self.outputs <= 10 else f"{str(names)[:-1]}, ...]"
-        return f"Classification({self.outputs if numbered else listed})"
 
     def loss_per_row(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the cross-entropy CE(l, y) of each row ``(B,)`` (Eq. 1)."""
@@ -214,7 +206,7 @@ class Regression(Task):
     Example:
         >>> task = Regression(output="identity", low=0.0, high=20.0)
         >>> task
-        Regression(1, output='identity', high=20.0)
+        Regression(outputs=1, output='identity', low=0.0, high=20.0, log=False, variance=1.0)
         >>> task.predict(torch.tensor([[0.25]]))
         tensor([[5.]])
     """
@@ -227,7 +219,7 @@ class Regression(Task):
         self,
         outputs: int = 1,
         *,
-        output: OutputUnit = "sigmoid",
+        output: Literal["sigmoid", "identity"] = "sigmoid",
         low: float | Sequence[float] = 0.0,
         high: float | Sequence[float] = 1.0,
         log: bool = False,
@@ -235,7 +227,6 @@ class Regression(Task):
     ) -> None:
         if outputs < 1:
             raise ArgumentError(f"outputs must be one or more, found {outputs}.")
-        one_of("output", output, get_args(OutputUnit))
         for name, value in (("low", low), ("high", high), ("variance", variance)):
             if isinstance(value, Sequence) and len(value) != outputs:
                 raise ArgumentError(
@@ -246,15 +237,8 @@ class Regression(Task):
             raise ArgumentError(
                 f"variance of the training targets must be positive, found {variance}."
             )
-        self.outputs: int = outputs
-        self.output: OutputUnit = output
+        self.outputs, self.output = outputs, output
         self.low, self.high, self.log, self.variance = low, high, log, variance
-
-    def __repr__(self) -> str:
-        defaults = {"output": "sigmoid", "low": 0.0, "high": 1.0, "log": False, "variance": 1.0}
-        chosen = {name: getattr(self, name) for name in defaults}
-        options = [f"{name}={v!r}" for name, v in chosen.items() if v != defaults[name]]
-        return f"Regression({', '.join([str(self.outputs), *options])})"
 
     def squash(self, logits: Tensor) -> Tensor:
         """Return predictions in the scaled unit of the targets ``(B, C)``, float32."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from g2d.configured import Configured
 from g2d.encoders.frames import over_frames
 from g2d.types import Encoded
 
@@ -22,7 +23,7 @@ class Halve(nn.Module):
         return F.avg_pool2d(values, [min(2, side) for side in values.shape[-2:]])
 
 
-class SmallCNN(nn.Module):
+class SmallCNN(Configured, nn.Module):
     """Convolutions of 3 x 3 with BatchNorm and ReLU, then an average over a coarse grid.
 
     The grid is halved after each of the first two convolutions. Inputs can have any size from
@@ -47,7 +48,6 @@ class SmallCNN(nn.Module):
         self, *, channels: int = 1, widths: Sequence[int] = (12, 24, 48, 32), pool: int = 2
     ) -> None:
         super().__init__()
-        self.channels, self.widths, self.pool = channels, tuple(widths), pool
         layers: list[nn.Module] = []
         for i, width in enumerate(widths):
             layers += [
@@ -59,9 +59,6 @@ class SmallCNN(nn.Module):
                 layers.append(Halve())
             channels = width
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(pool))
-
-    def __repr__(self) -> str:
-        return f"SmallCNN(channels={self.channels}, widths={self.widths}, pool={self.pool})"
 
     def forward(self, values: Tensor) -> Encoded:
         """Encode images ``(B, channels, H, W)`` or videos ``(B, channels, T, H, W)``."""

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from g2d.configured import Configured
 from g2d.errors import ArgumentError
 
 
-class MLP(nn.Module):
+class MLP(Configured, nn.Module):
     """Layers of linear, BatchNorm, ReLU and dropout on flattened rows.
 
     Args:
@@ -40,7 +41,6 @@ class MLP(nn.Module):
                 f"dropout must have at most one share per layer ({len(widths)}), "
                 f"found {len(dropout)}."
             )
-        self.features, self.widths, self.dropout = features, tuple(widths), tuple(dropout)
         layers: list[nn.Module] = [nn.Flatten()]
         for i, width in enumerate(widths):
             layers += [
@@ -52,9 +52,6 @@ class MLP(nn.Module):
                 layers.append(nn.Dropout(dropout[i]))
             features = width
         self.layers = nn.Sequential(*layers)
-
-    def __repr__(self) -> str:
-        return f"MLP(features={self.features}, widths={self.widths}, dropout={self.dropout})"
 
     def forward(self, values: Tensor) -> Tensor:
         """Return features ``(B, D)`` of rows ``(B, ...)``."""

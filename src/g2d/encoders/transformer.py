@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from g2d.configured import Configured
 from g2d.errors import ArgumentError
 from g2d.types import Encoded, Sequence
 
 
-class Transformer(nn.Module):
+class Transformer(Configured, nn.Module):
     """Project to ``width``, add a class token and positions, attend, and read the class token.
 
     Values under padding do not matter: attention is masked, and a prediction does not depend on
@@ -31,7 +32,15 @@ class Transformer(nn.Module):
     Example:
         >>> encoder = Transformer(features=3, width=8, heads=2)
         >>> encoder
-        Transformer(features=3, width=8, layers=1, heads=2, length=512, dropout=0.0)
+        Transformer(
+          features=3,
+          vocabulary=None,
+          width=8,
+          layers=1,
+          heads=2,
+          length=512,
+          dropout=0.0,
+        )
         >>> encoder(torch.zeros(5, 7, 3)).pooled.shape
         torch.Size([5, 8])
     """
@@ -57,11 +66,6 @@ class Transformer(nn.Module):
             raise ArgumentError(
                 f"width of a transformer must be a multiple of its heads ({heads}), found {width}."
             )
-        kind = f"features={features}" if vocabulary is None else f"vocabulary={vocabulary}"
-        self.arguments = (
-            f"{kind}, width={width}, layers={layers}, heads={heads}, length={length}, "
-            f"dropout={dropout}"
-        )
         self.embed: nn.Module = (
             nn.Embedding(vocabulary, width)
             if vocabulary is not None
@@ -75,9 +79,6 @@ class Transformer(nn.Module):
         self.layers = nn.TransformerEncoder(
             layer, layers, nn.LayerNorm(width), enable_nested_tensor=False
         )
-
-    def __repr__(self) -> str:
-        return f"Transformer({self.arguments})"
 
     def forward(self, sequence: Tensor | Sequence) -> Encoded:
         """Encode sequences.

@@ -49,7 +49,13 @@ def build_fusion(name: str, example: Mapping[str, Encoded], outputs: int, **opti
         >>> image = Encoded(torch.zeros(2, 6), tokens=torch.zeros(2, 4, 3))
         >>> example = {"image": image, "tone": Encoded(torch.zeros(2, 5))}
         >>> build_fusion("film", example, 10)
-        FiLM({'image': 6, 'tone': 5}, outputs=10, conditioned='tone', plus_one=True, ...)
+        FiLM(
+          dims={'image': 6, 'tone': 5},
+          outputs=10,
+          conditioned=None,
+          plus_one=True,
+          unimodal='zero_other',
+        )
         >>> list(build_fusion("cross_attention", example, 10, width=8, heads=2).tokens)
         ['image']
     """

@@ -105,7 +105,7 @@ class Late(Additive):
     Example:
         >>> fusion = Late({"image": 3, "tone": 2}, outputs=4)
         >>> fusion
-        Late({'image': 3, 'tone': 2}, outputs=4)
+        Late(dims={'image': 3, 'tone': 2}, outputs=4)
         >>> f = {"image": Encoded(torch.zeros(8, 3)), "tone": Encoded(torch.zeros(8, 2))}
         >>> logits, z = fusion(f, unimodal=True)
         >>> torch.allclose((z["image"] + z["tone"]) / 2, logits)

@@ -62,7 +62,6 @@ class CrossAttention(Fusion):
             raise ArgumentError(
                 f"width must be a multiple of heads, found width={width} and heads={heads}."
             )
-        self.options = {"token_dims": dict(token_dims or {}), "width": width, "heads": heads}
         self.classes = nn.ModuleDict({m: nn.Linear(d, width) for m, d in dims.items()})
         self.tokens = nn.ModuleDict(
             {m: nn.Linear(d, width) for m, d in (token_dims or {}).items() if m in dims}
@@ -70,10 +69,6 @@ class CrossAttention(Fusion):
         self.norms = nn.ModuleDict({m: nn.LayerNorm(width) for m in dims})
         self.attentions = nn.ModuleDict({m: Attention(width, heads) for m in dims})
         self.heads = nn.ModuleDict({m: nn.Linear(width, outputs) for m in dims})
-
-    def extra_repr(self) -> str:
-        """Return the options as keyword arguments."""
-        return ", ".join(f"{name}={value}" for name, value in self.options.items())
 
     def forward(
         self,

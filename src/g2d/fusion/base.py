@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from g2d.configured import Configured
 from g2d.errors import ArgumentError, UnsupportedError
 from g2d.types import Encoded, is_name
 
@@ -15,7 +16,7 @@ Kappa = Mapping[str, Tensor | float]
 """Coefficient per modality in [0, 1]: a number or a 0-d tensor."""
 
 
-class Fusion(nn.Module):
+class Fusion(Configured, nn.Module):
     """Module that turns the features of k modalities into logits.
 
     Args:
@@ -43,11 +44,6 @@ class Fusion(nn.Module):
                 f"found {wrong[0]!r}."
             )
         self.dims, self.outputs = dict(dims), outputs
-
-    def __repr__(self) -> str:
-        options = self.extra_repr()
-        arguments = f"{self.dims}, outputs={self.outputs}" + (f", {options}" if options else "")
-        return f"{type(self).__name__}({arguments})"
 
     @abstractmethod
     def forward(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,6 @@ class Conditional(Fusion):
 
     def __init__(self, dims: Mapping[str, int], outputs: int, unimodal: Readout) -> None:
         super().__init__(dims, outputs)
-        one_of("unimodal", unimodal, get_args(Readout))
         self.readout = unimodal
 
     @abstractmethod
@@ -117,11 +116,6 @@ class FiLM(Conditional):
         )
         self.head = nn.Linear(width, outputs)
 
-    def extra_repr(self) -> str:
-        """Return the options as keyword arguments."""
-        options = f"conditioned={self.conditioned!r}, plus_one={self.plus_one}"
-        return f"{options}, unimodal={self.readout!r}"
-
     def fuse(self, features: Mapping[str, Tensor]) -> Tensor:
         """Return the fused logits l ``(B, C)`` of features f^m ``(B, D_m)``."""
         target = features[self.conditioned]
@@ -183,21 +177,16 @@ class BiGated(Conditional):
         unimodal: Readout = "zero_other",
     ) -> None:
         super().__init__(dims, outputs, unimodal)
-        self.width = max(dims.values()) if width is None else width
-        if self.width < 1:
+        width = max(dims.values()) if width is None else width
+        if width < 1:
             raise ArgumentError(f"width must be one or more, found {width}.")
         if gated is not None:
             one_of("gated", gated, dims)
             self.passing: tuple[str, ...] = (gated,)
         else:
             self.passing = tuple(dims) if len(dims) > 2 else (tuple(dims)[-1],)
-        self.projections = nn.ModuleDict({m: nn.Linear(d, self.width) for m, d in dims.items()})
-        self.head = nn.Linear(self.width, outputs)
-
-    def extra_repr(self) -> str:
-        """Return the options as keyword arguments."""
-        gated = self.passing[0] if len(self.passing) == 1 else None
-        return f"gated={gated!r}, width={self.width}, unimodal={self.readout!r}"
+        self.projections = nn.ModuleDict({m: nn.Linear(d, width) for m, d in dims.items()})
+        self.head = nn.Linear(width, outputs)
 
     def fuse(self, features: Mapping[str, Tensor]) -> Tensor:
         """Return the fused logits l ``(B, C)`` of features f^m ``(B, D_m)``."""

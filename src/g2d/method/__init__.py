@@ -6,7 +6,7 @@ Epochs, devices, checkpoints and logs belong to the caller: the engine, or a loo
 
 from __future__ import annotations
 
-from g2d.method.configured import Configured
+from g2d.configured import Configured
 from g2d.method.contract import Cost, Method, Validation, pooled_features
 from g2d.method.distillation import Distillation
 from g2d.method.distributed import processes

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from g2d.configured import Configured
 from g2d.errors import ArgumentError, UnsupportedError
 from g2d.fusion import Additive
-from g2d.method.configured import Configured
 from g2d.method.search import Space, spaces
 from g2d.method.state import TrainState
 from g2d.model import MultimodalModel

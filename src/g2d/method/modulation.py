@@ -8,8 +8,8 @@ from typing import Literal
 
 from torch import nn
 
+from g2d.configured import Configured
 from g2d.errors import UnsupportedError
-from g2d.method.configured import Configured
 from g2d.method.state import TrainState
 from g2d.model import MultimodalModel, Teachers
 from g2d.task import Task

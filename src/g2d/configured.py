@@ -16,7 +16,7 @@ WIDTH = 88
 
 
 class Configured:
-    """Base of methods and modulations: remembers, checks and prints constructor arguments.
+    """Base of methods, tasks and the like: remembers, checks and prints constructor arguments.
 
     An argument annotated as a ``Literal`` must be one of its values; this is checked before the
     constructor runs. ``repr`` prints every argument.
@@ -80,7 +80,10 @@ def _choices(constructor: Callable[..., Any]) -> dict[str, tuple[Any, ...]]:
 
 
 def _short(value: Any) -> str:
-    """Return ``repr(value)``, or the name of its class if that is long."""
+    """Return ``repr(value)``, or the name of its class, with its length, if that is long."""
     text = repr(value)
     is_short = len(text) <= WIDTH and "\n" not in text and not text.startswith("<")
-    return text if isinstance(value, Configured) or is_short else f"{type(value).__name__}(...)"
+    if isinstance(value, Configured) or is_short:
+        return text
+    size = f"{len(value)} entries" if isinstance(value, list | tuple | dict) else "..."
+    return f"{type(value).__name__}({size})"
