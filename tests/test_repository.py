@@ -26,6 +26,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     *(path for path in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in path.parts),
+    *sorted((ROOT / "src").rglob("*.md")),
 ]
 MODALITIES = {"image", "tone", "word", "audio", "visual", "video", "text"}
 
@@ -98,10 +99,19 @@ def test_every_method_has_a_card(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_every_data_set_has_a_card(name: str) -> None:
-    card = text_of(f"docs/data/{name}.md")
+def test_every_data_set_has_a_card_that_its_page_includes(name: str) -> None:
+    folders = ROOT / "src" / "g2d" / "datasets"
+    card = folders / name / "card.md"
+    if not card.is_file():  # another form of the same data
+        (card,) = folders.glob(f"*/{name}.md")
     for part in ("**Rows.**", "**License.**", "**Modalities.**", "**Target.**", "**Protocols.**"):
-        assert part in card
+        assert part in card.read_text(encoding="utf-8")
+    path = card.relative_to(ROOT).as_posix()
+    assert text_of(f"docs/data/{name}.md").startswith(f"```{{include}} ../../{path}\n")
+
+
+def test_every_page_about_data_is_of_a_data_set() -> None:
+    assert {path.stem for path in (ROOT / "docs" / "data").glob("*.md")} == DATASETS.keys()
 
 
 def test_the_reference_lists_every_module() -> None:
