@@ -48,6 +48,23 @@ def test_metrics_are_one_json_object_per_epoch_and_lines_of_unfinished_epochs_ar
     assert lines[0] == RECORD
 
 
+def test_a_kill_while_metrics_are_cut_keeps_the_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(json.dumps(RECORD) + "\n" + json.dumps({**RECORD, "epoch": 2}) + "\n")
+    before = path.read_bytes()
+
+    def killed(self: Path, *rest: Any, **options: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", killed)
+    with pytest.raises(KeyboardInterrupt):
+        Metrics(path).on_start(5, 1)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_progress_shows_the_epoch_and_the_time_left(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,4 +122,4 @@ def test_a_recipe_stacks_and_is_opened_again(recipe: str, heads: list[str], tmp_
 def test_a_negative_number_of_sets_is_refused() -> None:
     result = CliRunner().invoke(app, ["train", "digits", "method=stack", "stack=-1"])
     assert result.exit_code == 2
-    assert "stack must be a number of teacher sets, 0 or more, found -1" in result.output
+    assert "stack must be greater than or equal to 0, found -1" in result.output

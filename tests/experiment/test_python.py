@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 import g2d
+from g2d.cli import Watcher
 from g2d.errors import ArgumentError, RecipeError, RunError
+from g2d.experiment.console import WATCHERS
 from g2d.experiment.recipes import as_recipe
 
 SMALL: dict[str, Any] = {
@@ -123,3 +125,7 @@ def test_every_repr_fits_one_screen(trained: g2d.experiment.Run, tmp_path: Path)
         assert " object at 0x" not in text
     assert "test accuracy: fused" in repr(trained)
     assert "fused: accuracy" in repr(evaluation).replace("'", "")
+
+
+def test_the_command_line_offers_every_logger() -> None:
+    assert {logger.value for logger in Watcher} == set(WATCHERS)
