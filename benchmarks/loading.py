@@ -1,6 +1,8 @@
-"""Samples per second of a prepared store against decoding every sample anew, memory, and the feed's share of a ResNet-18 step.
+"""Measure how fast samples are read from a store, compared with decoding them each time.
 
-Needs the folders rawmedia-mini and avdigits under G2D_DATA (else ../shared/data); without them it says so and measures the rest on made-up clips.
+Also measured: memory, and the share of a ResNet-18 step that reading and views take. The folders
+rawmedia-mini and avdigits under G2D_DATA (else ../shared/data) are used; a missing one is skipped
+with a message.
 
     python benchmarks/loading.py [--repeats 20]
 """
@@ -24,22 +26,16 @@ from g2d.data import Loader, Source
 from g2d.data.store.facts import Signal
 from g2d.data.store.opening import StoreOptions, open_store
 from g2d.datasets.av_mnist.reader import AVMNISTOptions, plan_av_mnist
-from g2d.datasets.crema_d.reader import CremaOptions, Grammar, plan_crema
+from g2d.datasets.crema_d.reader import CremaOptions, plan_crema
 from g2d.encoders import build_encoder
 from g2d.prepare import Decoded, Plan, Sample, prepare
 from g2d.types import Batch
 
 SHARED = Path(os.environ.get("G2D_DATA", Path(__file__).parents[2] / "shared" / "data"))
-GRID = Grammar(
-    r"^(?P<label>[a-z])[a-z]{3}(?P<actor>[\dz])[a-z]$",
-    {"b": 0, "l": 1, "p": 2, "s": 3},
-    ("bin", "lay", "place", "set"),
-    0,
-)
 
 
 class Stored(Dataset[Batch]):
-    """The way with a store: a whole batch is gathered at once, as the library's own loader does."""
+    """Rows of a store; a whole batch is gathered at once, as the loader of g2d does."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -52,7 +48,7 @@ class Stored(Dataset[Batch]):
 
 
 class Decoding(Dataset[dict[str, torch.Tensor]]):
-    """The way without a store: every sample is decoded when it is asked for."""
+    """Rows without a store; every sample is decoded on access."""
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         self.plan, self.folder = plan, folder
@@ -70,7 +66,7 @@ class Decoding(Dataset[dict[str, torch.Tensor]]):
 
 
 def per_second(batches: Iterator[int]) -> float:
-    """Samples per second, after a first batch that warms up."""
+    """Return the samples per second, after a first batch to warm up."""
     next(batches)
     start = time.perf_counter()
     count = sum(batches)
@@ -78,7 +74,7 @@ def per_second(batches: Iterator[int]) -> float:
 
 
 def order(rows: int, repeats: int) -> RandomSampler:
-    """Rows at random, as training asks for them."""
+    """Return a sampler of random rows, as in training."""
     return RandomSampler(
         range(rows),
         replacement=True,
@@ -88,7 +84,7 @@ def order(rows: int, repeats: int) -> RandomSampler:
 
 
 def stored(source: Source, batch: int, repeats: int, workers: int) -> Iterator[int]:
-    """Batches of raw values from the store."""
+    """Yield the sizes of batches that are read from the store."""
     rows = Stored(source)
     for made in DataLoader(
         rows,
@@ -101,7 +97,7 @@ def stored(source: Source, batch: int, repeats: int, workers: int) -> Iterator[i
 
 
 def decoded(plan: Plan, folder: Path, batch: int, repeats: int, workers: int) -> Iterator[int]:
-    """The same from the files, decoded sample by sample."""
+    """Yield the sizes of batches that are decoded sample by sample."""
     rows = Decoding(plan, folder)
     for made in DataLoader(
         rows, batch_size=batch, sampler=order(len(rows), repeats), num_workers=workers
@@ -110,7 +106,7 @@ def decoded(plan: Plan, folder: Path, batch: int, repeats: int, workers: int) ->
 
 
 def compare(name: str, plan: Plan, folder: Path, repeats: int, batch: int) -> None:
-    """A line of the table."""
+    """Prepare a store and print a line of the table."""
     with tempfile.TemporaryDirectory() as out:
         prepare(plan, folder, Path(out) / "store", allow_partial=True)
         source = open_store(StoreOptions(store=str(Path(out) / "store")))
@@ -123,7 +119,8 @@ def compare(name: str, plan: Plan, folder: Path, repeats: int, batch: int) -> No
             fast = per_second(stored(source, batch, repeats * 20, workers))
             slow = per_second(decoded(plan, folder, batch, max(2, repeats // 10), workers))
             print(
-                f"{name:<28}{workers:>8}{fast:>12,.0f}{slow:>12,.0f}{fast / slow:>9,.0f} x{size:>10,.0f}"
+                f"{name:<28}{workers:>8}{fast:>12,.0f}{slow:>12,.0f}"
+                f"{fast / slow:>9,.0f} x{size:>10,.0f}"
             )
 
 
@@ -141,7 +138,7 @@ SEEN = {
 
 
 def draw(source: Path, sample: Sample) -> Decoded:
-    """A clip of noise: what is in it does not matter here."""
+    """Return a clip of noise."""
     rng = np.random.default_rng(int(sample.id))
     return Decoded(
         {
@@ -152,7 +149,10 @@ def draw(source: Path, sample: Sample) -> Decoded:
 
 
 def share_of_a_step(steps: int = 6, batch: int = 16, rows: int = 256) -> None:
-    """ResNet-18 on 112 x 112 pictures and 128 x 113 spectrograms of a store: how much of a step is the feed's (reading and views)."""
+    """Measure the share of reading and views in a step of ResNet-18.
+
+    The inputs are pictures of 112 x 112 and spectrograms of 128 x 113, read from a store.
+    """
     samples = [Sample(str(i), i % 10, str(i)) for i in range(rows)]
     classes = {"kind": "classification", "classes": list("0123456789")}
     plan = Plan("made_up", classes, SEEN, samples, draw, {"made_up/all": np.zeros(rows, np.int8)})
@@ -162,12 +162,13 @@ def share_of_a_step(steps: int = 6, batch: int = 16, rows: int = 256) -> None:
             open_store(StoreOptions(store=str(Path(out) / "store"))), steps, batch
         )
     print(
-        f"feed of a ResNet-18 step at 112 x 112, batch {batch}, two modalities: {1000 * feed / steps:.1f} of {1000 * whole / steps:.0f} ms, {feed / whole:.1%}"
+        f"reading and views in a ResNet-18 step at 112 x 112, batch {batch}, two modalities: "
+        f"{1000 * feed / steps:.1f} of {1000 * whole / steps:.0f} ms, {feed / whole:.1%}"
     )
 
 
 def timed_steps(source: Source, steps: int, batch: int) -> tuple[float, float]:
-    """Seconds of the feed, and of everything, after a first step that warms up."""
+    """Return the seconds of reading and views, and of whole steps, after one step to warm up."""
     loader = Loader(source, "train", batch, shuffle=True)
     example = next(loader.epoch(1)).inputs
     encoders = torch.nn.ModuleDict(
@@ -189,8 +190,19 @@ def timed_steps(source: Source, steps: int, batch: int) -> tuple[float, float]:
     return feed, whole
 
 
+def as_crema(clips: Path, folder: Path) -> Path:
+    """Unpack the clips of rawmedia-mini under names of CREMA-D; return their folder."""
+    with tarfile.open(clips) as file:
+        file.extractall(folder, filter="data")
+    layout = folder / "cremad-layout"
+    for part in ("AudioWAV", "VideoFlash"):
+        for i, path in enumerate(sorted((layout / part).iterdir())):
+            path.rename(path.with_stem(f"10{i:02d}_DFA_{'ANG' if i % 2 else 'HAP'}_XX"))
+    return layout
+
+
 def peak(measure: Callable[[], None]) -> None:
-    """Run, then say how much memory the process has needed at most."""
+    """Run a measurement and print the peak memory of the process."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     measure()
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -198,31 +210,23 @@ def peak(measure: Callable[[], None]) -> None:
 
 
 def main() -> None:
-    """Print all of it."""
+    """Print all measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=20)
     repeats = parser.parse_args().repeats
     torch.manual_seed(0)
     print(
-        f"{'samples per second':<28}{'workers':>8}{'store':>12}{'decoding':>12}{'':>11}{'kB/sample':>10}"
+        f"{'samples per second':<28}{'workers':>8}{'store':>12}{'decoding':>12}"
+        f"{'':>11}{'kB/sample':>10}"
     )
     clips = SHARED / "rawmedia-mini" / "rawmedia_mini.tar"
     if clips.is_file():
         with tempfile.TemporaryDirectory() as raw:
-            with tarfile.open(clips) as file:
-                file.extractall(raw, filter="data")
-            folder = Path(raw) / "cremad-layout"
-            peak(
-                lambda: compare(
-                    "rawmedia (flv + wav)",
-                    plan_crema(folder, CremaOptions(), GRID),
-                    folder,
-                    repeats,
-                    8,
-                )
-            )
+            folder = as_crema(clips, Path(raw))
+            plan = plan_crema(folder, CremaOptions())
+            peak(lambda: compare("rawmedia (flv + wav)", plan, folder, repeats, 8))
     else:
-        print(f"rawmedia-mini is not in {SHARED} (G2D_DATA): left out")
+        print(f"skipped rawmedia-mini: not in {SHARED} (G2D_DATA)")
     digits = SHARED / "avdigits"
     if digits.is_dir():
         peak(
@@ -235,7 +239,7 @@ def main() -> None:
             )
         )
     else:
-        print(f"avdigits is not in {SHARED} (G2D_DATA): left out")
+        print(f"skipped avdigits: not in {SHARED} (G2D_DATA)")
     peak(share_of_a_step)
 
 

@@ -1,6 +1,8 @@
-"""A million made-up rows through ``g2d data prepare manifest`` and an epoch of training: peak memory against that of a hundred thousand.
+"""Measure the memory that a large table needs for preparation and for an epoch of training.
 
-python benchmarks/rows.py [--rows 1000000]
+A million made-up rows are compared with a hundred thousand.
+
+    python benchmarks/rows.py [--rows 1000000]
 """
 
 from __future__ import annotations
@@ -23,12 +25,13 @@ from g2d.cli import app
 try:
     app(sys.argv[1:], standalone_mode=False)
 finally:
-    print("peak", *(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        print("peak", resource.getrusage(who).ru_maxrss)
 """
 
 
 def write(path: Path, rows: int) -> None:
-    """Numbers that follow the label a little."""
+    """Write a table whose numbers depend slightly on the label."""
     rng = random.Random(0)
     with path.open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file)
@@ -45,7 +48,7 @@ def write(path: Path, rows: int) -> None:
 
 
 def measured(*arguments: str) -> tuple[float, float]:
-    """Peak memory in MB of a command, or of the largest of its workers if that took more, and seconds."""
+    """Run a command; return its peak memory in MB (of its largest process) and its seconds."""
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, *arguments],
@@ -56,16 +59,17 @@ def measured(*arguments: str) -> tuple[float, float]:
     )
     if done.returncode:
         raise SystemExit(done.stdout + done.stderr)
-    return max(map(int, done.stdout.split()[-2:])) / 1024, time.perf_counter() - start
+    peaks = [int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("peak ")]
+    return max(peaks) / 1024, time.perf_counter() - start
 
 
 def peaks(rows: int) -> tuple[float, float]:
-    """Of preparing and of training."""
+    """Return the peak memory in MB of preparing and of training."""
     with tempfile.TemporaryDirectory() as folder:
         table, store = Path(folder) / "table.csv", Path(folder) / "store"
         write(table, rows)
         prepare, seconds = measured(
-            "data", "prepare", "manifest", "--source", str(table), "--out", str(store), "--quiet"
+            "data", "prepare", "table", "--source", str(table), "--out", str(store), "--quiet"
         )
         print(f"{rows:>9,} rows: prepare {prepare:,.0f} MB, {seconds:,.0f} s", end="", flush=True)
         recipe = store / "recipe.yaml"
@@ -84,13 +88,14 @@ def peaks(rows: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Print peaks and their difference."""
+    """Print the peaks and their difference."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     rows = parser.parse_args().rows
     small, large = peaks(rows // 10), peaks(rows)
     print(
-        f"ten times the rows: prepare {large[0] - small[0]:+,.0f} MB, train {large[1] - small[1]:+,.0f} MB (aim: at most 200)"
+        f"ten times the rows: prepare {large[0] - small[0]:+,.0f} MB, "
+        f"train {large[1] - small[1]:+,.0f} MB (goal: at most 200)"
     )
 
 

@@ -1,7 +1,8 @@
-"""Seconds per training step of every method, on this machine.
+"""Measure the seconds per training step of every method on this machine.
 
-Two convolutional encoders of equal cost, so that what a suppressed encoder saves can be read off: a method with prioritization epochs is
-measured in an exclusive stage and in its last one. Methods take turns and the median is printed, because a machine's speed drifts.
+The two convolutional encoders cost the same, so that the saving of a suppressed encoder is visible:
+a method with prioritization epochs is measured in an exclusive stage and in its last stage. The
+methods take turns and the median is printed, because the speed of a machine drifts.
 
     python benchmarks/steps.py --rounds 10 --batch 32
 """
@@ -26,7 +27,7 @@ MODALITIES = ("left", "right")
 
 @dataclass
 class Case:
-    """A method, bound to a student of its own, in one of its epochs."""
+    """A method with its own student, in one of its epochs."""
 
     label: str
     method: g2d.Method
@@ -62,7 +63,7 @@ def model_of(*modalities: str) -> g2d.MultimodalModel:
 def cases(device: torch.device, size: int) -> list[Case]:
     inputs = {m: torch.randn(size, 1, SIZE, SIZE) for m in MODALITIES}
     teachers = g2d.Teachers({m: model_of(m).to(device) for m in MODALITIES})
-    found: list[Case] = []
+    made: list[Case] = []
     for name, kind in METHODS.items():
         if not kind.trains:
             continue
@@ -89,8 +90,8 @@ def cases(device: torch.device, size: int) -> list[Case]:
             )
             state.epoch = epoch
             method.epoch_start(state)
-            found.append(Case(f"{name}, {stage}" if stage else name, method, state, batch))
-    return found
+            made.append(Case(f"{name}, {stage}" if stage else name, method, state, batch))
+    return made
 
 
 def main() -> None:
@@ -113,7 +114,8 @@ def main() -> None:
     )
     unit = medians["joint"]
     print(
-        f"torch {torch.__version__}, {device}, {arguments.threads} threads, batch {arguments.batch}, median of {arguments.rounds}"
+        f"torch {torch.__version__}, {device}, {arguments.threads} threads, "
+        f"batch {arguments.batch}, median of {arguments.rounds}"
     )
     for label, seconds in medians.items():
         print(f"{label:<32}{1000 * seconds:8.1f} ms {seconds / unit:6.2f} x joint")

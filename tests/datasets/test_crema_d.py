@@ -172,7 +172,7 @@ def test_sound_without_any_video_is_prepared_if_partial_data_are_allowed(tmp_pat
         ("video",),
         [(f"AudioWAV/{name}.wav",) for name in CLIPS],
     )
-    with pytest.raises(DataError, match=r"no file of video was found[^$]*--allow-partial"):
+    with pytest.raises(DataError, match=r"found no file of video[^$]*--allow-partial"):
         prepare(plan, tmp_path, tmp_path / "store")
     prepare(plan, tmp_path, tmp_path / "store", allow_partial=True)
     assert np.load(tmp_path / "store" / "audio.npy").shape == (3, 24_000)

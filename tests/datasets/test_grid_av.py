@@ -33,7 +33,7 @@ def test_the_window_around_the_digit_is_decoded(tmp_path: Path) -> None:
     assert (video.shape, video.dtype) == ((16, 40, 64), np.uint8)
     assert (audio.shape, audio.dtype) == ((5120,), np.int16)
     assert np.abs(audio).max() > 10_000
-    with pytest.raises(DataError, match="2 of 1000 samples usable"):
+    with pytest.raises(DataError, match="found 2 of 1000"):
         prepare(plan, tmp_path, tmp_path / "store")
 
 

@@ -167,7 +167,7 @@ def test_a_session_without_turns_is_named_as_missing(unseen: Path, tmp_path: Pat
     shutil.rmtree(unseen / "Session2")
     plan = planned(unseen, classes=5, improvised_only=True)
     assert plan.missing == ("video", "session 2", "session 4")
-    with pytest.raises(DataError, match=r"no file of .*session 2 and session 4 was found"):
+    with pytest.raises(DataError, match=r"found no file of .*session 2 and session 4"):
         prepare(plan, unseen, tmp_path / "store")
 
 

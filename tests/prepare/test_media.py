@@ -1,8 +1,9 @@
-"""Sound and pictures from files: real ones where they are there, and damaged ones always."""
+"""Decoding of sound, images and video: generated, damaged and, if available, real files."""
 
 from __future__ import annotations
 
 import os
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image
 
 from g2d.datasets.crema_d.reader import CremaOptions, plan_crema
 from g2d.datasets.vggsound.reader import VGGSoundOptions, plan_vggsound
-from g2d.errors import UnreadableError
+from g2d.errors import MissingDependencyError, UnreadableError
 from g2d.prepare import prepare
 from g2d.prepare.media import (
     at_least,
@@ -40,14 +41,14 @@ DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pack = SHARED / "rawmedia-mini" / "rawmedia_mini.tar"
     if not pack.is_file():
-        pytest.skip("the pack rawmedia-mini is not there (G2D_DATA)")
+        pytest.skip("the data pack rawmedia-mini is missing (G2D_DATA)")
     folder = tmp_path_factory.mktemp("rawmedia")
     with tarfile.open(pack) as file:
         file.extractall(folder, filter="data")
     return folder
 
 
-def test_real_files_decode_to_the_counts_that_are_stated(real: Path) -> None:
+def test_real_files_decode_to_the_expected_counts(real: Path) -> None:
     originals = sorted((real / "original").glob("*.mpg"))
     assert len(originals) == 11
     for path in originals:
@@ -61,7 +62,7 @@ def test_real_files_decode_to_the_counts_that_are_stated(real: Path) -> None:
         assert not is_silent(sound)
 
 
-def test_real_files_prepare_in_the_layout_of_crema_d(real: Path, tmp_path: Path) -> None:
+def test_real_files_are_prepared_in_the_layout_of_crema_d(real: Path, tmp_path: Path) -> None:
     source = tmp_path / "crema"
     for folder in ("AudioWAV", "VideoFlash"):
         (source / folder).mkdir(parents=True)
@@ -76,7 +77,7 @@ def test_real_files_prepare_in_the_layout_of_crema_d(real: Path, tmp_path: Path)
     assert np.load(tmp_path / "store" / "audio.npy").shape == (11, 66_150)
 
 
-def test_real_files_prepare_in_the_layout_of_vggsound(real: Path, tmp_path: Path) -> None:
+def test_real_files_are_prepared_in_the_layout_of_vggsound(real: Path, tmp_path: Path) -> None:
     import shutil
 
     folder = tmp_path / "vgg"
@@ -96,6 +97,22 @@ def test_real_files_prepare_in_the_layout_of_vggsound(real: Path, tmp_path: Path
     sound = np.load(tmp_path / "store" / "audio.npy")
     assert sound.shape == (11, 160_000)
     assert np.abs(sound.astype(int)).max(1).min() > 500
+
+
+@pytest.mark.parametrize(
+    ("library", "read"),
+    [
+        ("av", lambda path: read_audio(path, 8_000)),
+        ("av", lambda path: read_frames(path, spread(1), (8, 8))),
+        ("PIL.Image", lambda path: read_image(path, (8, 8))),
+    ],
+)
+def test_a_missing_library_is_one_sentence_with_the_command_that_installs_it(
+    tmp_path: Path, library: str, read: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'g2d\[media\]'"):
+        read(tmp_path / "clip")
 
 
 def test_resampling_has_librosas_length_and_keeps_a_tone() -> None:
@@ -167,17 +184,17 @@ def test_frames_are_chosen_by_the_rules() -> None:
         at_least(4, spread(3))(3, 10.0)
 
 
-def test_long_videos_are_read_twice_with_the_same_result(
+def test_reading_a_long_video_twice_gives_the_same_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_video(tmp_path / "a.mp4", moving(12, (48, 64), 1), 12)
-    held = read_frames(tmp_path / "a.mp4", spread(4), (24, 32))
+    cached = read_frames(tmp_path / "a.mp4", spread(4), (24, 32))
     monkeypatch.setattr(frames_of, "CACHED", 3 * 2 * 48 * 64)
-    assert np.array_equal(read_frames(tmp_path / "a.mp4", spread(4), (24, 32)), held)
+    assert np.array_equal(read_frames(tmp_path / "a.mp4", spread(4), (24, 32)), cached)
 
 
 def broken_text(path: Path) -> None:
-    path.write_text("not a media file at all, but long enough to be looked at twice")
+    path.write_text("no media file, but long enough to be inspected")
 
 
 def pointer(path: Path) -> None:
@@ -200,7 +217,7 @@ def cut(path: Path) -> None:
         (cut, "undecodable"),
     ],
 )
-def test_what_cannot_be_read_says_why(
+def test_an_unreadable_file_gives_the_reason(
     tmp_path: Path, make: Callable[[Path], None], reason: str
 ) -> None:
     path = tmp_path / "clip.mp4"
@@ -216,7 +233,7 @@ def test_what_cannot_be_read_says_why(
         assert str(tmp_path) not in caught.value.detail
 
 
-def test_a_video_without_sound_and_sound_without_pictures_are_told_apart(tmp_path: Path) -> None:
+def test_a_missing_audio_and_a_missing_video_stream_have_different_reasons(tmp_path: Path) -> None:
     write_video(tmp_path / "mute.mp4", moving(5, (48, 64), 0), 5)
     write_wav(tmp_path / "blind.wav", tone(0.2, 8_000), 8_000)
     with pytest.raises(UnreadableError) as mute:
@@ -226,7 +243,7 @@ def test_a_video_without_sound_and_sound_without_pictures_are_told_apart(tmp_pat
     assert (mute.value.reason, blind.value.reason) == ("no-audio", "too-few-frames")
 
 
-def test_a_picture_that_is_cut_off_is_not_read(tmp_path: Path) -> None:
+def test_a_truncated_image_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     Image.fromarray(moving(1, (64, 64), 0)[0]).save(path)
     assert read_image(path, (32, 16)).shape == (32, 16, 3)
@@ -245,14 +262,14 @@ def test_lengths_are_fitted() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flv", ".avi"])
-def test_a_file_that_ends_before_its_header_says_is_told(tmp_path: Path, suffix: str) -> None:
+def test_a_file_that_ends_too_early_gives_a_warning(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"clip{suffix}"
     if suffix == ".wav":
         write_wav(path, tone(3.0, 16_000), 16_000)
     else:
         write_video(path, np.random.default_rng(0).integers(0, 255, (75, 64, 96, 3), np.uint8), 25)
 
-    def told() -> list[str]:
+    def warnings() -> list[str]:
         sentences: list[str] = []
         if suffix == ".wav":
             read_audio(path, 16_000, sentences)
@@ -260,9 +277,9 @@ def test_a_file_that_ends_before_its_header_says_is_told(tmp_path: Path, suffix:
             read_frames(path, spread(3), (32, 48), warnings=sentences)
         return sentences
 
-    assert told() == []
+    assert warnings() == []
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
-    (sentence,) = told()
+    (sentence,) = warnings()
     assert "cut off: 1." in sentence
     assert "of 3.0" in sentence
 
@@ -291,7 +308,7 @@ def test_sound_that_is_not_finite_is_refused_and_not_stored_as_silence(
         read_audio(tmp_path / "a.wav", 16_000)
 
 
-def test_a_name_that_no_file_can_have_is_a_missing_file() -> None:
+def test_an_impossible_name_is_a_missing_file() -> None:
     with pytest.raises(UnreadableError, match="missing-file"):
         read_audio(Path("a\0b.wav"), 8_000)
 
@@ -306,26 +323,26 @@ def test_a_name_that_looks_like_a_protocol_is_a_file(
 
 @pytest.mark.parametrize("suffix", [".mp4", ".flv", ".avi"])
 @pytest.mark.parametrize("frames", [1, 4])
-def test_a_short_video_is_not_called_cut_off_even_if_its_sound_is_longer(
+def test_a_short_video_with_longer_sound_is_not_reported_as_cut_off(
     tmp_path: Path, suffix: str, frames: int
 ) -> None:
     write_video(tmp_path / f"a{suffix}", moving(frames, (48, 64), 1), 5, tone(2.0, 22_050), 22_050)
-    told: list[str] = []
-    assert len(read_frames(tmp_path / f"a{suffix}", spread(2), (8, 8), warnings=told)) == 2
-    read_audio(tmp_path / f"a{suffix}", 22_050, told)
-    assert told == []
+    warnings: list[str] = []
+    assert len(read_frames(tmp_path / f"a{suffix}", spread(2), (8, 8), warnings=warnings)) == 2
+    read_audio(tmp_path / f"a{suffix}", 22_050, warnings)
+    assert warnings == []
 
 
-def test_a_flash_video_with_sound_that_ends_early_is_told(tmp_path: Path) -> None:
+def test_a_flash_video_that_ends_early_gives_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "a.flv"
     write_video(path, moving(60, (48, 64), 1), 20, tone(3.0, 22_050), 22_050)
     with path.open("rb") as file:
         start = file.read(path.stat().st_size // 2)
     path.write_bytes(start)
-    told: list[str] = []
-    read_frames(path, spread(2), (8, 8), warnings=told)
-    assert len(told) == 1
-    assert "its video is cut off" in told[0]
+    warnings: list[str] = []
+    read_frames(path, spread(2), (8, 8), warnings=warnings)
+    assert len(warnings) == 1
+    assert "its video is cut off" in warnings[0]
 
 
 def gradient() -> np.ndarray[tuple[int, int], np.dtype[np.uint16]]:
@@ -341,14 +358,14 @@ def test_sixteen_bits_of_gray_are_scaled_to_eight(tmp_path: Path, suffix: str) -
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [(gradient() / np.float32(65_535), "floating point"), (gradient().astype(np.int32), "32-bit")],
 )
-def test_a_picture_of_numbers_without_a_range_is_refused(
-    tmp_path: Path, values: np.ndarray[tuple[int, int], np.dtype[np.float32]], said: str
+def test_an_image_of_numbers_of_unknown_range_is_refused(
+    tmp_path: Path, values: np.ndarray[tuple[int, int], np.dtype[np.float32]], message: str
 ) -> None:
     Image.fromarray(values).save(tmp_path / "a.tif")
-    with pytest.raises(UnreadableError, match=f"undecodable.*{said}"):
+    with pytest.raises(UnreadableError, match=f"undecodable.*{message}"):
         read_image(tmp_path / "a.tif", (16, 256))
 
 
@@ -356,20 +373,25 @@ def test_a_picture_of_numbers_without_a_range_is_refused(
 @pytest.mark.parametrize(
     ("orientation", "white"), [(1, "left"), (2, "right"), (3, "right"), (6, "top"), (8, "bottom")]
 )
-def test_a_picture_stands_as_its_camera_says(
+def test_an_image_is_rotated_by_its_exif_orientation(
     tmp_path: Path, suffix: str, orientation: int, white: str
 ) -> None:
     stored = np.zeros((32, 64, 3), np.uint8)
     stored[:, :32] = 255
-    said = Image.Exif()
-    said[274] = orientation
-    Image.fromarray(stored).save(tmp_path / f"a{suffix}", exif=said)
-    seen = read_image(tmp_path / f"a{suffix}", (32, 32)).astype(float)
-    sides = {"left": seen[:, :10], "right": seen[:, -10:], "top": seen[:10], "bottom": seen[-10:]}
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(stored).save(tmp_path / f"a{suffix}", exif=exif)
+    image = read_image(tmp_path / f"a{suffix}", (32, 32)).astype(float)
+    sides = {
+        "left": image[:, :10],
+        "right": image[:, -10:],
+        "top": image[:10],
+        "bottom": image[-10:],
+    }
     assert max(sides, key=lambda side: float(sides[side].mean())) == white
 
 
-def test_damaged_metadata_do_not_cost_a_picture(tmp_path: Path) -> None:
+def test_an_image_with_damaged_metadata_is_read(tmp_path: Path) -> None:
     Image.fromarray(moving(1, (64, 64), 0)[0]).save(
         tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x07\0\x12"
     )

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +73,7 @@ class Summary:
         yield f"content hash {facts['content_hash']}"
 
 
-def skip_lines(skipped: list[Skip], rest: str = "", most: int = 10) -> Iterator[str]:
+def skip_lines(skipped: Sequence[Skip], rest: str = "", most: int = 10) -> Iterator[str]:
     """Yield how many samples were skipped for which reason, with the first ids of each.
 
     Args:
@@ -122,7 +122,7 @@ def prepare(
     """
     if not plan.samples:
         lines = [f"{source} must hold samples of {plan.name}, found none."]
-        raise DataError("\n".join([*lines, *skip_lines(list(plan.skipped))]))
+        raise DataError("\n".join([*lines, *skip_lines(plan.skipped)]))
     _check_enough(plan, list(plan.skipped), allow_partial)
     digest = plan_hash(plan)
     if done := _complete(digest, out):
@@ -182,7 +182,8 @@ def _prepare(
     if not frozen.exists():
         empty = _empty_modalities(plan, work, journal)
         if empty and not allow_partial:
-            raise DataError(_too_little(f"no sample has {' or '.join(empty)}", plan, []))
+            rule = f"{plan.name} must have samples with {' and '.join(empty)}, found none."
+            raise DataError(_with_advice(rule))
         frozen.touch()
     facts = write_store(plan, journal, work, work.parent, plan_hash=digest, skipped=skipped)
     shutil.rmtree(work)
@@ -261,15 +262,17 @@ def _check_enough(plan: Plan, skips: list[Skip], allow_partial: bool) -> None:
     if allow_partial:
         return
     if plan.missing:
-        raise DataError(_too_little(f"no file of {' and '.join(plan.missing)}", plan, []))
+        missing = " and ".join(plan.missing)
+        raise DataError(_with_advice(f"{plan.name} must be complete, found no file of {missing}."))
     if kept < LEAST * plan.expected:
-        raise DataError(_too_little(f"{kept} of {plan.expected} samples usable", plan, skips))
+        rule = f"{plan.name} must have at least {LEAST:.0%} of its samples in usable form"
+        raise DataError(_with_advice(f"{rule}, found {kept} of {plan.expected}.", skips))
 
 
-def _too_little(found: str, plan: Plan, skips: list[Skip]) -> str:
-    lines = [f"{plan.name} must have at least {LEAST:.0%} of its samples, found {found}."]
+def _with_advice(sentence: str, skips: Sequence[Skip] = ()) -> str:
+    """Append the skipped samples and the ways out to a sentence."""
     advice = "Add the files, or accept a partial store with --allow-partial; every result says so."
-    return "\n".join([*lines, *skip_lines(skips), advice])
+    return "\n".join([sentence, *skip_lines(skips), advice])
 
 
 def _empty_modalities(plan: Plan, work: Path, journal: Journal) -> list[str]:
