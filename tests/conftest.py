@@ -6,7 +6,6 @@ import os
 
 # Before torch is imported, and for the processes that tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
-os.environ["MPLBACKEND"] = "agg"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 

@@ -65,6 +65,8 @@ def test_a_missing_extra_is_one_sentence(
     drawing: Drawing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "vl_convert", None)
-    with pytest.raises(MissingDependencyError, match=r"PNG charts need .* 'g2d\[figures\]'"):
+    with pytest.raises(
+        MissingDependencyError, match=r"a PNG chart needs vl_convert, .* 'g2d\[figures\]'"
+    ):
         drawing.save(tmp_path / "chart.png")
     assert list(tmp_path.iterdir()) == []

@@ -115,7 +115,9 @@ def test_groups_of_columns_can_be_chosen(table: Table) -> None:
     kept = table.only("fused", "unimodal")
     assert [column.name for column in kept.columns] == ["fused", "image", "tone"]
     assert len(kept.rows[0].cells) == 3
-    with pytest.raises(ArgumentError, match=r"columns must be among fused, .*Did you mean 'fused'"):
+    with pytest.raises(
+        ArgumentError, match=r"columns must be one of fused, .*Did you mean 'fused'"
+    ):
         table.only("fussed")
 
 

@@ -117,6 +117,7 @@ def test_a_diagnosis_keeps_the_names_of_its_file(tmp_path: Path) -> None:
     assert analysis.modalities["image"].gap == (0.2, 0.1, 0.3)
     assert analysis.reliability is not None
     assert analysis.reliability.points == {"image": [(0.5, 0.25)]}
+    assert repr(analysis) == "Analysis(image: well)"
     assert read_analysis(tmp_path / "nothing") is None
 
 

@@ -123,5 +123,6 @@ def test_runs_are_grouped_by_data_and_recipe(tmp_path: Path) -> None:
         f"umt ({tmp_path / 'd'})": 1,
         f"umt ({tmp_path / 'e'})": 1,
     }
+    assert repr(problems[1]) == "Problem(toy/v1, runs of joint)"
     assert problems[0].seeds == [0, 1]
     assert problems[2].modalities == ["tone"]

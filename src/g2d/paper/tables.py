@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from g2d.errors import ArgumentError
-from g2d.files import did_you_mean
+from g2d.files import one_of
 from g2d.paper.published import NOTE, PARTIAL, published, published_schedule
 from g2d.report.comparison import (
     Reference,
@@ -61,18 +61,10 @@ def build(groups: Groups, layout: str = COMPARE, baseline: str | None = None) ->
     Raises:
         ArgumentError: The layout or row does not exist, or no run fits the layout.
     """
-    if layout not in LAYOUTS:
-        raise ArgumentError(
-            f"--table must be one of {', '.join(LAYOUTS)}, found {layout!r}."
-            + did_you_mean(layout, LAYOUTS)
-        )
-    rows = [line.name for group in groups for line in group.lines if line.fused]
-    names = list(dict.fromkeys(rows))
-    if baseline is not None and baseline not in names:
-        raise ArgumentError(
-            f"--baseline must be a row of the table ({', '.join(names)}), found {baseline!r}."
-            + did_you_mean(baseline, names)
-        )
+    one_of("--table", layout, LAYOUTS)
+    if baseline is not None:
+        rows = [line.name for group in groups for line in group.lines if line.fused]
+        one_of("--baseline", baseline, dict.fromkeys(rows))
     rule, make = LAYOUTS[layout]
     tables = list(make(groups, baseline))
     if not tables:

@@ -15,8 +15,7 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
-from g2d.errors import MissingDependencyError
-from g2d.files import replaced, write_text
+from g2d.files import import_extra, replaced, write_text
 
 LIGHT = {
     "paper": "#fff",
@@ -101,13 +100,7 @@ class Drawing:
         if path.suffix == ".svg":
             write_text(path, self.standalone())
             return path
-        try:
-            import vl_convert
-        except ImportError:
-            raise MissingDependencyError(
-                f"{path.suffix[1:].upper()} charts need vl-convert-python, which is missing. "
-                "pip install 'g2d[figures]'"
-            ) from None
+        vl_convert = import_extra("vl_convert", "figures", f"a {path.suffix[1:].upper()} chart")
         svg = self.standalone(dark=False)
         pdf = path.suffix == ".pdf"
         content = vl_convert.svg_to_pdf(svg) if pdf else vl_convert.svg_to_png(svg, scale=2)

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from g2d.errors import ArgumentError
-from g2d.files import did_you_mean
+from g2d.files import one_of
 from g2d.report.formatting import ABSENT, number
 
 BETTER, WORSE, TEST_SELECTED = "better", "worse", "test"
@@ -145,13 +144,12 @@ class Table:
         """
         known = list(dict.fromkeys(column.group for column in self.columns if column.group))
         for group in groups:
-            if group not in known:
-                raise ArgumentError(
-                    f"columns must be among {', '.join(known)}, found {group!r}."
-                    + did_you_mean(group, known)
-                )
+            one_of("a group of columns", group, known)
         kept = [i for i, column in enumerate(self.columns) if column.group in groups]
         return self._with(kept)
+
+    def __str__(self) -> str:
+        return self.text()
 
     def text(self, width: int | None = None) -> str:
         """Return the table for a terminal.

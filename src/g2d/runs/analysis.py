@@ -95,6 +95,12 @@ class Analysis(Content):
     gradients: dict[str, Scored] = Field(default_factory=dict, alias="gradient_of_every_encoder")
     calibrated_heads: Scored = Field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        states = [f"{m}: {diagnosis.state}" for m, diagnosis in self.modalities.items()]
+        return f"Analysis({', '.join(states)})"
+
+    __str__ = __repr__
+
     def write(self, folder: Path) -> None:
         """Write ``analysis.json`` in a run folder atomically; empty sections are left out."""
         write_json(folder / ANALYSIS, {name: part for name, part in self.plain().items() if part})

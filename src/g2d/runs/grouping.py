@@ -26,6 +26,9 @@ class Problem:
     runs: Sequence[RunRecord]
     recipes: Mapping[str, Sequence[RunRecord]]
 
+    def __repr__(self) -> str:
+        return f"Problem({self.data.protocol}, runs of {', '.join(self.recipes)})"
+
     @property
     def first(self) -> RunRecord:
         """The first run."""
