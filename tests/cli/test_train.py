@@ -1,4 +1,4 @@
-"""Recipes through the command line, and what stands in the folders afterwards."""
+"""Recipes through the command line, and the files that runs leave."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def result_of(out: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run, with its teachers beside it."""
+    """Train a run and its teachers in a temporary folder."""
     out = tmp_path_factory.mktemp("runs") / "a"
     result = train(out)
     assert result.exit_code == 0, result.output
     return out
 
 
-def test_a_run_folder_says_everything(trained: Path) -> None:
+def test_a_run_folder_holds_recipe_metrics_result_and_predictions(trained: Path) -> None:
     assert {path.name for path in trained.iterdir()} >= {
         "recipe.yaml",
         "metrics.jsonl",
@@ -89,7 +89,7 @@ def test_the_kept_predictions_give_the_reported_accuracy(trained: Path) -> None:
     np.testing.assert_allclose(late, logits, atol=1e-5)
 
 
-def test_another_weight_reuses_the_teachers_and_says_so(trained: Path) -> None:
+def test_another_weight_reuses_the_teachers_with_a_message(trained: Path) -> None:
     result = train(trained.with_name("alpha"), "method.alpha=2")
     assert result.exit_code == 0, result.output
     assert result.output.count("reuse") == 2
@@ -98,7 +98,7 @@ def test_another_weight_reuses_the_teachers_and_says_so(trained: Path) -> None:
     )
 
 
-def test_another_seed_trains_new_teachers_and_says_why(trained: Path) -> None:
+def test_another_seed_trains_new_teachers_with_a_reason(trained: Path) -> None:
     result = train(trained.with_name("seed"), "seed=1")
     assert result.exit_code == 0, result.output
     assert "the most similar one has seed 0 instead of 1" in result.output
@@ -131,7 +131,7 @@ def test_other_data_train_other_teachers(trained: Path) -> None:
     assert not result_of(trained.with_name("data"))["teachers"]["tone"]["reused"]
 
 
-def test_a_finished_run_is_said_to_be_finished(trained: Path) -> None:
+def test_a_finished_run_is_not_trained_again(trained: Path) -> None:
     before = (trained / "result.json").read_bytes()
     result = train(trained, "train.eval_batch_size=100")
     assert result.exit_code == 0
@@ -231,7 +231,7 @@ def test_new_rows_are_predicted_with_their_ids(trained: Path, tmp_path: Path) ->
     assert in_python.unimodal["tone"] == [row["tone.prediction"] for row in table]
 
 
-def test_what_cannot_be_predicted_exits_2(trained: Path, tmp_path: Path) -> None:
+def test_predicting_without_rows_or_without_a_run_exits_2(trained: Path, tmp_path: Path) -> None:
     assert command("predict", trained, "--source", tmp_path / "nothing.npz").exit_code == 2
     assert command("predict", tmp_path, "--source", tmp_path / "nothing.npz").exit_code == 2
 
@@ -253,7 +253,7 @@ def test_an_interrupted_run_exits_130_and_ends_as_an_uninterrupted_one(
         "--out",
         str(tmp_path / "x"),
     ]
-    # What runs in the background may have been told to ignore this signal, and its children with it.
+    # Background processes may ignore this signal, and so do their children: handle it again.
     heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed
@@ -266,10 +266,10 @@ def test_an_interrupted_run_exits_130_and_ends_as_an_uninterrupted_one(
     ):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
-    assert "Interrupted" in said
-    assert "Traceback" not in said
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Interrupted" in errors
+    assert "Traceback" not in errors
     assert not (tmp_path / "x" / "result.json").exists()
     assert 1 <= len((tmp_path / "x" / "metrics.jsonl").read_text().splitlines()) < 24
     for out in ("x", "whole"):
@@ -300,8 +300,8 @@ def test_tensorboard_gets_the_numbers_of_every_epoch(tmp_path: Path) -> None:
     kept = [
         json.loads(line) for line in (tmp_path / "a" / "metrics.jsonl").read_text().splitlines()
     ]
-    shown = [event.value for event in events.Scalars("valid/fused/accuracy")]
-    assert shown == pytest.approx([record["valid"]["fused"]["accuracy"] for record in kept])
+    logged = [event.value for event in events.Scalars("valid/fused/accuracy")]
+    assert logged == pytest.approx([record["valid"]["fused"]["accuracy"] for record in kept])
 
 
 def test_a_watcher_whose_library_is_missing_exits_2_and_creates_nothing(
@@ -314,3 +314,18 @@ def test_a_watcher_whose_library_is_missing_exits_2_and_creates_nothing(
     assert result.exit_code == 2
     assert "pip install 'g2d[mlflow]'" in result.output
     assert not (tmp_path / "a").exists()
+
+
+def test_a_finished_run_of_an_earlier_version_is_recognized(trained: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "old"
+    teachers = f"teachers.folder={trained.parent / 'teachers'}"
+    overrides = ("method=g2d-loss", *SMALL[1:], "epochs=1", "teachers.epochs=2", teachers)
+    words = ("train", "digits", *overrides, "--quiet", "--out", folder)
+    assert command(*words).exit_code == 0
+    written = (folder / "recipe.yaml").read_text()
+    assert "tau: none" in written
+    (folder / "recipe.yaml").write_text(written.replace("tau: none", "tau: null"))
+    result = command(*words)
+    assert result.exit_code == 0, result.output
+    assert "is finished" in result.output
+    assert g2d.load(folder).recipe.method.options["tau"] == "none"

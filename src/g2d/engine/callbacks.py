@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from g2d.errors import MissingDependencyError
-from g2d.files import write_text
+from g2d.files import import_extra, write_text
 
 Record = Mapping[str, Any]
 
@@ -155,10 +154,9 @@ class TensorBoard(Callback):
     """
 
     def __init__(self, folder: Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise _missing("TensorBoard", "tensorboard") from error
+        import_extra("tensorboard", "tensorboard", "logging to TensorBoard")
+        from torch.utils.tensorboard import SummaryWriter
+
         self.writer: Any = SummaryWriter(str(folder))
 
     def on_epoch(self, record: Record) -> None:
@@ -180,10 +178,7 @@ class WeightsAndBiases(Callback):
     """
 
     def __init__(self, name: str, project: str = "g2d") -> None:
-        try:
-            import wandb
-        except ImportError as error:
-            raise _missing("wandb", "wandb") from error
+        wandb = import_extra("wandb", "wandb", "logging to Weights & Biases")
         self.run: Any = wandb.init(project=project, name=name)
 
     def on_epoch(self, record: Record) -> None:
@@ -203,12 +198,8 @@ class MLflow(Callback):
     """
 
     def __init__(self, name: str) -> None:
-        try:
-            import mlflow
-        except ImportError as error:
-            raise _missing("mlflow", "mlflow") from error
-        self.mlflow: Any = mlflow
-        mlflow.start_run(run_name=name)
+        self.mlflow: Any = import_extra("mlflow", "mlflow", "logging to MLflow")
+        self.mlflow.start_run(run_name=name)
 
     def on_epoch(self, record: Record) -> None:
         """Log the scalars."""
@@ -233,12 +224,6 @@ def flat(record: Record, prefix: str = "") -> dict[str, float]:
         elif isinstance(value, int | float):
             numbers[f"{prefix}{key}"] = float(value)
     return numbers
-
-
-def _missing(library: str, extra: str) -> MissingDependencyError:
-    return MissingDependencyError(
-        f"{library} must be installed to watch a run with it. Run: pip install 'g2d[{extra}]'."
-    )
 
 
 def _print(text: str) -> None:

@@ -37,8 +37,8 @@ def registered(kind: str) -> list[tuple[str, str]]:
             ``settings`` (of the built-in data).
 
     Example:
-        >>> registered("settings")[0]
-        ('memorizer', 'Built-in digits: joint training memorizes the tone and never learns the image.')
+        >>> registered("settings")[-2]
+        ('dead', 'As digits, but one modality holds no information.')
     """
     lists: dict[str, Mapping[str, str]] = {
         "recipes": {name: about(name) for name in recipe_names()},

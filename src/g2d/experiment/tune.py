@@ -13,11 +13,11 @@ import torch
 import yaml
 
 from g2d.engine.evaluate import evaluate
-from g2d.errors import MissingDependencyError, RecipeError, RunError
+from g2d.errors import RecipeError, RunError
 from g2d.experiment.console import Console, Say
 from g2d.experiment.student import Student
 from g2d.experiment.teachers import teacher_sets
-from g2d.files import write_json, write_text
+from g2d.files import import_extra, write_json, write_text
 from g2d.method import Choice, Log, Space, Whole
 from g2d.methods import METHODS
 from g2d.model import Teachers
@@ -234,12 +234,7 @@ def _written(values: Mapping[str, Any]) -> str:
 
 
 def _optuna() -> Any:
-    try:
-        import optuna
-    except ImportError:
-        raise MissingDependencyError(
-            "a search must have Optuna, found none. Install it with: pip install 'g2d[tune]'"
-        ) from None
+    optuna = import_extra("optuna", "tune", "a search")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 

@@ -1,6 +1,6 @@
 """The recipes that come with the package, by name.
 
-``datasets/NAME/recipe.yaml`` has the name ``NAME``, and ``datasets/NAME/X.yaml`` the name ``NAME/X``.
+``datasets/NAME/recipe.yaml`` has the name ``NAME``, and ``datasets/NAME/X.yaml`` is ``NAME/X``.
 Nothing here loads torch, so that a command line can complete names at once.
 """
 

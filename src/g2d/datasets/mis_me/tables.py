@@ -16,7 +16,8 @@ from typing import Any
 
 from g2d.data.splits import TEST, TRAIN, VALID
 from g2d.datasets.folders import find_files, printable
-from g2d.errors import DataError, MissingDependencyError
+from g2d.errors import DataError
+from g2d.files import import_extra
 
 COLUMNS = (
     "air_temperature", "relative_humidity", "precipitation", "solar_flux_density",
@@ -271,15 +272,9 @@ def _csv(path: Path) -> Iterator[list[Any]]:
 
 def _excel(path: Path) -> Iterator[tuple[str, list[Sequence[Any]]]]:
     """Yield the rows of every sheet, with the sheet's title if there are several."""
+    openpyxl = import_extra("openpyxl", "tables", "reading xlsx files (csv needs no library)")
     try:
-        from openpyxl import load_workbook
-    except ImportError:
-        raise MissingDependencyError(
-            "xlsx files need the optional library openpyxl: pip install 'g2d[tables]', "
-            "or save the tables as csv."
-        ) from None
-    try:
-        with closing(load_workbook(path, read_only=True, data_only=True)) as book:
+        with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
             several = len(book.worksheets) > 1
             sheets = [
                 (sheet.title if several else "", list(sheet.iter_rows(values_only=True)))

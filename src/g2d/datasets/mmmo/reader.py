@@ -18,7 +18,8 @@ from pydantic import Field
 from g2d.data.splits import SPLITS
 from g2d.data.store.facts import Signal
 from g2d.datasets.base import ReaderOptions
-from g2d.errors import DataError, MissingDependencyError
+from g2d.errors import DataError
+from g2d.files import import_extra
 from g2d.prepare import Decoded, Plan, Sample, Skip, places
 
 STEPS = 20
@@ -191,12 +192,7 @@ def _split(folder: Path, split: str) -> dict[str, NDArray[Any]]:
 
 def _read(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
     """Read the data set ``d1`` of an HDF5 file, whose rows must have a shape."""
-    try:
-        import h5py
-    except ImportError:
-        raise MissingDependencyError(
-            "HDF5 files need the optional library h5py: pip install 'g2d[hdf5]'."
-        ) from None
+    h5py = import_extra("h5py", "hdf5", "reading HDF5 files")
     try:
         with h5py.File(path, "r") as file:
             values: NDArray[Any] = file["d1"][:]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from g2d.errors import MissingDependencyError, UnreadableError
+from g2d.errors import UnreadableError
+from g2d.files import import_extra
 
 WHOLE = 0.9
 """Share of the length in the header below which a file counts as cut off."""
@@ -28,12 +28,7 @@ def media_library(name: str) -> Any:
     Raises:
         MissingDependencyError: The library is not installed.
     """
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(
-            "decoding sound, images and video needs PyAV and Pillow: pip install 'g2d[media]'."
-        ) from error
+    return import_extra(name, "media", "decoding sound, images and video")
 
 
 def check_readable(path: Path) -> None:
