@@ -74,6 +74,10 @@ def test_a_mapping_with_a_name_replaces_a_section_and_another_one_changes_it() -
         (lambda: g2d.train("digits", method="gd2"), RecipeError, "Did you mean 'g2d'"),
         (lambda: g2d.train("digits", epoch=2), RecipeError, "Did you mean 'epochs'"),
         (lambda: g2d.compare("digits", methods=["jont"]), RecipeError, "Did you mean 'joint'"),
+        (lambda: g2d.train("digits", lr=0.1), ArgumentError, r'Write train={"lr": 0.1}'),
+        (lambda: g2d.train("digits", alpha=2), ArgumentError, r'Write method={"alpha": 2}'),
+        (lambda: g2d.compare([]), ArgumentError, "must have recipes and seeds, found 0 recipes"),
+        (lambda: g2d.compare("digits", seeds=0), ArgumentError, "found 1 recipes and 0 seeds"),
         (lambda: g2d.load("no/run"), RunError, "cannot open run no/run: no such folder"),
         (lambda: g2d.load("."), RunError, r"cannot open run \.: it has no recipe\.yaml"),
     ],
@@ -102,7 +106,7 @@ def test_without_a_folder_a_run_gets_one_that_no_other_recipe_uses(
 
 def test_a_comparison_has_rows_and_prints_as_tables(tmp_path: Path) -> None:
     result = g2d.compare(
-        "digits", methods=["joint", "ogm_ge"], seeds=1, out=tmp_path, epochs=1, **SMALL, **QUIET
+        "digits", methods="joint, ogm_ge", seeds=1, out=tmp_path, epochs=1, **SMALL, **QUIET
     )
     names = [row["name"] for row in result.rows]
     assert {"digits-joint", "digits-ogm_ge", "joint-warm", "teacher ensemble"} <= set(names)
@@ -129,3 +133,14 @@ def test_every_repr_fits_one_screen(trained: g2d.experiment.Run, tmp_path: Path)
 
 def test_the_command_line_offers_every_logger() -> None:
     assert {logger.value for logger in Watcher} == set(WATCHERS)
+
+
+def test_only_checkpoints_that_exist_are_opened(
+    trained: g2d.experiment.Run, tmp_path: Path
+) -> None:
+    assert g2d.load(trained.folder, "last").recipe == trained.recipe
+    with pytest.raises(ArgumentError, match="checkpoint must be best or last, found 'lats'"):
+        g2d.load(trained.folder, "lats")
+    (tmp_path / "recipe.yaml").write_text(trained.recipe.to_yaml())
+    with pytest.raises(RunError, match="it has no checkpoint yet"):
+        g2d.load(tmp_path)

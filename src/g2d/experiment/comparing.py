@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from g2d.errors import RecipeError, UnsupportedError
+from g2d.errors import ArgumentError, RecipeError, UnsupportedError
 from g2d.experiment.console import Say
 from g2d.experiment.recipes import RecipeLike, as_recipe
 from g2d.experiment.run import run
@@ -65,7 +65,7 @@ class Comparison:
 def compare(
     recipes: RecipeLike | Sequence[RecipeLike],
     *,
-    methods: Iterable[str] = (),
+    methods: str | Iterable[str] = (),
     seeds: int | Sequence[int] = 3,
     out: str | Path = "runs/compare",
     baseline: str | None = None,
@@ -83,7 +83,8 @@ def compare(
 
     Args:
         recipes: A recipe or several, each in one of the forms that :func:`g2d.train` takes.
-        methods: Methods or variants to run on every recipe, instead of its own method.
+        methods: Methods or variants to run on every recipe, instead of its own method; one name,
+            several names, or a text of names separated by commas.
         seeds: Their number, counted from the seed of each recipe; or the seeds themselves.
         out: Folder of all runs, ``NAME/seed-N`` each. It also gets the tables as Markdown, CSV,
             LaTeX and JSON, and ``report.html``.
@@ -95,6 +96,7 @@ def compare(
         overrides: Values for all recipes, as in :func:`g2d.train`.
 
     Raises:
+        ArgumentError: There is no recipe or no seed.
         RecipeError: A recipe has faults, two have the same name, or the baseline is none of them.
 
     Example:
@@ -104,17 +106,23 @@ def compare(
     out = Path(out)
     single = isinstance(recipes, Recipe | str | Path | Mapping)
     several = cast("Sequence[RecipeLike]", [recipes] if single else recipes)
-    choices: list[dict[str, Any]] = [{"method": name} for name in methods] or [{}]
+    if not several or seeds in (0, []):
+        raise ArgumentError(
+            f"a comparison must have recipes and seeds, found {len(several)} recipes and {seeds} "
+            "seeds."
+        )
+    names = methods.replace(" ", "").split(",") if isinstance(methods, str) else methods
+    choices: list[dict[str, Any]] = [{"method": name} for name in names] or [{}]
     chosen = [as_recipe(one, {**choice, **overrides}) for one in several for choice in choices]
     grid = controlled(chosen) if controls else chosen
     grid = [*grid, *warm_started(grid)]
-    names = [recipe.name for recipe in grid]
     check_names(grid, "compare")
-    if baseline is not None and baseline not in names:
+    compared = [recipe.name for recipe in grid]
+    if baseline is not None and baseline not in compared:
         raise RecipeError(
             [
-                f"baseline must be the name of a compared recipe ({', '.join(names)}), found "
-                f"{baseline!r}.{did_you_mean(baseline, names)}"
+                f"baseline must be the name of a compared recipe ({', '.join(compared)}), found "
+                f"{baseline!r}.{did_you_mean(baseline, compared)}"
             ],
             "compare",
         )

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from g2d.data import Source
 from g2d.engine import checkpoint as checkpoints
-from g2d.engine.checkpoint import BEST
+from g2d.engine.checkpoint import BEST, LAST
 from g2d.engine.evaluate import Evaluation, evaluate
 from g2d.engine.stack import Stack
 from g2d.errors import ArgumentError, DataError, RunError
@@ -152,12 +152,17 @@ def load(folder: str | Path, checkpoint: str = BEST) -> Run:
         checkpoint: ``"best"``, or ``"last"`` for a run that is not finished.
 
     Raises:
-        RunError: The folder is not a run, has no such checkpoint, or the data have changed.
+        ArgumentError: ``checkpoint`` is neither of them.
+        RunError: The folder is not a run, has no checkpoint, or the data have changed.
     """
     folder = Path(folder)
     if not (folder / RECIPE).is_file():
         reason = f"it has no {RECIPE}" if folder.is_dir() else "no such folder"
         raise RunError(f"cannot open run {folder}: {reason}.")
+    if checkpoint not in (BEST, LAST):
+        raise ArgumentError(f"checkpoint must be {BEST} or {LAST}, found {checkpoint!r}.")
+    if not any((folder / CHECKPOINTS).glob("*")):
+        raise RunError(f"cannot open run {folder}: it has no checkpoint yet.")
     recipe, source = _opened(Recipe.load(folder / RECIPE))
     same_data(folder, hashes_of(source))
     model = recipe.build_model(source, recipe.example(source))

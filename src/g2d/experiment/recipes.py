@@ -22,7 +22,7 @@ def as_recipe(recipe: RecipeLike, overrides: Mapping[str, Any]) -> Recipe:
             unless it has a ``name``: then it replaces the section.
 
     Raises:
-        ArgumentError: ``recipe`` is nothing of the kind.
+        ArgumentError: ``recipe`` has none of these forms, or an override lacks its section.
         RecipeError: The recipe or an override has faults.
 
     Example:
@@ -41,7 +41,20 @@ def as_recipe(recipe: RecipeLike, overrides: Mapping[str, Any]) -> Recipe:
             "recipe must be a Recipe, the name of a packaged recipe, the path of a YAML file or a "
             f"mapping, found {recipe!r}."
         )
+    _check_places(base, overrides)
     return base.changed(dict(dotted(overrides))) if overrides else base
+
+
+def _check_places(recipe: Recipe, overrides: Mapping[str, Any]) -> None:
+    """Refuse an option of a section that is given without its section, such as ``lr=0.1``."""
+    sections = {"train": vars(recipe.train), "method": recipe.method.options}
+    for key, value in overrides.items():
+        for section, options in sections.items():
+            if key in options and key not in recipe.resolved():
+                raise ArgumentError(
+                    f"{key} must be in the section {section!r}, found it outside. Write "
+                    f'{section}={{"{key}": {value!r}}}.'
+                )
 
 
 def dotted(overrides: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
