@@ -41,7 +41,7 @@ def test_a_rows_numbers_do_not_depend_on_the_other_rows() -> None:
 
 
 @pytest.mark.parametrize("other", [(1, 0, 0), (0, 1, 0), (0, 0, 1)])
-def test_every_key_matters_and_neighbours_are_uncorrelated(other: tuple[int, int, int]) -> None:
+def test_every_key_matters_and_adjacent_keys_are_uncorrelated(other: tuple[int, int, int]) -> None:
     seed, epoch, draw = other
     a, b = uniform(0, 0, ROWS, 0), uniform(seed, epoch, ROWS, draw)
     assert not torch.equal(a, b)

@@ -161,7 +161,7 @@ def test_an_epoch_of_every_kind_of_modality_can_be_read() -> None:
 
 
 class Features(dict[str, Any]):
-    """Stand-in for the features of a Hugging Face data set: a class label has names."""
+    """Substitute for the features of a Hugging Face data set: a class label has names."""
 
 
 class Rows(list[dict[str, Any]]):

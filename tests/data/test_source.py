@@ -189,7 +189,8 @@ def test_rows_without_ids_are_numbered_and_more_arrays_than_needed_are_fine(tmp_
         ),
         (
             {"b": np.array([[3], [256]])},
-            r"values of 'b' in .* must be whole numbers between 0 and 255 \(uint8\), found int64 from 3 to 256\.",
+            r"values of 'b' in .* must be whole numbers between 0 and 255 \(uint8\), "
+            r"found int64 from 3 to 256\.",
         ),
         (
             {"b": np.array([[0.5], [1.0]])},

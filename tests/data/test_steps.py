@@ -58,10 +58,13 @@ def test_spectrograms_have_librosas_shapes_and_silence_is_the_floor(
     assert torch.allclose(grid, torch.tensor(-16.118095))
 
 
-@pytest.mark.parametrize(("rate", "seconds", "n_fft", "hop", "column", "best", "peak", "edge"), [
-    (22_050, 3, 512, 353, 94, 23, 4.1276, 3.4585),
-    (16_000, 5, 256, 128, 300, 16, 3.4657, 2.7728),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("rate", "seconds", "n_fft", "hop", "column", "best", "peak", "edge"),
+    [
+        (22_050, 3, 512, 353, 94, 23, 4.1276, 3.4585),
+        (16_000, 5, 256, 128, 300, 16, 3.4657, 2.7728),
+    ],
+)
 def test_spectrograms_have_librosas_values(
     rate: int, seconds: int, n_fft: int, hop: int, column: int, best: int, peak: float, edge: float
 ) -> None:
@@ -145,7 +148,7 @@ RANDOM = {
 def test_a_sample_is_drawn_by_seed_epoch_and_its_number_alone(name: str) -> None:
     values, steps = RANDOM[name]
     whole = see(values, *steps, train=True)
-    # What is drawn is the same bit for bit; what a sum goes into may be rounded by the size of the batch.
+    # Drawn numbers are the same bit for bit; sums can be rounded differently in other batches.
     tolerance = 0.0 if name in ("window", "frames and flip") else 1e-6
     for rows in (torch.tensor([3]), torch.tensor([5, 0, 3])):
         assert torch.allclose(
@@ -350,33 +353,121 @@ WORDS = torch.full((2, 9), ord("a"), dtype=torch.uint8)
 STEPWISE = Sequence(torch.randn(2, 5, 3), torch.ones(2, 5, dtype=torch.bool))
 
 
-@pytest.mark.parametrize(("values", "steps", "sentence"), [
-    (SOUND[:2], [SPEC, SPEC], r"the step 'log_spectrogram' of the view of 'it' must be given sound \(rows, samples\), found \(2, 1, 33, 29\) float32\."),
-    (SOUND[:2], [{**SPEC, "n_fft": 2000, "pad_mode": "reflect"}], r"must be given more than 1000 samples .* found \(2, 900\) int16"),
-    (SOUND[:2], [{"name": "pixels"}], "'pixels' .* must be given pixels as bytes"),
-    (SOUND[:2], [{"name": "crop", "size": 8}], "'crop' .* must be given pictures with channels first"),
-    (SOUND[:2], [{"name": "frames", "count": 2}], "'frames' .* must be given video with channels first"),
-    (SOUND[:2], [{"name": "tokens"}], "'tokens' .* must be given text as bytes"),
-    (PICTURES[:2], [{"name": "window", "samples": 5}], r"'window' .* must be given sound .* found \(2, 20, 24, 3\) uint8"),
-    (PICTURES[:2], [{"name": "log_mel", "rate": 8000, "n_fft": 64, "hop": 32, "bands": 8}], "'log_mel' .* must be given sound"),
-    (PICTURES[:2], [{"name": "resize", "size": 8}], "'resize' .* must be given pictures with channels first"),
-    (PICTURES[:2], [{"name": "flip"}], "'flip' .* must be given pictures with channels first"),
-    (PICTURES[:2], [{"name": "pixels", "mean": [0.1, 0.2]}], r"as many channels as mean and std have numbers \(2\)"),
-    (PICTURES[:2], [{"name": "pixels", "frames": True}, {"name": "pixels"}], r"must be given pixels as bytes .* found \(2, 1, 20, 24, 3\) float32"),
-    (VIDEO[:2], [{"name": "pixels", "frames": True}], "gray video"),
-    (PICTURES[:2], [{"name": "pixels"}, {"name": "frames", "count": 2}], r"'frames' .* found \(2, 3, 20, 24\) float32"),
-    (VIDEO[:2], [{"name": "pixels"}, {"name": "frames", "count": 6}], r"at least 6 frames, found \(2, 3, 5, 20, 24\)"),
-    (TABLE, [{"name": "standardize", "mean": [0, 0, 0], "std": [1, 1, 1]}], r"as many features as mean and std have numbers \(3\), found \(2, 4\) float32"),
-    (TABLE, [{"name": "pca", "components": 5}], r"at least as many features as components \(5\)"),
-    (TABLE, [{"name": "pca", "components": 1, "mean": [0, 0], "basis": [[1, 0]]}], "rows of 2 features, as it was fitted on"),
-    (TABLE, [{"name": "scale", "channel": True}, {"name": "window", "samples": 2}], "'window' .* must be given sound"),
-    (STEPWISE, [{"name": "scale", "channel": True}], r"not a padded sequence, as channel is true, found a padded sequence \(2, 5, 3\)"),
-    (STEPWISE, [{"name": "noise", "snr_db": 0}], "'noise' .* must be given one grid or table per row"),
-    (WORDS, [{"name": "window", "samples": 2}], r"'window' .* must be given sound .* found \(2, 9\) uint8"),
-    (WORDS, [{"name": "tokens"}, {"name": "pca", "components": 1}], r"'pca' .* found token ids \(2, 64\)"),
-    (WORDS, [{"name": "tokens"}, {"name": "standardize"}], "'standardize' .* must be given numbers, not text or token ids"),
-    (WORDS, [{"name": "tokens"}, {"name": "tokens"}], "'tokens' .* must be given text as bytes"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("values", "steps", "sentence"),
+    [
+        (
+            SOUND[:2],
+            [SPEC, SPEC],
+            r"the step 'log_spectrogram' of the view of 'it' must be given sound "
+            r"\(rows, samples\), found \(2, 1, 33, 29\) float32\.",
+        ),
+        (
+            SOUND[:2],
+            [{**SPEC, "n_fft": 2000, "pad_mode": "reflect"}],
+            r"must be given more than 1000 samples .* found \(2, 900\) int16",
+        ),
+        (SOUND[:2], [{"name": "pixels"}], "'pixels' .* must be given pixels as bytes"),
+        (
+            SOUND[:2],
+            [{"name": "crop", "size": 8}],
+            "'crop' .* must be given pictures with channels first",
+        ),
+        (
+            SOUND[:2],
+            [{"name": "frames", "count": 2}],
+            "'frames' .* must be given video with channels first",
+        ),
+        (SOUND[:2], [{"name": "tokens"}], "'tokens' .* must be given text as bytes"),
+        (
+            PICTURES[:2],
+            [{"name": "window", "samples": 5}],
+            r"'window' .* must be given sound .* found \(2, 20, 24, 3\) uint8",
+        ),
+        (
+            PICTURES[:2],
+            [{"name": "log_mel", "rate": 8000, "n_fft": 64, "hop": 32, "bands": 8}],
+            "'log_mel' .* must be given sound",
+        ),
+        (
+            PICTURES[:2],
+            [{"name": "resize", "size": 8}],
+            "'resize' .* must be given pictures with channels first",
+        ),
+        (PICTURES[:2], [{"name": "flip"}], "'flip' .* must be given pictures with channels first"),
+        (
+            PICTURES[:2],
+            [{"name": "pixels", "mean": [0.1, 0.2]}],
+            r"as many channels as mean and std have numbers \(2\)",
+        ),
+        (
+            PICTURES[:2],
+            [{"name": "pixels", "frames": True}, {"name": "pixels"}],
+            r"must be given pixels as bytes .* found \(2, 1, 20, 24, 3\) float32",
+        ),
+        (VIDEO[:2], [{"name": "pixels", "frames": True}], "gray video"),
+        (
+            PICTURES[:2],
+            [{"name": "pixels"}, {"name": "frames", "count": 2}],
+            r"'frames' .* found \(2, 3, 20, 24\) float32",
+        ),
+        (
+            VIDEO[:2],
+            [{"name": "pixels"}, {"name": "frames", "count": 6}],
+            r"at least 6 frames, found \(2, 3, 5, 20, 24\)",
+        ),
+        (
+            TABLE,
+            [{"name": "standardize", "mean": [0, 0, 0], "std": [1, 1, 1]}],
+            r"as many features as mean and std have numbers \(3\), found \(2, 4\) float32",
+        ),
+        (
+            TABLE,
+            [{"name": "pca", "components": 5}],
+            r"at least as many features as components \(5\)",
+        ),
+        (
+            TABLE,
+            [{"name": "pca", "components": 1, "mean": [0, 0], "basis": [[1, 0]]}],
+            "rows of 2 features, as it was fitted on",
+        ),
+        (
+            TABLE,
+            [{"name": "scale", "channel": True}, {"name": "window", "samples": 2}],
+            "'window' .* must be given sound",
+        ),
+        (
+            STEPWISE,
+            [{"name": "scale", "channel": True}],
+            r"not a padded sequence, as channel is true, found a padded sequence \(2, 5, 3\)",
+        ),
+        (
+            STEPWISE,
+            [{"name": "noise", "snr_db": 0}],
+            "'noise' .* must be given one grid or table per row",
+        ),
+        (
+            WORDS,
+            [{"name": "window", "samples": 2}],
+            r"'window' .* must be given sound .* found \(2, 9\) uint8",
+        ),
+        (
+            WORDS,
+            [{"name": "tokens"}, {"name": "pca", "components": 1}],
+            r"'pca' .* found token ids \(2, 64\)",
+        ),
+        (
+            WORDS,
+            [{"name": "tokens"}, {"name": "standardize"}],
+            "'standardize' .* must be given numbers, not text or token ids",
+        ),
+        (
+            WORDS,
+            [{"name": "tokens"}, {"name": "tokens"}],
+            "'tokens' .* must be given text as bytes",
+        ),
+    ],
+)
 def test_steps_that_do_not_fit_what_they_are_given_are_refused(
     values: Any, steps: list[dict[str, Any]], sentence: str
 ) -> None:
@@ -407,7 +498,8 @@ def test_whatever_else_fails_on_an_example_names_the_modality_and_the_shape() ->
 
     with pytest.raises(
         ArgumentError,
-        match=r"the view of 'it' must fit the stored values, found \(2, 4\) float32, for which it fails: beyond the end",
+        match=r"the view of 'it' must fit the stored values, found \(2, 4\) float32, "
+        r"for which it fails: beyond the end",
     ):
         Chain("it", (Odd(low=0),)).check(TABLE)
 
@@ -419,31 +511,49 @@ def test_principal_components_of_what_is_missing_are_refused_with_the_way_out() 
     read_chain("it", [{"name": "standardize"}, {"name": "pca", "components": 1}]).check(table)
 
 
-@pytest.mark.parametrize(("step", "message"), [
-    ({"name": ["window"]}, r"must have a name among .*, found \['window'\]"),
-    ({**SPEC, "low": 20, "high": 10}, "low and high must be bins in order, from 0 to 32 for n_fft 64, found 20 and 10"),
-    ({**SPEC, "low": 33}, "low and high must be bins"),
-    ({**SPEC, "high": 33}, "low and high must be bins"),
-    ({"name": "crop", "size": 8, "scale": [1.0, 0.08]}, "scale must be the smallest and the greatest share"),
-    ({"name": "crop", "size": 8, "scale": [-1, 0.5]}, "scale must be"),
-    ({"name": "crop", "size": 8, "scale": [4, 9]}, "scale must be"),
-    ({"name": "crop", "size": 8, "ratio": [-1, 2]}, "ratio must be"),
-    ({"name": "clip"}, "clip must be given low, high or both"),
-    ({"name": "clip", "low": 1, "high": 0}, "low must be below high, found 1.0 and 0.0"),
-    ({"name": "pixels", "std": [0.0]}, r"std\.0: .* greater than 0"),
-    ({"name": "scale", "std": math.inf}, "std: .* finite number"),
-    ({"name": "standardize", "mean": [0], "std": [0]}, r"std\.0: .* greater than 0"),
-    ({"name": "standardize", "mean": [0.1]}, "mean and std must be given together, found only mean"),
-    ({"name": "standardize", "mean": [0, 1], "std": [1]}, "equally many numbers"),
-    ({"name": "standardize", "axes": "all", "mean": [0, 1], "std": [1, 1]}, "one number each for axes all"),
-    ({"name": "pca", "components": 1, "mean": [0], "basis": [[1, 0]]}, "equally many numbers"),
-    ({"name": "tokens", "vocabulary": ["a", "b"]}, r"vocabulary must begin with \[PAD\] and \[UNK\]"),
-    ({"name": "nonsense"}, "must have a name among"),
-    ({"name": "window"}, "samples"),
-    ({"name": "window", "samples": 5, "length": 3}, "length"),
-    ({"name": "pca"}, "either components or energy"),
-    ({}, "must have a name among"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ({"name": ["window"]}, r"must have a name among .*, found \['window'\]"),
+        (
+            {**SPEC, "low": 20, "high": 10},
+            "low and high must be bins in order, from 0 to 32 for n_fft 64, found 20 and 10",
+        ),
+        ({**SPEC, "low": 33}, "low and high must be bins"),
+        ({**SPEC, "high": 33}, "low and high must be bins"),
+        (
+            {"name": "crop", "size": 8, "scale": [1.0, 0.08]},
+            "scale must be the smallest and the greatest share",
+        ),
+        ({"name": "crop", "size": 8, "scale": [-1, 0.5]}, "scale must be"),
+        ({"name": "crop", "size": 8, "scale": [4, 9]}, "scale must be"),
+        ({"name": "crop", "size": 8, "ratio": [-1, 2]}, "ratio must be"),
+        ({"name": "clip"}, "clip must be given low, high or both"),
+        ({"name": "clip", "low": 1, "high": 0}, "low must be below high, found 1.0 and 0.0"),
+        ({"name": "pixels", "std": [0.0]}, r"std\.0: .* greater than 0"),
+        ({"name": "scale", "std": math.inf}, "std: .* finite number"),
+        ({"name": "standardize", "mean": [0], "std": [0]}, r"std\.0: .* greater than 0"),
+        (
+            {"name": "standardize", "mean": [0.1]},
+            "mean and std must be given together, found only mean",
+        ),
+        ({"name": "standardize", "mean": [0, 1], "std": [1]}, "equally many numbers"),
+        (
+            {"name": "standardize", "axes": "all", "mean": [0, 1], "std": [1, 1]},
+            "one number each for axes all",
+        ),
+        ({"name": "pca", "components": 1, "mean": [0], "basis": [[1, 0]]}, "equally many numbers"),
+        (
+            {"name": "tokens", "vocabulary": ["a", "b"]},
+            r"vocabulary must begin with \[PAD\] and \[UNK\]",
+        ),
+        ({"name": "nonsense"}, "must have a name among"),
+        ({"name": "window"}, "samples"),
+        ({"name": "window", "samples": 5, "length": 3}, "length"),
+        ({"name": "pca"}, "either components or energy"),
+        ({}, "must have a name among"),
+    ],
+)
 def test_a_step_that_does_not_exist_or_lacks_something_is_refused(
     step: dict[str, Any], message: str
 ) -> None:

@@ -75,8 +75,10 @@ def test_takes_may_have_any_number_and_a_second_spelling_of_one_is_a_warning(
     (chosen,) = np.flatnonzero((parts.speech_digit == 3) & (parts.speaker == 1) & (parts.take == 5))
     assert len(parts.speech[chosen]) == 800
     assert warnings == [
-        "3_bob_5.wav is skipped: another file is the same take, and the first in bytewise order counts",
-        "1 files such as 3_ann_123456789012345678901.wav are ignored: recordings are called DIGIT_SPEAKER_TAKE.wav",
+        "3_bob_5.wav is skipped: another file is the same take, "
+        "and the first in bytewise order counts",
+        "1 files such as 3_ann_123456789012345678901.wav are ignored: "
+        "recordings are called DIGIT_SPEAKER_TAKE.wav",
     ]
 
 

@@ -63,7 +63,7 @@ def test_only_a_row_that_is_the_same_in_every_epoch_is_called_deterministic() ->
     assert not digits(setting="balanced", modalities=("tone",)).deterministic
 
 
-def test_rows_stand_in_the_librarys_order_with_four_draws_where_nothing_is_trained() -> None:
+def test_rows_keep_the_order_of_the_library_and_have_four_draws_outside_training() -> None:
     source = digits()
     raw = load_digits()
     assert raw.target[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
@@ -99,14 +99,14 @@ def test_rows_stand_in_the_librarys_order_with_four_draws_where_nothing_is_train
 
 
 @pytest.mark.parametrize("options", [{}, {"protocol": "random-v1", "data_seed": 5}])
-def test_no_picture_stands_in_two_splits(options: dict[str, Any]) -> None:
+def test_no_picture_is_in_two_splits(options: dict[str, Any]) -> None:
     source = digits(**options)
     groups = [set(source.groups(split).tolist()) for split in ("train", "valid", "test")]
     assert [len(group) for group in groups] == [1078, 359, 360]
     assert len(set.union(*groups)) == 1797
 
 
-def test_another_data_seed_splits_and_draws_anew_under_random_v1_only() -> None:
+def test_another_data_seed_changes_the_split_under_random_v1_only() -> None:
     ordered, other = digits(), digits(data_seed=1)
     np.testing.assert_array_equal(ordered.group, other.group)
     assert not np.array_equal(ordered.arrays["tone"], other.arrays["tone"])
@@ -202,7 +202,11 @@ def test_a_pca_picture_is_the_clipped_and_rounded_projection() -> None:
 
 
 def measured_ratio(source: Source) -> float:
-    """Power of the two tones over that of the noise in dB: least squares at every row's own frequencies, less what noise alone gives there."""
+    """Return the signal-to-noise ratio in dB.
+
+    The power of the tones is fitted by least squares at the frequencies of every row, and the power
+    that noise alone has there is subtracted.
+    """
     t, rows, dead = np.arange(LENGTH) / RATE, source.rows("train")[:300], digits(setting="dead")
     signal, noise, floor = 0.0, 0.0, 0.0
     for row in rows:
@@ -224,7 +228,7 @@ def measured_ratio(source: Source) -> float:
 
 
 @pytest.mark.parametrize(("setting", "decibel"), [("memorizer", -17.0), ("balanced", -5.0)])
-def test_the_tones_stand_as_far_below_the_noise_as_the_setting_says(
+def test_the_tones_are_as_far_below_the_noise_as_the_setting_says(
     setting: str, decibel: float
 ) -> None:
     # The level varies by up to 3 dB each way, which is 0.5 dB in the mean of a power.
@@ -284,7 +288,7 @@ def test_a_word_is_never_empty_and_never_longer_than_eight() -> None:
     assert (drawn[:, 0] > 0).all()
     assert drawn.shape[1] == 8
     assert drawn.max() <= 26
-    assert (np.diff((drawn > 0).astype(int), axis=1) <= 0).all()  # padding stands at the end
+    assert (np.diff((drawn > 0).astype(int), axis=1) <= 0).all()  # padding is at the end
 
 
 def test_a_noise_only_tone_and_a_wholly_misspelt_word_say_next_to_nothing() -> None:
@@ -336,7 +340,7 @@ def test_a_model_sees_a_canvas_a_spectrogram_and_letters() -> None:
     assert spectra.std().item() == pytest.approx(1, abs=1e-3)
 
 
-def test_a_balanced_tone_is_drawn_anew_in_every_epoch_and_only_where_it_is_trained() -> None:
+def test_a_balanced_tone_changes_in_every_epoch_for_training_rows_only() -> None:
     source = digits(setting="balanced", modalities=("tone",))
     train, test = (source.gather(source.rows(split)[:6]) for split in ("train", "test"))
 

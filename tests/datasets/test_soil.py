@@ -1,4 +1,4 @@
-"""The drawn soil: deterministic, split by station, with what was fitted on the training rows alone."""
+"""The soil problem: deterministic, split by station, fitted on training rows only."""
 
 from __future__ import annotations
 

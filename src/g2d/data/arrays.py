@@ -20,7 +20,7 @@ from g2d.data.splits import (
     complete_splits,
     name_hash,
 )
-from g2d.data.store.facts import MASK, PRESENT_SUFFIX, Kind, Signal
+from g2d.data.store.facts import MASK, PRESENT_SUFFIX, RESERVED, Kind, Signal
 from g2d.data.views import defaults
 from g2d.errors import DataError, Reason
 from g2d.types import is_name
@@ -28,8 +28,6 @@ from g2d.types import is_name
 TaskKind = Literal["classification", "regression"]
 ROLES = ("target", "split", "group", "id")
 """Names of arrays that are no modality."""
-RESERVED = frozenset({"target", "group", "present", "id", "files", "sha256"})
-"""Names that a store uses for arrays of its own."""
 CHANNELS = (1, 3, 4)
 """Numbers of channels of a picture: gray, RGB, RGB with transparency."""
 SHORTEST_SOUND = 256

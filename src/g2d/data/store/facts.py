@@ -27,6 +27,8 @@ PRESENT = "present"
 MASK, PRESENT_SUFFIX = ".mask", ".present"
 """Suffixes after a modality's name: of the array that marks which steps of a padded sequence are
 real, and, in files of rows, of the array that marks which rows have the modality."""
+RESERVED = frozenset({"target", "group", PRESENT, "id", "files", "sha256"})
+"""Names that a store uses itself; no modality can have them."""
 SIGNATURE = "signature"
 """Last key of ``dataset.json``: the hash of all others. A store whose facts were edited or damaged
 is not opened."""

@@ -84,7 +84,7 @@ def plan_av_mnist(source: Path, options: AVMNISTOptions) -> Plan:
 
 
 def circulating_folder(source: Path) -> str | None:
-    """Return the folder of the circulating arrays under the source folder; None if there is none."""
+    """Return the folder of the circulating arrays under the source folder, if there is one."""
     return next(
         (name for name in ("avmnist", ".") if (source / name / "train_labels.npy").is_file()), None
     )

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from g2d.data.store.facts import Signal
+from g2d.data.store.facts import RESERVED, Signal
+from g2d.data.views import defaults
 from g2d.datasets.table.columns import KINDS, Column, empty
 from g2d.datasets.table.rows import Table
 from g2d.datasets.table.values import Layout, load_values
@@ -20,8 +21,6 @@ from g2d.types import is_name
 
 TABLE = "table"
 """Name of the modality that all columns of single numbers form together."""
-RESERVED = frozenset({"target", "group", "present", "id", "files", "sha256"})
-"""Names that a store uses itself."""
 PROBED = 50
 """Number of first rows whose files are opened to find lengths."""
 MOST_SECONDS = 10.0
@@ -100,7 +99,7 @@ def _modality(column: str, taken: Collection[str]) -> str:
 def text_signal(column: Column, characters: int) -> Signal:
     """Return how texts are stored: as long as the longest one, up to a maximum of bytes."""
     length = max(1, min(column.longest, characters))
-    return Signal("text", "uint8", (length,), ({"name": "tokens"},))
+    return Signal("text", "uint8", (length,), defaults.TEXT)
 
 
 def _number_signal(columns: Mapping[str, Column]) -> Signal:
@@ -108,34 +107,26 @@ def _number_signal(columns: Mapping[str, Column]) -> Signal:
     width = next(iter(columns.values())).width if len(columns) == 1 else len(columns)
     origins = [column.origin for column in columns.values()]
     facts = {"columns": list(columns)} | ({"origin": origins} if any(origins) else {})
-    return Signal("table", "float32", (width,), ({"name": "standardize"},), facts)
-
-
-PIXELS = ({"name": "pixels"}, {"name": "standardize", "axes": "all"})
+    return Signal("table", "float32", (width,), defaults.NUMBERS, facts)
 
 
 def _image_signal(paths: Sequence[Path], options: Any) -> Signal:
-    return Signal("image", "uint8", (options.size, options.size, 3), PIXELS)
+    return Signal("image", "uint8", (options.size, options.size, 3), defaults.PIXELS)
 
 
 def _video_signal(paths: Sequence[Path], options: Any) -> Signal:
-    return Signal("video", "uint8", (options.frames, options.size, options.size, 3), PIXELS)
+    return Signal(
+        "video", "uint8", (options.frames, options.size, options.size, 3), defaults.PIXELS
+    )
 
 
 def _audio_signal(paths: Sequence[Path], options: Any) -> Signal:
     seconds = options.seconds or min(
         max((_seconds(path) for path in paths), default=0.0) or MOST_SECONDS, MOST_SECONDS
     )
-    mel = {
-        "name": "log_mel",
-        "rate": options.rate,
-        "n_fft": 2 ** round(np.log2(0.04 * options.rate)),
-        "hop": options.rate // 100,
-        "bands": 40,
-    }
-    view = (mel, {"name": "standardize", "axes": "all"})
-    shape = (int(np.ceil(seconds * options.rate)),)
-    return Signal("audio", "int16", shape, view, {"rate": options.rate})
+    rate = options.rate
+    shape = (int(np.ceil(seconds * rate)),)
+    return Signal("audio", "int16", shape, defaults.sound(rate), {"rate": rate})
 
 
 def _seconds(path: Path) -> float:
@@ -164,10 +155,9 @@ def _array_signal(paths: Sequence[Path], options: Any) -> Signal:
     usual = [shape for shape in shapes if len(shape) == axes]
     width = Counter(shape[-1] for shape in usual).most_common(1)[0][0]
     if axes == 1:
-        return Signal("table", "float32", (width,), ({"name": "standardize"},))
+        return Signal("table", "float32", (width,), defaults.NUMBERS)
     steps = min(max(shape[0] for shape in usual), options.steps)
-    view = ({"name": "standardize", "clip": 5.0},)
-    return Signal("sequence", "float32", (steps, width), view, masked=True)
+    return Signal("sequence", "float32", (steps, width), defaults.SEQUENCE, masked=True)
 
 
 SIGNALS: dict[str, Callable[[Sequence[Path], Any], Signal]] = {
