@@ -6,8 +6,7 @@ import inspect
 from collections.abc import Callable
 from functools import cache
 from textwrap import indent
-from types import NoneType, UnionType
-from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
 from g2d.files import one_of
 
@@ -36,20 +35,23 @@ class Configured:
     """
 
     arguments: dict[str, Any]
+    __signature__: ClassVar[inspect.Signature]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _, *parameters = inspect.signature(cls.__init__).parameters.values()
+        cls.__signature__ = inspect.Signature(parameters)  # of the constructor, not of __new__
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         instance = super().__new__(cls)
         try:
-            bound = inspect.signature(cls.__init__).bind(instance, *args, **kwargs)
+            bound = cls.__signature__.bind(*args, **kwargs)
         except TypeError:  # copying passes no arguments; for wrong ones the constructor raises
             return instance
         bound.apply_defaults()
-        _, *names = bound.arguments
-        arguments = {name: bound.arguments[name] for name in names}
+        arguments = instance.__dict__["arguments"] = dict(bound.arguments)
         for name, choices in _choices(cls.__init__).items():
-            if arguments[name] is not None or None not in choices:
-                one_of(name, arguments[name], [c for c in choices if c is not None])
-        instance.__dict__["arguments"] = arguments
+            one_of(name, arguments[name], choices)
         return instance
 
     def __repr__(self) -> str:
@@ -64,19 +66,12 @@ class Configured:
 
 @cache
 def _choices(constructor: Callable[..., Any]) -> dict[str, tuple[Any, ...]]:
-    """Return the values of every ``Literal`` argument, None among them where it is allowed."""
+    """Return the values of every argument that is annotated as a ``Literal``."""
     try:
         hints = get_type_hints(constructor)
-    except NameError:  # annotations of a class of the user's that exist for type checkers only
+    except NameError:  # a user's annotations that exist for type checkers only
         return {}
-    choices = {}
-    for name, hint in hints.items():
-        inner = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-        if all(get_origin(part) is Literal or part is NoneType for part in inner):
-            values = [v for part in inner for v in (get_args(part) or (None,))]
-            if any(value is not None for value in values):
-                choices[name] = tuple(values)
-    return choices
+    return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
 
 
 def _short(value: Any) -> str:
