@@ -18,7 +18,7 @@ from torch import Tensor
 from g2d.data import rows as new_rows
 from g2d.data.splits import SPLITS
 from g2d.data.views import View
-from g2d.errors import ArgumentError
+from g2d.files import one_of
 from g2d.task import Task
 from g2d.types import Batch, Input, Inputs, Sequence
 
@@ -258,8 +258,7 @@ class Source:
         Args:
             split: ``"train"``, ``"valid"`` or ``"test"``.
         """
-        if split not in SPLITS:
-            raise ArgumentError(f"split must be one of {', '.join(SPLITS)}, found {split!r}.")
+        one_of("split", split, SPLITS)
         return np.flatnonzero(self.split == SPLITS.index(split))
 
     def groups(self, split: str) -> NDArray[Any]:

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from g2d.errors import ArgumentError
 from g2d.experiment.comparing import WARM, run_grid
 from g2d.experiment.console import Say
-from g2d.files import did_you_mean, write_text
+from g2d.files import one_of, write_text
 from g2d.paper import draw_panels
 from g2d.recipe import Recipe
 from g2d.report import comparison_table, groups_of, write_page
@@ -101,11 +100,7 @@ def demo_recipes(setting: str, data_seed: int | None = None) -> list[Recipe]:
     Raises:
         ArgumentError: There is no such setting.
     """
-    if setting not in SETTINGS:
-        raise ArgumentError(
-            f"--setting must be one of {', '.join(SETTINGS)}, found {setting!r}."
-            + did_you_mean(setting, SETTINGS)
-        )
+    one_of("--setting", setting, SETTINGS)
     problem = Recipe.load(SETTINGS[setting])
     fresh = {} if data_seed is None else {"data.protocol": "random-v1", "data.data_seed": data_seed}
     common = {**fresh, "teachers.distil_checkpoint": problem.teachers.distil_checkpoint}
