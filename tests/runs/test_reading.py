@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 
 from g2d.errors import RunError
+from g2d.report import groups_of
+from g2d.report.page import chapters_of, render_page
 from g2d.runs import (
     ANALYSIS,
     METRICS,
     RESULT,
     Analysis,
     Result,
+    RunRecord,
     find_runs,
     read_analysis,
     read_epochs,
@@ -22,6 +25,14 @@ from g2d.runs import (
     read_run,
 )
 from support.written_runs import plain_result, result_of, write_run
+
+GOLDEN = Path(__file__).parent / "golden"
+"""A run folder that version 0.1.0 wrote."""
+
+
+def page_of(run: RunRecord) -> str:
+    groups = groups_of([run])
+    return render_page(groups, chapters_of(groups))
 
 
 @pytest.fixture
@@ -48,6 +59,17 @@ def test_a_result_is_written_with_the_same_bytes_as_it_was_read(folder: Path) ->
     assert result is not None
     result.write(folder)
     assert (folder / RESULT).read_text() == text
+
+
+def test_a_folder_of_version_0_1_0_opens_and_is_written_with_the_same_bytes(tmp_path: Path) -> None:
+    golden = read_run(GOLDEN)
+    golden.result.write(tmp_path)
+    assert (tmp_path / RESULT).read_bytes() == (GOLDEN / RESULT).read_bytes()
+    lines = [json.dumps(epoch.plain()) for epoch in golden.epochs]
+    assert lines == (GOLDEN / METRICS).read_text().splitlines()
+    assert golden.epochs[1].train["kappa/tone"] == 0.0
+    assert golden.result.teachers["image"].confidence_ratio == pytest.approx(1.3353, abs=1e-4)
+    assert "digits-g2d leaves tone at 19.9 % (its teacher alone: 27.6 %)" in page_of(golden)
 
 
 def test_the_representation_of_a_result_is_one_line() -> None:

@@ -114,8 +114,8 @@ def protocol_notes(group: Group) -> list[str]:
     data, metric = group.data, group.runs[0].result.selection_metric
     notes = [
         f"Protocol {data.protocol} (data {data.content_hash[:12]}, split "
-        f"{data.protocol_hash[:12]}): the epoch is selected by {metric} on validation, the later "
-        "one of equals, and the test split is opened once.",
+        f"{data.protocol_hash[:12]}): the epoch is selected by {metric} on validation (the "
+        "last one of equal epochs), and the test split is opened once.",
         *cautions(data),
     ]
     if any(run.result.selected_on_test for run in group.runs):

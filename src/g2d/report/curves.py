@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -179,6 +179,31 @@ class Recorded:
         ]
         return [line for line in lines if line.values]
 
+    def curves(
+        self,
+        name: str,
+        title: str,
+        caption: str,
+        lines: Sequence[Series],
+        y_label: str,
+        **axis: Any,
+    ) -> Curves | None:
+        """Return curves with the origin in their caption, or None if all lines are empty.
+
+        Args:
+            name: Short name, used for files.
+            title: What they show.
+            caption: How to read them.
+            lines: The lines; empty ones are left out.
+            y_label: Quantity and unit.
+            axis: Further arguments of :class:`Curves`.
+        """
+        known = [line for line in lines if any(value is not None for value in line.values)]
+        if not known:
+            return None
+        words = f"{caption} {self.origin}"
+        return Curves(name, title, words, known, y_label, every=self.every, **axis)
+
 
 def recorded(runs: Sequence[RunRecord], points: int | None = None) -> Recorded | None:
     """Return the records of the seeds of one recipe, or None if none of them has an epoch.
@@ -221,97 +246,74 @@ def unimodal_curves(records: Recorded) -> Curves | None:
     ]
     levels = _teacher_levels(records, metric)
     dotted = " Dotted: the modality's teacher alone." if levels else ""
-    return _curves(
-        Curves(
-            "unimodal",
-            f"Validation {metric} per modality",
-            "The model's own logits of each modality, and all modalities together. "
-            f"{records.origin}{dotted}",
-            lines,
-            f"{metric}{scale.in_brackets}",
-            levels,
-            bounds=scale.bounds,
-            every=records.every,
-        )
+    return records.curves(
+        "unimodal",
+        f"Validation {metric} per modality",
+        f"The model's own logits of each modality, and all modalities together.{dotted}",
+        lines,
+        f"{metric}{scale.in_brackets}",
+        levels=levels,
+        bounds=scale.bounds,
     )
 
 
 def confidence_curves(records: Recorded) -> Curves | None:
     """Return the teachers' confidence, by which modalities are ranked (Eq. 5, Fig. 3)."""
-    return _curves(
-        Curves(
-            "confidence",
-            "Teachers' confidence",
-            "Mean probability that a teacher gives to the true class, on training batches; dashed: "
-            f"on validation rows. Modalities are ranked by it (Eq. 5). {records.origin}",
-            [
-                *records.trained("confidence"),
-                *records.trained("confidence_validation", "{}, valid.", dashed=True),
-            ],
-            "probability of the true class",
-            include=(0.0,),
-            bounds=(0.0, 1.0),
-            every=records.every,
-        )
+    return records.curves(
+        "confidence",
+        "Teachers' confidence",
+        "Mean probability that a teacher gives to the true class, on training batches; dashed: "
+        "on validation rows. Modalities are ranked by it (Eq. 5).",
+        [
+            *records.trained("confidence"),
+            *records.trained("confidence_validation", "{}, valid.", dashed=True),
+        ],
+        "probability of the true class",
+        include=(0.0,),
+        bounds=(0.0, 1.0),
     )
 
 
 def prioritized_curves(records: Recorded) -> Curves | None:
     """Return the coefficient of each modality's encoder (Eq. 7)."""
-    return _curves(
-        Curves(
-            "prioritized",
-            "Prioritized modalities",
-            "Coefficient κ of each modality's encoder, mean over the updates of an epoch: 1 means "
-            f"that it learns in all of them, 0 in none (Eq. 7). {records.origin}",
-            records.trained("kappa", steps=True),
-            "κ, mean over updates",
-            include=(0.0, 1.0),
-            every=records.every,
-        )
+    return records.curves(
+        "prioritized",
+        "Prioritized modalities",
+        "Coefficient κ of each modality's encoder, mean over the updates of an epoch: 1 means "
+        "that it learns in all of them, 0 in none (Eq. 7).",
+        records.trained("kappa", steps=True),
+        "κ, mean over updates",
+        include=(0.0, 1.0),
     )
 
 
 def alignment_curves(records: Recorded) -> Curves | None:
     """Return the cosine between the features of students and teachers (Fig. 5)."""
-    return _curves(
-        Curves(
-            "alignment",
-            "Alignment with the teachers",
-            "Mean cosine of each modality's features with its teacher's, on training batches. "
-            f"{records.origin}",
-            records.trained("alignment"),
-            "cosine",
-            include=(1.0,),
-            bounds=(-1.0, 1.0),
-            every=records.every,
-        )
+    return records.curves(
+        "alignment",
+        "Alignment with the teachers",
+        "Mean cosine of each modality's features with its teacher's, on training batches.",
+        records.trained("alignment"),
+        "cosine",
+        include=(1.0,),
+        bounds=(-1.0, 1.0),
     )
 
 
 def loss_curves(records: Recorded) -> Curves | None:
     """Return the terms of the loss."""
     terms = [name for name in records.names if name.startswith("loss/")]
-    lines = [
-        records.series(
-            _train(name),
-            name.removeprefix("loss/").replace("/", " "),
-            i,
-            dashed=i >= COLORS,
-        )
-        for i, name in enumerate(terms)
-    ]
-    return _curves(
-        Curves(
-            "loss",
-            "Loss by term",
-            "The terms whose sum is minimized, mean over the training batches of an epoch. "
-            f"{records.origin}",
-            lines,
-            "loss",
-            include=(0.0,),
-            every=records.every,
-        )
+    labels = [name.removeprefix("loss/").replace("/", " ") for name in terms]
+    return records.curves(
+        "loss",
+        "Loss by term",
+        "The terms whose sum is minimized, mean over the training batches of an epoch.",
+        [
+            records.series(_train(name), label, i, dashed=i >= COLORS)
+            for i, (name, label) in enumerate(zip(terms, labels, strict=True))
+        ],
+        "loss",
+        include=(0.0,),
     )
 
 
@@ -439,12 +441,6 @@ def as_csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([header, *([*map(plain, row)] for row in rows)])
     return out.getvalue()
-
-
-def _curves(curves: Curves) -> Curves | None:
-    """Return the curves without empty lines, or None if all are empty."""
-    lines = [line for line in curves.lines if any(value is not None for value in line.values)]
-    return replace(curves, lines=lines) if lines else None
 
 
 def _train(name: str) -> Value:
