@@ -19,7 +19,9 @@ SUFFIXES = {
 KIND_OF = {suffix: kind for kind, suffixes in SUFFIXES.items() for suffix in suffixes}
 FILES = frozenset(SUFFIXES)
 """Kinds of columns that hold paths of files."""
-KINDS = (*SUFFIXES, "text", "number")
+TEXT, NUMBER = "text", "number"
+"""Kinds of columns that hold no paths."""
+KINDS = (*SUFFIXES, TEXT, NUMBER)
 """All kinds of columns."""
 NEARLY = 0.9
 """Share of the cells that must be of a kind for the column to be of that kind."""
@@ -108,7 +110,7 @@ class Column:
             self.lists += 1
             return
         if not numbers:
-            self.suffixes[KIND_OF.get(splitext(as_text.strip())[1].lower(), "text")] += 1
+            self.suffixes[KIND_OF.get(splitext(as_text.strip())[1].lower(), TEXT)] += 1
         if self.values is not None:
             self.values.add(as_text.strip())
             if len(self.values) > LABELS_AT_MOST:
@@ -137,6 +139,6 @@ class Column:
     def kind(self) -> str:
         """Kind of nearly all cells: image, audio, video, array, text or number."""
         if self.numbers > NEARLY * self.cells:
-            return "number"
-        kind, count = self.suffixes.most_common(1)[0] if self.suffixes else ("text", 0)
-        return kind if count > NEARLY * self.cells else "text"
+            return NUMBER
+        kind, count = self.suffixes.most_common(1)[0] if self.suffixes else (TEXT, 0)
+        return kind if count > NEARLY * self.cells else TEXT

@@ -12,7 +12,7 @@ import numpy as np
 
 from g2d.data.store.facts import RESERVED, Signal
 from g2d.data.views import defaults
-from g2d.datasets.table.columns import KINDS, Column, empty
+from g2d.datasets.table.columns import KINDS, NUMBER, TEXT, Column, empty
 from g2d.datasets.table.rows import Table
 from g2d.datasets.table.values import Layout, load_values
 from g2d.errors import DataError, UnreadableError
@@ -54,7 +54,7 @@ def layout_of(
         name: options.kinds.get(name, columns[name].kind) for name in names if columns[name].cells
     }
     single = tuple(
-        name for name, kind in kinds.items() if kind == "number" and columns[name].width == 1
+        name for name, kind in kinds.items() if kind == NUMBER and columns[name].width == 1
     )
     made: dict[str, tuple[str, ...]] = {}
     for name in kinds:
@@ -70,9 +70,9 @@ def layout_of(
 
     def signal(m: str) -> Signal:
         first, kind = made[m][0], kind_of[m]
-        if kind == "text":
+        if kind == TEXT:
             return text_signal(columns[first], options.characters)
-        if kind == "number":
+        if kind == NUMBER:
             return _number_signal({name: columns[name] for name in made[m]})
         cells = (row.get(first) for row in table.rows(0, min(PROBED, len(table))))
         folder = table.path.parent

@@ -14,7 +14,7 @@ from torch import Tensor
 from g2d.data.source import Source
 from g2d.data.store.facts import read_facts, signals
 from g2d.data.store.opening import StoreOptions, open_store
-from g2d.datasets.table.columns import Column, empty
+from g2d.datasets.table.columns import TEXT, Column, empty
 from g2d.datasets.table.layout import text_signal
 from g2d.datasets.table.rows import Table
 from g2d.datasets.table.values import Layout, TableDecode
@@ -56,7 +56,7 @@ def _new_rows(
         )
     stored = {m: known[m] for m in modalities}
     for m, names in columns.items():
-        if parameters["kinds"][m] == "text":
+        if parameters["kinds"][m] == TEXT:
             column = table.columns.get(names[0], Column())
             stored[m] = replace(known[m], shape=text_signal(column, parameters["characters"]).shape)
     layout = Layout(stored, columns, parameters["kinds"], parameters)

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from g2d.data.splits import SPLITS, TRAIN, UNKNOWN, VALID, complete_splits, name_hash
 from g2d.datasets.base import ReaderOptions
-from g2d.datasets.table.columns import KINDS, Column
+from g2d.datasets.table.columns import KINDS, TEXT, Column
 from g2d.datasets.table.layout import layout_of
 from g2d.datasets.table.roles import Roles, roles_of
 from g2d.datasets.table.rows import Table, unique_rows
@@ -267,7 +267,7 @@ def _modality_lines(
             f"complete in {rows} rows, stored as {signal.dtype} {signal.shape}"
         )
         longest = columns[names[0]].longest
-        if layout.kinds[m] == "text" and longest > options.characters:
+        if layout.kinds[m] == TEXT and longest > options.characters:
             yield (
                 f"{m}: the longest text has {longest} bytes and is cut; "
                 f"to keep all of it, set characters={longest}"

@@ -13,7 +13,7 @@ from numpy.lib.format import read_array
 from numpy.typing import NDArray
 
 from g2d.data.store.facts import Signal
-from g2d.datasets.table.columns import FILES, empty, number, text
+from g2d.datasets.table.columns import FILES, NUMBER, TEXT, empty, number, text
 from g2d.errors import UnreadableError
 from g2d.prepare import Decoded, Sample
 from g2d.prepare.media import fit_length, is_silent, read_audio, read_frames, read_image, spread
@@ -191,8 +191,8 @@ DECODERS: dict[str, Callable[[Sequence[Any], Context], Values]] = {
     "audio": _audio,
     "video": _video,
     "array": _array,
-    "text": _text,
-    "number": _number,
+    TEXT: _text,
+    NUMBER: _number,
 }
 """Function that decodes the cells of a modality, by kind."""
 

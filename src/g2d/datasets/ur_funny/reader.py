@@ -89,8 +89,15 @@ CHARACTERS = 400
 """Bytes of a stored sentence."""
 Folders = tuple[tuple[str, Path], ...]
 """Folder of the conversion of every file."""
+DTYPES = {"audio": "float32", "visual": "float32", "text": "float16"}
+"""Type of the stored numbers of every modality."""
 BY_TRAINING = ({"name": "standardize", "fill": "median", "clip": 5.0},)
-VECTORS = ({"name": "standardize", "clip": 5.0},)
+VIEWS = {
+    "audio": BY_TRAINING,
+    "visual": BY_TRAINING,
+    "text": ({"name": "standardize", "clip": 5.0},),
+}
+"""Default view of every modality."""
 
 
 class URFunnyOptions(ReaderOptions):
@@ -368,8 +375,7 @@ def _signals(options: URFunnyOptions, widths: dict[str, int]) -> dict[str, Signa
     """Return how every modality is stored."""
 
     def sequence(m: str, steps: int) -> Signal:
-        view = VECTORS if m == "text" else BY_TRAINING
-        return Signal("sequence", DTYPES[m], (steps, widths[m]), view, masked=True)
+        return Signal("sequence", DTYPES[m], (steps, widths[m]), VIEWS[m], masked=True)
 
     signals = {m: sequence(m, options.words) for m in DTYPES}
     if options.text == "tokens":
@@ -377,10 +383,6 @@ def _signals(options: URFunnyOptions, widths: dict[str, int]) -> dict[str, Signa
     if options.context:
         signals |= {f"{m}_context": sequence(m, CONTEXT * CONTEXT_WORDS) for m in DTYPES}
     return signals
-
-
-DTYPES = {"audio": "float32", "visual": "float32", "text": "float16"}
-"""Type of the stored numbers of every modality."""
 
 
 @dataclass(frozen=True)
