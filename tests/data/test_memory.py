@@ -160,19 +160,9 @@ def test_an_epoch_of_every_kind_of_modality_can_be_read() -> None:
     assert made.content_hash == Source.from_arrays(arrays, **roles).content_hash
 
 
-class Features(dict[str, Any]):
-    """Substitute for the features of a Hugging Face data set: a class label has names."""
-
-
-class Rows(list[dict[str, Any]]):
-    """Rows with features, as a Hugging Face data set has them."""
-
-    features: Features
-
-
-def rows() -> Rows:
+def rows() -> list[dict[str, Any]]:
     rng = np.random.default_rng(0)
-    made = Rows(
+    return [
         {
             "image": Image.fromarray(rng.integers(0, 256, (6, 5, 3), np.uint8)),
             "text": f"a word {i % 3}",
@@ -185,10 +175,7 @@ def rows() -> Rows:
             "person": f"p{i // 2}",
         }
         for i in range(ROWS)
-    )
-    label = type("ClassLabel", (), {"names": ["cat", "dog"]})()
-    made.features = Features(label=label)
-    return made
+    ]
 
 
 def test_rows_of_a_data_set_become_modalities() -> None:
@@ -214,7 +201,6 @@ def test_rows_of_a_data_set_become_modalities() -> None:
         "body": "table",
     }
     assert isinstance(made.task, Classification)
-    assert made.task.classes == ("cat", "dog")
     assert made.views["audio"].config()["steps"][0]["rate"] == 8000
     batch = made.gather(np.arange(7))
     assert batch.has("age").tolist() == [False, True, True, True, True, True, False]
@@ -248,3 +234,28 @@ def test_columns_that_cannot_be_used_are_refused(columns: list[str], message: st
     ]
     with pytest.raises(DataError, match=message):
         Source.from_dataset(changed, columns, "label")
+
+
+def test_a_hugging_face_data_set_gives_the_same_source_and_names_its_classes() -> None:
+    hugging_face = pytest.importorskip("datasets")
+    names = ["image", "text", "track", "age", "label"]
+    plain = [{name: row[name] for name in names} for row in rows()]
+    features = hugging_face.Features(
+        image=hugging_face.Image(),
+        text=hugging_face.Value("string"),
+        track=hugging_face.List(hugging_face.List(hugging_face.Value("float64"))),
+        age=hugging_face.Value("float64"),
+        label=hugging_face.ClassLabel(names=["cat", "dog"]),
+    )
+    stored = hugging_face.Dataset.from_list(plain, features=features)
+    theirs = Source.from_dataset(stored, names[:-1], "label")
+    ours = Source.from_dataset(plain, names[:-1], "label", classes=["cat", "dog"])
+    assert theirs.content_hash == ours.content_hash
+    assert theirs.protocol_hash == ours.protocol_hash
+    assert isinstance(theirs.task, Classification)
+    assert theirs.task.classes == ("cat", "dog")
+    parts = stored.train_test_split(0.25, seed=0)
+    made = Source.from_dataset(parts, ["text"], "label")
+    assert len(made.rows("test")) == 15
+    with pytest.raises(DataError, match="must have a column 'nothing', found image, text"):
+        Source.from_dataset(stored, ["nothing"], "label")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from g2d.data.views import Canvas, Chain, Draw, LogMel, LogSpectrogram, OneHot, Scale, looking
+from g2d.data.views import Canvas, Chain, Draw, LogMel, LogSpectrogram, OneHot, Scale, shift_windows
 from g2d.data.views.builtin import canvas_view, standardized_spectrogram, unit_pixels
 from g2d.errors import ArgumentError, DataError
 from g2d.types import Sequence
@@ -146,4 +146,4 @@ def test_an_identity_replaces_the_steps_in_hashes_and_survives_fitting_and_windo
     view = Chain("m", (Scale(mean=1.0),), {"view": "old"})
     assert view.config() == {"view": "old"}
     assert view.fitted(list).config() == {"view": "old"}
-    assert looking(view, 0.1).config() == {"view": "old"}
+    assert shift_windows(view, 0.1).config() == {"view": "old"}

@@ -122,11 +122,12 @@ def columns_of(
         ids: Column of names.
     """
     parts = dataset if isinstance(dataset, Mapping) else {"": dataset}
-    rows = [row for part in parts.values() for row in part]
-    if not rows:
-        raise DataError("the data set must have rows, found none.")
     named = modalities if isinstance(modalities, Mapping) else {m: m for m in modalities}
     roles = {"target": target, "split": split, "group": group, "id": ids}
+    used = {name for names in (*named.values(), *roles.values()) for name in _listed(names)}
+    rows = [row for part in parts.values() for row in _select(part, used)]
+    if not rows:
+        raise DataError("the data set must have rows, found none.")
     arrays: dict[str, Any] = {
         role: np.array([_cell(row, column) for row in rows])
         for role, column in roles.items()
@@ -147,6 +148,19 @@ def columns_of(
     return ReadColumns(
         arrays, _classes(next(iter(parts.values())), target), next(iter(rates), None)
     )
+
+
+def _listed(names: str | Rows[str] | None) -> Rows[str]:
+    return [names] if isinstance(names, str) else names or ()
+
+
+def _select(part: Any, columns: set[str]) -> Iterable[Mapping[str, Any]]:
+    """Return rows with some of their columns, so that Hugging Face decodes only those."""
+    if columns <= set(getattr(part, "column_names", ())):
+        selected: Iterable[Mapping[str, Any]] = part.select_columns(sorted(columns))
+        return selected
+    rows: Iterable[Mapping[str, Any]] = part
+    return rows
 
 
 def _cell(row: Mapping[str, Any], column: str) -> Any:

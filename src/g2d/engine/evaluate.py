@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from g2d.data import Loader, Source
-from g2d.data.views import looking
+from g2d.data.views import shift_windows
 from g2d.errors import DataError
 from g2d.method import Method, Validation
 from g2d.model import MultimodalModel, evaluating
@@ -165,7 +165,9 @@ def _windows(source: Source, windows: int) -> list[Source]:
     if windows == 1:
         return [source]
     sources = [
-        source.seen({m: looking(view, (i + 0.5) / windows) for m, view in source.views.items()})
+        source.seen(
+            {m: shift_windows(view, (i + 0.5) / windows) for m, view in source.views.items()}
+        )
         for i in range(windows)
     ]
     if sources[0].views == source.views:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from g2d.data import Loader, Source
+from g2d.data import SPLITS, Loader, Source
 from g2d.engine import checkpoint
 from g2d.engine.callbacks import Callback
 from g2d.engine.checkpoint import BEST, LAST
@@ -206,7 +206,7 @@ class TeacherCache:
         facts: dict[str, Any] = {
             "epoch": fitted.selected_epoch,
             "seconds": fitted.seconds,
-            "splits": {split: measured(split) for split in ("train", "valid", "test")},
+            "splits": {split: measured(split) for split in SPLITS},
         }
         self._opened(folder, LAST, model)
         facts["last"] = {split: measured(split) for split in ("train", "valid")}

@@ -12,7 +12,7 @@ A recipe can replace the view of a modality::
 from __future__ import annotations
 
 from g2d.data.views.canvas import Canvas
-from g2d.data.views.chain import STEPS, Chain, View, looking, read_chain, stream
+from g2d.data.views.chain import STEPS, Chain, View, read_chain, shift_windows, stream
 from g2d.data.views.numbers import PCA, Clip, Scale, Standardize
 from g2d.data.views.pictures import Crop, Flip, Frames, Pixels, Resize
 from g2d.data.views.sound import LogMel, LogSpectrogram, Noise, Window
@@ -41,7 +41,7 @@ __all__ = [
     "Tokens",
     "View",
     "Window",
-    "looking",
     "read_chain",
+    "shift_windows",
     "stream",
 ]

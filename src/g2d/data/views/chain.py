@@ -154,7 +154,7 @@ class Chain:
             yield values
 
 
-def looking(view: View, share: float) -> View:
+def shift_windows(view: View, share: float) -> View:
     """Return the view with its time windows at another position.
 
     Args:
