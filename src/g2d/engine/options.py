@@ -135,8 +135,8 @@ class TrainOptions:
         Raises:
             ArgumentError: The device does not exist on this machine.
         """
-        cuda = torch.cuda.is_available()
-        device = torch.device(self.device if self.device != "auto" else "cuda" if cuda else "cpu")
+        available = "cuda" if torch.cuda.is_available() else "cpu"
+        device = torch.device(available if self.device == "auto" else self.device)
         try:
             torch.empty(0, device=device)
         except (RuntimeError, AssertionError, NotImplementedError):
