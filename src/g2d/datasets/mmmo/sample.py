@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from g2d.data.splits import SPLITS
-from g2d.datasets.mmmo.reader import FILES, SHAPES
+from g2d.data.splits import SPLITS, TRAIN
+from g2d.datasets.mmmo.reader import FILES, OPTIONAL, SHAPES
 
 
 def write_sample(folder: Path, rows: int = 3) -> dict[str, str]:
@@ -25,7 +25,7 @@ def write_sample(folder: Path, rows: int = 3) -> dict[str, str]:
         for m, shape in SHAPES.items():
             if m == "target":
                 write_array(folder / FILES[m].format(split), np.full((rows, 1), 4.0))
-            elif m != "text" or split != "train":
+            elif m not in OPTIONAL or split != SPLITS[TRAIN]:
                 write_array(folder / FILES[m].format(split), np.ones((rows, *shape)))
     return {}
 

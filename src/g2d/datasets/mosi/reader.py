@@ -71,15 +71,15 @@ def plan_mosi(source: Path, options: MosiOptions) -> Plan:
         )
         for row in rows
     ]
-    text = TEXTS[options.text]
-    trained = "video features" if text.kind == "text" else "video features and text vectors"
+    vectors = options.text == "vectors"
+    trained = "video features and text vectors" if vectors else "video features"
     return Plan(
         name="mosi",
         task={"kind": "classification", "classes": list(CLASSES)},
         signals={m: Signal("table", "float32", (WIDTHS[m],), STANDARD) for m in ("audio", "video")}
-        | {"text": text},
+        | {"text": TEXTS[options.text]},
         samples=samples,
-        decode=MosiDecode(as_bytes=text.kind == "text"),
+        decode=MosiDecode(as_bytes=not vectors),
         protocols={"mosi/official-valid-by-video-v1": places(samples, _place)},
         parameters=options.model_dump(),
         cautions=(
