@@ -11,12 +11,14 @@ import pytest
 
 from g2d.data import Source
 from g2d.datasets import DATASETS
+from g2d.datasets.arrays.reader import ArraysOptions, plan_arrays
 from g2d.datasets.base import read_options
 from g2d.datasets.grid_av.reader import GridOptions, plan_grid, stratified
 from g2d.datasets.grid_av.sample import alignment
 from g2d.prepare import Sample, prepare
+from g2d.recipe import Recipe
 from g2d.types import Sequence
-from support.packs import WRITERS, arrays, pack
+from support.packs import ARRAYS, WRITERS, arrays, pack
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +125,26 @@ def test_a_clip_of_grid_gives_the_values_of_the_pack_bit_for_bit(tmp_path: Path)
     for m, name in (("video", "mouth"), ("audio", "waveform")):
         assert np.array_equal(np.asarray(decoded.values[m]), table[name][row])
     assert decoded.warnings == ()
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_one_recipe_opens_the_pack_as_arrays_and_the_public_form(
+    name: str, raw: Any, tmp_path: Path
+) -> None:
+    table, options = ARRAYS[name]()
+    np.savez(tmp_path / "pack.npz", **table)
+    plan = plan_arrays(tmp_path / "pack.npz", ArraysOptions.model_validate(options))
+    prepare(plan, tmp_path, tmp_path / "arrays")
+    overrides = ["method=joint", f"data.root={tmp_path}", "data.store=arrays"]
+    recipe = Recipe.load(f"{name}/small", overrides)
+    source = recipe.build_source()
+    batch = source.view(source.gather(source.rows("train")[:4]), seed=0, epoch=1, train=True)
+    logits = recipe.build_model(source)(batch.inputs, present=batch.present).logits
+    assert len(logits) == 4
+    assert bool(logits.isfinite().all())
+    if name in WRITERS:
+        published = opened(name, raw(name), tmp_path / "public")
+        assert source.modalities == published.modalities
+        assert np.array_equal(source.split, published.split)
+        stored = [np.load(tmp_path / store / "target.npy") for store in ("arrays", "public")]
+        assert np.array_equal(*stored)

@@ -1,7 +1,8 @@
 """Development data in files of arrays ("packs"), opened as the readers of g2d would give them.
 
-No reader knows the packs. Each function writes a pack in the public form of its data set, so that
-one reader, one card and one recipe serve both.
+No reader knows the packs. ``ARRAYS`` opens a pack through ``g2d data prepare arrays``, under the
+modalities, splits and targets that the reader of the data set gives; ``WRITERS`` writes a pack in the
+public form of its data set. So one reader, one card and one recipe serve both.
 """
 
 from __future__ import annotations
@@ -17,11 +18,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from g2d.data.splits import SPLITS
+from g2d.data.splits import SPLITS, TEST, TRAIN, VALID, name_hash
+from g2d.datasets.grid_av.reader import WORDS
 from g2d.datasets.houses.reader import TABLE
-from g2d.datasets.mmmo.reader import FILES, OPTIONAL
+from g2d.datasets.mmmo.reader import CLASSES as MMMO_CLASSES
+from g2d.datasets.mmmo.reader import FILES, FILLER, OPTIONAL, POSITIVE
 from g2d.datasets.mmmo.sample import write_array
+from g2d.datasets.mosi.reader import CLASSES as MOSI_CLASSES
 from g2d.datasets.mosi.sample import write_utterances
+from g2d.prepare.media import read_image
 
 PACKS = Path(os.environ.get("G2D_DATA") or Path(__file__).parents[3] / "shared" / "data")
 
@@ -79,3 +84,84 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "mmmo": write_mmmo,
 }
 """How the pack of a data set is written in its public form."""
+
+
+def arrays_of_grid_av() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the arrays of GRID, and the options of the preparation."""
+    table = arrays("grid-av", "grid_s1_digit_windows.npz")
+    names = table["name"]
+    return {
+        "audio": table["waveform"],
+        "video": table["mouth"],
+        "target": table["digit"].astype(np.int64),
+        "split": table["split"],
+        "group": names,
+        "id": names,
+    }, {"classes": WORDS, "rate": int(table["sample_rate"]), "kinds": {"video": "video"}}
+
+
+def arrays_of_houses() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the arrays of Houses, with small photographs, and the options of the preparation."""
+    with zipfile.ZipFile(pack("houses-img-tab") / "houses.zip") as archive:
+        rows = list(csv.DictReader(io.StringIO(archive.read("houses.csv").decode())))
+        photos = [
+            read_image(
+                io.BytesIO(archive.read(f"images/{int(row['house']):03d}_frontal.jpg")), (64, 64)
+            )
+            for row in rows
+        ]
+    number = np.array([int(row["house"]) for row in rows])
+    columns = ("bedrooms", "bathrooms", "area_sqft")
+    table = np.array([[float(row[column]) for column in columns] for row in rows], np.float32)
+    table[:, 2] = np.log(table[:, 2])
+    return {
+        "image": np.stack(photos),
+        "table": table,
+        "target": np.array([float(row["price_usd"]) for row in rows]),
+        "split": np.select([number % 5 == 0, number % 5 == 1], [TEST, VALID], TRAIN),
+        "id": np.array([f"{n:03d}" for n in number]),
+    }, {}
+
+
+def arrays_of_mosi() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the arrays of CMU-MOSI, and the options of the preparation."""
+    table = arrays("mosi-utt", "mosi_utterances.npz")
+    videos = table["video_id"].tolist()
+    valid = [name_hash(video) % 10 == 0 for video in videos]
+    ids = [f"{v}_{int(n):03d}" for v, n in zip(videos, table["utterance"], strict=True)]
+    return {
+        "audio": table["audio"],
+        "video": table["video"],
+        "text": table["transcript"],
+        "target": table["sentiment"].astype(np.int64),
+        "split": np.where((table["split"] == TRAIN) & valid, VALID, table["split"]),
+        "group": np.array(videos),
+        "id": np.array(ids),
+    }, {"classes": MOSI_CLASSES}
+
+
+def arrays_of_mmmo() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the arrays of ICT-MMMO, and the options of the preparation."""
+    table = arrays("mfn-seq", "mmmo_sequences.npz")
+    out: dict[str, Any] = {
+        "target": (table["target"] > POSITIVE).astype(np.int64),
+        "split": table["split"],
+        "id": np.array([f"mmmo_{row:04d}" for row in range(len(table["split"]))]),
+    }
+    for m in ("audio", "video"):
+        real = (table[m] != 0).any(-1) & (table[m] != FILLER).all(-1)
+        out |= {m: np.where(real[..., None], table[m], 0), f"{m}.mask": real}
+        out[f"{m}.present"] = real.any(1)
+    neither = ~(out["audio.present"] | out["video.present"])
+    for m in ("audio", "video"):
+        out[f"{m}.present"] |= neither
+    return out, {"classes": MMMO_CLASSES}
+
+
+ARRAYS: dict[str, Callable[[], tuple[dict[str, Any], dict[str, Any]]]] = {
+    "grid_av": arrays_of_grid_av,
+    "houses": arrays_of_houses,
+    "mosi": arrays_of_mosi,
+    "mmmo": arrays_of_mmmo,
+}
+"""Arrays of the pack of a data set, and options of ``g2d data prepare arrays``."""

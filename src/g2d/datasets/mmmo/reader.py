@@ -41,6 +41,7 @@ OPTIONAL = frozenset({"text"})
 ROWS = {"train": 220, "valid": 40, "test": 80}
 POSITIVE = 3.5
 """A review is positive if its score, from 1 to 5, is above this."""
+CLASSES = ("not positive", "positive")
 
 
 class MMMOOptions(ReaderOptions):
@@ -78,7 +79,7 @@ def plan_mmmo(source: Path, options: MMMOOptions) -> Plan:
         name="mmmo",
         task={"kind": "regression", "outputs": 1, "scale": "train", "output": "identity"}
         if options.regression
-        else {"kind": "classification", "classes": ["not positive", "positive"]},
+        else {"kind": "classification", "classes": list(CLASSES)},
         signals={
             m: Signal("sequence", "float16", SHAPES[m], view, masked=True) for m in modalities
         },
