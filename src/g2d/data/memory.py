@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2d.data.arrays import RowSet, TaskKind, collect
+from g2d.data.rowset import RowSet, TaskKind, collect
 from g2d.data.source import Source
 from g2d.data.splits import TRAIN
 from g2d.data.store.facts import MASK, PRESENT_SUFFIX, Kind

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from g2d.data import rows as new_rows
+from g2d.data import new_rows
 from g2d.data.splits import SPLITS
 from g2d.data.views import View
 from g2d.files import one_of
@@ -23,8 +23,8 @@ from g2d.task import Task
 from g2d.types import Batch, Input, Inputs, Sequence
 
 if TYPE_CHECKING:
-    from g2d.data.arrays import TaskKind
     from g2d.data.memory import Columns, ViewOf
+    from g2d.data.rowset import TaskKind
     from g2d.data.store.facts import Kind
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from g2d.data.arrays import RowSet, TaskKind, collect
+from g2d.data.rowset import RowSet, TaskKind, collect
 from g2d.data.splits import SPLITS
 from g2d.data.store.facts import Kind
 from g2d.datasets.arrays.files import hash_of, read_arrays

@@ -91,39 +91,71 @@ def collect(
     tables = {name: np.asarray(values) for name, values in arrays.items()}
     names = _modalities(tables, where, kinds or {})
     rows = _count(tables, where)
-    signals: dict[str, Signal] = {}
-    values: dict[str, NDArray[Any]] = {}
-    masks: dict[str, NDArray[np.bool_]] = {}
-    present: dict[str, NDArray[np.bool_]] = {}
-    unusable: dict[int, tuple[Reason, str]] = {}
-    for m in names:
-        array = tables[m]
-        present[m] = _flags(tables, m + PRESENT_SUFFIX, (rows,), where)
-        kind = (kinds or {}).get(m) or _kind_of(array, m, m + MASK in tables, where)
-        signals[m], values[m] = _as_stored(array, m, kind, rate, where)
-        if signals[m].masked:
-            shape = (rows, signals[m].shape[0])
-            masks[m] = _flags(tables, m + MASK, shape, where) & present[m][:, None]
-            values[m] = values[m] * masks[m][:, :, None]
-        elif m + MASK in tables:
-            raise DataError(f"{m + MASK!r} in {where} must mask a sequence, found {kind}.")
-        values[m][~present[m]] = 0
-        if values[m].dtype.kind == "f":
-            infinite = np.isinf(values[m]).reshape(rows, -1).any(1)
-            for row in np.flatnonzero(infinite).tolist():
-                unusable.setdefault(row, ("non-finite", f"{m} holds infinity"))
-    plan, target, bad = _target(tables["target"], task, classes, where)
+    made = {m: _modality(tables, m, (kinds or {}).get(m), rate, rows, where) for m in names}
+    plan, target, unusable = _target(tables["target"], task, classes, where)
     ids = _texts(tables, "id", [f"{row:08d}" for row in range(rows)])
     group = _texts(tables, "group", ids)
-    first = {name: row for row, name in reversed(list(enumerate(ids)))}
-    repeated = [row for row, name in enumerate(ids) if first[name] != row]
-    unusable |= dict.fromkeys(repeated, ("duplicate", "an id that occurs before")) | bad
-    given = _places(tables, rows, where)
+    for m, modality in made.items():
+        if modality.values.dtype.kind != "f":
+            continue
+        infinite = np.isinf(modality.values).reshape(rows, -1).any(1)
+        for row in np.flatnonzero(infinite).tolist():
+            unusable.setdefault(row, ("non-finite", f"{m} holds infinity"))
+    seen: set[str] = set()
+    for row, name in enumerate(ids):
+        if name in seen:
+            unusable[row] = "duplicate", "an id that occurs before"
+        seen.add(name)
     usable = np.array([row not in unusable for row in range(rows)])
-    key = np.fromiter(map(name_hash, group), np.uint32, rows)
+    keys = np.fromiter(map(name_hash, group), np.uint32, rows)
     place = np.full(rows, UNKNOWN, np.int8)
-    place[usable], rule = complete_splits(given[usable], key[usable])
-    return RowSet(signals, values, masks, present, plan, target, ids, group, place, rule, unusable)
+    place[usable], rule = complete_splits(_places(tables, rows, where)[usable], keys[usable])
+    return RowSet(
+        signals={m: modality.signal for m, modality in made.items()},
+        values={m: modality.values for m, modality in made.items()},
+        masks={m: modality.mask for m, modality in made.items() if modality.mask is not None},
+        present={m: modality.present for m, modality in made.items()},
+        task=plan,
+        target=target,
+        ids=ids,
+        group=group,
+        place=place,
+        rule=rule,
+        unusable=unusable,
+    )
+
+
+@dataclass(frozen=True)
+class _Modality:
+    """A modality in the form in which it is stored; the fields are those of :class:`RowSet`."""
+
+    signal: Signal
+    values: NDArray[Any]
+    mask: NDArray[np.bool_] | None
+    present: NDArray[np.bool_]
+
+
+def _modality(
+    tables: Mapping[str, NDArray[Any]],
+    m: str,
+    kind: Kind | None,
+    rate: int | None,
+    rows: int,
+    where: str,
+) -> _Modality:
+    """Return a modality; padding and rows that lack it are zero."""
+    masked = m + MASK in tables
+    kind = kind or _kind_of(tables[m], m, masked, where)
+    present = _flags(tables, m + PRESENT_SUFFIX, (rows,), where)
+    signal, values = _as_stored(tables[m], m, kind, rate, where)
+    mask = None
+    if signal.masked:
+        mask = _flags(tables, m + MASK, (rows, signal.shape[0]), where) & present[:, None]
+        values = np.where(mask[:, :, None], values, 0)
+    elif masked:
+        raise DataError(f"{m + MASK!r} in {where} must mask a sequence, found {kind}.")
+    values[~present] = 0
+    return _Modality(signal, values, mask, present)
 
 
 def _modalities(
@@ -198,39 +230,46 @@ def _places(tables: Mapping[str, NDArray[Any]], rows: int, where: str) -> NDArra
     return np.array([places[word] for word in words], np.int8)
 
 
+_Target = tuple[dict[str, Any], NDArray[Any], dict[int, tuple[Reason, str]]]
+"""The task, the targets in its form, and the rows whose target cannot be used."""
+
+
 def _target(
     values: NDArray[Any], task: TaskKind | None, classes: Rows[str] | None, where: str
-) -> tuple[dict[str, Any], NDArray[Any], dict[int, tuple[Reason, str]]]:
-    """Return the task, the targets in its form, and the rows whose target cannot be used."""
+) -> _Target:
     kind = task or ("regression" if values.dtype.kind == "f" else "classification")
     if kind == "regression":
-        if values.dtype.kind not in "fiub" or values.ndim not in (1, 2):
-            raise DataError(
-                f"'target' in {where} must be numbers (N,) or (N, C) for a regression, "
-                f"found {values.dtype} {values.shape}."
-            )
-        numbers = values.astype(np.float64).reshape(len(values), -1)
-        unusable: dict[int, tuple[Reason, str]] = {}
-        for row in np.flatnonzero(~np.isfinite(numbers).all(1)).tolist():
-            missing = bool(np.isnan(numbers[row]).any())
-            reason: Reason = "no-agreed-label" if missing else "non-finite"
-            unusable[row] = reason, "its target is missing" if missing else "its target"
-        plan = {"kind": kind, "outputs": numbers.shape[1], "scale": "train", "output": "identity"}
-        return plan, numbers, unusable
+        return _regression(values, where)
     if values.ndim != 1:
         raise DataError(
             f"'target' in {where} must be one class per row (N,), found {values.dtype} "
             f"{values.shape}."
         )
     labels = values.tolist()
-    missing_rows = [row for row, label in enumerate(labels) if _is_missing(label)]
-    present = {label for label in labels if not _is_missing(label)}
-    number = _class_numbers(present, classes, where)
+    missing = [row for row, label in enumerate(labels) if _is_missing(label)]
+    number = _class_numbers({x for x in labels if not _is_missing(x)}, classes, where)
     return (
         {"kind": kind, "classes": list(classes or map(str, number))},
         np.array([number.get(label, 0) for label in labels], np.int64),
-        dict.fromkeys(missing_rows, ("no-agreed-label", "its target is missing")),
+        dict.fromkeys(missing, ("no-agreed-label", "its target is missing")),
     )
+
+
+def _regression(values: NDArray[Any], where: str) -> _Target:
+    if values.dtype.kind not in "fiub" or values.ndim not in (1, 2):
+        raise DataError(
+            f"'target' in {where} must be numbers (N,) or (N, C) for a regression, "
+            f"found {values.dtype} {values.shape}."
+        )
+    numbers = values.astype(np.float64).reshape(len(values), -1)
+    unusable: dict[int, tuple[Reason, str]] = {}
+    for row in np.flatnonzero(np.isinf(numbers).any(1)).tolist():
+        unusable[row] = "non-finite", "its target is infinite"
+    for row in np.flatnonzero(np.isnan(numbers).any(1)).tolist():
+        unusable[row] = "no-agreed-label", "its target is missing"
+    outputs = numbers.shape[1]
+    plan = {"kind": "regression", "outputs": outputs, "scale": "train", "output": "identity"}
+    return plan, numbers, unusable
 
 
 def _is_missing(label: Any) -> bool:
