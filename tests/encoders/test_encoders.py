@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from g2d.encoders import ENCODERS, SmallCNN, build_encoder, encoder_options
+from g2d.encoders import ENCODERS, SmallCNN, build_encoder
 from g2d.errors import ArgumentError, MissingDependencyError
 from g2d.model import feature_dims
+from g2d.recipe.schema import options_model
 from g2d.types import Encoded, Sequence
 
 
@@ -215,9 +216,9 @@ def test_inputs_of_the_wrong_shape_are_refused(name: str) -> None:
 
 
 def test_options_are_the_arguments_that_are_not_read_from_the_data() -> None:
-    assert set(encoder_options("mlp")) == {"widths", "dropout"}
-    assert set(encoder_options("cnn")) == {"widths", "pool"}
-    assert set(encoder_options("hf:bert")) == {"frozen"}
+    assert set(options_model("encoder", "mlp").model_fields) == {"widths", "dropout"}
+    assert set(options_model("encoder", "cnn").model_fields) == {"widths", "pool"}
+    assert set(options_model("encoder", "hf:bert").model_fields) == {"frozen"}
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "hf:bert"])

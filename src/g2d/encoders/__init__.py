@@ -29,7 +29,8 @@ ENCODERS: dict[str, Callable[..., nn.Module]] = {
 }
 HUGGING_FACE = "hf:"
 """Prefix of a Hugging Face model."""
-_READ_FROM_DATA = frozenset({"channels", "features", "vocabulary"})
+READ_FROM_DATA = frozenset({"channels", "features", "vocabulary"})
+"""Arguments of an encoder that are read from an example and that a recipe cannot set."""
 
 
 def build_encoder(name: str, example: Input, **options: Any) -> nn.Module:
@@ -38,7 +39,7 @@ def build_encoder(name: str, example: Input, **options: Any) -> nn.Module:
     Args:
         name: Name of the encoder, a key of :data:`ENCODERS` or ``hf:<name>``.
         example: Input of some rows.
-        options: Options of the encoder, see :func:`encoder_options`.
+        options: Options of the encoder, see :func:`encoder_constructor`.
 
     Raises:
         ArgumentError: There is no encoder of that name, or it cannot take the example.
@@ -55,21 +56,13 @@ def build_encoder(name: str, example: Input, **options: Any) -> nn.Module:
     return ENCODERS[name](**_read(name, example) | options)
 
 
-def encoder_options(name: str) -> dict[str, inspect.Parameter]:
-    """Return the options of an encoder: its keyword arguments that are not read from the data.
+def encoder_constructor(name: str) -> Callable[..., nn.Module]:
+    """Return the constructor of an encoder; its keyword-only arguments are the encoder's options.
 
     Args:
         name: Name of the encoder, a key of :data:`ENCODERS` or ``hf:<name>``.
-
-    Example:
-        >>> list(encoder_options("cnn"))
-        ['widths', 'pool']
     """
-    build = HuggingFace.__init__ if name.startswith(HUGGING_FACE) else ENCODERS[name]
-    parameters = inspect.signature(build, eval_str=True).parameters.values()
-    return {
-        p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in _READ_FROM_DATA
-    }
+    return HuggingFace if name.startswith(HUGGING_FACE) else ENCODERS[name]
 
 
 def _read(name: str, example: Input) -> dict[str, int]:
@@ -106,11 +99,12 @@ __all__ = [
     "ENCODERS",
     "HUGGING_FACE",
     "MLP",
+    "READ_FROM_DATA",
     "HuggingFace",
     "SmallCNN",
     "Transformer",
     "build_encoder",
-    "encoder_options",
+    "encoder_constructor",
     "mobilenet_v2",
     "resnet18",
 ]

@@ -168,11 +168,6 @@ class Recipe:
         return tuple(self.encoders)
 
     @property
-    def trains(self) -> bool:
-        """Whether the student is trained at all (UME's is not)."""
-        return METHODS[self.method.name].trains
-
-    @property
     def needs_teachers(self) -> bool:
         """Whether the student cannot be trained without teachers."""
         return (

@@ -13,8 +13,9 @@ from typing import Any, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from g2d import encoders
 from g2d.datasets import DATASETS
-from g2d.encoders import ENCODERS, HUGGING_FACE, encoder_options
+from g2d.encoders import ENCODERS, HUGGING_FACE, encoder_constructor
 from g2d.engine.options import TrainOptions
 from g2d.fusion import FUSIONS, READ_FROM_DATA
 from g2d.methods import METHODS
@@ -134,7 +135,7 @@ def options_model(kind: str, name: str) -> type[BaseModel]:
     """
     models: dict[str, Callable[[], type[BaseModel]]] = {
         "data set": lambda: DATASETS[name].options,
-        "encoder": lambda: _encoder_model(name),
+        "encoder": lambda: model_of(encoder_constructor(name), encoders.READ_FROM_DATA),
         "fusion": lambda: model_of(FUSIONS[name], READ_FROM_DATA),
         "method": lambda: model_of(METHODS[name], ("teachers", "modulation")),
         "modulation": lambda: model_of(MODULATIONS[name]),
@@ -179,14 +180,6 @@ def json_schema() -> dict[str, Any]:
         "required": ["data", "encoders", "method"],
         "$defs": definitions,
     }
-
-
-def _encoder_model(name: str) -> type[BaseModel]:
-    options: dict[str, Any] = {
-        key: (p.annotation, ... if p.default is p.empty else p.default)
-        for key, p in encoder_options(name).items()
-    }
-    return create_model("Options", __config__=FORBID, **options)
 
 
 def _object(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
