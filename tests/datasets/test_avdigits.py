@@ -163,3 +163,14 @@ def test_the_real_parts_give_the_same_problem_as_in_the_first_version(
 def test_takes_are_divided_by_the_rule_of_the_spoken_digits() -> None:
     # 7_jackson_32, 3_theo_4, 0_lucas_9
     assert pools_by_take(np.array([32, 4, 9])).tolist() == [0, 2, 1]
+
+
+def test_noise_clips_are_pooled_by_their_order() -> None:
+    clips = [np.full(10, i, np.int16) for i in range(6)]
+    assert {p: [int(c[0]) for c in pool] for p, pool in noise_pools(clips).items()} == {
+        0: [0, 1, 2, 5],
+        1: [3],
+        2: [4],
+    }
+    few = noise_pools(clips[:2])
+    assert [[len(c) for c in few[p]] for p in range(3)] == [[6, 6], [2, 2], [2, 2]]

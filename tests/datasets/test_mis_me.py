@@ -471,7 +471,8 @@ def test_a_folder_without_usable_rows_is_refused_with_a_reason(tmp_path: Path) -
     write(tmp_path, lambda cells: [cells[0], "wet", *cells[2:]])
     with pytest.raises(
         DataError,
-        match=r"found no such row among 30, such as OK.*no-agreed-label \(its water content reads 'wet'\)",
+        match=r"found no such row among 30, such as OK.*"
+        r"no-agreed-label \(its water content reads 'wet'\)",
     ):
         planned(tmp_path)
 

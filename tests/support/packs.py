@@ -1,8 +1,8 @@
 """Development data in files of arrays ("packs"), opened as the readers of g2d would give them.
 
 No reader knows the packs. ``ARRAYS`` opens a pack through ``g2d data prepare arrays``, under the
-modalities, splits and targets that the reader of the data set gives; ``WRITERS`` writes a pack in the
-public form of its data set. So one reader, one card and one recipe serve both.
+modalities, splits and targets that the reader of the data set gives; ``WRITERS`` writes a pack in
+the public form of its data set. So one reader, one card and one recipe serve both.
 """
 
 from __future__ import annotations
