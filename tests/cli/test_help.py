@@ -6,13 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 import g2d
 from g2d.cli import app
+from g2d.cli.options import load_recipes
 from g2d.files import EXTRAS
+from g2d.recipe import Recipe
 from g2d.recipe.packaged import recipe_names
 
 COMMANDS = [
@@ -136,3 +139,26 @@ def test_the_doctor_shows_versions_the_data_folder_and_every_extra() -> None:
 def test_the_version_and_the_schema_are_printed() -> None:
     assert call("--version").stdout.strip() == g2d.__version__
     assert json.loads(call("schema").stdout)["properties"]["seed"]["type"] == "integer"
+
+
+def test_methods_run_on_every_recipe_under_names_that_differ(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(Recipe.load("digits", ["name=mine", "method=joint"]).to_yaml())
+    words = ["digits", "seed=3", "digits/small", str(file)]
+    recipes = load_recipes(words, "joint, g2d,joint+smp")
+    assert [recipe.name for recipe in recipes] == [
+        "digits-joint",
+        "digits-g2d",
+        "digits-joint+smp",
+        "digits-small-joint",
+        "digits-small-g2d",
+        "digits-small-joint+smp",
+        "mine",
+        "mine-g2d",
+        "mine-joint+smp",
+    ]
+    assert {recipe.train.seed for recipe in recipes} == {3}
+    assert [recipe.name for recipe in load_recipes(["digits", "soil"])] == [
+        "digits-g2d",
+        "soil-mis_me",
+    ]
