@@ -11,7 +11,7 @@ from torch import Tensor
 
 from g2d.data.views import Chain, read_chain
 from g2d.data.views.words import PAD, UNKNOWN, Tokens
-from g2d.datasets.table.values import text_bytes
+from g2d.datasets.decoding import text_bytes
 from g2d.encoders import build_encoder
 from g2d.errors import DataError
 from g2d.types import Sequence

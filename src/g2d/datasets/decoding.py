@@ -26,3 +26,20 @@ def read_audible(path: Path, rate: int, warnings: list[str]) -> NDArray[np.int16
     if is_silent(samples):
         raise UnreadableError("no-audio", "its peak is under a thousandth of full scale")
     return samples
+
+
+def text_bytes(words: str, length: int) -> NDArray[np.uint8]:
+    """Return the UTF-8 bytes of a text, cut at a whole character and padded with zeros.
+
+    Args:
+        words: The text.
+        length: Number of bytes of the result.
+
+    Example:
+        >>> text_bytes("né", 2).tobytes()
+        b'n\\x00'
+    """
+    kept = words.encode()[:length].decode(errors="ignore").encode()
+    stored = np.zeros(length, np.uint8)
+    stored[: len(kept)] = np.frombuffer(kept, np.uint8)
+    return stored

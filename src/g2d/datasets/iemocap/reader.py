@@ -20,11 +20,10 @@ from pydantic import Field
 from g2d.data.splits import SPLITS, TEST, TRAIN, UNUSED, VALID
 from g2d.data.store.facts import Signal
 from g2d.datasets.base import ReaderOptions
-from g2d.datasets.decoding import read_audible
+from g2d.datasets.decoding import read_audible, text_bytes
 from g2d.datasets.folders import read_csv
 from g2d.datasets.iemocap.sides import Side, contradictions, find_sides, read_side_map
 from g2d.datasets.iemocap.turns import Evaluations, Turn, read_turns, read_words
-from g2d.datasets.table.values import text_bytes
 from g2d.errors import DataError
 from g2d.prepare import UNLABELED, Decoded, Plan, Sample, Skip, places
 from g2d.prepare.media import RESAMPLER, fit_length, read_frames, spread

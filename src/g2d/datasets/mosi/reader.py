@@ -19,8 +19,8 @@ from pydantic import Field
 from g2d.data.splits import TEST, TRAIN, VALID
 from g2d.data.store.facts import Signal
 from g2d.datasets.base import ReaderOptions
+from g2d.datasets.decoding import text_bytes
 from g2d.datasets.folders import read_csv
-from g2d.datasets.table.values import text_bytes
 from g2d.errors import DataError
 from g2d.prepare import Decoded, Plan, Sample, name_hash, places
 

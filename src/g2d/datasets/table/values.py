@@ -13,6 +13,7 @@ from numpy.lib.format import read_array
 from numpy.typing import NDArray
 
 from g2d.data.store.facts import Signal
+from g2d.datasets.decoding import text_bytes
 from g2d.datasets.table.columns import FILES, NUMBER, TEXT, empty, number, text
 from g2d.errors import UnreadableError
 from g2d.prepare import Decoded, Sample
@@ -195,23 +196,6 @@ DECODERS: dict[str, Callable[[Sequence[Any], Context], Values]] = {
     NUMBER: _number,
 }
 """Function that decodes the cells of a modality, by kind."""
-
-
-def text_bytes(words: str, length: int) -> NDArray[np.uint8]:
-    """Return the UTF-8 bytes of a text, cut at a whole character and padded with zeros.
-
-    Args:
-        words: The text.
-        length: Number of bytes of the result.
-
-    Example:
-        >>> text_bytes("né", 2).tobytes()
-        b'n\\x00'
-    """
-    kept = words.encode()[:length].decode(errors="ignore").encode()
-    stored = np.zeros(length, np.uint8)
-    stored[: len(kept)] = np.frombuffer(kept, np.uint8)
-    return stored
 
 
 def load_values(path: Path) -> NDArray[Any]:

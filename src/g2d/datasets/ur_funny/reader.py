@@ -17,7 +17,7 @@ from pydantic import Field
 from g2d.data.splits import TEST, TRAIN, UNUSED, VALID
 from g2d.data.store.facts import Signal
 from g2d.datasets.base import ReaderOptions
-from g2d.datasets.table.values import text_bytes
+from g2d.datasets.decoding import text_bytes
 from g2d.datasets.ur_funny import formats
 from g2d.datasets.ur_funny.formats import Ragged
 from g2d.errors import DataError
