@@ -14,6 +14,8 @@ TEACHER, RUN, CONTROL = "teacher", "run", "control"
 """Kinds of rows."""
 TEACHERS = "teachers alone"
 """Name of the teachers' row."""
+BASELINES = ("joint",)
+"""Methods that others are compared with if no baseline is given."""
 CONTROLS = {
     "best_teacher": "best teacher",
     "ensemble": "teacher ensemble",
@@ -178,7 +180,7 @@ def modulation_of(run: RunRecord) -> dict[str, Any]:
 
 def is_plain_joint(run: RunRecord) -> bool:
     """Return whether a run is joint training from scratch without a modulation or a stack."""
-    return run.result.method == "joint" and not (
+    return run.result.method in BASELINES and not (
         run.recipe.get("warm_start") or run.recipe.get("stack") or modulation_of(run)
     )
 
