@@ -64,6 +64,7 @@ from g2d.functional.scoring import (
 )
 from g2d.functional.shapley import coalitions, modulation_coefficients, relative_strength, shares
 from g2d.functional.spectrogram import as_float, log_mel, log_spectrogram, magnitudes, mel_filters
+from g2d.functional.sums import sum_and_count
 
 __all__ = [
     "accuracy",
@@ -116,6 +117,7 @@ __all__ = [
     "shares",
     "stage",
     "stage_epochs",
+    "sum_and_count",
     "true_class_confidence",
     "unweighted_average_recall",
     "weight_of",
