@@ -29,7 +29,7 @@ def _seeded() -> None:
 
 @pytest.fixture
 def pack() -> Callable[[str], Path]:
-    """Return a function from the name of a development pack to its folder; see ``support.packs``."""
+    """Return a function that finds the folder of a pack of real data; see ``support.packs``."""
     from support.packs import pack as folder_of
 
     return folder_of

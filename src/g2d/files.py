@@ -118,10 +118,19 @@ def one_of(name: str, value: object, valid: Iterable[str]) -> None:
     """
     choices = list(valid)
     if value not in choices:
-        raise ArgumentError(
-            f"{name} must be one of {', '.join(choices)}, found {value!r}."
-            f"{did_you_mean(str(value), choices)}"
-        )
+        raise ArgumentError(choice_fault(name, value, choices))
+
+
+def choice_fault(name: str, value: object, valid: Iterable[str]) -> str:
+    """Return the message for a value that is not among the valid ones.
+
+    Example:
+        >>> choice_fault("split", "tran", ("train", "test"))
+        "split must be one of train, test, found 'tran'. Did you mean 'train'?"
+    """
+    choices = list(valid)
+    hint = did_you_mean(str(value), choices)
+    return f"{name} must be one of {', '.join(choices)}, found {value!r}.{hint}"
 
 
 EXTRAS: dict[str, tuple[str, ...]] = {

@@ -13,7 +13,7 @@ from importlib import import_module
 
 from g2d.datasets.base import DataSet, PreparedOptions, Reader, options_of
 from g2d.errors import DataError
-from g2d.files import did_you_mean
+from g2d.files import choice_fault
 
 
 def _discover() -> Iterator[tuple[str, DataSet]]:
@@ -43,10 +43,7 @@ def find_dataset(name: str) -> DataSet:
     """
     known = DATASETS | {alias: entry for entry in DATASETS.values() for alias in entry.aliases}
     if name not in known:
-        raise DataError(
-            f"a data set must be one of {', '.join(DATASETS)}, found {name!r}."
-            + did_you_mean(name, known)
-        )
+        raise DataError(choice_fault("a data set", name, DATASETS))
     return known[name]
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from g2d.errors import ArgumentError
+from g2d.files import choice_fault
 from g2d.runs import MACHINE_OPTIONS
 
 Optimizer = Literal["sgd", "adam", "adamw"]
@@ -112,7 +113,7 @@ class TrainOptions:
         }
         for name, valid in choices.items():
             if getattr(self, name) not in valid:
-                yield f"{name} must be one of {', '.join(valid)}, found {getattr(self, name)!r}."
+                yield choice_fault(name, getattr(self, name), valid)
         if not all(0 <= share <= 1 for share in self.decay_at):
             yield (
                 "decay_at must hold shares of the epochs between 0 and 1, "

@@ -21,6 +21,7 @@ from g2d.files import import_extra, write_json, write_text
 from g2d.method import Choice, Log, Space, Whole
 from g2d.methods import METHODS
 from g2d.model import Teachers
+from g2d.plainyaml import parse
 from g2d.recipe import Recipe
 from g2d.recipe.recipe import check_names
 from g2d.report.formatting import spread
@@ -172,8 +173,8 @@ def read_space(text: str) -> tuple[str, Space]:
             if 0 < float(low) < float(high):
                 return key, Log(float(low), float(high))
         elif sign and not dots and "|" in values:
-            return key, Choice(tuple(yaml.safe_load(value) for value in values.split("|")))
-    except (ValueError, yaml.YAMLError):
+            return key, Choice(tuple(parse(value, text) for value in values.split("|")))
+    except (ValueError, RecipeError):
         pass
     raise RecipeError(
         [

@@ -31,6 +31,7 @@ from g2d.data.store.fitting import fit_chain
 from g2d.data.store.scaling import open_target
 from g2d.data.views import Chain, read_chain
 from g2d.errors import DataError
+from g2d.files import choice_fault
 
 
 class StoreOptions(BaseModel):
@@ -89,9 +90,7 @@ def open_store(options: StoreOptions) -> Source:
             )
     name = options.protocol or next(iter(facts["protocols"]))
     if name not in facts["protocols"]:
-        raise DataError(
-            f"data.protocol must be one of {', '.join(facts['protocols'])}, found {name!r}."
-        )
+        raise DataError(choice_fault("data.protocol", name, facts["protocols"]))
     protocol, rows = facts["protocols"][name], facts["rows"]
     files = (protocol["file"], "target.npy", "group.npy")
     split, target, group = (_small(folder, file, rows) for file in files)
