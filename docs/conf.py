@@ -2,6 +2,8 @@
 
 from importlib.metadata import version as _version_of
 
+import g2d
+
 project = "g2d"
 author = "the g2d authors"
 project_copyright = "2026, the g2d authors"
@@ -46,5 +48,12 @@ def _keep_bars(app, what, name, obj, options, lines):
             )
 
 
+def _skip_public(app, what, name, obj, skip, options):
+    """Skip a public name on the page of its module: it has a page of its own, as ``g2d.NAME``."""
+    public = [getattr(g2d, name) for name in g2d.__all__ if name != "__version__"]
+    return True if what == "module" and any(obj is other for other in public) else None
+
+
 def setup(app):
+    app.connect("autodoc-skip-member", _skip_public)
     app.connect("autodoc-process-docstring", _keep_bars)

@@ -50,9 +50,9 @@ def test_every_recipe_has_the_same_number_of_trials_and_starts_from_its_own_valu
     assert result.exit_code == 0, result.output
     entries = json.loads((tmp_path / "tune.json").read_text())
     assert [(entry["name"], entry["trials"]) for entry in entries] == [
-        ("digits-joint", 3),
-        ("digits-mslr", 3),
-        ("digits-umt", 3),
+        ("joint", 3),
+        ("mslr", 3),
+        ("umt", 3),
     ]
     for entry in entries:
         assert entry["best"] >= entry["start"]

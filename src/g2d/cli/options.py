@@ -113,6 +113,7 @@ def load_recipes(words: Sequence[str], methods: str | None = None) -> list[Recip
         RecipeError: There is no recipe, or one has faults.
     """
     from g2d.recipe import Recipe
+    from g2d.recipe.variants import method_choices
 
     sources = [word for word in words if "=" not in word]
     overrides = [word for word in words if "=" in word]
@@ -120,5 +121,8 @@ def load_recipes(words: Sequence[str], methods: str | None = None) -> list[Recip
         fault = "at least one RECIPE must be given, found only overrides."
         raise RecipeError([fault], "the command line")
     names = [name.strip() for name in (methods or "").split(",") if name.strip()]
-    chosen = [[f"method={name}"] for name in names] or [[]]
-    return [Recipe.load(source, [*method, *overrides]) for source in sources for method in chosen]
+    choices = [
+        [f"{key}={value}" for key, value in choice.items()]
+        for choice in method_choices(names, len(sources))
+    ]
+    return [Recipe.load(source, [*choice, *overrides]) for source in sources for choice in choices]

@@ -14,6 +14,7 @@ from g2d.experiment.recipes import RecipeLike, as_recipe
 from g2d.experiment.run import run
 from g2d.files import did_you_mean, write_text
 from g2d.paper import build
+from g2d.recipe.variants import method_choices
 from g2d.recipe import Recipe
 from g2d.recipe.recipe import check_names
 from g2d.report import FORMATS, Table, groups_of, write_page
@@ -112,7 +113,7 @@ def compare(
             "seeds."
         )
     names = methods.replace(" ", "").split(",") if isinstance(methods, str) else methods
-    choices: list[dict[str, Any]] = [{"method": name} for name in names] or [{}]
+    choices = method_choices(names, len(several))
     chosen = [as_recipe(one, {**choice, **overrides}) for one in several for choice in choices]
     grid = controlled(chosen) if controls else chosen
     grid = [*grid, *warm_started(grid)]
