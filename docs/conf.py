@@ -13,7 +13,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
-    "myst_parser",
+    "myst_nb",
 ]
 exclude_patterns = ["_build", "templates"]
 templates_path = ["templates"]

@@ -115,7 +115,6 @@ def test_every_page_about_data_is_of_a_data_set() -> None:
     assert {path.stem for path in (ROOT / "docs" / "data").glob("*.md")} == DATASETS.keys()
 
 
-<<<<<<< HEAD
 def test_the_reference_lists_every_module_and_every_public_name() -> None:
     modules = {
         path.stem
@@ -125,20 +124,6 @@ def test_the_reference_lists_every_module_and_every_public_name() -> None:
     names = {*modules, *g2d.__all__} - {"__init__", "__main__", "__version__", "cli"}
     listed = re.findall(r"^   g2d\.(\w+)$", text_of("docs/api/index.rst"), re.MULTILINE)
     assert set(listed) == names
-=======
-def test_the_reference_lists_every_module() -> None:
-    reference = text_of("docs/api/index.rst").partition("\nPackages\n")[2]
-    modules = {
-        f"g2d.{path.stem}"
-        for path in (ROOT / "src" / "g2d").iterdir()
-        if path.suffix == ".py" or (path / "__init__.py").is_file()
-    }
-    assert set(re.findall(r"^   (g2d\.\w+)$", reference, re.MULTILINE)) == modules - {
-        "g2d.__init__",
-        "g2d.__main__",
-        "g2d.cli",
-    }
->>>>>>> f4f02e6 (Tests look for second homes of facts and for patterns of hard English; changelog)
 
 
 @pytest.mark.parametrize("name", recipe_names())
