@@ -14,9 +14,9 @@ from g2d.experiment.recipes import RecipeLike, as_recipe
 from g2d.experiment.run import run
 from g2d.files import did_you_mean, write_text
 from g2d.paper import build
-from g2d.recipe.variants import method_choices
 from g2d.recipe import Recipe
 from g2d.recipe.recipe import check_names
+from g2d.recipe.variants import method_choices
 from g2d.report import FORMATS, Table, groups_of, write_page
 from g2d.runs import PAGE, TEACHERS, RunRecord
 
