@@ -61,7 +61,7 @@ def method_choices(methods: Iterable[str], recipes: int) -> list[dict[str, Any]]
         >>> method_choices(["joint", "g2d"], recipes=1)
         [{'method': 'joint', 'name': 'joint'}, {'method': 'g2d', 'name': 'g2d'}]
     """
-    choices = [
+    choices: list[dict[str, Any]] = [
         {"method": method, "name": method} if recipes == 1 else {"method": method}
         for method in methods
     ]
