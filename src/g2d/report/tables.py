@@ -360,7 +360,11 @@ def _drawn(table: Table, width: int) -> str:
     for cells in table._texts(str, "{}"):
         drawing.add_row(*map(Text, cells))
     out = io.StringIO()
-    Console(file=out, width=width, color_system=None, legacy_windows=False).print(drawing)
+    # In a notebook too, the table is text: rich would display it instead of writing it.
+    console = Console(
+        file=out, width=width, color_system=None, force_jupyter=False, legacy_windows=False
+    )
+    console.print(drawing)
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip("\n").split("\n"))
 
 
