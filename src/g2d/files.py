@@ -151,6 +151,9 @@ EXTRAS: dict[str, tuple[str, ...]] = {
 }
 """The extras of this package, and the libraries that each installs."""
 
+_INSTALLED_AS = {"PIL": "Pillow", "vl_convert": "vl-convert-python"}
+"""Names under which pip installs modules of another name."""
+
 
 def import_extra(module: str, extra: str, feature: str) -> Any:
     """Import a library that is installed by an extra of this package.
@@ -176,6 +179,7 @@ def import_extra(module: str, extra: str, feature: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         library = module.partition(".")[0]
+        library = _INSTALLED_AS.get(library, library)
         raise MissingDependencyError(
             f"{feature} needs {library}, which is not installed: pip install 'g2d[{extra}]'."
         ) from error

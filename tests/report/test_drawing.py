@@ -66,7 +66,7 @@ def test_a_missing_extra_is_one_sentence(
 ) -> None:
     monkeypatch.setitem(sys.modules, "vl_convert", None)
     with pytest.raises(
-        MissingDependencyError, match=r"a PNG chart needs vl_convert, .* 'g2d\[figures\]'"
+        MissingDependencyError, match=r"a PNG chart needs vl-convert-python, .* 'g2d\[figures\]'"
     ):
         drawing.save(tmp_path / "chart.png")
     assert list(tmp_path.iterdir()) == []

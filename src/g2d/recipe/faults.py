@@ -43,7 +43,7 @@ class Faults(list[str]):
             if near
             else f"Valid: {', '.join(sorted(valid)) or 'none'}."
         )
-        self.append(f"{path} must be a known key of {owner}, found no such key. {hint}")
+        self.append(f"{path} is not a key of {owner}. {hint}")
 
     def wrong(self, path: str, rule: str, value: Any) -> None:
         """Add a value that breaks a rule."""
@@ -100,11 +100,12 @@ class Faults(list[str]):
         return plain_mapping(defaults | known)
 
     def construct(self, path: str, build: Callable[[], Any]) -> Any:
-        """Return what a function returns, or None if it raises; its message is added."""
+        """Return what a function returns, or None if it raises; its message is added once."""
         try:
             return build()
         except G2DError as error:
-            self.append(f"{path}: {error}" if path else str(error))
+            if not any(fault.endswith(str(error)) for fault in self):
+                self.append(f"{path}: {error}" if path else str(error))
             return None
 
     def _explain(
@@ -118,6 +119,8 @@ class Faults(list[str]):
             self.append(f"{at}: {message.partition(', ')[2] or message}")
         elif key and kind.endswith(("_type", "_parsing", "literal_error", "_float")):
             self.wrong(at, describe(annotation), fault["input"])
+            if kind.endswith(("list_type", "tuple_type")) and isinstance(fault["input"], str):
+                self[-1] += f" A list has brackets: {at}=[{fault['input']}]."
         else:
             self.wrong(at, message.removeprefix("Input should be "), fault["input"])
 

@@ -97,6 +97,8 @@ def read_npz(path: Path, names: Iterable[str] = ()) -> dict[str, NDArray[Any]]:
         # Opening a lone .npy file as an archive ends in one of the last two.
         lone = isinstance(error, AttributeError | TypeError)
         reason = "a lone array" if lone else getattr(error, "strerror", None) or str(error)
+        if "pickle" in reason:  # what NumPy says about text and objects, with unsafe advice
+            reason = "other content"
         raise DataError(f"{path} must be an .npz file of plain arrays, found: {reason}.") from error
     for name in names:
         if name not in arrays:
