@@ -237,7 +237,10 @@ def test_columns_that_cannot_be_used_are_refused(columns: list[str], message: st
 
 
 def test_a_hugging_face_data_set_gives_the_same_source_and_names_its_classes() -> None:
-    hugging_face = pytest.importorskip("datasets")
+    # The folder tests/datasets has the same name, so a module of the library is asked for.
+    pytest.importorskip("datasets.arrow_dataset", reason="the library datasets is not installed")
+    import datasets as hugging_face
+
     names = ["image", "text", "track", "age", "label"]
     plain = [{name: row[name] for name in names} for row in rows()]
     features = hugging_face.Features(

@@ -129,7 +129,10 @@ def test_a_rate_for_a_group_that_does_not_exist_is_refused() -> None:
             {"decay_at": (0.5, 75.0)},
             "decay_at must hold shares of the epochs between 0 and 1, found [0.5, 75.0].",
         ),
-        ({"optimizer": "sdg"}, "optimizer must be one of sgd, adam, adamw, found 'sdg'. Did you mean 'sgd'?"),
+        (
+            {"optimizer": "sdg"},
+            "optimizer must be one of sgd, adam, adamw, found 'sdg'. Did you mean 'sgd'?",
+        ),
         (
             {"schedule": "linear"},
             "schedule must be one of constant, step, cosine, plateau, found 'linear'.",
