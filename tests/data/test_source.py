@@ -79,6 +79,13 @@ def test_gathered_rows_keep_their_order_and_ids() -> None:
     np.testing.assert_array_equal(batch.target, SOURCE.target[[5, 2, 9]])
 
 
+def test_a_source_prints_its_modalities_and_rows_and_writes_a_plain_list(tmp_path: Path) -> None:
+    source = SOURCE.only(("tone",))
+    assert f"modalities=('tone',), rows={source.size})" in repr(source)
+    source.write_rows(tmp_path / "rows.npz", [7, 3])
+    assert source.read_rows(tmp_path / "rows.npz")[0] == ["7", "3"]
+
+
 def test_one_modality_of_it_is_what_a_teacher_sees() -> None:
     tone = SOURCE.only(("tone",))
     assert tone.modalities == ("tone",)

@@ -219,6 +219,10 @@ class Source:
             rate=rate or columns.rate,
         )
 
+    def __repr__(self) -> str:
+        """Return the name, the modalities and the number of rows."""
+        return f"Source({self.name!r}, modalities={self.modalities}, rows={self.size})"
+
     @property
     def modalities(self) -> tuple[str, ...]:
         """Names of the modalities, in order."""
@@ -382,14 +386,14 @@ class Source:
         """
         return new_rows.read_rows(self, Path(path))
 
-    def write_rows(self, path: str | Path, indices: NDArray[np.int64]) -> None:
+    def write_rows(self, path: str | Path, indices: Rows[int] | NDArray[np.int64]) -> None:
         """Write stored values of some rows to a file that :meth:`read_rows` reads.
 
         Args:
             path: File to write, ending in ``.npz``.
             indices: Sample ids.
         """
-        new_rows.write_rows(self, Path(path), indices)
+        new_rows.write_rows(self, Path(path), np.asarray(indices, np.int64))
 
 
 def _digest(facts: Mapping[str, Any], *arrays: NDArray[Any]) -> str:
