@@ -152,8 +152,7 @@ def evaluate(
 def predict(
     run: RunFolder,
     source: Annotated[
-        Path,
-        typer.Option(metavar="FILE", help="New rows, in the format that the data set reads."),
+        Path, typer.Option(metavar="FILE", help="New rows, in the format that the data set reads.")
     ],
     out: Annotated[Path, typer.Option(metavar="CSV", help="File for the predictions.")] = Path(
         "predictions.csv"

@@ -26,8 +26,7 @@ def tune(
         ),
     ] = None,
     out: Annotated[
-        Path,
-        typer.Option("--out", "-o", help="Folder for trials, tuned recipes and the table."),
+        Path, typer.Option("--out", "-o", help="Folder for trials, tuned recipes and the table.")
     ] = Path("runs/tune"),
 ) -> None:
     """Search learning rates and method strengths, with the same number of trials per recipe.

@@ -12,16 +12,7 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 
-from g2d.method import (
-    Cost,
-    Log,
-    Method,
-    Record,
-    TrainState,
-    per_modality,
-    pooled_features,
-    spaces,
-)
+from g2d.method import Cost, Log, Method, Record, TrainState, per_modality, pooled_features, spaces
 from g2d.model import MultimodalModel
 from g2d.task import Task
 from g2d.types import Batch, Inputs, Output

@@ -15,16 +15,7 @@ import torch
 from torch import Tensor
 
 from g2d.errors import ArgumentError
-from g2d.method import (
-    Cost,
-    Method,
-    Record,
-    TrainState,
-    Validation,
-    Whole,
-    separate_heads,
-    spaces,
-)
+from g2d.method import Cost, Method, Record, TrainState, Validation, Whole, separate_heads, spaces
 from g2d.model import MultimodalModel
 from g2d.task import Task
 from g2d.types import Batch
