@@ -21,7 +21,7 @@ from g2d.configured import Configured
 from g2d.errors import ArgumentError, UnsupportedError
 from g2d.functional.gradients import scale_gradient
 from g2d.fusion import Additive, Fusion, Kappa, Late
-from g2d.types import Batch, Encoded, Input, Inputs, Output, TeacherOutput
+from g2d.types import Batch, Encoded, Input, Inputs, Output, Present, TeacherOutput
 
 _BatchNorm = nn.modules.batchnorm._BatchNorm
 
@@ -89,7 +89,7 @@ class MultimodalModel(nn.Module):
         inputs: Inputs,
         kappa: Kappa | None = None,
         *,
-        present: Mapping[str, Tensor] | None = None,
+        present: Present = None,
         freeze_batchnorm: bool = False,
         only: Collection[str] | None = None,
     ) -> dict[str, Encoded]:
@@ -132,7 +132,7 @@ class MultimodalModel(nn.Module):
         inputs: Inputs,
         kappa: Kappa | None = None,
         *,
-        present: Mapping[str, Tensor] | None = None,
+        present: Present = None,
         unimodal: bool = False,
         gate_heads: bool = False,
         freeze_batchnorm: bool = False,
@@ -160,11 +160,8 @@ class MultimodalModel(nn.Module):
 
         Each group has a ``name``; groups without parameters are left out.
         """
-        groups = [
-            {"name": m, "params": list(encoder.parameters())}
-            for m, encoder in self.encoders.items()
-        ]
-        groups.append({"name": "fusion", "params": list(self.fusion.parameters())})
+        parts = [*self.encoders.items(), ("fusion", self.fusion)]
+        groups = [{"name": name, "params": list(part.parameters())} for name, part in parts]
         return [group for group in groups if group["params"]]
 
     def _through_door(
@@ -350,14 +347,11 @@ class Teachers:
         """Return the teachers' output for a batch, from the same inputs that the student sees."""
         outputs = {m: teacher({m: batch.inputs[m]}) for m, teacher in self.models.items()}
         logits = {m: output.logits for m, output in outputs.items()}
-        ranking = (
-            logits
-            if self.ranking is None
-            else {m: teacher({m: batch.inputs[m]}).logits for m, teacher in self.ranking.items()}
-        )
-        return TeacherOutput(
-            {m: output.features[m] for m, output in outputs.items()}, logits, ranking
-        )
+        features = {m: output.features[m] for m, output in outputs.items()}
+        if self.ranking is None:
+            return TeacherOutput(features, logits, logits)
+        ranking = {m: teacher({m: batch.inputs[m]}).logits for m, teacher in self.ranking.items()}
+        return TeacherOutput(features, logits, ranking)
 
 
 class CachedTeachers(Teachers):
@@ -410,12 +404,11 @@ class CachedTeachers(Teachers):
     def _remember(self, index: Tensor, output: TeacherOutput) -> None:
         """Store the output of the rows with these ids."""
         if self._table is None:
-            self._table = TeacherOutput(
-                *(
-                    {m: torch.zeros(len(self.known), v.shape[1]) for m, v in values.items()}
-                    for values in _tables(output)
-                )
+            empty = (
+                {m: torch.zeros(len(self.known), v.shape[1]) for m, v in values.items()}
+                for values in _tables(output)
             )
+            self._table = TeacherOutput(*empty)
         for table, values in zip(_tables(self._table), _tables(output), strict=True):
             for m, rows in values.items():
                 table[m][index] = rows.float().cpu()

@@ -77,6 +77,10 @@ class Sequence:
 
 Input = Tensor | Sequence
 Inputs = Mapping[str, Input]
+Present = Mapping[str, Tensor] | None
+"""Rows that have the modality ``(B,)``, bool, per modality; None if every row has all."""
+Terms = dict[str, Tensor]
+"""Terms of a loss by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,7 @@ class Batch:
     inputs: Inputs
     target: Tensor
     index: Tensor | None = None
-    present: Mapping[str, Tensor] | None = None
+    present: Present = None
 
     def __post_init__(self) -> None:
         for modality, values in self.inputs.items():

@@ -63,24 +63,10 @@ def common(
     """Accept the options that come before any command."""
 
 
-class Watcher(StrEnum):
-    """Services that can receive the numbers of every epoch, in addition to ``metrics.jsonl``."""
-
-    tensorboard = "tensorboard"
-    wandb = "wandb"
-    mlflow = "mlflow"
-
-
-class Listed(StrEnum):
-    """Kinds of names that ``g2d list`` shows."""
-
-    recipes = "recipes"
-    methods = "methods"
-    fusions = "fusions"
-    modulations = "modulations"
-    encoders = "encoders"
-    datasets = "datasets"
-    settings = "settings"
+Watcher = StrEnum("Watcher", "tensorboard wandb mlflow")
+"""Services that can receive the numbers of every epoch, in addition to ``metrics.jsonl``."""
+Listed = StrEnum("Listed", "recipes methods fusions modulations encoders datasets settings")
+"""Kinds of names that ``g2d list`` shows."""
 
 
 @app.command()

@@ -16,12 +16,8 @@ if TYPE_CHECKING:
     from g2d.recipe import Recipe
 
 
-class Split(StrEnum):
-    """A split of the data."""
-
-    train = "train"
-    valid = "valid"
-    test = "test"
+Split = StrEnum("Split", "train valid test")
+"""A split of the data."""
 
 
 class Commands(TyperGroup):

@@ -8,16 +8,8 @@ from typing import Annotated
 
 import typer
 
-
-class Format(StrEnum):
-    """Formats of a report."""
-
-    html = "html"
-    text = "text"
-    markdown = "markdown"
-    csv = "csv"
-    latex = "latex"
-    json = "json"
+Format = StrEnum("Format", "html text markdown csv latex json")
+"""Formats of a report."""
 
 
 class Layout(StrEnum):
@@ -33,12 +25,8 @@ class Layout(StrEnum):
     table7 = "7"
 
 
-class Figures(StrEnum):
-    """Formats of charts."""
-
-    svg = "svg"
-    png = "png"
-    pdf = "pdf"
+Figures = StrEnum("Figures", "svg png pdf")
+"""Formats of charts."""
 
 
 def report(

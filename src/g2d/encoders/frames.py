@@ -30,9 +30,7 @@ def over_frames(encode: Callable[[Tensor], Encoded], values: Tensor) -> Encoded:
         return encode(values)
     rows, frames = values.shape[0], values.shape[2]
     encoded = encode(values.transpose(1, 2).flatten(0, 1))
-    tokens = (
-        None
-        if encoded.tokens is None
-        else encoded.tokens.unflatten(0, (rows, frames)).flatten(1, 2)
-    )
+    tokens = encoded.tokens
+    if tokens is not None:
+        tokens = tokens.unflatten(0, (rows, frames)).flatten(1, 2)
     return Encoded(encoded.pooled.unflatten(0, (rows, frames)).mean(1), tokens)

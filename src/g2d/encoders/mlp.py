@@ -43,11 +43,8 @@ class MLP(Configured, nn.Module):
             )
         layers: list[nn.Module] = [nn.Flatten()]
         for i, width in enumerate(widths):
-            layers += [
-                nn.Linear(features, width, bias=False),
-                nn.BatchNorm1d(width),
-                nn.ReLU(inplace=True),
-            ]
+            linear = nn.Linear(features, width, bias=False)
+            layers += [linear, nn.BatchNorm1d(width), nn.ReLU(inplace=True)]
             if i < len(dropout):
                 layers.append(nn.Dropout(dropout[i]))
             features = width

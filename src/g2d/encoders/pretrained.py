@@ -63,15 +63,9 @@ def resnet18(*, channels: int = 3, pretrained: str | None = None) -> nn.Module:
     if pretrained is not None:
         backbone = _loaded(library.ResNetModel, pretrained, channels)
     else:
-        backbone = library.ResNetModel(
-            library.ResNetConfig(
-                num_channels=channels,
-                embedding_size=64,
-                hidden_sizes=[64, 128, 256, 512],
-                depths=[2, 2, 2, 2],
-                layer_type="basic",
-            )
-        )
+        sizes = {"embedding_size": 64, "hidden_sizes": [64, 128, 256, 512], "depths": [2, 2, 2, 2]}
+        config = library.ResNetConfig(num_channels=channels, layer_type="basic", **sizes)
+        backbone = library.ResNetModel(config)
         for module in backbone.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -90,11 +90,9 @@ class Transformer(Configured, nn.Module):
             Features ``(B, D)`` and tokens ``(B, T, D)``.
         """
         values = sequence.values if isinstance(sequence, Sequence) else sequence
-        mask = (
-            sequence.mask
-            if isinstance(sequence, Sequence)
-            else torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
-        )
+        mask = values.new_ones(values.shape[:2], dtype=torch.bool)
+        if isinstance(sequence, Sequence):
+            mask = sequence.mask
         if values.shape[1] >= self.positions.shape[1]:
             raise ArgumentError(
                 f"a sequence must have at most {self.positions.shape[1] - 1} steps, "

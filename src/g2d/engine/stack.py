@@ -15,7 +15,7 @@ from g2d.errors import UnsupportedError
 from g2d.functional.calibration import fit_head_weights
 from g2d.method import Method, TrainState
 from g2d.model import MultimodalModel, Teachers
-from g2d.types import Batch, Inputs, Output
+from g2d.types import Batch, Inputs, Output, Present
 
 
 class Stack(Method):
@@ -51,7 +51,7 @@ class Stack(Method):
         raise UnsupportedError("epochs of a stack must be 0: its members are trained before.")
 
     def heads(
-        self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None
+        self, model: MultimodalModel, inputs: Inputs, present: Present = None
     ) -> list[tuple[str | None, Tensor]]:
         """Return the modality and the logits ``(B, C)`` of every head.
 
@@ -102,9 +102,7 @@ class Stack(Method):
             for member, (m, _), weight in zip(members, kept[0], self.weights.tolist(), strict=True)
         }
 
-    def predict(
-        self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None
-    ) -> Output:
+    def predict(self, model: MultimodalModel, inputs: Inputs, present: Present = None) -> Output:
         """Return the weighted sum of all heads, and of each modality's own heads.
 
         With additive members the unimodal logits add up to the fused logits.

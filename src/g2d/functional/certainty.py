@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from g2d.functional.prototypes import entropy_per_row
+from g2d.types import Present
 
 
 def certainty_weights(
-    unimodal_logits: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None
+    unimodal_logits: Mapping[str, Tensor], present: Present = None
 ) -> dict[str, Tensor]:
     """Return the weight of every modality in every row: the more certain, the larger.
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from g2d.errors import ArgumentError
+from g2d.types import Present
 
 Reduction = Literal["mean", "sum"]
 
@@ -112,7 +113,7 @@ def feature_terms(
     weight: float | Mapping[str, float],
     *,
     reduction: Reduction = "mean",
-    present: Mapping[str, Tensor] | None = None,
+    present: Present = None,
 ) -> dict[str, Tensor]:
     """Return the terms alpha * L_feat^m of Eq. 4, one per modality.
 
@@ -133,9 +134,7 @@ def feature_terms(
     """
     return {
         f"feature/{m}": weight_of(weight, m)
-        * feature_distillation(
-            f, teacher[m], reduction=reduction, present=None if present is None else present.get(m)
-        )
+        * feature_distillation(f, teacher[m], reduction=reduction, present=(present or {}).get(m))
         for m, f in student.items()
         if weight_of(weight, m) != 0
     }
@@ -148,7 +147,7 @@ def logit_terms(
     distillation: Callable[..., Tensor] = logit_distillation,
     *,
     temperature: float = 1.0,
-    present: Mapping[str, Tensor] | None = None,
+    present: Present = None,
 ) -> dict[str, Tensor]:
     """Return the terms beta * L_logit^m of Eq. 4, one per modality.
 
@@ -164,12 +163,7 @@ def logit_terms(
     """
     return {
         f"logit/{m}": weight_of(weight, m)
-        * distillation(
-            student,
-            l_t,
-            temperature=temperature,
-            present=None if present is None else present.get(m),
-        )
+        * distillation(student, l_t, temperature=temperature, present=(present or {}).get(m))
         for m, l_t in teacher.items()
         if weight_of(weight, m) != 0
     }

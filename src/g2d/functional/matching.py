@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from g2d.types import Present
+
 FITTED = (
     2.04623704e-1,
     3.35472727e-3,
@@ -87,7 +89,7 @@ MATCHINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 def pairwise_matching(
     logits: Mapping[str, Tensor],
     matching: Callable[[Tensor, Tensor], Tensor],
-    present: Mapping[str, Tensor] | None = None,
+    present: Present = None,
 ) -> Tensor | None:
     """Return L_mm, the mean of a matching over all pairs of modalities.
 

@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from g2d.functional.gradients import scale_gradient
-from g2d.fusion.base import Fusion, Kappa
-from g2d.types import Encoded
+from g2d.fusion.base import Features, Fusion, Kappa, Logits
 
 
 class Additive(Fusion):
@@ -55,12 +54,8 @@ class Additive(Fusion):
         return weight
 
     def forward(
-        self,
-        encoded: Mapping[str, Encoded],
-        *,
-        unimodal: bool = False,
-        head_kappa: Kappa | None = None,
-    ) -> tuple[Tensor, dict[str, Tensor] | None]:
+        self, encoded: Features, *, unimodal: bool = False, head_kappa: Kappa | None = None
+    ) -> Logits:
         """Return l = scale * sum_m z^m, and z^m if requested; see :meth:`Fusion.forward`."""
         kappa = head_kappa or {}
         z = {m: self.head(m, encoded[m].pooled, kappa.get(m, 1.0)) for m in self.dims}
@@ -134,10 +129,9 @@ class Concat(Additive):
         self.bias = nn.Parameter(joint.bias.detach().clone())
         self.heads = nn.ModuleDict({m: nn.Linear(d, outputs, bias=False) for m, d in dims.items()})
         with torch.no_grad():
-            for m, columns in zip(
-                dims, joint.weight.split(tuple(dims.values()), dim=1), strict=True
-            ):
-                self.weight(m).copy_(columns)
+            columns = joint.weight.split(tuple(dims.values()), dim=1)
+            for m, own in zip(dims, columns, strict=True):
+                self.weight(m).copy_(own)
 
     def head(self, modality: str, features: Tensor, kappa: Tensor | float = 1.0) -> Tensor:
         """Return z^m = W[:, m] f^m + b / k; see :meth:`Additive.head`."""

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from g2d.errors import ArgumentError
-from g2d.fusion.base import Fusion, Kappa
+from g2d.fusion.base import Features, Fusion, Kappa, Logits
 from g2d.types import Encoded
 
 
@@ -71,12 +71,8 @@ class CrossAttention(Fusion):
         self.heads = nn.ModuleDict({m: nn.Linear(width, outputs) for m in dims})
 
     def forward(
-        self,
-        encoded: Mapping[str, Encoded],
-        *,
-        unimodal: bool = False,
-        head_kappa: Kappa | None = None,
-    ) -> tuple[Tensor, dict[str, Tensor] | None]:
+        self, encoded: Features, *, unimodal: bool = False, head_kappa: Kappa | None = None
+    ) -> Logits:
         """Return fused logits and, if requested, unimodal logits; see :meth:`Fusion.forward`."""
         self.refuse_head_gate(head_kappa)
         c = {m: self.classes[m](encoded[m].pooled)[:, None] for m in self.dims}

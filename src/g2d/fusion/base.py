@@ -14,6 +14,10 @@ from g2d.types import Encoded, is_name
 
 Kappa = Mapping[str, Tensor | float]
 """Coefficient per modality in [0, 1]: a number or a 0-d tensor."""
+Features = Mapping[str, Encoded]
+"""Output of every encoder."""
+Logits = tuple[Tensor, dict[str, Tensor] | None]
+"""Fused logits, and those of every modality if requested."""
 
 
 class Fusion(Configured, nn.Module):
@@ -47,12 +51,8 @@ class Fusion(Configured, nn.Module):
 
     @abstractmethod
     def forward(
-        self,
-        encoded: Mapping[str, Encoded],
-        *,
-        unimodal: bool = False,
-        head_kappa: Kappa | None = None,
-    ) -> tuple[Tensor, dict[str, Tensor] | None]:
+        self, encoded: Features, *, unimodal: bool = False, head_kappa: Kappa | None = None
+    ) -> Logits:
         """Return fused logits and, if requested, unimodal logits.
 
         Args:

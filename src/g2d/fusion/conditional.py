@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from g2d.errors import ArgumentError
 from g2d.files import one_of
-from g2d.fusion.base import Fusion, Kappa
-from g2d.types import Encoded
+from g2d.fusion.base import Features, Fusion, Kappa, Logits
 
 Readout = Literal["zero_other", "self_modulation"]
 """Way to read unimodal logits, see :class:`Conditional`."""
@@ -49,12 +48,8 @@ class Conditional(Fusion):
         """Return z^m ``(B, C)`` by the readout ``"self_modulation"``."""
 
     def forward(
-        self,
-        encoded: Mapping[str, Encoded],
-        *,
-        unimodal: bool = False,
-        head_kappa: Kappa | None = None,
-    ) -> tuple[Tensor, dict[str, Tensor] | None]:
+        self, encoded: Features, *, unimodal: bool = False, head_kappa: Kappa | None = None
+    ) -> Logits:
         """Return fused logits and, if requested, unimodal logits; see :meth:`Fusion.forward`."""
         self.refuse_head_gate(head_kappa)
         features = {m: encoded[m].pooled for m in self.dims}
@@ -129,11 +124,7 @@ class FiLM(Conditional):
         The conditioned modality has no generator and uses the mean of the others' generators; of
         two modalities that is the only generator.
         """
-        own = (
-            [self.generators[modality]]
-            if modality in self.generators
-            else list(self.generators.values())
-        )
+        own = [g for m, g in self.generators.items() if m == modality] or self.generators.values()
         generated = [generator(features) for generator in own]
         mean = [torch.stack(generated).mean(0)] if generated else []
         z = self._modulated(features, mean)
@@ -180,11 +171,10 @@ class BiGated(Conditional):
         width = max(dims.values()) if width is None else width
         if width < 1:
             raise ArgumentError(f"width must be one or more, found {width}.")
+        self.passing = tuple(dims) if len(dims) > 2 else (tuple(dims)[-1],)
         if gated is not None:
             one_of("gated", gated, dims)
-            self.passing: tuple[str, ...] = (gated,)
-        else:
-            self.passing = tuple(dims) if len(dims) > 2 else (tuple(dims)[-1],)
+            self.passing = (gated,)
         self.projections = nn.ModuleDict({m: nn.Linear(d, width) for m, d in dims.items()})
         self.head = nn.Linear(width, outputs)
 

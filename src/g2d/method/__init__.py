@@ -6,30 +6,25 @@ Epochs, devices, checkpoints and logs belong to the caller: the engine, or a loo
 
 from __future__ import annotations
 
-from g2d.configured import Configured
 from g2d.method.contract import Cost, Method, Validation, pooled_features
 from g2d.method.distillation import Distillation
 from g2d.method.distributed import processes
 from g2d.method.modulation import Modulate, Modulation, modulated, scales_update
-from g2d.method.rankings import RankingLog, split_confidence
+from g2d.method.rankings import split_confidence
 from g2d.method.rules import check_names, order_of_turns, per_modality, separate_heads
 from g2d.method.search import Choice, Log, Space, Whole, spaces
 from g2d.method.single_pass import SinglePass
-from g2d.method.state import Part, Record, Rows, TrainState, record_terms
+from g2d.method.state import Record, TrainState, record_terms
 
 __all__ = [
     "Choice",
-    "Configured",
     "Cost",
     "Distillation",
     "Log",
     "Method",
     "Modulate",
     "Modulation",
-    "Part",
-    "RankingLog",
     "Record",
-    "Rows",
     "SinglePass",
     "Space",
     "TrainState",

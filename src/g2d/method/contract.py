@@ -17,7 +17,7 @@ from g2d.method.search import Space, spaces
 from g2d.method.state import TrainState
 from g2d.model import MultimodalModel
 from g2d.task import Task
-from g2d.types import Batch, Inputs, Output
+from g2d.types import Batch, Inputs, Output, Present
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +141,7 @@ class Method(Configured, nn.Module):
         """
         return {}
 
-    def predict(
-        self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None
-    ) -> Output:
+    def predict(self, model: MultimodalModel, inputs: Inputs, present: Present = None) -> Output:
         """Predict with the trained model by the rule of this method, fused and per modality.
 
         Evaluation, reports and exports all use this method.
@@ -200,7 +198,7 @@ class Method(Configured, nn.Module):
 def pooled_features(
     model: MultimodalModel,
     inputs: Inputs,
-    present: Mapping[str, Tensor] | None = None,
+    present: Present = None,
     only: Sequence[str] | None = None,
 ) -> dict[str, Tensor]:
     """Return the features f^m ``(B, D_m)`` of every modality, or of some of them.

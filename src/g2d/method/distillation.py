@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Self
 
-from torch import Tensor
-
 from g2d.functional.losses import Reduction, feature_terms, logit_terms
 from g2d.method.modulation import Modulation
 from g2d.method.rules import per_modality
 from g2d.method.single_pass import SinglePass
 from g2d.model import MultimodalModel, Teachers
 from g2d.task import Task
-from g2d.types import Batch, Output, TeacherOutput
+from g2d.types import Batch, Output, TeacherOutput, Terms
 
 
 class Distillation(SinglePass):
@@ -52,16 +50,11 @@ class Distillation(SinglePass):
                 per_modality(name, self.arguments[name], model.modalities)
         return self
 
-    def objective(
-        self, output: Output, batch: Batch, teacher: TeacherOutput | None
-    ) -> dict[str, Tensor]:
+    def objective(self, output: Output, batch: Batch, teacher: TeacherOutput | None) -> Terms:
         assert teacher is not None
+        present = batch.present
         features = feature_terms(
-            output.features,
-            teacher.features,
-            self.alpha,
-            reduction=self.reduction,
-            present=batch.present,
+            output.features, teacher.features, self.alpha, reduction=self.reduction, present=present
         )
         logits = logit_terms(
             output.logits,
@@ -69,6 +62,6 @@ class Distillation(SinglePass):
             self.beta,
             self.task.distillation,
             temperature=self.temperature,
-            present=batch.present,
+            present=present,
         )
-        return {"task": self.task.loss(output.logits, batch.target)} | features | logits
+        return super().objective(output, batch, teacher) | features | logits

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import Self
 
 import torch
@@ -16,14 +15,14 @@ from g2d.method.rules import check_names
 from g2d.method.state import Record, TrainState
 from g2d.model import MultimodalModel, Teachers
 from g2d.task import Task
-from g2d.types import Batch, Output, TeacherOutput
+from g2d.types import Batch, Output, TeacherOutput, Terms
 
 
 class SinglePass(Method):
     """Base of methods with one forward pass, one backward pass and one update.
 
-    A subclass defines what is minimized (:meth:`objective`) and, if needed, how the gradients are
-    changed before the update (:meth:`before_update`). All of them can be combined with a
+    A subclass can change what is minimized (:meth:`objective`) and how the gradients are changed
+    before the update (:meth:`before_update`). All of them can be combined with a
     modulation.
 
     Args:
@@ -54,14 +53,13 @@ class SinglePass(Method):
             self.modulation.build(model, task)
         return self
 
-    @abstractmethod
-    def objective(
-        self, output: Output, batch: Batch, teacher: TeacherOutput | None
-    ) -> dict[str, Tensor]:
+    def objective(self, output: Output, batch: Batch, teacher: TeacherOutput | None) -> Terms:
         """Return the terms of the loss by name; their sum is minimized.
 
-        Each term is a mean over the rows. Leave out a term of weight zero.
+        Each term is a mean over the rows. Leave out a term of weight zero. The default is the loss
+        of the fused prediction alone.
         """
+        return {"task": self.task.loss(output.logits, batch.target)}
 
     def observe(self, output: Output, batch: Batch) -> None:
         """Read the output of a part after its backward pass; runs without gradients."""

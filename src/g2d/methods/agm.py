@@ -34,7 +34,7 @@ from g2d.method import (
 )
 from g2d.model import MultimodalModel, evaluating, without_rows
 from g2d.task import Task
-from g2d.types import Batch, Encoded, Input, Inputs, Output
+from g2d.types import Batch, Encoded, Input, Inputs, Output, Present
 from g2d.types import Sequence as Padded
 
 
@@ -133,9 +133,7 @@ class AGM(Method):
         state.update()
         return state.recorded(record | {f"kappa/{m}": value for m, value in c.items()})
 
-    def predict(
-        self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None
-    ) -> Output:
+    def predict(self, model: MultimodalModel, inputs: Inputs, present: Present = None) -> Output:
         """Predict l = f(M), with u^m as unimodal logits.
 
         With late fusion, whose unimodal logits average to l, u^m is multiplied by k.
@@ -153,7 +151,7 @@ class AGM(Method):
         inputs: Inputs,
         encoded: Mapping[str, Encoded],
         full: Tensor,
-        present: Mapping[str, Tensor] | None,
+        present: Present,
     ) -> dict[str, Tensor]:
         """Return u^m of a part, from its features with and without each modality."""
         everyone = frozenset(self.modalities)

@@ -17,7 +17,7 @@ from g2d.functional.matching import MATCHINGS, fitted_weight, heuristic_weight, 
 from g2d.method import Choice, Cost, SinglePass, TrainState, processes, separate_heads, spaces
 from g2d.model import MultimodalModel, evaluating
 from g2d.task import Task
-from g2d.types import Batch, Output, TeacherOutput
+from g2d.types import Batch, Output, TeacherOutput, Terms
 
 
 class DLMG(SinglePass):
@@ -83,9 +83,7 @@ class DLMG(SinglePass):
         record = super().training_step(state, batch)
         return record | {"weight/task": self.weights[0], "weight/matching": self.weights[1]}
 
-    def objective(
-        self, output: Output, batch: Batch, teacher: TeacherOutput | None
-    ) -> dict[str, Tensor]:
+    def objective(self, output: Output, batch: Batch, teacher: TeacherOutput | None) -> Terms:
         task, matching = self._losses(output, batch)
         a_cls, a_mm = self.weights
         if matching is None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from g2d.method import Modulation, SinglePass
 from g2d.model import Teachers
-from g2d.types import Batch, Output, TeacherOutput
+from g2d.types import Batch, Output, TeacherOutput, Terms
 
 
 class Joint(SinglePass):
@@ -30,10 +28,8 @@ class Joint(SinglePass):
         self.unimodal = unimodal
         self.wants_unimodal_logits = unimodal != 0
 
-    def objective(
-        self, output: Output, batch: Batch, teacher: TeacherOutput | None
-    ) -> dict[str, Tensor]:
-        terms = {"task": self.task.loss(output.logits, batch.target)}
+    def objective(self, output: Output, batch: Batch, teacher: TeacherOutput | None) -> Terms:
+        terms = super().objective(output, batch, teacher)
         for m, z in (output.unimodal_logits or {}).items():
             terms[f"unimodal/{m}"] = self.unimodal * self.task.loss(z, batch.target)
         return terms

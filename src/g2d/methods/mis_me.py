@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from g2d.method import Cost, Log, Method, Record, TrainState, per_modality, pooled_features, spaces
 from g2d.model import MultimodalModel
 from g2d.task import Task
-from g2d.types import Batch, Inputs, Output
+from g2d.types import Batch, Inputs, Output, Present
 
 
 class MISME(Method):
@@ -88,9 +88,7 @@ class MISME(Method):
         state.update()
         return state.recorded(record)
 
-    def predict(
-        self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None
-    ) -> Output:
+    def predict(self, model: MultimodalModel, inputs: Inputs, present: Present = None) -> Output:
         features = pooled_features(model, inputs, present)
         return Output(features, *self._predictions(features))
 

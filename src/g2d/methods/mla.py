@@ -30,7 +30,7 @@ from g2d.method import (
 )
 from g2d.model import MultimodalModel
 from g2d.task import Task
-from g2d.types import Batch, Inputs, Output
+from g2d.types import Batch, Inputs, Output, Present
 
 
 class MLA(Method):
@@ -108,9 +108,7 @@ class MLA(Method):
         self.batches += 1
         return state.recorded(record)
 
-    def predict(
-        self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None
-    ) -> Output:
+    def predict(self, model: MultimodalModel, inputs: Inputs, present: Present = None) -> Output:
         features = pooled_features(model, inputs, present)
         z = {m: self._logits(m, f) for m, f in features.items()}
         if self.weights is None:

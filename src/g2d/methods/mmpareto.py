@@ -28,7 +28,7 @@ from g2d.method import (
 )
 from g2d.model import MultimodalModel
 from g2d.task import Task
-from g2d.types import Batch, Inputs, Output
+from g2d.types import Batch, Inputs, Output, Present
 
 Gradients = dict[nn.Parameter, Tensor]
 """Gradients of one loss by parameter."""
@@ -101,9 +101,7 @@ class MMPareto(Method):
         state.update()
         return state.recorded(record | cosines)
 
-    def predict(
-        self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None
-    ) -> Output:
+    def predict(self, model: MultimodalModel, inputs: Inputs, present: Present = None) -> Output:
         output = model(inputs, present=present)
         return Output(output.features, output.logits, self._unimodal(output.features))
 

@@ -17,7 +17,6 @@ from g2d.fusion import Additive
 from g2d.method import Choice, Cost, Log, SinglePass, TrainState, Validation, spaces
 from g2d.model import MultimodalModel
 from g2d.task import Task
-from g2d.types import Batch, Output, TeacherOutput
 
 HEAD = "head/"
 """Prefix of the optimizer groups of separate heads."""
@@ -101,11 +100,6 @@ class MSLR(SinglePass):
             for group in groups
         ]
         return [group for group in [*rest, *heads] if group["params"]]
-
-    def objective(
-        self, output: Output, batch: Batch, teacher: TeacherOutput | None
-    ) -> dict[str, Tensor]:
-        return {"task": self.task.loss(output.logits, batch.target)}
 
     def factors(self) -> dict[str, float]:
         """Return lr^m / lr of every modality in this epoch."""

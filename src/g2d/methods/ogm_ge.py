@@ -19,7 +19,7 @@ from g2d.functional.noise import gradient_noise
 from g2d.functional.schedule import Others, checked_window, partial_suppression, within
 from g2d.functional.sums import sum_and_count
 from g2d.method import Log, Modulate, SinglePass, TrainState, modulated, spaces
-from g2d.types import Batch, Output, TeacherOutput
+from g2d.types import Batch, Output
 
 
 class OGMGE(SinglePass):
@@ -68,11 +68,6 @@ class OGMGE(SinglePass):
         self.window = checked_window(window)
         self.kappa: dict[str, float] = {}
         self._scores: list[Tensor] = []
-
-    def objective(
-        self, output: Output, batch: Batch, teacher: TeacherOutput | None
-    ) -> dict[str, Tensor]:
-        return {"task": self.task.loss(output.logits, batch.target)}
 
     def observe(self, output: Output, batch: Batch) -> None:
         assert output.unimodal_logits is not None

@@ -26,7 +26,7 @@ from g2d.functional.sums import sum_and_count
 from g2d.method import Cost, Log, Method, Record, TrainState, pooled_features, spaces
 from g2d.model import MultimodalModel, evaluating
 from g2d.task import Task
-from g2d.types import Batch, Inputs, Output
+from g2d.types import Batch, Inputs, Output, Present
 
 
 class PMR(Method):
@@ -128,9 +128,7 @@ class PMR(Method):
         state.update()
         return state.recorded(record)
 
-    def predict(
-        self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None
-    ) -> Output:
+    def predict(self, model: MultimodalModel, inputs: Inputs, present: Present = None) -> Output:
         output = super().predict(model, inputs, present)
         if self.readout == "heads":
             return output

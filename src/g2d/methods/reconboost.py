@@ -29,7 +29,7 @@ from g2d.method import (
 )
 from g2d.model import MultimodalModel, evaluating
 from g2d.task import Task
-from g2d.types import Batch, Inputs, Output
+from g2d.types import Batch, Inputs, Output, Present
 
 
 class ReconBoost(Method):
@@ -98,11 +98,11 @@ class ReconBoost(Method):
         super().build(model, task)
         self.turns = order_of_turns(self.order, self.modalities)
         self.align = Align(model.fusion.dims)
-        self.head = nn.Sequential(
+        inner, outer = (
             nn.Linear(self.align.width, self.hidden),
-            nn.ReLU(),
             nn.Linear(self.hidden, task.outputs),
         )
+        self.head = nn.Sequential(inner, nn.ReLU(), outer)
         self.boost = nn.Parameter(torch.ones(()))
         return self
 
@@ -129,20 +129,17 @@ class ReconBoost(Method):
         record: Record = {}
         for part in state.parts(batch):
             with state.autocast():
-                terms = (
-                    self._alone(state, stage, part.batch)
-                    if first
-                    else self._together(state, part.batch)
-                )
+                if first:
+                    terms = self._alone(state, stage, part.batch)
+                else:
+                    terms = self._together(state, part.batch)
             state.backward_terms(terms, part, record)
         state.update()
         for m in self.modalities:
             record[f"kappa/{m}"] = float(not first or m == self._turn(stage))
         return state.recorded(record | {"stage": float(stage)})
 
-    def predict(
-        self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None
-    ) -> Output:
+    def predict(self, model: MultimodalModel, inputs: Inputs, present: Present = None) -> Output:
         features = pooled_features(model, inputs, present)
         z = self._logits(features, present)
         return self.calibrated(model, Output(features, self.boost * _sum(z), z))
@@ -150,9 +147,7 @@ class ReconBoost(Method):
     def _turn(self, stage: int) -> str:
         return self.turns[stage % len(self.turns)]
 
-    def _logits(
-        self, features: Mapping[str, Tensor], present: Mapping[str, Tensor] | None
-    ) -> dict[str, Tensor]:
+    def _logits(self, features: Mapping[str, Tensor], present: Present) -> dict[str, Tensor]:
         """Return z^m per modality; zero in rows without it."""
         z = {m: self.head(self.align(m, f)) for m, f in features.items()}
         for m in z.keys() & (present or {}).keys():

@@ -5,7 +5,6 @@ C. Du et al., "On Uni-Modal Feature Learning in Supervised Multi-Modal Learning"
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal, Self
 
 import torch
@@ -16,7 +15,7 @@ from g2d.fusion import Late
 from g2d.method import Cost, Method, TrainState
 from g2d.model import MultimodalModel, Teachers, warm_start
 from g2d.task import Task
-from g2d.types import Batch, Inputs, Output
+from g2d.types import Batch, Inputs, Output, Present
 
 
 class UME(Method):
@@ -61,9 +60,7 @@ class UME(Method):
             "epochs of UME must be 0, found a training step: only its teachers train."
         )
 
-    def predict(
-        self, model: MultimodalModel, inputs: Inputs, present: Mapping[str, Tensor] | None = None
-    ) -> Output:
+    def predict(self, model: MultimodalModel, inputs: Inputs, present: Present = None) -> Output:
         output = super().predict(model, inputs, present)
         z = output.unimodal_logits
         if self.combine == "logits" or z is None:
