@@ -98,6 +98,7 @@ class Late(Additive):
         outputs: Number of logits C.
 
     Example:
+        >>> from g2d.types import Encoded
         >>> fusion = Late({"image": 3, "tone": 2}, outputs=4)
         >>> fusion
         Late(dims={'image': 3, 'tone': 2}, outputs=4)
