@@ -124,7 +124,11 @@ def read_options(reader: Reader, given: Mapping[str, Any]) -> ReaderOptions:
     except ValidationError as error:
         known = reader.options.model_fields
         faults = "; ".join(
-            _fault(".".join(map(str, fault["loc"])), fault["msg"], known)
+            _fault(
+                ".".join(map(str, fault["loc"])),
+                "no such option" if fault["type"] == "extra_forbidden" else fault["msg"],
+                known,
+            )
             for fault in error.errors()
         )
         raise DataError(
