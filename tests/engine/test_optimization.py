@@ -127,7 +127,7 @@ def test_a_rate_for_a_group_that_does_not_exist_is_refused() -> None:
         ({"group_lr": {"image": -1.0}}, "group_lr.image must be positive, found -1.0."),
         (
             {"decay_at": (0.5, 75.0)},
-            "decay_at must hold shares of the epochs between 0 and 1, found [0.5, 75.0].",
+            "decay_at must hold shares between 0 and 1, found [0.5, 75.0].",
         ),
         (
             {"optimizer": "sdg"},

@@ -54,7 +54,7 @@ def test_every_comparison_has_controls_unless_they_are_switched_off(tmp_path: Pa
 
 
 def test_a_baseline_that_is_not_compared_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="baseline must be the name of a compared recipe"):
+    with pytest.raises(RecipeError, match="baseline must be one of digits-joint"):
         compare([recipe("joint", *SMALL, "epochs=1")], out=tmp_path / "x", baseline="umt")
     assert not (tmp_path / "x").exists()
     with pytest.raises(

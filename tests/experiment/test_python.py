@@ -12,7 +12,7 @@ import g2d
 from g2d.cli import Watcher
 from g2d.errors import ArgumentError, RecipeError, RunError
 from g2d.experiment.console import WATCHERS
-from g2d.experiment.recipes import as_recipe
+from g2d.experiment.training import as_recipe
 
 SMALL: dict[str, Any] = {
     "encoders.image": {"name": "cnn", "widths": [4, 4], "pool": 1},

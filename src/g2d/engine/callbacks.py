@@ -120,15 +120,10 @@ class ProgressLine(Callback):
         epoch, elapsed = record["epoch"], time.perf_counter() - self.started
         left = elapsed / (epoch - self.first) * (self.epochs - epoch)
         metrics = {"fused": record["valid"]["fused"], **record["valid"]["unimodal"]}
-        scores = " ".join(
-            f"{m} {values[self.headline]:.3f}"
-            for m, values in metrics.items()
-            if self.headline in values
-        )
-        line = (
-            f"{self.name}  epoch {epoch}/{self.epochs}  validation {self.headline}: {scores}  "
-            f"{left:.0f} s left"
-        )
+        name = self.headline
+        scores = " ".join(f"{m} {one[name]:.3f}" for m, one in metrics.items() if name in one)
+        done = f"{self.name}  epoch {epoch}/{self.epochs}"
+        line = f"{done}  validation {name}: {scores}  {left:.0f} s left"
         if sys.stderr.isatty():
             _print(f"\r\x1b[2K{line}")
         elif epoch == self.epochs or epoch % max(1, self.epochs // 10) == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,8 @@ OPTIMIZER, SNAPSHOTS = "optimizer.safetensors", "snapshots.safetensors"
 RANDOM = "random.safetensors"
 FILES = (NOTES, MODEL, METHOD, OPTIMIZER, SNAPSHOTS, RANDOM)
 """Files of a checkpoint; the last three are needed only to resume."""
+FAULT = (OSError, ValueError, TypeError, AttributeError, LookupError, RuntimeError, SafetensorError)
+"""Errors of reading a checkpoint that is damaged or belongs to another model."""
 
 
 def save(
@@ -57,17 +60,12 @@ def save(
     save_file(_plain(method.state_dict()), temporary / METHOD)
     notes: dict[str, Any] = {"schema": SCHEMA, **(facts or {})}
     if state is not None:
-        tensors, numbers = _optimizer_state(state.optimizer)
+        tensors, notes["optimizer"] = _optimizer_state(state.optimizer)
         save_file(tensors, temporary / OPTIMIZER)
         save_file(_flat(state.snapshots), temporary / SNAPSHOTS)
         save_file(_random_state(state), temporary / RANDOM)
-        notes |= {
-            "epoch": state.epoch,
-            "step": state.step,
-            "optimizer": numbers,
-            "scaler": None if state.scaler is None else state.scaler.state_dict(),
-            "notices": method.notices,
-        }
+        notes["scaler"] = None if state.scaler is None else state.scaler.state_dict()
+        notes |= {"epoch": state.epoch, "step": state.step, "notices": method.notices}
     (temporary / NOTES).write_text(json.dumps(notes, indent=1), encoding="utf-8")
     old = _old(folder)
     recover(folder)
@@ -109,9 +107,8 @@ def load(
         model.load_state_dict(load_file(folder / MODEL))
         method.load_state_dict(load_file(folder / METHOD))
         if state is not None:
-            _load_optimizer_state(
-                state.optimizer, load_file(folder / OPTIMIZER), notes["optimizer"]
-            )
+            tensors = load_file(folder / OPTIMIZER)
+            _load_optimizer_state(state.optimizer, tensors, notes["optimizer"])
             state.snapshots = _nested(load_file(folder / SNAPSHOTS))
             _load_random_state(state, load_file(folder / RANDOM))
             if state.scaler is not None:
@@ -195,7 +192,7 @@ class MemoryKeeper:
     """Keeper of the best weights in memory, for a run without a folder."""
 
     def __init__(self) -> None:
-        self.kept: tuple[dict[str, Tensor], dict[str, Tensor]] | None = None
+        self.kept: tuple[dict[str, Any], dict[str, Any]] | None = None
 
     def resume(
         self, model: MultimodalModel, method: Method, state: TrainState
@@ -205,7 +202,7 @@ class MemoryKeeper:
 
     def save_best(self, model: MultimodalModel, method: Method) -> None:
         """Copy the weights of the best epoch so far."""
-        self.kept = _copied(model.state_dict()), _copied(method.state_dict())
+        self.kept = copy.deepcopy((model.state_dict(), method.state_dict()))
 
     def save_last(
         self, model: MultimodalModel, method: Method, state: TrainState, facts: dict[str, Any]
@@ -217,10 +214,6 @@ class MemoryKeeper:
         if self.kept is not None:
             model.load_state_dict(self.kept[0])
             method.load_state_dict(self.kept[1])
-
-
-def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in state.items()}
 
 
 def _old(folder: Path) -> Path:
@@ -239,15 +232,7 @@ def _clear_errors(folder: Path) -> Iterator[None]:
             f"cannot read checkpoint {folder}: it has no {missing}. "
             "Delete the folder to train from the start."
         ) from error
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        LookupError,
-        RuntimeError,
-        SafetensorError,
-    ) as error:
+    except FAULT as error:
         reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
         raise RunError(
             f"the checkpoint {folder} must be undamaged and fit its recipe's model, found: "
@@ -290,11 +275,9 @@ def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return tensors as ``parameter/name``, and the numbers of the groups and the state."""
     packed = optimizer.state_dict()
-    values = {
-        f"{i}/{key}": value for i, entry in packed["state"].items() for key, value in entry.items()
-    }
-    tensors = {key: value.contiguous() for key, value in values.items() if _is_tensor(value)}
-    numbers = {key: value for key, value in values.items() if not _is_tensor(value)}
+    values = _flat(packed["state"])
+    tensors = {key: v.contiguous() for key, v in values.items() if isinstance(v, Tensor)}
+    numbers = {key: v for key, v in values.items() if key not in tensors}
     groups = [
         {key: value for key, value in group.items() if key != "params"}
         for group in packed["param_groups"]
@@ -302,17 +285,11 @@ def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor
     return tensors, {"groups": groups, "numbers": numbers}
 
 
-def _is_tensor(value: object) -> bool:
-    return isinstance(value, Tensor)
-
-
 def _load_optimizer_state(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]
 ) -> None:
-    state: dict[int, dict[str, Any]] = {}
-    for name, value in [*tensors.items(), *notes["numbers"].items()]:
-        i, _, key = name.partition("/")
-        state.setdefault(int(i), {})[key] = value
+    entries = _nested({**tensors, **notes["numbers"]})
+    state = {int(i): entry for i, entry in entries.items()}
     current = optimizer.state_dict()["param_groups"]
     groups = [
         saved | {"params": group["params"]}
@@ -321,14 +298,12 @@ def _load_optimizer_state(
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def _flat(nested: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    return {
-        f"{branch}/{name}": v for branch, values in nested.items() for name, v in values.items()
-    }
+def _flat(nested: Mapping[Any, Mapping[str, Any]]) -> dict[str, Any]:
+    return {f"{key}/{name}": v for key, values in nested.items() for name, v in values.items()}
 
 
-def _nested(flat: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    nested: dict[str, dict[str, Tensor]] = {}
+def _nested(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    nested: dict[str, dict[str, Any]] = {}
     for name, value in flat.items():
         branch, _, rest = name.partition("/")
         nested.setdefault(branch, {})[rest] = value

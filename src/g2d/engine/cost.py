@@ -83,10 +83,7 @@ def step_cost(method: Method, state: TrainState, batch: Batch) -> StepCost:
         state: Holds the model, which the step changes; pass a copy to keep the original.
         batch: Rows of the step.
     """
-    before = state.step
-    with (
-        counting(dict(state.model.encoders.items())) as passes,
-        FlopCounterMode(display=False) as counter,
-    ):
+    before, encoders = state.step, dict(state.model.encoders.items())
+    with counting(encoders) as passes, FlopCounterMode(display=False) as counter:
         method.training_step(state, batch)
     return StepCost(passes, state.step - before, int(counter.get_total_flops()))

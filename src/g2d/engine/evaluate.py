@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -126,20 +126,16 @@ def evaluate(
     device = device or next(model.parameters()).device
     tallies: dict[str, _Tally] = defaultdict(lambda: _Tally(source.task))
     kept: list[tuple[Batch, Output]] = []
-    loaders = [
-        Loader(view, split, batch_size, device=device).epoch(0)
-        for view in _windows(source, windows)
-    ]
+    views = _windows(source, windows)
+    loaders = [Loader(view, split, batch_size, device=device).epoch(0) for view in views]
     with evaluating(model), evaluating(method):
         for batches in zip(*loaders, strict=True):
             batch = batches[0]
             output = _mean([method.predict(model, b.inputs, b.present) for b in batches])
             tallies[""].add(output.logits, batch.target)
             for m, z in (output.unimodal_logits or {}).items():
-                rows = batch.present.get(m) if batch.present is not None else None
-                tallies[m].add(
-                    *((z, batch.target) if rows is None else (z[rows], batch.target[rows]))
-                )
+                rows = (batch.present or {}).get(m, slice(None))
+                tallies[m].add(z[rows], batch.target[rows])
             if keep_rows:
                 kept.append((batch, output))
     if not tallies:
@@ -164,11 +160,10 @@ def _windows(source: Source, windows: int) -> list[Source]:
     """Return the source once per window, at (i + 1/2) / windows of the free range."""
     if windows == 1:
         return [source]
+    places = [(i + 0.5) / windows for i in range(windows)]
     sources = [
-        source.seen(
-            {m: shift_windows(view, (i + 0.5) / windows) for m, view in source.views.items()}
-        )
-        for i in range(windows)
+        source.seen({m: shift_windows(view, place) for m, view in source.views.items()})
+        for place in places
     ]
     if sources[0].views == source.views:
         raise DataError(
@@ -220,14 +215,20 @@ def _joined(kept: list[tuple[Batch, Output]]) -> dict[str, Any]:
     """Return the kept rows of all batches as the last four fields of :class:`Evaluation`."""
     if not kept:
         return {}
-    unimodal = [output.unimodal_logits for _, output in kept if output.unimodal_logits is not None]
+    output = joined([output for _, output in kept])
     return {
         "index": torch.cat([batch.index for batch, _ in kept if batch.index is not None]).cpu(),
         "target": torch.cat([batch.target for batch, _ in kept]).cpu(),
-        "logits": torch.cat([output.logits for _, output in kept]).float().cpu(),
-        "unimodal_logits": {
-            m: torch.cat([part[m] for part in unimodal]).float().cpu() for m in unimodal[0]
-        }
-        if unimodal
-        else None,
+        "logits": output.logits,
+        "unimodal_logits": output.unimodal_logits,
     }
+
+
+def joined(parts: Sequence[Output]) -> Output:
+    """Return the outputs of several batches as one, on the CPU."""
+    z = [part.unimodal_logits for part in parts if part.unimodal_logits is not None]
+    return Output(
+        {m: torch.cat([part.features[m] for part in parts]).cpu() for m in parts[0].features},
+        torch.cat([part.logits for part in parts]).float().cpu(),
+        {m: torch.cat([part[m] for part in z]).float().cpu() for m in z[0]} if z else None,
+    )

@@ -171,14 +171,9 @@ def fit(
         calibrate(method, model, source, options.eval_batch_size)
         keeper.save_best(model, method)
     wait()
+    notices, seconds = list(method.notices.values()), progress.seconds
     return Fit(
-        selected_epoch=progress.selected,
-        score=progress.best,
-        epochs_done=progress.epoch,
-        updates=state.step,
-        seconds=progress.seconds,
-        history=history,
-        notices=list(method.notices.values()),
+        progress.selected, progress.best, progress.epoch, state.step, seconds, history, notices
     )
 
 

@@ -27,16 +27,13 @@ def make_optimizer(groups: list[dict[str, Any]], options: TrainOptions) -> torch
             raise ArgumentError(
                 f"group_lr must name parameter groups ({', '.join(names)}), found {name!r}."
             )
-    rates = {name: options.group_lr.get(name, options.lr) for name in names}
-    groups = [
-        group | {"lr": rates[group["name"]], "base_lr": rates[group["name"]]} for group in groups
-    ]
+    rates = [options.group_lr.get(name, options.lr) for name in names]
+    groups = [g | {"lr": lr, "base_lr": lr} for g, lr in zip(groups, rates, strict=True)]
+    lr, decay = options.lr, options.weight_decay
     if options.optimizer == "sgd":
-        return torch.optim.SGD(
-            groups, lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay
-        )
+        return torch.optim.SGD(groups, lr=lr, momentum=options.momentum, weight_decay=decay)
     adam = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
-    return adam(groups, lr=options.lr, weight_decay=options.weight_decay)
+    return adam(groups, lr=lr, weight_decay=decay)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> dict[str, float]:

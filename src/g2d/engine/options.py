@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
 
@@ -105,20 +105,11 @@ class TrainOptions:
         for name, rate in rates.items():
             if rate is not None and not 0 < rate < math.inf:
                 yield f"{name} must be positive, found {rate}."
-        choices = {
-            "optimizer": get_args(Optimizer),
-            "schedule": get_args(Schedule),
-            "precision": get_args(Precision),
-            "select_on": get_args(Selection),
-        }
-        for name, valid in choices.items():
-            if getattr(self, name) not in valid:
-                yield choice_fault(name, getattr(self, name), valid)
+        for name, kind in get_type_hints(TrainOptions).items():
+            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
+                yield choice_fault(name, getattr(self, name), get_args(kind))
         if not all(0 <= share <= 1 for share in self.decay_at):
-            yield (
-                "decay_at must hold shares of the epochs between 0 and 1, "
-                f"found {list(self.decay_at)}."
-            )
+            yield f"decay_at must hold shares between 0 and 1, found {list(self.decay_at)}."
         try:
             torch.device("cpu" if self.device == "auto" else self.device)
         except RuntimeError:
@@ -126,9 +117,8 @@ class TrainOptions:
 
     def training(self) -> dict[str, Any]:
         """Return the options that determine the trained weights, as plain values."""
-        return {
-            name: _plain(value) for name, value in vars(self).items() if name not in MACHINE_OPTIONS
-        }
+        options = vars(self).items()
+        return {name: _plain(value) for name, value in options if name not in MACHINE_OPTIONS}
 
     def resolved_device(self) -> torch.device:
         """Return the device on which this machine trains.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from g2d.data import Loader, Source
 from g2d.engine.calibration import head_scale
@@ -52,12 +52,8 @@ def check(method: Method, model: MultimodalModel, source: Source, options: Train
     )
     _check_rows(source, options)
     smallest = min(cut.stop - cut.start for cut in loader.cuts(len(loader.ids))) // processes()
-    batchnorm = nn.modules.batchnorm._BatchNorm
-    if (
-        method.trains
-        and smallest < 2
-        and any(isinstance(layer, batchnorm) for layer in model.modules())
-    ):
+    batchnorm = any(isinstance(layer, _BatchNorm) for layer in model.modules())
+    if method.trains and smallest < 2 and batchnorm:
         raise ArgumentError(
             "batch_size must leave every process two rows or more where the model has BatchNorm, "
             f"found {options.batch_size}."
@@ -70,8 +66,7 @@ def _check_rows(source: Source, options: TrainOptions) -> None:
     if options.select_on == "test":
         least["test"] = source.task.least_rows
     for split, count in least.items():
-        rows = len(source.rows(split))
-        if rows < count:
+        if (rows := len(source.rows(split))) < count:
             raise DataError(
                 f"the {split} split of {source.name} must have at least {count} rows, found {rows}."
             )

@@ -7,7 +7,6 @@ the same teacher uses it without training.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import shutil
@@ -115,12 +114,7 @@ class TeacherCache:
         models = {teacher.modality: self.open(teacher, distil) for teacher in members}
         ranks = None
         if ranking != distil:
-            ranks = {
-                teacher.modality: self._opened(
-                    teacher.folder, ranking, copy.deepcopy(models[teacher.modality])
-                )
-                for teacher in members
-            }
+            ranks = {teacher.modality: self.open(teacher, ranking) for teacher in members}
         if not self.source.deterministic:
             return Teachers(models, ranks), members
         cached = CachedTeachers(models, ranks, rows=self.source.size)
@@ -196,12 +190,9 @@ class TeacherCache:
         callbacks = self.watch(f"teacher of {modality}")
         fitted = fit(method, model, source, options, folder=folder, callbacks=callbacks)
 
-        def measured(split: str) -> dict[str, Any]:
-            size = options.eval_batch_size
-            fused: dict[str, Any] = evaluate(
-                method, model, source, split, batch_size=size
-            ).record()["fused"]
-            return fused
+        def measured(split: str) -> Any:
+            scores = evaluate(method, model, source, split, batch_size=options.eval_batch_size)
+            return scores.record()["fused"]
 
         facts: dict[str, Any] = {
             "epoch": fitted.selected_epoch,
@@ -230,9 +221,8 @@ def _read(folder: Path) -> dict[str, Any] | None:
         facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return (
-        facts if all(_undamaged(folder / CHECKPOINTS / which) for which in (BEST, LAST)) else None
-    )
+    whole = all(_undamaged(folder / CHECKPOINTS / which) for which in (BEST, LAST))
+    return facts if whole else None
 
 
 def _clear_damage(folder: Path) -> None:

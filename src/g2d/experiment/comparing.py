@@ -10,9 +10,9 @@ from typing import Any, cast
 
 from g2d.errors import ArgumentError, RecipeError, UnsupportedError
 from g2d.experiment.console import Say
-from g2d.experiment.recipes import RecipeLike, as_recipe
 from g2d.experiment.run import run
-from g2d.files import did_you_mean, write_text
+from g2d.experiment.training import RecipeLike, as_recipe
+from g2d.files import choice_fault, write_text
 from g2d.paper import build
 from g2d.recipe import Recipe
 from g2d.recipe.recipe import check_names
@@ -20,12 +20,8 @@ from g2d.recipe.variants import method_choices
 from g2d.report import FORMATS, Table, groups_of, write_page
 from g2d.runs import PAGE, TEACHERS, RunRecord
 
-FILES = {
-    "markdown": "compare.md",
-    "csv": "compare.csv",
-    "latex": "compare.tex",
-    "json": "compare.json",
-}
+SUFFIXES = {"markdown": "md", "csv": "csv", "latex": "tex", "json": "json"}
+"""Forms of the tables, and the suffix of the file ``compare`` in each of them."""
 WARM = "joint-warm"
 """The variant that is a trained control: joint training that starts from the teachers."""
 
@@ -120,20 +116,14 @@ def compare(
     check_names(grid, "compare")
     compared = [recipe.name for recipe in grid]
     if baseline is not None and baseline not in compared:
-        raise RecipeError(
-            [
-                f"baseline must be the name of a compared recipe ({', '.join(compared)}), found "
-                f"{baseline!r}.{did_you_mean(baseline, compared)}"
-            ],
-            "compare",
-        )
+        raise RecipeError([choice_fault("baseline", baseline, compared)], "compare")
     runs, skipped = run_grid(grid, seeds, out, progress=progress, say=say)
     if not runs:
         return Comparison([], [], skipped, None)
     groups = groups_of(runs)
     tables = build(groups, baseline=baseline)
-    for form, name in FILES.items():
-        write_text(out / name, FORMATS[form](tables))
+    for form, suffix in SUFFIXES.items():
+        write_text(out / f"compare.{suffix}", FORMATS[form](tables))
     write_page(out / PAGE, groups, baseline=baseline, tables=tables)
     return Comparison(tables, runs, skipped, out / PAGE)
 
@@ -205,10 +195,7 @@ def warm_started(recipes: Sequence[Recipe]) -> list[Recipe]:
             control = recipe.changed(name=WARM, method=WARM, epochs=epochs, controls=False)
             added.setdefault(_essence(control), control)
     new = [control for essence, control in added.items() if essence not in existing]
-    return [
-        control if i == 1 else control.changed(name=f"{WARM}-{i}")
-        for i, control in enumerate(new, 1)
-    ]
+    return new[:1] + [control.changed(name=f"{WARM}-{i}") for i, control in enumerate(new[1:], 2)]
 
 
 def _essence(recipe: Recipe) -> str:

@@ -17,15 +17,8 @@ from g2d.runs import FIGURES, PAGE, Result, RunRecord, read_epochs
 
 Results = Sequence[Result]
 
-SETTINGS = {
-    "memorizer": "digits",
-    "mild": "digits/mild",
-    "trio": "digits/trio",
-    "lookalike": "digits/lookalike",
-    "balanced": "digits/balanced",
-    "dead": "digits/dead",
-    "small": "digits/small",
-}
+OTHERS = ("mild", "trio", "lookalike", "balanced", "dead", "small")
+SETTINGS = {"memorizer": "digits"} | {name: f"digits/{name}" for name in OTHERS}
 """The settings of the built-in data, and the packaged recipe of each."""
 RANKED_BY = {"g2d": "best", "g2d-last": "last"}
 """Runs of G²D by the teachers' checkpoint that ranks: the result depends on it, so both run."""
@@ -104,18 +97,11 @@ def demo_recipes(setting: str, data_seed: int | None = None) -> list[Recipe]:
     problem = Recipe.load(SETTINGS[setting])
     fresh = {} if data_seed is None else {"data.protocol": "random-v1", "data.data_seed": data_seed}
     common = {**fresh, "teachers.distil_checkpoint": problem.teachers.distil_checkpoint}
-    rows: dict[str, dict[str, Any]] = {
-        "joint": {"method": "joint"},
-        **{
-            name: {
-                "method": "g2d",
-                "teachers.ranking_checkpoint": checkpoint,
-                "controls": checkpoint == "best",
-            }
-            for name, checkpoint in RANKED_BY.items()
-        },
-        WARM: {"method": WARM},
-    }
+    rows: dict[str, dict[str, Any]] = {"joint": {"method": "joint"}}
+    for name, checkpoint in RANKED_BY.items():
+        ranking = {"teachers.ranking_checkpoint": checkpoint, "controls": checkpoint == "best"}
+        rows[name] = {"method": "g2d", **ranking}
+    rows[WARM] = {"method": WARM}
     return [problem.changed({**common, **row, "name": name}) for name, row in rows.items()]
 
 
@@ -126,20 +112,15 @@ def in_words(results: Results, out: Path) -> str:
         results: Results of the runs.
         out: Folder of the runs.
     """
-    runs = {
-        name: [result for result in results if result.name == name]
-        for name in ("joint", *RANKED_BY)
-    }
-    modalities, joint = runs["g2d"][0].modalities, runs["joint"]
-    teacher = {
-        m: _mean([result.teachers[m].test["accuracy"] for result in runs["g2d"]])
-        for m in modalities
-    }
+    names = ("joint", *RANKED_BY)
+    runs = {name: [result for result in results if result.name == name] for name in names}
+    joint, g2d = runs["joint"], runs["g2d"]
+    modalities = g2d[0].modalities
+    teacher = {m: _mean([one.teachers[m].test["accuracy"] for one in g2d]) for m in modalities}
     inside = _unimodal(joint, modalities)
     loser = max(modalities, key=lambda m: teacher[m] - inside[m])
     suppressed = teacher[loser] - inside[loser] >= SUPPRESSED
-    ensembles = [result.controls["ensemble_calibrated"].test for result in runs["g2d"]]
-    calibrated = _mean([ensemble["accuracy"] for ensemble in ensembles])
+    calibrated = _mean([one.controls["ensemble_calibrated"].test["accuracy"] for one in g2d])
     finding = (
         f"No modality was suppressed: inside the joint model, each one stays within {SUPPRESSED} "
         "points of its teacher."
@@ -150,15 +131,12 @@ def in_words(results: Results, out: Path) -> str:
             f"{teacher[loser]:.1f} %, the joint model's own prediction from it "
             f"{inside[loser]:.1f} %."
         )
+    several = {name: runs[name] for name in RANKED_BY if runs[name]}
     ranked = [
-        _sentence(name, runs[name], _fused(joint), loser, suppressed, out)
-        for name in RANKED_BY
-        if runs[name]
+        _sentence(name, some, _fused(joint), loser, suppressed, out)
+        for name, some in several.items()
     ]
-    last = (
-        "The teachers' calibrated ensemble, which needs no further training, reaches "
-        f"{calibrated:.1f} %."
-    )
+    last = f"The calibrated teacher ensemble, without further training, reaches {calibrated:.1f} %."
     return " ".join([finding, *ranked, last])
 
 
@@ -166,9 +144,8 @@ def _sentence(
     name: str, results: Results, joint: float, loser: str, suppressed: bool, out: Path
 ) -> str:
     modalities = results[0].modalities
-    first = statistics.mode(
-        [_first_learner(out / name / f"seed-{result.seed}", modalities) for result in results]
-    )
+    folders = [out / name / f"seed-{result.seed}" for result in results]
+    first = statistics.mode([_first_learner(folder, modalities) for folder in folders])
     which = "the suppressed one, " if first == loser else "not the suppressed one, "
     own, fused = _unimodal(results, modalities)[loser], _fused(results)
     return (
@@ -180,9 +157,7 @@ def _sentence(
 
 
 def _unimodal(results: Results, modalities: Sequence[str]) -> Mapping[str, float]:
-    return {
-        m: _mean([result.test.unimodal[m]["accuracy"] for result in results]) for m in modalities
-    }
+    return {m: _mean([one.test.unimodal[m]["accuracy"] for one in results]) for m in modalities}
 
 
 def _fused(results: Results) -> float:

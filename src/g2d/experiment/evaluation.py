@@ -14,17 +14,21 @@ import torch
 import g2d
 from g2d.data import Source
 from g2d.engine import checkpoint
+from g2d.engine.calibration import calibrate
 from g2d.engine.cost import step_cost
 from g2d.engine.evaluate import Evaluation, evaluate
 from g2d.engine.fit import Fit
 from g2d.engine.processes import process
 from g2d.engine.stack import Stack
-from g2d.experiment.controls import controls
 from g2d.experiment.student import Student
 from g2d.experiment.teachers import TeacherSet
 from g2d.files import replaced
+from g2d.fusion import Late
 from g2d.method import Method, TrainState, processes
+from g2d.methods import UME
+from g2d.model import MultimodalModel, Teachers
 from g2d.runs import CHECKPOINTS, PREDICTIONS, SCHEMA, STACK, Result
+from g2d.task import Task
 
 
 def evaluated(student: Student, fitted: Fit, sets: Sequence[TeacherSet], out: Path) -> Result:
@@ -48,9 +52,8 @@ def evaluated(student: Student, fitted: Fit, sets: Sequence[TeacherSet], out: Pa
     if process() == 0:
         keep_predictions(out / PREDICTIONS, test, source)
     teachers = sets[0].results(test.unimodal_confidence) if sets else {}
-    extra: dict[str, Any] = {}
-    if sets and recipe.controls:
-        extra = controls(sets[0].teachers, teachers, source, size)
+    controlled = bool(sets) and recipe.controls
+    extra = controls(sets[0].teachers, teachers, source, size) if controlled else {}
     return Result.model_validate(
         {
             **_identity(student, fitted),
@@ -120,12 +123,9 @@ def keep_predictions(path: Path, evaluation: Evaluation, source: Source) -> None
         evaluation: Of the test split, with its rows kept.
         source: The data.
     """
-    assert evaluation.index is not None
-    assert evaluation.target is not None
-    assert evaluation.logits is not None
-    tensors = {"index": evaluation.index, "target": evaluation.target, "logits": evaluation.logits}
+    tensors = {name: getattr(evaluation, name) for name in ("index", "target", "logits")}
     tensors |= {f"unimodal/{m}": z for m, z in (evaluation.unimodal_logits or {}).items()}
-    arrays: dict[str, Any] = {name: values.numpy() for name, values in tensors.items()}
+    arrays = {name: values.numpy() for name, values in tensors.items()}
     # Groups are in the order of the rows, as an evaluation reads them.
     with replaced(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, group=source.groups("test"), **arrays)
@@ -163,3 +163,42 @@ def _step_cost(student: Student) -> dict[str, Any]:
         "encoder_backward": dict(counts.passes.backward),
     }
     return {"flops_per_step": counts.flops, "updates_per_step": counts.updates, "passes": passes}
+
+
+def teacher_ensemble(teachers: Teachers, task: Task) -> tuple[MultimodalModel, Method]:
+    """Return the mean of the teachers' logits as a model, and the method that predicts with it.
+
+    Args:
+        teachers: Not changed; the model has copies of their encoders.
+        task: The kind of target.
+    """
+    encoders = {m: copy.deepcopy(teacher.encoders[m]) for m, teacher in teachers.models.items()}
+    dims = {m: teacher.fusion.dims[m] for m, teacher in teachers.models.items()}
+    model = MultimodalModel(encoders, Late(dims, task.outputs))
+    device = next(next(iter(teachers.models.values())).parameters()).device
+    method: Method = UME(teachers=teachers).build(model.to(device), task)
+    return model.eval(), method.to(device)
+
+
+def controls(
+    teachers: Teachers, scores: Mapping[str, Mapping[str, Any]], source: Source, batch_size: int
+) -> dict[str, Any]:
+    """Evaluate the controls; return their part of ``result.json``.
+
+    Args:
+        teachers: The trained teachers.
+        scores: The teachers' part of the result; ``valid`` chooses the best one.
+        source: The data.
+        batch_size: Rows per evaluation step.
+    """
+    best = max(scores, key=lambda m: scores[m]["valid"][source.task.headline])
+    model, method = teacher_ensemble(teachers, source.task)
+    raw = evaluate(method, model, source, "test", batch_size=batch_size)
+    calibrate(method, model, source, batch_size)
+    calibrated = evaluate(method, model, source, "test", batch_size=batch_size)
+    weights = dict(zip(method.modalities, method.head_weights.tolist(), strict=True))
+    return {
+        "best_teacher": {"modality": best, "test": scores[best]["test"]},
+        "ensemble": {"test": raw.record()["fused"]},
+        "ensemble_calibrated": {"test": calibrated.record()["fused"], "head_weights": weights},
+    }

@@ -12,10 +12,10 @@ from torch import Tensor
 from g2d.data import Source
 from g2d.engine import checkpoint as checkpoints
 from g2d.engine.checkpoint import BEST, LAST
-from g2d.engine.evaluate import Evaluation, evaluate
+from g2d.engine.evaluate import Evaluation, evaluate, joined
 from g2d.engine.stack import Stack
 from g2d.errors import ArgumentError, DataError, RunError
-from g2d.experiment.predictions import Prediction, joined
+from g2d.experiment.predictions import Prediction
 from g2d.experiment.student import untrained_method, untrained_teachers
 from g2d.method import Method
 from g2d.model import MultimodalModel
@@ -78,13 +78,9 @@ class Run:
         test, metric = self.result.test, self.result.selection_metric
         scores = {"fused": test.fused, **test.unimodal}
         texts = [f"{m} {score[metric]:.3f}" for m, score in scores.items() if metric in score]
-        return "\n".join(
-            [
-                *lines,
-                f"  epoch {self.result.selected_epoch} of {self.result.epochs}, seed "
-                f"{self.result.seed}; test {metric}: {', '.join(texts)}",
-            ]
-        )
+        epoch = f"  epoch {self.result.selected_epoch} of {self.result.epochs}"
+        last = f"{epoch}, seed {self.result.seed}; test {metric}: {', '.join(texts)}"
+        return "\n".join([*lines, last])
 
     def evaluate(
         self, split: str = "test", *, keep_rows: bool = False, windows: int = 1
@@ -123,17 +119,14 @@ class Run:
         if isinstance(rows, (str, Path)):
             ids, rows = self.source.read_rows(Path(rows))
         inputs, present = (rows.inputs, rows.present) if isinstance(rows, Batch) else (rows, None)
-        missing = [m for m in self.modalities if m not in inputs]
-        if missing:
+        if missing := [m for m in self.modalities if m not in inputs]:
             raise ArgumentError(
                 f"rows must have every modality of the run ({', '.join(self.modalities)}), found "
                 f"none for {', '.join(missing)}."
             )
         total, size = len(next(iter(inputs.values()))), self.recipe.train.eval_batch_size
-        parts = [
-            self._predict(inputs, present, slice(start, start + size))
-            for start in range(0, total, size)
-        ]
+        cuts = [slice(start, start + size) for start in range(0, total, size)]
+        parts = [self._predict(inputs, present, cut) for cut in cuts]
         return Prediction(ids or [str(i) for i in range(total)], joined(parts), self.task, present)
 
     def _predict(self, inputs: Inputs, present: Mapping[str, Tensor] | None, rows: slice) -> Output:

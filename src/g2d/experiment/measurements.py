@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import astuple
 from functools import cached_property, partial
 from typing import Any
 
@@ -81,10 +82,8 @@ class Measurements:
 
     def diagnosis(self) -> analysis.Diagnosis:
         """Return the judgment about every modality, and the verdict."""
-        everyone = frozenset(self.run.modalities)
-        without = (
-            {m: self.correct[everyone - {m}] for m in self.run.modalities} if self.correct else None
-        )
+        modalities, everyone = self.run.modalities, frozenset(self.run.modalities)
+        without = {m: self.correct[everyone - {m}] for m in modalities} if self.correct else None
         values = {some: value for some, (value, _) in self.coalitions.items()}
         return analysis.diagnose(
             self.rows,
@@ -102,26 +101,22 @@ class Measurements:
         Args:
             diagnosis: The result of :meth:`diagnosis`.
         """
-        scores = {some: torch.from_numpy(values) for some, values in self.correct.items()}
+        correct = self.correct
+        scores = {some: torch.from_numpy(values) for some, values in correct.items()}
+        names = {some: " + ".join(sorted(some, key=self.run.modalities.index)) for some in correct}
+        findings = {m: plain_finding(finding) for m, finding in diagnosis.modalities.items()}
+        gaps = {" to ".join(pair): gap for pair, gap in analysis.modality_gap(self.rows).items()}
         content = {
             "verdict": [*diagnosis.verdict, *(f"Try: {advice}" for advice in diagnosis.advice)],
-            "modalities": {
-                m: plain_finding(finding) for m, finding in diagnosis.modalities.items()
-            },
+            "modalities": findings,
             "shapley_shares": self.shapley(scores),
             "subset_scores": {
-                " + ".join(m for m in self.run.modalities if m in some) or "none": float(
-                    np.mean(values)
-                )
-                for some, values in self.correct.items()
+                names[some] or "none": float(np.mean(values)) for some, values in correct.items()
             },
             **self._classes(),
             "noise": self._noise(),
             "alignment": self._alignment(),
-            "modality_gaps": {
-                " to ".join(pair): distance
-                for pair, distance in analysis.modality_gap(self.rows).items()
-            },
+            "modality_gaps": gaps,
             "plane": self._plane(),
             "gradients": self._gradients(),
             "calibrated_heads": self._calibrated_heads(),
@@ -192,11 +187,8 @@ class Measurements:
         run = self.run
         if run.method.own_heads:
             return {}
-        pulls = analysis.gradient_pull(run.model, self.batches("valid"), run.task)
-        return {
-            m: {"norm": pull.norm, "cosine with its own loss": pull.agreement}
-            for m, pull in pulls.items()
-        }
+        pulls = analysis.gradient_pull(run.model, self.batches("valid"), run.task).items()
+        return {m: {"norm": p.norm, "cosine with its own loss": p.agreement} for m, p in pulls}
 
     def _calibrated_heads(self) -> dict[str, float | None]:
         run = self.run
@@ -214,17 +206,9 @@ def _teacher_output(teacher: MultimodalModel, m: str, batch: Batch) -> Output:
 
 def plain_finding(finding: analysis.Finding) -> dict[str, Any]:
     """Return the fields of :class:`~g2d.runs.analysis.ModalityDiagnosis`."""
-    gap, ratio, drop = (
-        None if figure is None else (figure.value, figure.low, figure.high)
-        for figure in (finding.gap, finding.ratio, finding.drop)
-    )
-    return {
-        "own": finding.own.value,
-        "teacher": None if finding.teacher is None else finding.teacher.value,
-        "gap": gap,
-        "ratio": ratio,
-        "drop": drop,
-        "shapley": finding.shapley,
-        "probe": finding.probe,
-        "state": finding.state,
+    plain = {
+        name: astuple(figure) if isinstance(figure, analysis.Interval) else figure
+        for name, figure in vars(finding).items()
     }
+    scores = {"own": finding.own.value, "teacher": finding.teacher and finding.teacher.value}
+    return plain | scores

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from g2d.errors import ArgumentError
@@ -71,10 +70,7 @@ class Prediction:
             path: The file.
         """
         columns = dict(_columns(self))
-        with (
-            replaced(path) as temporary,
-            temporary.open("w", encoding="utf-8", newline="") as file,
-        ):
+        with replaced(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["id", *columns])
             writer.writerows(zip(self.ids, *columns.values(), strict=True))
@@ -91,16 +87,6 @@ def answers(logits: Tensor, task: Task) -> list[str] | Tensor:
     if isinstance(task, Classification):
         return [task.classes[i] for i in predicted.tolist()]
     return predicted
-
-
-def joined(parts: Sequence[Output]) -> Output:
-    """Return the outputs of several batches as one, on the CPU."""
-    z = [part.unimodal_logits for part in parts if part.unimodal_logits is not None]
-    return Output(
-        {m: torch.cat([part.features[m] for part in parts]).cpu() for m in parts[0].features},
-        torch.cat([part.logits for part in parts]).cpu(),
-        {m: torch.cat([part[m] for part in z]).cpu() for m in z[0]} if z else None,
-    )
 
 
 def _columns(prediction: Prediction) -> Iterator[tuple[str, list[Any]]]:

@@ -60,11 +60,8 @@ def run(
     watchers = console.watchers(recipe.name, out)
     _begin(out, recipe, source)
     sets = teacher_sets(student, out, console)
-    fitted = student.train(
-        sets[0].teachers if sets else None,
-        out,
-        [*watchers, *console.lines(recipe.name, source.task.headline)],
-    )
+    callbacks = [*watchers, *console.lines(recipe.name, source.task.headline)]
+    fitted = student.train(sets[0].teachers if sets else None, out, callbacks)
     result = evaluated(student, fitted, sets, out)
     _finish(out, result)
     return result

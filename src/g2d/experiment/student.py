@@ -86,15 +86,10 @@ class Student:
         torch.set_rng_state(self.random)
         if teachers is not None and self.recipe.warm_start:
             warm_start(self.model, teachers.models)
-        self.method = self.recipe.build_method(teachers).build(self.model, self.source.task)
+        model, source, options, loader = self.model, self.source, self.recipe.train, self.loader
+        self.method = self.recipe.build_method(teachers).build(model, source.task)
         return fit(
-            self.method,
-            self.model,
-            self.source,
-            self.recipe.train,
-            folder=folder,
-            callbacks=callbacks,
-            loader=self.loader,
+            self.method, model, source, options, folder=folder, callbacks=callbacks, loader=loader
         )
 
 
@@ -120,14 +115,9 @@ def untrained_teachers(model: MultimodalModel, task: Task) -> Teachers:
         model: The student.
         task: The kind of target.
     """
-    return Teachers(
-        {
-            m: MultimodalModel(
-                {m: copy.deepcopy(encoder)}, Late({m: model.fusion.dims[m]}, task.outputs)
-            )
-            for m, encoder in model.encoders.items()
-        }
-    )
+    heads = {m: Late({m: model.fusion.dims[m]}, task.outputs) for m in model.modalities}
+    encoders = {m: copy.deepcopy(model.encoders[m]) for m in model.modalities}
+    return Teachers({m: MultimodalModel({m: encoders[m]}, heads[m]) for m in model.modalities})
 
 
 def _check_test_rows(source: Source) -> None:

@@ -11,7 +11,7 @@ from g2d.data import Source
 from g2d.engine.teacher_cache import Teacher, TeacherCache
 from g2d.experiment.console import Console
 from g2d.experiment.student import Student
-from g2d.model import MultimodalModel, Teachers
+from g2d.model import Teachers
 from g2d.recipe import Recipe
 from g2d.runs import TEACHERS
 from g2d.types import Batch
@@ -76,24 +76,13 @@ def teacher_sets(student: Student, out: Path, console: Console) -> list[TeacherS
     if not (recipe.needs_teachers or recipe.controls):
         return []
     first = recipe.teachers.train.seed
-    others = [
-        recipe.changed({"teachers.seed": seed})
-        for seed in range(first + 1, first + max(1, recipe.stack))
-    ]
-    return [
-        _obtain(one, student.source, student.example, out, console) for one in (recipe, *others)
-    ]
-
-
-def _obtain(
-    recipe: Recipe, source: Source, example: Batch, out: Path, console: Console
-) -> TeacherSet:
-    folder = recipe.teachers.folder or out.parent / TEACHERS
-    cache = teacher_cache(recipe, source, folder, example, console)
-    teachers, members = cache.teachers(
-        distil=recipe.teachers.distil_checkpoint, ranking=recipe.teachers.ranking_checkpoint
-    )
-    return TeacherSet(teachers, members)
+    others = range(first + 1, first + max(1, recipe.stack))
+    folder, sets = recipe.teachers.folder or out.parent / TEACHERS, []
+    for one in (recipe, *(recipe.changed({"teachers.seed": seed}) for seed in others)):
+        cache = teacher_cache(one, student.source, folder, student.example, console)
+        distil, ranking = one.teachers.distil_checkpoint, one.teachers.ranking_checkpoint
+        sets.append(TeacherSet(*cache.teachers(distil=distil, ranking=ranking)))
+    return sets
 
 
 def teacher_cache(
@@ -108,15 +97,11 @@ def teacher_cache(
         example: Two rows, from which the widths of the encoders are read.
         console: Reports which teachers are trained and why.
     """
-
-    def build(m: str) -> MultimodalModel:
-        return recipe.build_teacher(source, m, example)
-
     return TeacherCache(
         folder,
         source,
         {m: encoder.plain() for m, encoder in recipe.encoders.items()},
-        build,
+        lambda m: recipe.build_teacher(source, m, example),
         recipe.teachers.train,
         say=console.say,
         watch=lambda name: console.lines(name, source.task.headline),

@@ -44,36 +44,29 @@ class Tuned:
 
     Args:
         recipe: The recipe before the search.
-        values: The best trial's values by dotted key.
-        score: Its headline metric on validation, the mean over seeds.
-        start: The score of the first trial, the unchanged recipe.
         trials: Number of finished trials.
         metric: The headline metric.
+        start: The score of the first trial, the unchanged recipe.
+        best: The best trial's headline metric on validation, the mean over seeds.
+        values: The best trial's values by dotted key.
     """
 
     recipe: Recipe
-    values: dict[str, Any]
-    score: float
-    start: float
     trials: int
     metric: str
+    start: float
+    best: float
+    values: dict[str, Any]
 
     @property
-    def best(self) -> Recipe:
+    def tuned(self) -> Recipe:
         """The recipe with the best values."""
         return with_values(self.recipe, self.values)
 
     def plain(self, seeds: int) -> dict[str, Any]:
         """Return the entry of ``tune.json``."""
-        return {
-            "name": self.recipe.name,
-            "trials": self.trials,
-            "seeds": seeds,
-            "metric": self.metric,
-            "start": self.start,
-            "best": self.score,
-            "values": self.values,
-        }
+        figures = {key: value for key, value in vars(self).items() if key != "recipe"}
+        return {"name": self.recipe.name, "seeds": seeds, **figures}
 
 
 def tune(
@@ -117,14 +110,13 @@ def tune(
             ],
             "tune",
         )
-    library = _optuna()
     spaces = [dict(search_space(recipe) if searched is None else searched) for recipe in recipes]
     for recipe, space in zip(recipes, spaces, strict=True):  # refuse before the first trial
         with_values(recipe, {key: _valid_value(each, recipe) for key, each in space.items()})
     tuned: list[Tuned] = []
     for recipe, space in zip(recipes, spaces, strict=True):
-        tuned.append(_Search(library, recipe, space, seeds, out, say).run(trials))
-        write_text(out / f"{recipe.name}.yaml", tuned[-1].best.to_yaml())
+        tuned.append(_Search(recipe, space, seeds, out, say).run(trials))
+        write_text(out / f"{recipe.name}.yaml", tuned[-1].tuned.to_yaml())
     write_json(out / "tune.json", [one.plain(seeds) for one in tuned])
     text = table(tuned)
     write_text(out / "tune.md", text + "\n")
@@ -210,17 +202,10 @@ def table(tuned: Sequence[Tuned]) -> str:
         tuned: At least one result.
     """
     columns = ("trials", f"validation {tuned[0].metric} as given", "tuned")
-    rows = [
-        Row(
-            one.recipe.name,
-            (
-                Cell(str(one.trials)),
-                Cell(spread([one.start], one.metric)),
-                Cell(spread([one.score], one.metric)),
-            ),
-        )
-        for one in tuned
-    ]
+    rows = []
+    for one in tuned:
+        scores = [spread([score], one.metric) for score in (one.start, one.best)]
+        rows.append(Row(one.recipe.name, tuple(map(Cell, [str(one.trials), *scores]))))
     notes = tuple(f"{one.recipe.name}: {_written(one.values)}" for one in tuned)
     return Table("", tuple(map(Column, columns)), tuple(rows), notes).text()
 
@@ -234,24 +219,14 @@ def _written(values: Mapping[str, Any]) -> str:
     return " ".join(f"{key}={short(value)}" for key, value in values.items()) or "-"
 
 
-def _optuna() -> Any:
-    optuna = import_extra("optuna", "tune", "a search")
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna
-
-
 class _Search:
     """Search of one recipe; its trials are kept in ``NAME.trials.log``."""
 
     def __init__(
-        self,
-        library: Any,
-        recipe: Recipe,
-        space: Mapping[str, Space],
-        seeds: int,
-        out: Path,
-        say: Say,
+        self, recipe: Recipe, space: Mapping[str, Space], seeds: int, out: Path, say: Say
     ) -> None:
+        library = import_extra("optuna", "tune", "a search")
+        library.logging.set_verbosity(library.logging.WARNING)
         self.recipe, self.space, self.say = recipe, space, say
         self.metric = TASKS[recipe.build_source().task.kind].headline
         self.score = _Scorer(recipe, seeds, out, say)
@@ -269,27 +244,19 @@ class _Search:
 
     def run(self, trials: int) -> Tuned:
         """Run the trials that are missing, and return the best one."""
-        missing = max(0, (trials if self.space else 1) - len(self._done()))
-        objective = partial(self._objective, trials=trials if self.space else 1)
-        self.study.optimize(objective, n_trials=missing)
-        start = next(trial.value for trial in self._done() if not trial.user_attrs["values"])
-        return Tuned(
-            self.recipe,
-            self.study.best_trial.user_attrs["values"],
-            self.study.best_value,
-            start or 0.0,
-            len(self._done()),
-            self.metric,
-        )
+        trials = trials if self.space else 1
+        missing = max(0, trials - len(self._done()))
+        self.study.optimize(partial(self._objective, trials=trials), n_trials=missing)
+        done, best = self._done(), self.study.best_value
+        start = next(trial.value for trial in done if not trial.user_attrs["values"])
+        values = self.study.best_trial.user_attrs["values"]
+        return Tuned(self.recipe, len(done), self.metric, start or 0.0, best, values)
 
     def _objective(self, trial: optuna.Trial, trials: int) -> float:
         # The unchanged recipe comes first, so that a search never ends worse than it began.
         first = all(done.user_attrs["values"] for done in self._done())
-        values: dict[str, Any] = {}
-        if not first:
-            values = {
-                key: _suggest(trial, key, each, self.recipe) for key, each in self.space.items()
-            }
+        space = {} if first else self.space
+        values = {key: _suggest(trial, key, each, self.recipe) for key, each in space.items()}
         trial.set_user_attr("values", values)
         score = self.score(values)
         number, written = len(self._done()) + 1, _written(values) if values else "its own values"
@@ -300,15 +267,13 @@ class _Search:
         return score
 
     def _done(self) -> list[optuna.trial.FrozenTrial]:
-        trials: list[optuna.trial.FrozenTrial] = self.study.get_trials(states=(self.complete,))
-        return trials
+        return list(self.study.get_trials(states=(self.complete,)))
 
 
 def _study_name(recipe: Recipe, space: Mapping[str, Space], seeds: int) -> str:
     """Return a name that differs for every recipe and space, also in the same folder."""
-    text = yaml.safe_dump(
-        [recipe.resolved(), {key: repr(each) for key, each in space.items()}, seeds]
-    )
+    spaces = {key: repr(each) for key, each in space.items()}
+    text = yaml.safe_dump([recipe.resolved(), spaces, seeds])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
