@@ -60,13 +60,7 @@ class Journal:
 
     def add(self, rows: Sequence[int], outcome: Outcome) -> None:
         """Record a chunk whose values are written."""
-        line = [
-            list(rows),
-            outcome.digests,
-            outcome.stamps,
-            outcome.skipped,
-            outcome.warnings,
-        ]
+        line = [list(rows), outcome.digests, outcome.stamps, outcome.skipped, outcome.warnings]
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self._take(rows, outcome)
