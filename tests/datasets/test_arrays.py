@@ -135,7 +135,7 @@ def test_decisions_are_reported_and_options_change_them(tmp_path: Path) -> None:
         ({"target": np.zeros((ROWS, 2), int)}, r"must be one class per row \(N,\), found int64"),
         ({"steps.mask": np.ones((ROWS, 4), bool)}, r"'steps.mask' in .* must be bool \(60, 5\)"),
         ({"sound.present": np.ones(ROWS)}, r"'sound.present' in .* must be bool \(60,\)"),
-        ({"other.mask": np.ones((ROWS, 4), bool)}, r"must belong to a modality, found no 'other'"),
+        ({"other.mask": np.ones((ROWS, 4), bool)}, r"must mark a modality, found no 'other'"),
         ({"group.": np.ones(ROWS)}, r"'group\.' in .* cannot be the name of a modality"),
         ({"wide": np.zeros((ROWS, 1, 1, 1, 1, 1))}, r"'wide' in .* must have 1 to 5 axes"),
         ({"void": np.zeros((ROWS, 0))}, r"'void' in .* must hold values"),

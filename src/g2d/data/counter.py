@@ -15,9 +15,8 @@ from torch import Tensor
 
 _BELOW_ONE = 1 - 2**-24
 """The greatest float32 below 1."""
-_STEP, _FIRST, _SECOND = (
-    value - 2**64 for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
-)
+_STEP = 0x9E3779B97F4A7C15 - 2**64
+_FIRST, _SECOND = 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
 
 
 def uniform(seed: int, epoch: int, index: Tensor, draw: int, size: tuple[int, ...] = ()) -> Tensor:

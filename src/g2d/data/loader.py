@@ -49,10 +49,8 @@ class Loader:
         processes: int = 1,
     ) -> None:
         if batch_size < processes:
-            raise ArgumentError(
-                f"batch_size must be at least the number of processes ({processes}), "
-                f"found {batch_size}."
-            )
+            rule = f"batch_size must be at least the number of processes ({processes})"
+            raise ArgumentError(f"{rule}, found {batch_size}.")
         self.source, self.split, self.batch_size = source, split, batch_size
         self.seed, self.shuffle = seed, shuffle
         self.device, self.workers = torch.device(device), workers
@@ -109,12 +107,11 @@ class Loader:
             collate_fn=_identity,
             num_workers=self.workers,
             generator=torch.Generator(),
-            pin_memory=False,
         )
+        train = self.split == "train"
         for batch in reader:
-            yield self.source.view(
-                batch.to(self.device), seed=self.seed, epoch=epoch, train=self.split == "train"
-            )
+            batch = batch.to(self.device)
+            yield self.source.view(batch, seed=self.seed, epoch=epoch, train=train)
 
 
 class _Rows(Dataset[Batch]):

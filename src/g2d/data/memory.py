@@ -145,9 +145,8 @@ def columns_of(
             arrays[m] = np.array([[_cell(row, c) for c in columns] for row in rows], np.float64)
     if len(rates) > 1:
         raise DataError(f"sound must have one sampling rate, found {sorted(rates)}. Resample it.")
-    return ReadColumns(
-        arrays, _classes(next(iter(parts.values())), target), next(iter(rates), None)
-    )
+    classes = _classes(next(iter(parts.values())), target)
+    return ReadColumns(arrays, classes, next(iter(rates), None))
 
 
 def _listed(names: str | Rows[str] | None) -> Rows[str]:
@@ -156,10 +155,8 @@ def _listed(names: str | Rows[str] | None) -> Rows[str]:
 
 def _select(part: Any, columns: set[str]) -> Iterable[Mapping[str, Any]]:
     """Return rows with some of their columns, so that Hugging Face decodes only those."""
-    if columns <= set(getattr(part, "column_names", ())):
-        selected: Iterable[Mapping[str, Any]] = part.select_columns(sorted(columns))
-        return selected
-    rows: Iterable[Mapping[str, Any]] = part
+    named = columns <= set(getattr(part, "column_names", ()))
+    rows: Iterable[Mapping[str, Any]] = part.select_columns(sorted(columns)) if named else part
     return rows
 
 
@@ -167,9 +164,8 @@ def _cell(row: Mapping[str, Any], column: str) -> Any:
     try:
         return row[column]
     except KeyError:
-        raise DataError(
-            f"the data set must have a column {column!r}, found {', '.join(row)}."
-        ) from None
+        rule = f"the data set must have a column {column!r}"
+        raise DataError(f"{rule}, found {', '.join(row)}.") from None
 
 
 def _classes(part: Any, target: str) -> list[str] | None:
@@ -196,10 +192,8 @@ def _modality(m: str, cells: list[Any]) -> dict[str, NDArray[Any]]:
     shapes = {values.shape for values in known}
     longest = max((shape[0] for shape in shapes if shape), default=0)
     if len(shapes) > 1 and (len({shape[1:] for shape in shapes}) > 1 or () in shapes):
-        raise DataError(
-            f"values of {m!r} must have one shape, found {', '.join(map(str, sorted(shapes)[:3]))}."
-            " Resize or pad them first."
-        )
+        found = ", ".join(map(str, sorted(shapes)[:3]))
+        raise DataError(f"values of {m!r} must have one shape, found {found}. Resize or pad them.")
     shape = next(iter(shapes)) if len(shapes) == 1 else (longest, *known[0].shape[1:])
     stacked = np.zeros((len(cells), *shape), np.result_type(*known))
     mask = np.zeros((len(cells), *shape[:1]), np.bool_)

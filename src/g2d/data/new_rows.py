@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from g2d.data.rowset import flags_in
 from g2d.data.store.arrays import read_npz
 from g2d.data.store.facts import MASK, PRESENT_SUFFIX
 from g2d.errors import DataError
-from g2d.types import Batch, Input, Sequence
+from g2d.types import Batch, Input, Inputs, Sequence
 
 if TYPE_CHECKING:
     from g2d.data.source import Source, Values
@@ -42,7 +43,7 @@ def read_rows(source: Source, path: Path) -> tuple[list[str], Batch]:
     inputs = {m: _input(source, m, arrays, path) for m in source.modalities}
     rows = _count(inputs, arrays, path)
     present = {
-        m: torch.from_numpy(_flags(m + PRESENT_SUFFIX, arrays, (rows,), path))
+        m: torch.from_numpy(flags_in(arrays, m + PRESENT_SUFFIX, (rows,), str(path)))
         for m in source.modalities
         if m + PRESENT_SUFFIX in arrays
     }
@@ -52,10 +53,8 @@ def read_rows(source: Source, path: Path) -> tuple[list[str], Batch]:
     batch = _seen(source, inputs, present, rows)
     for m, seen in batch.inputs.items():
         if _values(seen).is_floating_point() and bool(_values(seen).isnan().any()):
-            raise DataError(
-                f"values of {m!r} in {path} must be finite, found NaN. Add the step "
-                f"'standardize' to the view of {m!r} to fill missing numbers."
-            )
+            advice = f"Add the step 'standardize' to the view of {m!r} to fill missing numbers."
+            raise DataError(f"values of {m!r} in {path} must be finite, found NaN. {advice}")
     return [str(name) for name in names], batch
 
 
@@ -74,9 +73,7 @@ def write_rows(source: Source, path: Path, indices: NDArray[np.int64]) -> None:
     np.savez(path, id=indices.astype(str), **arrays)
 
 
-def _seen(
-    source: Source, inputs: Mapping[str, Input], present: Mapping[str, Tensor], rows: int
-) -> Batch:
+def _seen(source: Source, inputs: Inputs, present: Mapping[str, Tensor], rows: int) -> Batch:
     """Return new rows as the model sees them, with placeholders for targets."""
     target = torch.from_numpy(np.repeat(source.target[:1], rows, axis=0))
     batch = Batch(dict(inputs), target, torch.arange(rows), dict(present) or None)
@@ -88,7 +85,7 @@ def _input(source: Source, m: str, arrays: Mapping[str, NDArray[Any]], path: Pat
     if m not in source.masks:
         return values
     shape = (len(values), *source.masks[m].shape[1:])
-    return Sequence(values, torch.from_numpy(_flags(m + MASK, arrays, shape, path)))
+    return Sequence(values, torch.from_numpy(flags_in(arrays, m + MASK, shape, str(path))))
 
 
 def _count(inputs: Mapping[str, Input], arrays: Mapping[str, NDArray[Any]], path: Path) -> int:
@@ -105,18 +102,6 @@ def _count(inputs: Mapping[str, Input], arrays: Mapping[str, NDArray[Any]], path
     return rows
 
 
-def _flags(
-    name: str, arrays: Mapping[str, NDArray[Any]], shape: tuple[int, ...], path: Path
-) -> NDArray[np.bool_]:
-    """Return the flags of steps or rows; all True if the file does not have them."""
-    flags = arrays.get(name, np.ones(shape, np.bool_))
-    if flags.shape != shape or flags.dtype != np.bool_:
-        raise DataError(
-            f"{name!r} in {path} must be bool {shape}, found {flags.dtype} {flags.shape}."
-        )
-    return flags
-
-
 def _values(values: Input) -> Tensor:
     return values.values if isinstance(values, Sequence) else values
 
@@ -127,9 +112,8 @@ def _stored(m: str, given: NDArray[Any] | None, known: Values, path: Path) -> ND
         raise DataError(f"{path} must hold an array for every modality, found none for {m!r}.")
     if given.shape[1:] != known.shape[1:] or given.ndim != known.ndim:
         shape = given.shape[1:] if given.ndim else "a single number"
-        raise DataError(
-            f"rows of {m!r} in {path} must have the shape {known.shape[1:]}, found {shape}."
-        )
+        rule = f"rows of {m!r} in {path} must have the shape {known.shape[1:]}"
+        raise DataError(f"{rule}, found {shape}.")
     subject = f"values of {m!r} in {path}"
     if given.dtype.kind not in "fiub":
         raise DataError(f"{subject} must be numbers, found the type {given.dtype}.")
@@ -147,8 +131,6 @@ def _stored(m: str, given: NDArray[Any] | None, known: Values, path: Path) -> ND
         low, high = np.fmin.reduce(given, axis=None), np.fmax.reduce(given, axis=None)
     if not whole or low < limits.min or high > limits.max:
         kind = "numbers" if floats else "whole numbers"
-        raise DataError(
-            f"{subject} must be {kind} between {limits.min} and {limits.max} ({known.dtype}), "
-            f"found {given.dtype} from {low} to {high}."
-        )
+        rule = f"{kind} between {limits.min} and {limits.max} ({known.dtype})"
+        raise DataError(f"{subject} must be {rule}, found {given.dtype} from {low} to {high}.")
     return given.astype(known.dtype)

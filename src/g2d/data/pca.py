@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+Floats = NDArray[np.float64]
 
-def principal_components(
-    covariance: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+
+def principal_components(covariance: Floats) -> tuple[Floats, Floats]:
     """Return the principal components of a covariance matrix, by decreasing variance.
 
     Args:
@@ -31,9 +31,7 @@ def principal_components(
     return variance[::-1], np.ascontiguousarray(vectors[:, ::-1].T)
 
 
-def project(
-    rows: NDArray[np.float64], train: NDArray[np.float64], count: int
-) -> NDArray[np.float64]:
+def project(rows: Floats, train: Floats, count: int) -> Floats:
     """Project rows onto the leading principal components of training rows.
 
     Args:
@@ -43,5 +41,4 @@ def project(
     """
     mean = train.mean(0)
     top = principal_components(np.cov(train, rowvar=False))[1][:count]
-    projected: NDArray[np.float64] = mean + (rows - mean) @ top.T @ top
-    return projected
+    return np.asarray(mean + (rows - mean) @ top.T @ top)

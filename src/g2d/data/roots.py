@@ -30,8 +30,6 @@ def find(name: str, root: str | None = None, *, needs: str) -> Path:
     """
     folder = data_root(root) / name
     if not folder.is_dir():
-        raise DataError(
-            f"data not found: there is no folder {folder}. Set data.root or the environment's "
-            f"G2D_DATA to the folder that contains {name!r}; {needs}"
-        )
+        advice = f"Set data.root or the environment's G2D_DATA to the folder that contains {name!r}"
+        raise DataError(f"data not found: there is no folder {folder}. {advice}; {needs}")
     return folder

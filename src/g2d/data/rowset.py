@@ -10,21 +10,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from g2d.data.splits import (
-    SPLIT_WORDS,
-    TEST,
-    TRAIN,
-    UNKNOWN,
-    UNUSED,
-    VALID,
-    complete_splits,
-    name_hash,
-)
+from g2d.data.splits import SPLIT_WORDS, UNKNOWN, complete_splits, name_hash
 from g2d.data.store.facts import MASK, PRESENT_SUFFIX, RESERVED, Kind, Signal
 from g2d.data.views import defaults
 from g2d.errors import DataError, Reason
 from g2d.types import is_name
 
+Arrays = Mapping[str, NDArray[Any]]
 TaskKind = Literal["classification", "regression"]
 ROLES = ("target", "split", "group", "id")
 """Names of arrays that are no modality."""
@@ -136,21 +128,16 @@ class _Modality:
 
 
 def _modality(
-    tables: Mapping[str, NDArray[Any]],
-    m: str,
-    kind: Kind | None,
-    rate: int | None,
-    rows: int,
-    where: str,
+    tables: Arrays, m: str, kind: Kind | None, rate: int | None, rows: int, where: str
 ) -> _Modality:
     """Return a modality; padding and rows that lack it are zero."""
     masked = m + MASK in tables
     kind = kind or _kind_of(tables[m], m, masked, where)
-    present = _flags(tables, m + PRESENT_SUFFIX, (rows,), where)
+    present = flags_in(tables, m + PRESENT_SUFFIX, (rows,), where)
     signal, values = _as_stored(tables[m], m, kind, rate, where)
     mask = None
     if signal.masked:
-        mask = _flags(tables, m + MASK, (rows, signal.shape[0]), where) & present[:, None]
+        mask = flags_in(tables, m + MASK, (rows, signal.shape[0]), where) & present[:, None]
         values = np.where(mask[:, :, None], values, 0)
     elif masked:
         raise DataError(f"{m + MASK!r} in {where} must mask a sequence, found {kind}.")
@@ -158,13 +145,10 @@ def _modality(
     return _Modality(signal, values, mask, present)
 
 
-def _modalities(
-    tables: Mapping[str, NDArray[Any]], where: str, kinds: Mapping[str, Kind]
-) -> list[str]:
+def _modalities(tables: Arrays, where: str, kinds: Mapping[str, Kind]) -> list[str]:
     """Return the names of the modalities, in order."""
-    names = [
-        name for name in tables if name not in ROLES and not name.endswith((MASK, PRESENT_SUFFIX))
-    ]
+    columns = (name for name in tables if name not in ROLES)
+    names = [name for name in columns if not name.endswith((MASK, PRESENT_SUFFIX))]
     if "target" not in tables:
         raise DataError(f"{where} must hold an array 'target', found {', '.join(tables)}.")
     if not names:
@@ -175,19 +159,15 @@ def _modalities(
     for name in tables:
         modality = name.removesuffix(MASK).removesuffix(PRESENT_SUFFIX)
         if modality != name and modality not in names:
-            raise DataError(
-                f"{name!r} in {where} must belong to a modality, found no {modality!r}."
-            )
+            raise DataError(f"{name!r} in {where} must mark a modality, found no {modality!r}.")
     for name, kind in kinds.items():
         if name not in names or kind not in get_args(Kind):
-            raise DataError(
-                f"kinds must give a modality ({', '.join(names)}) a kind "
-                f"({', '.join(get_args(Kind))}), found {name}: {kind}."
-            )
+            rule = f"({', '.join(names)}) a kind ({', '.join(get_args(Kind))})"
+            raise DataError(f"kinds must give a modality {rule}, found {name}: {kind}.")
     return names
 
 
-def _count(tables: Mapping[str, NDArray[Any]], where: str) -> int:
+def _count(tables: Arrays, where: str) -> int:
     """Return the number of rows, which must be the same for every array."""
     counts = {name: len(values) if values.ndim else 0 for name, values in tables.items()}
     if len(set(counts.values())) > 1:
@@ -199,34 +179,30 @@ def _count(tables: Mapping[str, NDArray[Any]], where: str) -> int:
     return rows
 
 
-def _flags(
-    tables: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...], where: str
-) -> NDArray[np.bool_]:
+def flags_in(tables: Arrays, name: str, shape: tuple[int, ...], where: str) -> NDArray[np.bool_]:
     flags = tables.get(name, np.ones(shape, np.bool_))
     if flags.shape != shape or flags.dtype != np.bool_:
-        raise DataError(
-            f"{name!r} in {where} must be bool {shape}, found {flags.dtype} {flags.shape}."
-        )
+        rule = f"{name!r} in {where} must be bool {shape}"
+        raise DataError(f"{rule}, found {flags.dtype} {flags.shape}.")
     return flags
 
 
-def _texts(tables: Mapping[str, NDArray[Any]], name: str, default: list[str]) -> list[str]:
+def _texts(tables: Arrays, name: str, default: list[str]) -> list[str]:
     values = tables.get(name)
     return default if values is None else [str(value) for value in values.tolist()]
 
 
-def _places(tables: Mapping[str, NDArray[Any]], rows: int, where: str) -> NDArray[np.int8]:
+def _places(tables: Arrays, rows: int, where: str) -> NDArray[np.int8]:
     """Return the number of the split of every row, ``UNKNOWN`` where it is not given."""
     if "split" not in tables:
         return np.full(rows, UNKNOWN, np.int8)
     words = [str(value).strip().lower() for value in tables["split"].tolist()]
-    numbers = {str(number): number for number in (UNUSED, TRAIN, VALID, TEST)}
+    numbers = {str(number): number for number in SPLIT_WORDS.values()}
     places = {"": UNKNOWN, "none": UNKNOWN, **SPLIT_WORDS, **numbers}
     for word in words:
         if word not in places:
-            raise DataError(
-                f"'split' in {where} must be train, valid, test or unused, found {word!r}."
-            )
+            rule = f"'split' in {where} must be train, valid, test or unused"
+            raise DataError(f"{rule}, found {word!r}.")
     return np.array([places[word] for word in words], np.int8)
 
 
@@ -241,10 +217,8 @@ def _target(
     if kind == "regression":
         return _regression(values, where)
     if values.ndim != 1:
-        raise DataError(
-            f"'target' in {where} must be one class per row (N,), found {values.dtype} "
-            f"{values.shape}."
-        )
+        rule = f"'target' in {where} must be one class per row (N,)"
+        raise DataError(f"{rule}, found {values.dtype} {values.shape}.")
     labels = values.tolist()
     missing = [row for row, label in enumerate(labels) if _is_missing(label)]
     number = _class_numbers({x for x in labels if not _is_missing(x)}, classes, where)
@@ -257,10 +231,8 @@ def _target(
 
 def _regression(values: NDArray[Any], where: str) -> _Target:
     if values.dtype.kind not in "fiub" or values.ndim not in (1, 2):
-        raise DataError(
-            f"'target' in {where} must be numbers (N,) or (N, C) for a regression, "
-            f"found {values.dtype} {values.shape}."
-        )
+        rule = f"'target' in {where} must be numbers (N,) or (N, C) for a regression"
+        raise DataError(f"{rule}, found {values.dtype} {values.shape}.")
     numbers = values.astype(np.float64).reshape(len(values), -1)
     unusable: dict[int, tuple[Reason, str]] = {}
     for row in np.flatnonzero(np.isinf(numbers).any(1)).tolist():
@@ -279,18 +251,13 @@ def _is_missing(label: Any) -> bool:
 def _class_numbers(labels: set[Any], classes: Rows[str] | None, where: str) -> dict[Any, int]:
     """Return the number of every label."""
     words = any(isinstance(label, str) for label in labels)
-    if classes is not None and words:
-        number: dict[Any, int] = {name: i for i, name in enumerate(classes)}
-    elif classes is not None:
-        number = {i: i for i in range(len(classes))}
-    elif words:
-        number = {name: i for i, name in enumerate(sorted(map(str, labels), key=str.encode))}
-    else:
-        number = {name: i for i, name in enumerate(sorted(labels))}
+    names: Rows[Any] = sorted(map(str, labels), key=str.encode) if words else sorted(labels)
+    if classes is not None:
+        names = classes if words else range(len(classes))
+    number = {name: i for i, name in enumerate(names)}
     if unknown := sorted(map(str, labels - number.keys())):
-        raise DataError(
-            f"targets in {where} must be among the {len(number)} classes, found {unknown[0]!r}."
-        )
+        rule = f"targets in {where} must be among the {len(number)} classes"
+        raise DataError(f"{rule}, found {unknown[0]!r}.")
     if len(number) < 2:
         raise DataError(f"'target' in {where} must have two classes or more, found {len(number)}.")
     return number
@@ -323,10 +290,8 @@ def _as_stored(
         raise DataError(f"{m!r} in {where} must hold values, found the shape {values.shape}.")
     rule = _RULES[kind]
     if values.dtype.kind not in rule.types or values.ndim not in rule.axes:
-        raise DataError(
-            f"{m!r} in {where} must be {rule.words} for the kind {kind}, found {values.dtype} "
-            f"{values.shape}."
-        )
+        sentence = f"{m!r} in {where} must be {rule.words} for the kind {kind}"
+        raise DataError(f"{sentence}, found {values.dtype} {values.shape}.")
     stored, view, facts = rule.store(values, rate)
     shape = stored.shape[1:]
     return Signal(kind, stored.dtype.name, shape, view, facts, masked=rule.masked), stored
@@ -346,11 +311,8 @@ def _table(values: NDArray[Any], rate: int | None) -> _Stored:
 
 
 def _sequence(values: NDArray[Any], rate: int | None) -> _Stored:
-    return (
-        np.nan_to_num(_floats(values), nan=0.0, posinf=np.inf, neginf=-np.inf),
-        (defaults.SEQUENCE),
-        {},
-    )
+    numbers = np.nan_to_num(_floats(values), nan=0.0, posinf=np.inf, neginf=-np.inf)
+    return numbers, defaults.SEQUENCE, {}
 
 
 def _image(values: NDArray[Any], rate: int | None) -> _Stored:

@@ -323,20 +323,15 @@ class Source:
             modalities: Names of the modalities.
         """
         if modalities not in self._parts:
-            self._parts[modalities] = Source(
-                name=self.name,
-                task=self.task,
-                arrays={m: self.arrays[m] for m in modalities},
-                target=self.target,
-                group=self.group,
-                split=self.split,
-                protocol=self.protocol,
-                views={m: self.views[m] for m in modalities},
-                facts=self.facts,
-                masks={m: mask for m, mask in self.masks.items() if m in modalities},
-                present={m: flags for m, flags in self.present.items() if m in modalities},
-                content_hash=self._only_hash(modalities),
+            part = self._parts[modalities] = self.seen({m: self.views[m] for m in modalities})
+            part.arrays = {m: self.arrays[m] for m in modalities}
+            part.masks = {m: mask for m, mask in self.masks.items() if m in modalities}
+            part.present = {m: flags for m, flags in self.present.items() if m in modalities}
+            part.facts, part.origin, part.read_table = dict(self.facts), {}, None
+            signed = (
+                {"of": self.content_hash, "modalities": list(modalities)} if self.signed else None
             )
+            part._content_hash = None if signed is None else _digest(signed)
         return self._parts[modalities]
 
     def seen(self, views: Mapping[str, View]) -> Source:
@@ -348,12 +343,6 @@ class Source:
         other = copy(self)
         other.views, other._parts = dict(views), {}
         return other
-
-    def _only_hash(self, modalities: tuple[str, ...]) -> str | None:
-        """Return the hash of a part of signed values; None if it must be computed from them."""
-        if not self.signed:
-            return None
-        return _digest({"of": self.content_hash, "modalities": list(modalities)})
 
     def describe(self) -> dict[str, Any]:
         """Return what every result records about its data."""

@@ -16,16 +16,13 @@ UNUSED, TRAIN, VALID, TEST = -1, 0, 1, 2
 """Numbers of the splits as they are stored; rows marked ``UNUSED`` belong to none."""
 UNKNOWN = UNUSED - 1
 """Number of a row whose split is not given, before :func:`complete_splits`."""
-SPLIT_WORDS = {
-    "train": TRAIN,
-    "training": TRAIN,
-    "valid": VALID,
-    "val": VALID,
-    "validation": VALID,
-    "dev": VALID,
-    "test": TEST,
-    "unused": UNUSED,
+_WORDS = {
+    TRAIN: "train training",
+    VALID: "valid val validation dev",
+    TEST: "test",
+    UNUSED: "unused",
 }
+SPLIT_WORDS = {word: split for split, words in _WORDS.items() for word in words.split()}
 """Words for a split in a user's own data, in lower case."""
 FEW_GROUPS, MANY_GROUPS = 50, 1000
 """Below ``FEW_GROUPS`` groups a fifth is held out per split, otherwise a tenth.

@@ -79,10 +79,8 @@ def shrink(path: Path, order: NDArray[np.int64]) -> None:
     values = open_for_writing(path)
     shape = (len(order), *values.shape[1:])
     if len(values) > len(order):
-        for block in blocks(
-            np.flatnonzero(order != np.arange(len(order))),
-            rows_at_once(values.dtype, values.shape[1:]),
-        ):
+        moved = np.flatnonzero(order != np.arange(len(order)))
+        for block in blocks(moved, rows_at_once(values.dtype, values.shape[1:])):
             values[block] = values[order[block]]
         values.flush()
         _write_shape(path, values.dtype, shape)
@@ -94,11 +92,9 @@ def shrink(path: Path, order: NDArray[np.int64]) -> None:
 
 def _write_shape(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
     """Write another number of rows into the header; its length stays, because NumPy pads it."""
-    header = BytesIO()
-    np.lib.format.write_array_header_1_0(
-        header,
-        {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape},
-    )
+    header, descr = BytesIO(), np.lib.format.dtype_to_descr(dtype)
+    facts = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, facts)
     assert len(header.getvalue()) == _header_bytes(path)
     with path.open("r+b") as file:
         file.write(header.getvalue())

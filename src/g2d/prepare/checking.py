@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2d.data.splits import SPLITS, TEST, UNUSED
+from g2d.data.splits import SPLITS, TEST, TRAIN, UNUSED, VALID
 from g2d.data.store.arrays import StoredArray, blocks, rows_at_once
 from g2d.data.store.facts import (
     MASK,
@@ -31,6 +31,8 @@ RARE = 0.1
 """A class with less than this share of the rows of a balanced class is reported as rare."""
 MAY_MISS = frozenset({"table", "sequence"})
 """Kinds of modalities that may hold NaN."""
+Facts = dict[str, Any]
+"""Contents of the description of a store."""
 SHOWN = 5
 """Number of classes named in a warning."""
 
@@ -50,14 +52,10 @@ class Findings:
     lines: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        return "\n".join(
-            [
-                *self.lines,
-                *(f"warning: {text}" for text in self.warnings),
-                *(f"error: {text}" for text in self.errors),
-                f"{len(self.errors)} errors, {len(self.warnings)} warnings",
-            ]
-        )
+        warnings = (f"warning: {text}" for text in self.warnings)
+        errors = (f"error: {text}" for text in self.errors)
+        count = f"{len(self.errors)} errors, {len(self.warnings)} warnings"
+        return "\n".join([*self.lines, *warnings, *errors, count])
 
 
 def check_store(folder: Path) -> Findings:
@@ -71,24 +69,21 @@ def check_store(folder: Path) -> Findings:
     """
     facts, findings = read_facts(folder), Findings()
     rows = facts["rows"]
-    findings.lines.append(
-        f"{facts['name']}: {rows} of {facts['expected']} samples, "
-        f"{len(facts['skipped'])} skipped, content hash {facts['content_hash']}"
-    )
+    count = f"{rows} of {facts['expected']} samples"
+    skipped = f"{len(facts['skipped'])} skipped, content hash {facts['content_hash']}"
+    findings.lines.append(f"{facts['name']}: {count}, {skipped}")
     if facts["partial"]:
-        findings.warnings.append(
-            f"partial: {rows} of {facts['expected']} samples; "
-            "compare results only with those of the same content hash"
-        )
+        advice = "compare results only with those of the same content hash"
+        findings.warnings.append(f"partial: {count}; {advice}")
     if not _check_files(folder, facts, findings):
         return findings
-    target, group = load_array(folder, "target.npy"), load_array(folder, "group.npy")
+    target = load_array(folder, "target.npy")
     _check_samples(folder, facts, target, findings)
     for m, signal in signals(facts).items():
-        _check_values(folder, m, signal, rows, facts, findings)
+        _check_values(folder, m, signal, facts, findings)
     _check_target(facts["task"], target, findings)
-    for place, (name, protocol) in enumerate(facts["protocols"].items()):
-        _check_protocol(folder, name, protocol, facts["task"], target, group, place == 0, findings)
+    for name in facts["protocols"]:
+        _check_protocol(folder, name, facts, target, findings)
     return findings
 
 
@@ -99,18 +94,14 @@ def _check_files(folder: Path, facts: dict[str, Any], findings: Findings) -> boo
         if not path.is_file():
             findings.errors.append(f"cannot read {name}: no such file; prepare the store again")
         elif sha256(path) != digest:
-            findings.errors.append(
-                f"{name} must have the SHA-256 {digest[:12]}..., found another: "
-                "it was changed or damaged; prepare the store again"
-            )
+            rule = f"{name} must have the SHA-256 {digest[:12]}..., found another"
+            findings.errors.append(f"{rule}: it was changed or damaged; prepare the store again")
     if not findings.errors:
         findings.lines.append(f"{len(facts['files'])} files have the recorded hashes")
     return not findings.errors
 
 
-def _check_samples(
-    folder: Path, facts: dict[str, Any], target: NDArray[Any], findings: Findings
-) -> None:
+def _check_samples(folder: Path, facts: Facts, target: NDArray[Any], findings: Findings) -> None:
     """Check the ids, and the content hash, which follows from ids, targets and digests."""
     rows = facts["rows"]
     names, contents = np.zeros(rows, np.uint64), np.zeros(rows, np.uint64)
@@ -126,15 +117,12 @@ def _check_samples(
     try:
         content = content_hash(facts, samples(), target)
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        findings.errors.append(
-            f"{SAMPLES} must have a line per row ({rows}) with an id and a hash, found: {error}"
-        )
+        rule = f"{SAMPLES} must have a line per row ({rows}) with an id and a hash"
+        findings.errors.append(f"{rule}, found: {error}")
         return
     if content != facts["content_hash"]:
-        findings.errors.append(
-            f"the content hash must match {SAMPLES}, the targets and the parameters, "
-            "found a different one"
-        )
+        rule = f"the content hash must match {SAMPLES}, the targets and the parameters"
+        findings.errors.append(f"{rule}, found a different one")
     if repeated := rows - len(np.unique(names)):
         findings.errors.append(f"ids must be unique, found {repeated} repeated ones")
     if same := rows - len(np.unique(contents)):
@@ -166,16 +154,12 @@ class _Numbers:
         return finite
 
 
-def _check_values(
-    folder: Path, m: str, signal: Signal, rows: int, facts: dict[str, Any], findings: Findings
-) -> None:
+def _check_values(folder: Path, m: str, signal: Signal, facts: Facts, findings: Findings) -> None:
     """Check the values of a modality."""
-    values = StoredArray(folder / f"{m}.npy")
+    values, rows = StoredArray(folder / f"{m}.npy"), facts["rows"]
     if values.shape != (rows, *signal.shape) or values.dtype != np.dtype(signal.dtype):
-        findings.errors.append(
-            f"{m} must be {signal.dtype} {(rows, *signal.shape)}, "
-            f"found {values.dtype} {values.shape}"
-        )
+        rule = f"{m} must be {signal.dtype} {(rows, *signal.shape)}"
+        findings.errors.append(f"{rule}, found {values.dtype} {values.shape}")
         return
     mask = StoredArray(folder / f"{m}{MASK}.npy") if signal.masked else None
     numbers, without_steps = _Numbers(), 0
@@ -185,10 +169,8 @@ def _check_values(
         unknown &= ~finite.reshape(-1, len(unknown)).any(0)
         without_steps += int((~mask[block].any(1)).sum()) if mask is not None else 0
     missing = f", {numbers.missing} missing" if numbers.missing else ""
-    findings.lines.append(
-        f"{m}: {signal.kind} {signal.dtype} {signal.shape}, "
-        f"values from {numbers.low:g} to {numbers.high:g}{missing}"
-    )
+    between = f"from {numbers.low:g} to {numbers.high:g}{missing}"
+    findings.lines.append(f"{m}: {signal.kind} {signal.dtype} {signal.shape}, values {between}")
     if numbers.infinite:
         findings.errors.append(f"{m} must hold no infinite values, found {numbers.infinite}")
     if numbers.missing and signal.kind not in MAY_MISS:
@@ -201,10 +183,8 @@ def _check_values(
     if lacking:
         findings.warnings.append(f"{m} is missing on {lacking} rows")
     if numbers.constant > lacking:
-        findings.warnings.append(
-            f"{m} has the same number everywhere on {numbers.constant - lacking} rows: "
-            "silence, a blank picture, an empty text or sequence"
-        )
+        fact = f"{m} has the same number everywhere on {numbers.constant - lacking} rows"
+        findings.warnings.append(f"{fact}: silence, a blank picture, an empty text or sequence")
     if without_steps > lacking:
         findings.warnings.append(f"{m} has no step on {without_steps - lacking} rows")
 
@@ -221,11 +201,10 @@ def _rows_without(folder: Path, m: str, facts: dict[str, Any]) -> int:
 def _check_target(task: dict[str, Any], target: NDArray[Any], findings: Findings) -> None:
     """Check that targets are class numbers, or finite values."""
     if "classes" in task:
-        if len(target) and (target.min() < 0 or target.max() >= len(task["classes"])):
-            findings.errors.append(
-                f"targets must be class numbers from 0 to {len(task['classes']) - 1}, "
-                f"found {target.min()} to {target.max()}"
-            )
+        last = len(task["classes"]) - 1
+        if len(target) and (target.min() < 0 or target.max() > last):
+            rule = f"targets must be class numbers from 0 to {last}"
+            findings.errors.append(f"{rule}, found {target.min()} to {target.max()}")
         return
     if not np.isfinite(target).all():
         findings.errors.append("targets must be finite, found NaN or infinity")
@@ -233,44 +212,31 @@ def _check_target(task: dict[str, Any], target: NDArray[Any], findings: Findings
 
 
 def _check_protocol(
-    folder: Path,
-    name: str,
-    protocol: dict[str, Any],
-    task: dict[str, Any],
-    target: NDArray[Any],
-    group: NDArray[Any],
-    default: bool,
-    findings: Findings,
+    folder: Path, name: str, facts: Facts, target: NDArray[Any], findings: Findings
 ) -> None:
     """Check a split; a group in two splits is an error in the default protocol."""
+    protocol, task = facts["protocols"][name], facts["task"]
     place = load_array(folder, protocol["file"])
-    valid = len(place) == len(target) and (
-        not len(place) or UNUSED <= place.min() <= place.max() <= TEST
-    )
-    if not valid:
-        findings.errors.append(
-            f"{name} must place every row at -1 (unused), 0 (train), 1 (valid) or 2 (test), "
-            "found something else"
-        )
+    if len(place) != len(target) or not np.isin(place, (UNUSED, TRAIN, VALID, TEST)).all():
+        rule = f"{name} must place every row at -1 (unused), 0 (train), 1 (valid) or 2 (test)"
+        findings.errors.append(f"{rule}, found something else")
         return
     if protocol_hash(name, place) != protocol["hash"]:
         findings.errors.append(f"the hash of {name} must match its rows, found a different one")
     counts = {split: int((place == number).sum()) for number, split in enumerate(SPLITS)}
-    findings.lines.append(
-        f"protocol {name}: " + " / ".join(f"{count} {split}" for split, count in counts.items())
-    )
+    listed = " / ".join(f"{count} {split}" for split, count in counts.items())
+    findings.lines.append(f"protocol {name}: {listed}")
     if empty := [split for split, count in counts.items() if not count]:
         findings.warnings.append(f"{name}: no rows for {' and '.join(empty)}")
-    if shared := shared_groups(place, group):
+    if shared := shared_groups(place, load_array(folder, "group.npy")):
         sentence = f"{name}: {shared} groups are in more than one split"
-        if default:
+        if name == next(iter(facts["protocols"])):
             findings.errors.append(sentence)
         else:
             findings.warnings.append(f"{sentence}; its results do not hold for new groups")
     if "classes" in task:
-        findings.warnings.extend(
-            f"{name}: {text}" for text in _balance(task["classes"], target, place)
-        )
+        balance = _balance(task["classes"], target, place)
+        findings.warnings.extend(f"{name}: {text}" for text in balance)
 
 
 def _balance(classes: list[str], target: NDArray[Any], place: NDArray[np.int8]) -> Iterator[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -39,6 +38,8 @@ from g2d.prepare.journal import Journal
 from g2d.prepare.plan import Plan, Sample, Skip, each
 from g2d.types import Input, Sequence
 
+Numbers = NDArray[np.int64]
+"""Numbers of rows or groups."""
 WARNINGS_KEPT = 100
 """Number of sentences about single samples in ``dataset.json``; the others are only counted."""
 ABSENT: Reason = "missing-file"
@@ -90,14 +91,10 @@ def write_store(
     target, group = labels.target, labels.groups()
     save(out / "target.npy", target)
     save(out / "group.npy", group)
-    facts["protocols"] = {
-        name: _protocol(name, place[kept], group, target, plan, out)
-        for name, place in plan.protocols.items()
-    }
+    facts["protocols"] = {p: _protocol(p, kept, group, target, plan, out) for p in plan.protocols}
     own = [file for p in facts["protocols"].values() for file in (p["file"], p["views"])]
-    facts["files"] = {
-        name: sha256(out / name) for name in [*arrays, "target.npy", "group.npy", SAMPLES, *own]
-    }
+    files = [*arrays, "target.npy", "group.npy", SAMPLES, *own]
+    facts["files"] = {name: sha256(out / name) for name in files}
     return write_facts(out, facts)
 
 
@@ -106,11 +103,8 @@ def _place_arrays(plan: Plan, kept: NDArray[np.int64], work: Path, out: Path) ->
 
     The links in the folder of unfinished work are deleted with it, after the store is signed.
     """
-    names = (
-        [f"{m}.npy" for m in plan.signals]
-        + [f"{m}{MASK}.npy" for m, signal in plan.signals.items() if signal.masked]
-        + [f"{PRESENT}.npy"]
-    )
+    masks = [m + MASK for m, signal in plan.signals.items() if signal.masked]
+    names = [f"{name}.npy" for name in (*plan.signals, *masks, PRESENT)]
     for name in names:
         shrink(work / name, kept)
     if StoredArray(work / f"{PRESENT}.npy")[:].all():
@@ -137,11 +131,9 @@ class _Labels:
     """
 
     def __init__(self, plan: Plan, rows: int) -> None:
-        self.target: NDArray[Any] = (
-            np.zeros(rows, np.int64)
-            if "classes" in plan.task
-            else np.zeros((rows, plan.task.get("outputs", 1)), np.float64)
-        )
+        self.target: NDArray[Any] = np.zeros(rows, np.int64)
+        if "classes" not in plan.task:
+            self.target = np.zeros((rows, plan.task.get("outputs", 1)), np.float64)
         self.group = np.zeros(rows, np.int64)
         self.key = np.zeros(rows, np.int64)
         self.numbers: dict[str, int] = {}
@@ -186,14 +178,8 @@ def _write_rows(
         for row, sample in enumerate(each(plan.samples, kept)):
             digest = journal.digest[kept[row]].tobytes()
             labels.add(row, sample)
-            line = {
-                "id": sample.id,
-                "group": sample.group,
-                "files": list(sample.files),
-                "sha256": digest.hex(),
-                **sample.facts,
-                **sample.notes,
-            }
+            line = {"id": sample.id, "group": sample.group, "files": list(sample.files)}
+            line |= {"sha256": digest.hex(), **sample.facts, **sample.notes}
             file.write(json.dumps(line, ensure_ascii=False, default=list) + "\n")
             yield sample.id, digest
 
@@ -211,15 +197,11 @@ def _warnings(plan: Plan, journal: Journal) -> list[str]:
 
 
 def _protocol(
-    name: str,
-    place: NDArray[np.int8],
-    group: NDArray[np.int64],
-    target: NDArray[Any],
-    plan: Plan,
-    out: Path,
+    name: str, kept: Numbers, group: Numbers, target: NDArray[Any], plan: Plan, out: Path
 ) -> dict[str, Any]:
     """Write a split and what the views learn on its training rows; return the facts about it."""
     file = f"{SPLITS}/{protocol_file(name)}"
+    place = plan.protocols[name][kept]
     train = place == TRAIN
     save(out / f"{file}.npy", place)
     fitted = {m: chain.config()["steps"] for m, chain in _views(plan, np.flatnonzero(train), out)}
@@ -243,9 +225,7 @@ def _views(plan: Plan, train: NDArray[np.int64], out: Path) -> Iterator[tuple[st
         values = StoredArray(out / f"{m}.npy")
         mask = StoredArray(out / f"{m}{MASK}.npy") if signal.masked else None
 
-        def stored(
-            rows: NDArray[np.int64], values: StoredArray = values, mask: StoredArray | None = mask
-        ) -> Input:
+        def stored(rows: Numbers, values: Any = values, mask: Any = mask) -> Input:
             tensor = torch.from_numpy(values[rows])
             return tensor if mask is None else Sequence(tensor, torch.from_numpy(mask[rows]))
 
@@ -255,7 +235,5 @@ def _views(plan: Plan, train: NDArray[np.int64], out: Path) -> Iterator[tuple[st
 
 def shared_groups(place: NDArray[np.int8], group: NDArray[np.int64]) -> int:
     """Return how many groups are in more than one split."""
-    seen = Counter(
-        int(g) for number in range(len(NAMES)) for g in np.unique(group[place == number])
-    )
-    return sum(times > 1 for times in seen.values())
+    groups = [np.unique(group[place == number]) for number in range(len(NAMES))]
+    return int((np.unique(np.concatenate(groups), return_counts=True)[1] > 1).sum())

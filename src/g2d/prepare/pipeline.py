@@ -37,6 +37,7 @@ LEAST = 0.9
 GIB = 2**30
 Watch = Callable[[int, int], None]
 """Progress callback: (done, total)."""
+Progress = Watch | None
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,8 @@ def skip_lines(skipped: Sequence[Skip], rest: str = "", most: int = 10) -> Itera
         return
     yield f"{len(skipped)} skipped:"
     for reason, count in sorted(Counter(skip.reason for skip in skipped).items()):
-        names = [
-            f"{skip.id} ({skip.detail})" if skip.detail else skip.id
-            for skip in skipped
-            if skip.reason == reason
-        ]
+        skips = (skip for skip in skipped if skip.reason == reason)
+        names = [f"{skip.id} ({skip.detail})" if skip.detail else skip.id for skip in skips]
         more = f", and {count - most} more{rest}" if count > most else ""
         yield f"  {reason} {count}: {', '.join(names[:most])}{more}"
 
@@ -101,7 +99,7 @@ def prepare(
     *,
     workers: int = 1,
     allow_partial: bool = False,
-    watch: Watch | None = None,
+    watch: Progress = None,
 ) -> Summary:
     """Write a store, or continue one that an interrupted process left.
 
@@ -130,21 +128,12 @@ def prepare(
     try:
         with _locked(out) as work:
             # Another process may have finished in the meantime.
-            return _complete(digest, out) or _prepare(
-                plan,
-                digest,
-                source,
-                work,
-                workers=workers,
-                allow_partial=allow_partial,
-                watch=watch,
-            )
+            done = _complete(digest, out)
+            return done or _prepare(plan, digest, source, work, workers, allow_partial, watch)
     except OSError as error:
-        if is_full(error):
-            raise DataError(
-                f"the disk of {out} is full. Free disk space and run the same command again."
-            ) from error
-        raise
+        if not is_full(error):
+            raise
+        raise DataError(f"the disk of {out} is full. Free disk space and try again.") from error
 
 
 def _complete(digest: str, out: Path) -> Summary | None:
@@ -153,23 +142,14 @@ def _complete(digest: str, out: Path) -> Summary | None:
         return None
     facts = read_facts(out)
     if facts["plan_hash"] != digest:
-        raise DataError(
-            f"{out} must be a new folder, found a store of {facts['name']} made from other files "
-            "or with other options. Give another --out."
-        )
+        rule = f"{out} must be a new folder, found a store of {facts['name']} made from other files"
+        raise DataError(f"{rule} or with other options. Give another --out.")
     shutil.rmtree(out / UNFINISHED, ignore_errors=True)
     return Summary(out, facts, 0, complete=True)
 
 
 def _prepare(
-    plan: Plan,
-    digest: str,
-    source: Path,
-    work: Path,
-    *,
-    workers: int,
-    allow_partial: bool,
-    watch: Watch | None,
+    plan: Plan, digest: str, source: Path, work: Path, workers: int, partial: bool, watch: Progress
 ) -> Summary:
     _begin(plan, digest, work)
     frozen = work / FROZEN
@@ -178,10 +158,10 @@ def _prepare(
         journal.reopen_changed(plan, source)
     decoded = _decode(plan, source, work, journal, workers, watch)
     skipped = journal.skips(plan)
-    _check_enough(plan, skipped, allow_partial)
+    _check_enough(plan, skipped, partial)
     if not frozen.exists():
         empty = _empty_modalities(plan, work, journal)
-        if empty and not allow_partial:
+        if empty and not partial:
             rule = f"{plan.name} must have samples with {' and '.join(empty)}, found none."
             raise DataError(_with_advice(rule))
         frozen.touch()
@@ -195,11 +175,10 @@ def _begin(plan: Plan, digest: str, work: Path) -> None:
     if (work / PLAN).is_file():
         begun = json.loads((work / PLAN).read_text(encoding="utf-8"))
         if begun["plan_hash"] != digest:
-            raise DataError(
-                f"{work.parent} must be free or hold the same preparation, found one of "
-                f"{begun['name']} begun from other files or with other options. "
-                f"Continue with those, give another --out, or delete {work}."
-            )
+            found = f"found one of {begun['name']} begun from other files or with other options"
+            advice = f"Continue with those, give another --out, or delete {work}."
+            rule = f"{work.parent} must be free or hold the same preparation"
+            raise DataError(f"{rule}, {found}. {advice}")
         return
     # A process that was killed at this point left arrays without a plan.
     for leftover in (*work.glob("*.npy"), work / JOURNAL):
@@ -216,20 +195,17 @@ def _begin(plan: Plan, digest: str, work: Path) -> None:
 
 def _check_space(plan: Plan, work: Path) -> None:
     """Refuse a preparation for which the disk has too little space."""
-    row = sum(
-        row_bytes(np.dtype(s.dtype), s.shape) + (s.shape[0] if s.masked else 0)
-        for s in plan.signals.values()
-    )
+    signals = plan.signals.values()
+    row = sum(row_bytes(np.dtype(s.dtype), s.shape) + s.masked * s.shape[0] for s in signals)
     needed, free = row * len(plan.samples), shutil.disk_usage(work).free
     if needed > free:
-        raise DataError(
-            f"the disk of {work.parent} must have {needed / GIB:.1f} GiB of free space, "
-            f"found {free / GIB:.1f} GiB. Give another --out, or prepare less."
-        )
+        rule = f"the disk of {work.parent} must have {needed / GIB:.1f} GiB of free space"
+        advice = "Give another --out, or prepare less."
+        raise DataError(f"{rule}, found {free / GIB:.1f} GiB. {advice}")
 
 
 def _decode(
-    plan: Plan, source: Path, work: Path, journal: Journal, workers: int, watch: Watch | None
+    plan: Plan, source: Path, work: Path, journal: Journal, workers: int, watch: Progress
 ) -> int:
     """Decode all open samples and return their number."""
     rows, total = journal.open(), len(plan.samples)
@@ -290,15 +266,12 @@ def _locked(out: Path) -> Iterator[Path]:
     """
     work = out / UNFINISHED
     if out.is_dir() and not work.is_dir() and not (out / DATASET).is_file() and any(out.iterdir()):
-        raise DataError(
-            f"{out} must be a new or empty folder, found other files in it. Give another --out."
-        )
+        raise DataError(f"{out} must be a new or empty folder, found files. Give another --out.")
     try:
         work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(
-            f"cannot write to {out}: {(error.strerror or str(error)).lower()}. Give another --out."
-        ) from error
+        reason = (error.strerror or str(error)).lower()
+        raise DataError(f"cannot write to {out}: {reason}. Give another --out.") from error
     if sys.platform == "win32":
         yield work
         return
@@ -308,9 +281,8 @@ def _locked(out: Path) -> Iterator[Path]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise DataError(
-                f"another process is writing to {out}. Wait for it, or give another --out."
-            ) from None
+            advice = "Wait for it, or give another --out."
+            raise DataError(f"another process is writing to {out}. {advice}") from None
         yield work
 
 

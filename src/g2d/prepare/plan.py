@@ -134,10 +134,8 @@ class Plan:
         It is ``official``, or the number of samples found if that is larger. Samples without a
         label do not count.
         """
-        return max(
-            self.official,
-            len(self.samples) + sum(skip.reason != UNLABELED for skip in self.skipped),
-        )
+        labeled = sum(skip.reason != UNLABELED for skip in self.skipped)
+        return max(self.official, len(self.samples) + labeled)
 
 
 def places(samples: Sequence[Sample], rule: Callable[[Sample], int]) -> NDArray[np.int8]:
@@ -148,11 +146,9 @@ def places(samples: Sequence[Sample], rule: Callable[[Sample], int]) -> NDArray[
 def some(samples: Sequence[Sample], rows: Sequence[int]) -> Sequence[Sample]:
     """Return the samples of some rows; consecutive rows are read together, as one slice."""
     block = range(rows[0], rows[0] + len(rows))
-    return (
-        samples[block.start : block.stop]
-        if all(map(eq, rows, block))
-        else [samples[row] for row in rows]
-    )
+    if all(map(eq, rows, block)):
+        return samples[block.start : block.stop]
+    return [samples[row] for row in rows]
 
 
 def each(samples: Sequence[Sample], rows: NDArray[np.int64]) -> Iterator[Sample]:

@@ -11,11 +11,8 @@ from g2d.files import write_text
 
 RECIPE = "recipe.yaml"
 ENCODER_OF = {
-    "audio": "cnn",
-    "image": "cnn",
-    "video": "cnn",
-    "sequence": "transformer",
-    "text": "transformer",
+    **dict.fromkeys(("audio", "image", "video"), "cnn"),
+    **dict.fromkeys(("sequence", "text"), "transformer"),
     "table": "mlp",
 }
 """Small encoder for every kind of modality; its input size is read from the data."""
@@ -47,9 +44,7 @@ def write_starter(out: Path, facts: dict[str, Any]) -> Path:
         "name": name,
         # The root is relative to the recipe, so that a store can be moved.
         "data": {"name": "store", "store": name, "root": ".."},
-        "encoders": {
-            m: {"name": ENCODER_OF[signal["kind"]]} for m, signal in facts["modalities"].items()
-        },
+        "encoders": {m: {"name": ENCODER_OF[s["kind"]]} for m, s in facts["modalities"].items()},
         "fusion": "late",
         "method": "joint",
         "epochs": 20,

@@ -84,6 +84,8 @@ class Outcome:
 
 Chunk = tuple[Sequence[int], Sequence[Sample]]
 """Row numbers and their samples."""
+Done = tuple[Sequence[int], Outcome]
+"""Row numbers and what became of them."""
 
 
 class Worker:
@@ -92,10 +94,8 @@ class Worker:
     def __init__(self, job: Job) -> None:
         self.job = job
         masks = (m + MASK for m, stored in job.signals.items() if stored.masked)
-        self.arrays = {
-            name: open_for_writing(job.folder / f"{name}.npy")
-            for name in (*job.signals, *masks, PRESENT)
-        }
+        names = (*job.signals, *masks, PRESENT)
+        self.arrays = {name: open_for_writing(job.folder / f"{name}.npy") for name in names}
 
     def __call__(self, chunk: Chunk) -> Outcome:
         outcome = Outcome()
@@ -125,10 +125,9 @@ class Worker:
             raise UnreadableError("missing-file", Path(error.filename or "").name) from error
         except Exception as error:
             # strerror lacks the path, which differs between machines.
-            detail = getattr(error, "strerror", None) or error
-            raise UnreadableError(
-                "undecodable", f"{type(error).__name__}: {detail}"[:200]
-            ) from error
+            reason = getattr(error, "strerror", None) or error
+            detail = f"{type(error).__name__}: {reason}"[:200]
+            raise UnreadableError("undecodable", detail) from error
         return decoded, digests, before
 
     def _write(self, row: int, sample: Sample, decoded: Decoded, files: list[str]) -> str:
@@ -155,9 +154,7 @@ class Worker:
         return digest.hexdigest()
 
 
-def decode_all(
-    job: Job, chunks: Iterable[Chunk], workers: int
-) -> Iterator[tuple[Sequence[int], Outcome]]:
+def decode_all(job: Job, chunks: Iterable[Chunk], workers: int) -> Iterator[Done]:
     """Decode chunks in parallel and yield their rows and outcomes as they finish.
 
     Args:
@@ -212,7 +209,7 @@ def _stop(pool: ProcessPoolExecutor, others: set[BaseProcess]) -> None:
         signal.signal(signal.SIGINT, handler)
 
 
-def _finished(running: dict[Future[Outcome], Chunk]) -> Iterator[tuple[Sequence[int], Outcome]]:
+def _finished(running: dict[Future[Outcome], Chunk]) -> Iterator[Done]:
     """Wait for at least one chunk, and remove the finished ones from ``running``."""
     ready, _ = wait(running, return_when=FIRST_COMPLETED)
     # Failed ones first: a chunk leaves the list only with its result.
@@ -221,7 +218,7 @@ def _finished(running: dict[Future[Outcome], Chunk]) -> Iterator[tuple[Sequence[
         yield running.pop(future)[0], result
 
 
-def _one_by_one(job: Job, chunks: Sequence[Chunk]) -> Iterator[tuple[Sequence[int], Outcome]]:
+def _one_by_one(job: Job, chunks: Sequence[Chunk]) -> Iterator[Done]:
     """Decode the samples of a broken pool one at a time, so that only the guilty one is lost.
 
     A sample is skipped if it ends two processes in a row, because something else may have killed
@@ -249,12 +246,8 @@ _worker: Worker | None = None
 
 
 def _pool(job: Job, workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start,
-        initargs=(job,),
-    )
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, spawn, initializer=_start, initargs=(job,))
 
 
 def _submit(pool: ProcessPoolExecutor, chunk: Chunk) -> Future[Outcome]:
@@ -314,9 +307,7 @@ def _digest_of(path: Path, size: int, changed: int) -> str:
 def _check(m: str, stored: Signal, values: NDArray[Any]) -> None:
     """Refuse values of another shape or type (a fault of the reader), and infinite values."""
     if values.shape != stored.shape or values.dtype != np.dtype(stored.dtype):
-        raise TypeError(
-            f"values of {m!r} must be {stored.dtype} {stored.shape}, "
-            f"found {values.dtype} {values.shape}"
-        )
+        rule = f"values of {m!r} must be {stored.dtype} {stored.shape}"
+        raise TypeError(f"{rule}, found {values.dtype} {values.shape}")
     if values.dtype.kind == "f" and np.isinf(values).any():
         raise UnreadableError("non-finite", f"{int(np.isinf(values).sum())} infinite values of {m}")

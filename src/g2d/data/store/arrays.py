@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,15 +35,13 @@ class StoredArray:
         try:
             self._values: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
-            raise DataError(
-                f"the store {path.parent} is incomplete: there is no {path.name}. Prepare it again."
-            ) from None
+            fault = f"the store {path.parent} is incomplete: there is no {path.name}"
+            raise DataError(f"{fault}. Prepare it again.") from None
         except (OSError, ValueError, EOFError, SyntaxError) as error:
             # NumPy takes unknown content for a pickle, and its message advises to open it anyway.
             reason = "something else" if "pickle" in str(error) else f"damage: {error}"
-            raise DataError(
-                f"{path} must be an array of a store, found {reason}. Prepare it again."
-            ) from error
+            rule = f"{path} must be an array of a store, found {reason}"
+            raise DataError(f"{rule}. Prepare it again.") from error
 
     def __reduce__(self) -> tuple[Any, ...]:
         return StoredArray, (self.path,)
@@ -89,7 +87,7 @@ def read_npz(path: Path, names: Iterable[str] = ()) -> dict[str, NDArray[Any]]:
         OSError,
         EOFError,
         ValueError,
-        zipfile.BadZipFile,
+        BadZipFile,
         zlib.error,
         AttributeError,
         TypeError,

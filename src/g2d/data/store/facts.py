@@ -89,9 +89,8 @@ def read_facts(folder: Path) -> dict[str, Any]:
         schema = facts["schema"]
     except (FileNotFoundError, NotADirectoryError):
         if (folder / UNFINISHED).is_dir():
-            raise DataError(
-                f"the store {folder} is unfinished. Run the same g2d data prepare again."
-            ) from None
+            advice = "Run the same g2d data prepare again."
+            raise DataError(f"the store {folder} is unfinished. {advice}") from None
         raise DataError(f"{folder} is no store: there is no {DATASET} in it.") from None
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise DataError(f"{path} is damaged: {error}. Prepare the store again.") from error
@@ -127,13 +126,10 @@ def content_hash(
         rows[row] = np.frombuffer(hashlib.sha256(signed).digest(), np.uint8)
     order = np.argsort(rows.view(">u8")[:, 0], kind="stable")
     head = {key: facts[key] for key in ("name", "task", "parameters")}
-    stored = {
-        m: [signal["dtype"], signal["shape"], signal["facts"]]
-        for m, signal in facts["modalities"].items()
-    }
-    whole = hashlib.sha256(
-        json.dumps(head | {"signals": stored}, sort_keys=True, default=list).encode()
-    )
+    parts = ("dtype", "shape", "facts")
+    stored = {m: [signal[part] for part in parts] for m, signal in facts["modalities"].items()}
+    text = json.dumps(head | {"signals": stored}, sort_keys=True, default=list)
+    whole = hashlib.sha256(text.encode())
     for block in blocks(order, 4096):
         whole.update(rows[block].data)
     return whole.hexdigest()

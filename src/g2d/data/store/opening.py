@@ -33,6 +33,8 @@ from g2d.data.views import Chain, read_chain
 from g2d.errors import DataError
 from g2d.files import choice_fault
 
+Flags = dict[str, NDArray[np.bool_]]
+
 
 class StoreOptions(BaseModel):
     """Options of a prepared store in a recipe.
@@ -85,9 +87,8 @@ def open_store(options: StoreOptions) -> Source:
     chosen = tuple(known) if options.modalities is None else options.modalities
     for m in (*chosen, *options.views):
         if m not in known:
-            raise DataError(
-                f"modalities of {folder} must be among {', '.join(known)}, found {m!r}."
-            )
+            rule = f"modalities of {folder} must be among {', '.join(known)}"
+            raise DataError(f"{rule}, found {m!r}.")
     name = options.protocol or next(iter(facts["protocols"]))
     if name not in facts["protocols"]:
         raise DataError(choice_fault("data.protocol", name, facts["protocols"]))
@@ -95,17 +96,14 @@ def open_store(options: StoreOptions) -> Source:
     files = (protocol["file"], "target.npy", "group.npy")
     split, target, group = (_small(folder, file, rows) for file in files)
     if not (split == TRAIN).any():
-        raise DataError(
-            f"{name} of {folder} must have training rows, found none among {len(split)}. "
-            "Choose another data.protocol, or prepare more."
-        )
+        rule = f"{name} of {folder} must have training rows, found none among {len(split)}"
+        raise DataError(f"{rule}. Choose another data.protocol, or prepare more.")
     task, target = open_target(facts["task"], protocol["target"], target, options.output)
+    used = {m: known[m] for m in chosen}
     source = Source(
         name=facts["name"],
         task=task,
-        arrays={
-            m: _large(folder, f"{m}.npy", known[m].dtype, (rows, *known[m].shape)) for m in chosen
-        },
+        arrays={m: _large(folder, m, s.dtype, (rows, *s.shape)) for m, s in used.items()},
         target=target,
         group=group,
         split=split,
@@ -113,18 +111,15 @@ def open_store(options: StoreOptions) -> Source:
         views={},
         facts=_result_facts(facts, options),
         masks={
-            m: _large(folder, f"{m}{MASK}.npy", "bool", (rows, known[m].shape[0]))
-            for m in chosen
-            if known[m].masked
+            m: _large(folder, m + MASK, "bool", (rows, s.shape[0]))
+            for m, s in used.items()
+            if s.masked
         },
         present=_present(folder, facts, chosen),
         content_hash=facts["content_hash"],
     )
-    source.origin = {
-        m: np.array(known[m].facts["origin"], np.float64)
-        for m in chosen
-        if "origin" in known[m].facts
-    }
+    origins = {m: signal.facts["origin"] for m, signal in used.items() if "origin" in signal.facts}
+    source.origin = {m: np.array(origin, np.float64) for m, origin in origins.items()}
     source.views = dict(_views(folder, source, known, options, name))
     return source
 
@@ -143,20 +138,17 @@ def _small(folder: Path, name: str, rows: int) -> NDArray[Any]:
     """Read a small array that must have as many rows as the store."""
     values = load_array(folder, name)
     if len(values) != rows:
-        raise DataError(
-            f"{folder / name} must have {rows} rows, found {len(values)}. Prepare the store again."
-        )
+        rule = f"{folder / name} must have {rows} rows, found {len(values)}"
+        raise DataError(f"{rule}. Prepare the store again.")
     return values
 
 
 def _large(folder: Path, name: str, dtype: str, shape: tuple[int, ...]) -> StoredArray:
     """Open a large array that must have the type and shape that the store records."""
-    values = StoredArray(folder / name)
+    values = StoredArray(folder / f"{name}.npy")
     if values.shape != shape or values.dtype != np.dtype(dtype):
-        raise DataError(
-            f"{folder / name} must be {dtype} {shape}, found {values.dtype} {values.shape}. "
-            "Prepare the store again."
-        )
+        rule = f"{values.path} must be {dtype} {shape}, found {values.dtype} {values.shape}"
+        raise DataError(f"{rule}. Prepare the store again.")
     return values
 
 
@@ -169,10 +161,8 @@ def _views(
         fitted: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         own = {m: read_chain(m, fitted[m]) for m in source.modalities}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{path} must hold the fitted views of the store, found damage: {error}. "
-            "Prepare it again."
-        ) from error
+        rule = f"{path} must hold the fitted views of the store, found damage: {error}"
+        raise DataError(f"{rule}. Prepare it again.") from error
     for m in source.modalities:
         if m not in options.views:
             yield m, own[m]
@@ -183,9 +173,7 @@ def _views(
         yield m, fit_chain(chain, known[m], train, stored, source.present.get(m))
 
 
-def _present(
-    folder: Path, facts: Mapping[str, Any], chosen: tuple[str, ...]
-) -> dict[str, NDArray[np.bool_]]:
+def _present(folder: Path, facts: Mapping[str, Any], chosen: tuple[str, ...]) -> Flags:
     """Return which rows have a modality, of the modalities that some rows lack."""
     if f"{PRESENT}.npy" not in facts["files"]:
         return {}

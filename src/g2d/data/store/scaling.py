@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from g2d.errors import DataError
 from g2d.task import Classification, Regression, Task
 
+Floats = NDArray[np.float64]
+
 
 def fit_target(plan: Mapping[str, Any], train: NDArray[Any]) -> dict[str, Any]:
     """Return scale and variance of a regression's training targets, or the counts of classes.
@@ -31,11 +33,8 @@ def fit_target(plan: Mapping[str, Any], train: NDArray[Any]) -> dict[str, Any]:
     else:
         low, high = np.array(plan["scale"], np.float64)
     variance = _scaled(plan, values, low, high).var(0)
-    return {
-        "low": _one_or_each(low),
-        "high": _one_or_each(high),
-        "variance": _one_or_each(variance),
-    }
+    fitted = {"low": low, "high": high, "variance": variance}
+    return {name: _one_or_each(numbers) for name, numbers in fitted.items()}
 
 
 def open_target(
@@ -58,9 +57,7 @@ def open_target(
     if "classes" in plan:
         return Classification(plan["classes"]), target.astype(np.int64)
     if not np.min(fitted.get("variance", 0)) > 0:
-        raise DataError(
-            "targets of the training rows must differ, found a single value, or no rows."
-        )
+        raise DataError("targets of the training rows must differ, found a single value or none.")
     kind: Any = output or plan.get("output", "sigmoid")
     task = Regression(plan.get("outputs", 1), output=kind, log=plan.get("log", False), **fitted)
     values = _logarithm(plan, target)
@@ -79,17 +76,12 @@ def _logarithm(plan: Mapping[str, Any], values: NDArray[Any]) -> NDArray[np.floa
         return values.astype(np.float64)
     if values.size and values.min() <= 0:
         raise DataError(
-            f"targets must be positive to predict their logarithm, found {values.min()}."
+            f"targets must be above 0 to predict their logarithm, found {values.min()}."
         )
     return np.log(values.astype(np.float64))
 
 
-def _scaled(
-    plan: Mapping[str, Any],
-    values: NDArray[np.float64],
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
-) -> NDArray[np.float64]:
+def _scaled(plan: Mapping[str, Any], values: Floats, low: Floats, high: Floats) -> Floats:
     """Return targets in the scaled unit, where ``low`` is 0 and ``high`` is 1."""
-    scaled: NDArray[np.float64] = (values - low) / np.where(high > low, high - low, 1.0)
+    scaled: Floats = (values - low) / np.where(high > low, high - low, 1.0)
     return scaled.clip(*plan["clip"]) if plan.get("clip") else scaled

@@ -79,20 +79,14 @@ def decoded(container: Any, stream: Any, reach: Reach) -> Iterator[Any]:
     """Yield all frames of a stream, and move ``reach`` forward with the packets of all streams."""
     for packet in container.demux():
         if packet.pts is not None:
-            reach.end = max(
-                reach.end, float((packet.pts + (packet.duration or 0)) * packet.time_base)
-            )
+            end = (packet.pts + (packet.duration or 0)) * packet.time_base
+            reach.end = max(reach.end, float(end))
         if packet.stream.index == stream.index:
             yield from stream.decode(packet)
 
 
 def warn_if_cut(
-    container: Any,
-    stream: Any,
-    path: Path,
-    seconds: float,
-    reach: Reach,
-    warnings: list[str] | None,
+    container: Any, stream: Any, path: Path, length: float, reach: Reach, warnings: list[str] | None
 ) -> None:
     """Append a warning if a file ends before its header says.
 
@@ -103,16 +97,16 @@ def warn_if_cut(
         container: Opened file.
         stream: Stream that was decoded.
         path: The file.
-        seconds: Length of the decoded stream.
+        length: Length of the decoded stream in seconds.
         reach: End of the last packet.
         warnings: List that receives the sentence; None to skip the check.
     """
     if stream.duration:
         promised = float(stream.duration * stream.time_base) * _claimed_share(path)
     else:
-        seconds, promised = reach.end, float(container.duration or 0) / 1_000_000
-    if warnings is not None and seconds < WHOLE * promised:
-        warnings.append(f"its {CALLED[stream.type]} is cut off: {seconds:.2f} of {promised:.2f} s")
+        length, promised = reach.end, float(container.duration or 0) / 1_000_000
+    if warnings is not None and length < WHOLE * promised:
+        warnings.append(f"its {CALLED[stream.type]} is cut off: {length:.2f} of {promised:.2f} s")
 
 
 def _claimed_share(path: Path) -> float:

@@ -61,10 +61,8 @@ def legacy_frames(per_second: int) -> Pick:
         whole = int(rate)
         step = whole // per_second
         if not step > 0 or whole >= 1000:
-            raise UnreadableError(
-                "undecodable",
-                f"its frame rate reads {rate:g}, which gives no number of frames per second",
-            )
+            detail = f"its frame rate reads {rate:g}, which gives no number of frames per second"
+            raise UnreadableError("undecodable", detail)
         return [c for c in range(frames) if c % whole < step * per_second and c % whole % step == 0]
 
     return pick
@@ -144,11 +142,8 @@ def read_frames(
     chosen = list(pick(frames, rate))
     if not chosen:
         raise UnreadableError("too-few-frames", f"{frames} frames at {rate:g} per second")
-    pictures = {
-        number: resized(cached[number].to_image(), size, gray, box)
-        for number in set(chosen)
-        if number < len(cached)
-    }
+    early = {number for number in chosen if number < len(cached)}
+    pictures = {number: resized(cached[number].to_image(), size, gray, box) for number in early}
     if len(pictures) < len(set(chosen)):
         with opened(path) as container:
             for number, frame in enumerate(_within(container, path, span)):
@@ -184,23 +179,21 @@ def _rate(container: Any) -> float:
     return float(stream.average_rate or stream.base_rate or Fraction(0))
 
 
-def _within(
-    container: Any, path: Path, span: Span | None, reach: Reach | None = None
-) -> Iterator[Any]:
+def _within(video: Any, path: Path, span: Span | None, reach: Reach | None = None) -> Iterator[Any]:
     """Yield the frames of the video stream between two times, or all of them."""
-    _rate(container)
-    stream = container.streams.video[0]
+    _rate(video)
+    stream = video.streams.video[0]
     if span is None:
-        yield from decoded(container, stream, reach or Reach())
+        yield from decoded(video, stream, reach or Reach())
         return
     # The clocks of some containers (MPEG) do not begin at zero.
     start = float((stream.start_time or 0) * stream.time_base)
     begin, end = start + span[0], start + span[1]
     if begin <= start:
-        yield from _between(container.decode(stream), begin, end)
+        yield from _between(video.decode(stream), begin, end)
         return
-    container.seek(int(begin * 1_000_000), backward=True)
-    frames = container.decode(stream)
+    video.seek(int(begin * 1_000_000), backward=True)
+    frames = video.decode(stream)
     first = next(frames, None)
     if first is not None and first.time is not None and first.time <= begin:
         yield from _between(chain([first], frames), begin, end)

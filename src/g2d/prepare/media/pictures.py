@@ -18,15 +18,8 @@ SIXTEEN_BITS = frozenset({"PNG", "PPM"})
 """File formats whose integers have at most 16 bits, although Pillow returns them as 32 bits."""
 ORIENTATION = 274
 """EXIF tag of the orientation of the camera."""
-UPRIGHT = {
-    2: "FLIP_LEFT_RIGHT",
-    3: "ROTATE_180",
-    4: "FLIP_TOP_BOTTOM",
-    5: "TRANSPOSE",
-    6: "ROTATE_270",
-    7: "TRANSVERSE",
-    8: "ROTATE_90",
-}
+_TURNS = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
+UPRIGHT = dict(enumerate(_TURNS.split(), start=2))
 """Operation of Pillow that makes an image upright, by EXIF orientation."""
 
 
@@ -73,9 +66,8 @@ def _as_rgb(picture: Any) -> Any:
         return image_module.fromarray(gray).convert("RGB")
     if upright.mode in ("I", "F"):
         kind = "32-bit" if upright.mode == "I" else "floating point"
-        raise UnreadableError(
-            "undecodable", f"it holds {kind} numbers of unknown range; save it with 8 or 16 bits"
-        )
+        detail = f"it holds {kind} numbers of unknown range; save it with 8 or 16 bits"
+        raise UnreadableError("undecodable", detail)
     return upright.convert("RGB")
 
 
@@ -96,7 +88,4 @@ def resized(
     height, width = size
     bilinear = media_library("PIL.Image").Resampling.BILINEAR
     source = picture.convert("L") if gray else picture
-    values: NDArray[np.uint8] = np.asarray(
-        source.resize((width, height), bilinear, box=box), dtype=np.uint8
-    )
-    return values
+    return np.array(source.resize((width, height), bilinear, box=box), np.uint8)

@@ -98,10 +98,7 @@ def resample(samples: NDArray[np.float32], native: int, rate: int) -> NDArray[np
     from scipy.signal import resample_poly
 
     common = gcd(native, rate)
-    changed: NDArray[np.float32] = resample_poly(samples, rate // common, native // common).astype(
-        np.float32
-    )
-    return changed
+    return np.asarray(resample_poly(samples, rate // common, native // common), np.float32)
 
 
 def to_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
@@ -115,13 +112,11 @@ def is_silent(samples: NDArray[np.int16]) -> bool:
     return not samples.size or int(np.abs(samples.astype(np.int32)).max()) < SILENCE * FULL_SCALE
 
 
-def fit_length(
-    samples: NDArray[np.int16], length: int, *, repeat: bool = False
-) -> NDArray[np.int16]:
+def fit_length(sound: NDArray[np.int16], length: int, *, repeat: bool = False) -> NDArray[np.int16]:
     """Cut or extend sound to an exact length.
 
     Args:
-        samples: Sound ``(L,)``.
+        sound: Sound ``(L,)``.
         length: Number of samples of the result.
         repeat: Whether short sound is repeated; otherwise silence is appended.
 
@@ -129,10 +124,10 @@ def fit_length(
         >>> fit_length(np.array([1, 2, 3], np.int16), 7, repeat=True).tolist()
         [1, 2, 3, 1, 2, 3, 1]
     """
-    if repeat and len(samples):
-        return np.resize(samples, length)
+    if repeat and len(sound):
+        return np.resize(sound, length)
     fitted = np.zeros(length, np.int16)
-    fitted[: min(length, len(samples))] = samples[:length]
+    fitted[: min(length, len(sound))] = sound[:length]
     return fitted
 
 

@@ -26,6 +26,8 @@ REFUSED = 3
 """Exit code of the child for a file that it refuses to read."""
 DONE = "done.json"
 """Name of the record that completes a conversion."""
+HARMLESS = "Nothing in it was executed."
+"""Last sentence of the errors about a pickle that was refused."""
 GIB = 2**30
 MOST_SHOWN = 400
 """Characters of the child's message that are shown; it can quote the file."""
@@ -78,10 +80,8 @@ def convert(
         write_text(fresh / DONE, json.dumps(_with_files(record, fresh)))
         _move(fresh, folder, record)
     except OSError as error:
-        raise DataError(
-            f"cannot write {folder}, the conversion of {path.name}: {_reason(error)}. "
-            "Delete it or free disk space."
-        ) from error
+        what = f"cannot write {folder}, the conversion of {path.name}: {_reason(error)}"
+        raise DataError(f"{what}. Delete it or free disk space.") from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return folder, digest
@@ -93,28 +93,17 @@ def _read(path: Path, arguments: tuple[str, ...], memory: int, seconds: float) -
     # Libraries that start threads reserve memory for each; the limit is meant for the data.
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            timeout=seconds,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            env=environment,
-        )
+        options: Any = {"capture_output": True, "stdin": subprocess.DEVNULL, "env": environment}
+        done = subprocess.run(command, timeout=seconds, check=False, **options)
     except subprocess.TimeoutExpired:
-        raise DataError(
-            f"{path} must be read within {seconds:.0f} s, found that it takes longer. "
-            "Nothing in it was executed."
-        ) from None
+        rule = f"{path} must be read within {seconds:.0f} s, found that it takes longer"
+        raise DataError(f"{rule}. {HARMLESS}") from None
     message = done.stderr.decode(errors="replace").strip()
     if done.returncode == REFUSED:
-        raise DataError(f"{path} must hold {_clean(message)}. Nothing in it was executed.")
+        raise DataError(f"{path} must hold {_clean(message)}. {HARMLESS}")
     if done.returncode:
-        ending = _clean(_ending(done.returncode, message))
-        raise DataError(
-            f"{path} must be an undamaged pickle, found that its reader ended with {ending}. "
-            "Nothing in it was executed."
-        )
+        rule = f"{path} must be an undamaged pickle, found that its reader ended with"
+        raise DataError(f"{rule} {_clean(_ending(done.returncode, message))}. {HARMLESS}")
 
 
 def _with_files(record: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -158,10 +147,8 @@ def _shelf(folder: Path) -> Path:
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         cache.chmod(0o700)  # fails if the folder belongs to another user
     except OSError as error:
-        raise DataError(
-            f"cannot write converted pickles to {folder} or {cache}: {_reason(error)}. "
-            "Set XDG_CACHE_HOME to a folder of yours."
-        ) from error
+        what = f"cannot write converted pickles to {folder} or {cache}: {_reason(error)}"
+        raise DataError(f"{what}. Set XDG_CACHE_HOME to a folder of yours.") from error
     return cache
 
 

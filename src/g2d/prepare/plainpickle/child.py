@@ -93,9 +93,7 @@ class DType:
             and state[2:5] == (None,) * 3
         )
         if not plain or state[1] not in ("<", ">", "|", "="):
-            raise RefusedError(
-                "arrays of plain numbers or text, found a type with something else in it"
-            )
+            raise RefusedError("arrays of plain numbers or text, found a type with more in it")
         self.order = state[1]
 
     @property
@@ -138,14 +136,9 @@ class Array:
         if type(data) is str:
             data = data.encode("latin1")  # Python 2 wrote bytes as text
         unit = 1 if dtype.objects else dtype.numpy().itemsize
-        fits = (
-            type(data) is (list if dtype.objects else bytes)
-            and len(data) == math.prod(shape) * unit
-        )
-        if not fits:
-            raise RefusedError(
-                f"{PLAIN}, found an array whose content does not fit its shape and type"
-            )
+        kind: Any = list if dtype.objects else bytes
+        if type(data) is not kind or len(data) != math.prod(shape) * unit:
+            raise RefusedError(f"{PLAIN}, found an array whose content does not fit its shape")
         order: Any = "F" if fortran else "C"
         if dtype.objects:
             return np.fromiter(data, object, len(data)).reshape(shape, order=order).tolist()
@@ -180,21 +173,13 @@ def _encode(text: Any, encoding: Any) -> bytes:
     return text.encode("latin1")
 
 
-def _no_bytes() -> bytes:
-    return b""
-
-
-def _defaultdict(factory: Any = None) -> dict[Any, Any]:
-    return {}
-
-
 NDARRAY = Name(_ndarray)
 NAMES: dict[tuple[str, str], Name] = {
     ("numpy", "ndarray"): NDARRAY,
     ("numpy", "dtype"): Name(DType),
     ("_codecs", "encode"): Name(_encode),
     ("collections", "OrderedDict"): Name(dict),
-    ("collections", "defaultdict"): Name(_defaultdict),
+    ("collections", "defaultdict"): Name(lambda factory=None: {}),
 }
 for _core in ("numpy.core", "numpy._core"):
     NAMES |= {
@@ -204,7 +189,7 @@ for _core in ("numpy.core", "numpy._core"):
     }
 for _builtins in ("builtins", "__builtin__"):
     NAMES |= {(_builtins, made.__name__): Name(made) for made in (list, dict, int, set)}
-    NAMES[_builtins, "bytes"] = Name(_no_bytes)  # how protocols 0 to 2 write empty bytes
+    NAMES[_builtins, "bytes"] = Name(lambda: b"")  # how protocols 0 to 2 write empty bytes
 
 
 class Unpickler(pickle.Unpickler):
@@ -234,9 +219,8 @@ def read(file: BufferedReader) -> Any:
         if opcode.name not in OPCODES:
             raise RefusedError(f"{PLAIN}, found the opcode {opcode.name}")
         if opcode.name == "GLOBAL" and tuple(str(argument).split(" ", 1)) not in NAMES:
-            raise RefusedError(
-                f"{PLAIN}, found the name {shown(str(argument).replace(' ', '.', 1))}"
-            )
+            name = str(argument).replace(" ", ".", 1)
+            raise RefusedError(f"{PLAIN}, found the name {shown(name)}")
     if file.read(1):
         raise RefusedError(f"one pickle, found more bytes after its end at byte {file.tell() - 1}")
     file.seek(0)
@@ -297,11 +281,9 @@ def limit(memory: int, seconds: int) -> None:
         import resource
     except ImportError:  # Windows; there the parent still enforces the time limit
         return
-    for kind, most in (
-        (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_FSIZE, memory),
-    ):
+    limits = {"RLIMIT_AS": memory, "RLIMIT_CPU": seconds, "RLIMIT_FSIZE": memory}
+    for name, most in limits.items():
+        kind = getattr(resource, name)
         _, hard = resource.getrlimit(kind)
         soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(kind, (soft, hard))
@@ -324,9 +306,7 @@ def _check_unchanged(file: BufferedReader, digest: str) -> None:
     """Refuse a file whose SHA-256 is not ``digest``, and go back to its start."""
     file.seek(0)
     if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-        raise RefusedError(
-            "the same bytes from start to end, found that it changed while it was read"
-        )
+        raise RefusedError("the same bytes from start to end, found that it changed meanwhile")
     file.seek(0)
 
 
