@@ -15,18 +15,7 @@ from torch import Tensor
 from g2d.data.views.step import SOUND, Draw, Form, Step, plain
 from g2d.types import Input
 
-KEYPAD = (
-    (941, 1336),
-    (697, 1209),
-    (697, 1336),
-    (697, 1477),
-    (770, 1209),
-    (770, 1336),
-    (770, 1477),
-    (852, 1209),
-    (852, 1336),
-    (852, 1477),
-)
+KEYPAD = ((941, 1336), *((low, high) for low in (697, 770, 852) for high in (1209, 1336, 1477)))
 """Frequencies in Hz of the telephone's keys 0..9."""
 RATE, LENGTH = 8000, 1024
 """Samples per second, and samples of a tone."""

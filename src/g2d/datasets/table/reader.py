@@ -85,12 +85,8 @@ def plan_table(source: Path, options: TableOptions) -> Plan:
     layout = layout_of(table.columns, options, names, table)
     index = _Index(table, roles, layout)
     protocol, place, split_line = _split(source.stem, index, roles)
-    task: dict[str, Any] = {
-        "kind": "regression",
-        "outputs": len(roles.target),
-        "scale": "train",
-        "output": "identity",
-    }
+    outputs = len(roles.target)
+    task: Any = {"kind": "regression", "outputs": outputs, "scale": "train", "output": "identity"}
     if roles.labels is not None:
         task = {"kind": "classification", "classes": list(dict.fromkeys(roles.labels.values()))}
     samples = TableRows(table, index.rows, layout, roles)

@@ -158,16 +158,12 @@ def roles_of(columns: Mapping[str, Column], options: Any) -> Roles:
     if faults := [
         f"{key} {name!r}{_suggestion(name, columns)}" for key, name in named if name not in columns
     ]:
-        raise DataError(
-            f"options must name columns of the table ({', '.join(columns)}), "
-            f"found {', '.join(faults)}."
-        )
+        rule = f"options must name columns of the table ({', '.join(columns)})"
+        raise DataError(f"{rule}, found {', '.join(faults)}.")
     once = [name for key, name in named if key in ("target", "split", "group")]
     if repeated := [name for name in once if once.count(name) > 1]:
-        raise DataError(
-            "target, split and group must be different columns, "
-            f"found {repeated[0]!r} more than once."
-        )
+        rule = "target, split and group must be different columns"
+        raise DataError(f"{rule}, found {repeated[0]!r} more than once.")
     free = [name for name in columns if name not in {*target, *given.values(), *options.ignore}]
     spelling = {name.lower(): name for name in reversed(free)} | {name: name for name in free}
     target = target or tuple(spelling[name] for name in TARGETS if name in spelling)[:1]
