@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from g2d.errors import ArgumentError
 from g2d.files import one_of
@@ -38,7 +39,7 @@ from g2d.report.lines import (
 )
 from g2d.report.statistics import Difference, Values, correct, paired_difference
 from g2d.report.tables import Cell, Column, Row, Table
-from g2d.runs import Problem, RunRecord
+from g2d.runs import RunRecord
 
 COMPARE = "compare"
 """Layout of everything that ran on one problem."""
@@ -115,7 +116,7 @@ def method_table(groups: Groups, baseline: str | None, metrics: Sequence[str]) -
             "↑ and ↓: fused differs from the baseline, paired by seed, Holm-corrected p < 0.05 per "
             "data set."
         )
-    seeds = sorted({seed for group in groups for seed in group.problem.seeds})
+    seeds = sorted({seed for group in groups for seed in group.seeds})
     title = f"Test {', '.join(metrics)} per modality and fused, {over_seeds(seeds)}"
     unique = tuple(dict.fromkeys(notes))
     yield Table(title, tuple(column for column, _ in columns), rows, unique, "method")
@@ -137,13 +138,8 @@ def _method_columns(
 
     for m in group.modalities:
         yield column(m), {line.name: cell(line.unimodal.get(m, {}), scale) for line in lines}
-    yield (
-        column("fused"),
-        {
-            line.name: cell(line.fused, scale, difference=differences.get(line.name))
-            for line in lines
-        },
-    )
+    fused = ((n.name, cell(n.fused, scale, difference=differences.get(n.name))) for n in lines)
+    yield column("fused"), dict(fused)
     values = {line.name: PAPER.value(line.runs[0], metric) for line in lines if line.runs}
     if any(value is not None for value in values.values()):
         yield column("published", 2), {row: Cell(value) for row, value in values.items()}
@@ -181,7 +177,7 @@ def crossed_table(groups: Groups, crossing: Crossing) -> Iterator[Table]:
         ArgumentError: Two recipes have the same row and column.
     """
     grid = _grid(groups, crossing)
-    names = {column for cells in grid.values() for column in cells}
+    names = dict.fromkeys(column for cells in grid.values() for column in cells)
     headings = sorted(names, key=lambda name: name != crossing.base)
     if len(headings) < 2:
         return
@@ -191,10 +187,8 @@ def crossed_table(groups: Groups, crossing: Crossing) -> Iterator[Table]:
     family = _family(grid, headings[0], others)
     columns = [Column(name, scale.unit, scale.digits, group="fused") for name in headings]
     for name in others:
-        columns += [
-            difference_column(f"{name} - {headings[0]}", scale, name),
-            Column("p", group=name),
-        ]
+        difference = difference_column(f"{name} - {headings[0]}", scale, name)
+        columns += [difference, Column("p", group=name)]
     rows = [
         [
             *(
@@ -212,23 +206,17 @@ def crossed_table(groups: Groups, crossing: Crossing) -> Iterator[Table]:
         f"{counted(tested, 'comparison')} (Holm). ↑ better, ↓ worse: p < 0.05."
     )
     for name in headings:
-        values = [
-            crossing.published(cells[name].runs[0]) if name in cells else None
-            for cells in grid.values()
-        ]
+        runs = [cells[name].runs[0] if name in cells else None for cells in grid.values()]
+        values = [None if run is None else crossing.published(run) for run in runs]
         if any(value is not None for value in values):
             columns.append(Column(f"{name}, published", scale.unit, 2, group="published"))
             for cells_of_row, value in zip(rows, values, strict=True):
                 cells_of_row.append(Cell(value))
             notes = [*(note for note in notes if note != NOTE), NOTE]
     seeds = sorted({run.seed for line in lines for run in line.runs})
-    yield Table(
-        f"{crossing.title}: test {metric}, {over_seeds(seeds)}",
-        tuple(columns),
-        tuple(Row(name, tuple(cells)) for name, cells in zip(grid, rows, strict=True)),
-        tuple(dict.fromkeys(notes)),
-        crossing.corner,
-    )
+    title = f"{crossing.title}: test {metric}, {over_seeds(seeds)}"
+    named = tuple(Row(name, tuple(cells)) for name, cells in zip(grid, rows, strict=True))
+    yield Table(title, tuple(columns), named, tuple(dict.fromkeys(notes)), crossing.corner)
 
 
 def _grid(groups: Groups, crossing: Crossing) -> dict[str, dict[str, Line]]:
@@ -253,11 +241,8 @@ def _family(
 ) -> dict[tuple[str, str], Difference | None]:
     """Return the differences of all cells to the base column of their row, corrected together."""
     pairs = [(row, column) for row in grid for column in others]
-    differences = [
-        paired_difference(_fused(grid[row], column), _fused(grid[row], base))
-        for row, column in pairs
-    ]
-    return dict(zip(pairs, correct(differences), strict=True))
+    fused = ((_fused(grid[row], column), _fused(grid[row], base)) for row, column in pairs)
+    return dict(zip(pairs, correct([paired_difference(*pair) for pair in fused]), strict=True))
 
 
 def _fused(cells: Mapping[str, Line], column: str) -> Values:
@@ -273,31 +258,27 @@ def schedule_table(group: Group) -> Iterator[Table]:
         group: Runs on one problem.
     """
     by_tau: dict[tuple[int, ...], list[RunRecord]] = {}
-    for runs in group.problem.recipes.values():
+    for runs in group.recipes.values():
         if tau := tau_of(runs[0]):
             by_tau.setdefault(tau, []).extend(runs)
     if len(by_tau) < 2:
         return
-    taus = {_tau_words(tau): tau for tau in sorted(by_tau, key=lambda tau: (sum(tau[:-1]), tau))}
+    taus = {str(tau): tau for tau in sorted(by_tau, key=lambda tau: (sum(tau[:-1]), tau))}
     recipes = {name: by_tau[tau] for name, tau in taus.items()}
-    scheduled = Group(Problem([run for runs in recipes.values() for run in runs], recipes))
-    values = {name: published_schedule(group.data.protocol, tau) for name, tau in taus.items()}
-    known = any(value is not None for value in values.values())
-    names = {id(run): name for name, runs in recipes.items() for run in runs}
-    reference = Reference(lambda run, metric: values[names[id(run)]], NOTE)
-    table = comparison_table(scheduled, next(iter(taus)), reference if known else PAPER)
+    scheduled = Group([run for runs in recipes.values() for run in runs], recipes)
+    reference = PAPER
+    if any(published_schedule(group.data.protocol, tau) is not None for tau in by_tau):
+        protocol = group.data.protocol
+        reference = Reference(lambda run, _: published_schedule(protocol, tau_of(run)), NOTE)
+    table = comparison_table(scheduled, next(iter(taus)), reference)
     epochs = {name: Cell(float(sum(tau))) for name, tau in taus.items()}
     rows = [replace(row, cells=(epochs.get(row.name, Cell()), *row.cells)) for row in table.rows]
     notes = [*table.notes]
     if len({sum(tau) for tau in taus.values()}) > 1:
         notes.append("Schedules of different length also differ in their number of epochs.")
-    yield Table(
-        f"Prioritization epochs tau. {title_of(scheduled)}",
-        (Column("epochs", digits=0, group="fused"), *table.columns),
-        tuple(rows),
-        tuple(notes),
-        "tau",
-    )
+    title = f"Prioritization epochs tau. {title_of(scheduled)}"
+    columns = (Column("epochs", digits=0, group="fused"), *table.columns)
+    yield Table(title, columns, tuple(rows), tuple(notes), "tau")
 
 
 def tau_of(run: RunRecord) -> tuple[int, ...]:
@@ -314,10 +295,6 @@ def suppression_of(run: RunRecord) -> str:
     if tau_of(run):
         return COMPLETE_SUPPRESSION
     return PARTIAL_SUPPRESSION if modulation_of(run) else NO_SUPPRESSION
-
-
-def _tau_words(tau: Sequence[int]) -> str:
-    return f"({', '.join(map(str, tau))})"
 
 
 def _method(run: RunRecord) -> str:
@@ -346,49 +323,34 @@ def _by_label(group: Group, metric: str) -> list[Line]:
 
 def _smp(groups: Groups, baseline: str | None) -> Iterator[Table]:
     names = {NO_SUPPRESSION: "without SMP", COMPLETE_SUPPRESSION: "with SMP"}
+
+    def column(run: RunRecord) -> str | None:
+        return names.get(suppression_of(run))
+
     for group in groups:
-        yield from crossed_table(
-            [group],
-            Crossing(
-                f"SMP on and off, per objective. {group.data.protocol}",
-                "objective",
-                _method,
-                lambda run: names.get(suppression_of(run)),
-                names[NO_SUPPRESSION],
-            ),
-        )
+        title = f"SMP on and off, per objective. {group.data.protocol}"
+        crossing = Crossing(title, "objective", _method, column, names[NO_SUPPRESSION])
+        yield from crossed_table([group], crossing)
 
 
 def _fusions(groups: Groups, baseline: str | None) -> Iterator[Table]:
     for group in groups:
-        bases = [
-            run for run in group.runs if (run.name == baseline if baseline else is_plain_joint(run))
-        ]
-        yield from crossed_table(
-            [group],
-            Crossing(
-                f"Fusions. {group.data.protocol}",
-                "fusion",
-                lambda run: run.result.fusion,
-                _label,
-                _label((bases or group.runs)[0]),
-            ),
-        )
+        bases = (r for r in group.runs if (r.name == baseline if baseline else is_plain_joint(r)))
+        base = _label(next(bases, group.runs[0]))
+        title = f"Fusions. {group.data.protocol}"
+        crossing = Crossing(title, "fusion", lambda run: run.result.fusion, _label, base)
+        yield from crossed_table([group], crossing)
 
 
 def _suppression(groups: Groups, baseline: str | None) -> Iterator[Table]:
     def key(run: RunRecord) -> tuple[str, str]:
         return run.result.data.protocol_hash, _method(run)
 
-    partial = {
-        key(run)
-        for group in groups
-        for run in group.runs
-        if suppression_of(run) == PARTIAL_SUPPRESSION
-    }
+    runs = [run for group in groups for run in group.runs]
+    partly = {key(run) for run in runs if suppression_of(run) == PARTIAL_SUPPRESSION}
 
     def row(run: RunRecord) -> str | None:
-        suppressed = suppression_of(run) != NO_SUPPRESSION and key(run) in partial
+        suppressed = suppression_of(run) != NO_SUPPRESSION and key(run) in partly
         return f"{run.result.data.name}, {_method(run)}" if suppressed else None
 
     def reported(run: RunRecord) -> float | None:
@@ -401,36 +363,33 @@ def _suppression(groups: Groups, baseline: str | None) -> Iterator[Table]:
     return crossed_table([g for g in groups if any(map(row, g.runs))], crossing)
 
 
-def _classification(groups: Groups, accept: Callable[[int], bool]) -> list[Group]:
-    return [g for g in groups if g.metric == "accuracy" and accept(len(g.modalities))]
+def _methods(
+    groups: Groups, baseline: str | None, accept: Callable[[int], bool]
+) -> Iterator[Table]:
+    """Yield the table of classification with an accepted number of modalities."""
+    accepted = [g for g in groups if g.metric == "accuracy" and accept(len(g.modalities))]
+    yield from method_table(accepted, baseline, ["accuracy"])
+
+
+def _regression(groups: Groups, baseline: str | None) -> Iterator[Table]:
+    return method_table([g for g in groups if g.metric == "r2"], baseline, ["mape", "r2"])
+
+
+def _schedules(groups: Groups, baseline: str | None) -> Iterator[Table]:
+    return (table for group in groups for table in schedule_table(group))
 
 
 LAYOUTS: dict[str, tuple[str, Callable[[Groups, str | None], Iterable[Table]]]] = {
     COMPARE: ("finished runs", build_compared),
-    "1": (
-        "classification with two modalities",
-        lambda groups, baseline: method_table(
-            _classification(groups, lambda k: k <= 2), baseline, ["accuracy"]
-        ),
-    ),
+    "1": ("classification with two modalities", partial(_methods, accept=lambda k: k <= 2)),
     "2": (
         "classification with three modalities or more",
-        lambda groups, baseline: method_table(
-            _classification(groups, lambda k: k > 2), baseline, ["accuracy"]
-        ),
+        partial(_methods, accept=lambda k: k > 2),
     ),
-    "3": (
-        "regression runs",
-        lambda groups, baseline: method_table(
-            [group for group in groups if group.metric == "r2"], baseline, ["mape", "r2"]
-        ),
-    ),
+    "3": ("regression runs", _regression),
     "4": ("objectives with and without SMP", _smp),
     "5": ("two methods or more under a fusion", _fusions),
     "6": ("runs with partial and with complete suppression", _suppression),
-    "7": (
-        "two schedules tau or more",
-        lambda groups, baseline: (table for group in groups for table in schedule_table(group)),
-    ),
+    "7": ("two schedules tau or more", _schedules),
 }
 """By layout: which runs it shows, and the function that makes its tables."""

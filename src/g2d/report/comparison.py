@@ -86,7 +86,7 @@ def comparison_table(
 
 def title_of(group: Group) -> str:
     """Return what is measured, on which data, over which seeds."""
-    data, seeds, metric = group.data, group.problem.seeds, group.metric
+    data, seeds, metric = group.data, group.seeds, group.metric
     over = over_seeds(seeds) if len(seeds) > 1 else f"seed {seeds[0]}"
     unit = " in %" if scale_of(metric).unit else ""
     return f"{data.name}, {data.protocol}: test {metric}{unit}, {over}"

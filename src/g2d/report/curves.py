@@ -10,15 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from g2d.report.charts import (
-    Level,
-    Mark,
-    Series,
-    extent,
-    line_chart,
-    plane_chart,
-    row_chart,
-)
+from g2d.report.charts import Level, Mark, Series, extent, line_chart, plane_chart, row_chart
 from g2d.report.drawing import COLORS, Drawing
 from g2d.report.formatting import Bounds, Scale, clipped, scale_of
 from g2d.report.lines import CONTROL, RUN, TEACHER, TEACHERS, Group

@@ -17,34 +17,19 @@ from pathlib import Path
 
 from g2d.files import import_extra, replaced, write_text
 
-LIGHT = {
-    "paper": "#fff",
-    "ink": "#1b1f24",
-    "soft": "#57606a",
-    "line": "#d5dae0",
-    "c0": "#0068a8",
-    "c1": "#bd4a00",
-    "c2": "#00775a",
-    "c3": "#a3437f",
-    "c4": "#806000",
-    "c5": "#5a5fc0",
-}
-"""Colors on white: paper, text, axes, grid, and one per series."""
-DARK = {
-    "paper": "#14171b",
-    "ink": "#e4e8ec",
-    "soft": "#9aa5b1",
-    "line": "#363d46",
-    "c0": "#5ab4f0",
-    "c1": "#ff9152",
-    "c2": "#2fcb9b",
-    "c3": "#ec93c8",
-    "c4": "#e3b93c",
-    "c5": "#a9adff",
-}
-"""The same colors on a dark page."""
 COLORS = 6
 """Number of series colors; further series are dashed."""
+
+
+def _palette(colors: str) -> dict[str, str]:
+    names = ("paper", "ink", "soft", "line", *(f"c{i}" for i in range(COLORS)))
+    return dict(zip(names, colors.split(), strict=True))
+
+
+LIGHT = _palette("#fff #1b1f24 #57606a #d5dae0 #0068a8 #bd4a00 #00775a #a3437f #806000 #5a5fc0")
+"""Colors on white: paper, text, axes, grid, and one per series."""
+DARK = _palette("#14171b #e4e8ec #9aa5b1 #363d46 #5ab4f0 #ff9152 #2fcb9b #ec93c8 #e3b93c #a9adff")
+"""The same colors on a dark page."""
 FORMATS = ("svg", "png", "pdf")
 """Formats of a chart as a file."""
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
@@ -125,9 +110,9 @@ def side_by_side(drawings: Mapping[str, Drawing], label: str) -> Drawing:
     """
     parts, left = [], 0.0
     for name, drawing in drawings.items():
-        parts.append(text(left + drawing.width / 2, 16, name, "end m"))
         move = f"translate({short(left)} {HEADING})"
-        parts.append(f'<g transform="{move}">{drawing.content}</g>')
+        heading = text(left + drawing.width / 2, 16, name, "end m")
+        parts.append(f'{heading}<g transform="{move}">{drawing.content}</g>')
         left += drawing.width
     height = HEADING + max((drawing.height for drawing in drawings.values()), default=0.0)
     return Drawing("".join(parts), left, height, label)

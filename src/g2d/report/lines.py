@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from g2d.report.statistics import Difference, Values, compare_all
-from g2d.runs import DataFacts, Problem, Result, RunRecord, grouped
+from g2d.runs import Problem, Result, RunRecord, grouped
 
 TEACHER, RUN, CONTROL = "teacher", "run", "control"
 """Kinds of rows."""
@@ -22,14 +22,8 @@ CONTROLS = {
     "ensemble_calibrated": "teacher ensemble, calibrated",
 }
 """Names of the rows of controls, by their key in a result."""
-COSTS: dict[str, Callable[[Result], float | None]] = {
-    "seconds": lambda result: result.cost.seconds,
-    "teacher_seconds": lambda result: result.cost.teacher_seconds,
-    "flops_per_step": lambda result: result.cost.flops_per_step,
-    "encoder_forward": lambda result: _passes(result, "encoder_forward"),
-    "encoder_backward": lambda result: _passes(result, "encoder_backward"),
-    "updates": lambda result: result.cost.updates,
-}
+PASSES = ("encoder_forward", "encoder_backward")
+COSTS = ("seconds", "teacher_seconds", "flops_per_step", *PASSES, "updates")
 """Costs of a run by name; passes are summed over modalities."""
 
 
@@ -62,44 +56,17 @@ class Line:
         return any(run.result.selected_on_test for run in self.runs)
 
 
-@dataclass(frozen=True)
-class Group:
-    """Problem with its rows. The runs are grouped once, and every table and chart receives this.
-
-    Args:
-        problem: Runs on the same data, protocol, modalities and task.
-    """
-
-    problem: Problem
-
-    @property
-    def runs(self) -> Sequence[RunRecord]:
-        """All runs."""
-        return self.problem.runs
-
-    @property
-    def metric(self) -> str:
-        """Metric that selects the epoch."""
-        return self.problem.headline
-
-    @property
-    def modalities(self) -> list[str]:
-        """Names of the modalities."""
-        return self.problem.modalities
-
-    @property
-    def data(self) -> DataFacts:
-        """Description of the data."""
-        return self.problem.data
+class Group(Problem):
+    """Problem with its rows. The runs are grouped once, and every table and chart receives this."""
 
     @cached_property
     def lines(self) -> list[Line]:
         """Rows under the metric that selects the epoch."""
-        return lines_of(self.problem, self.metric)
+        return lines_of(self, self.metric)
 
     def under(self, metric: str) -> list[Line]:
         """Return the rows under a metric."""
-        return self.lines if metric == self.metric else lines_of(self.problem, metric)
+        return self.lines if metric == self.metric else lines_of(self, metric)
 
     def baseline(self, name: str | None = None) -> str | None:
         """Return the row that others are compared with.
@@ -115,7 +82,7 @@ class Group:
 
 def groups_of(runs: Iterable[RunRecord]) -> list[Group]:
     """Group finished runs into problems."""
-    return [Group(problem) for problem in grouped(runs)]
+    return [Group(problem.runs, problem.recipes) for problem in grouped(runs)]
 
 
 def lines_of(problem: Problem, metric: str) -> list[Line]:
@@ -144,7 +111,7 @@ def lines_of(problem: Problem, metric: str) -> list[Line]:
                 {run.seed: run.fused(metric) for run in runs},
                 {m: {run.seed: run.unimodal(m, metric) for run in runs} for m in modalities},
                 {m: {run.seed: _ratio(run, with_teachers, m) for run in runs} for m in modalities},
-                {key: {run.seed: cost(run.result) for run in runs} for key, cost in COSTS.items()},
+                {key: {run.seed: _cost(run.result, key) for run in runs} for key in COSTS},
                 runs,
             )
         )
@@ -185,14 +152,14 @@ def is_plain_joint(run: RunRecord) -> bool:
     )
 
 
-def _passes(result: Result, key: str) -> float | None:
-    passes = result.cost.passes.get(key)
-    return None if passes is None else float(sum(passes.values()))
+def _cost(result: Result, name: str) -> float | None:
+    """Return a cost by its name in :data:`COSTS`."""
+    passes = result.cost.passes.get(name)
+    return getattr(result.cost, name, None) if passes is None else float(sum(passes.values()))
 
 
 def _teacher_cost(results: dict[int, Result]) -> dict[str, Values]:
-    seconds = {seed: result.cost.teacher_seconds for seed, result in results.items()}
-    return {"teacher_seconds": seconds}
+    return {"teacher_seconds": {seed: r.cost.teacher_seconds for seed, r in results.items()}}
 
 
 def _ratio(run: RunRecord, with_teachers: dict[int, Result], modality: str) -> float | None:

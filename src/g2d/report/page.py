@@ -102,7 +102,7 @@ def chapters_of(
     if len(groups) == 1 and len(groups[0].runs) == 1:
         return [_single(groups[0])]
     tables = tables or [comparison_table(group, baseline) for group in groups]
-    points = max(20, POINTS // sum(len(group.problem.recipes) for group in groups))
+    points = max(20, POINTS // sum(len(group.recipes) for group in groups))
     protocols = [group.data.protocol for group in groups]
     chapters = []
     for i, (group, table) in enumerate(zip(groups, tables, strict=True)):
@@ -116,7 +116,7 @@ def chapters_of(
                 comparison_words(group, baseline),
                 [*([] if i else first), table],
                 [fused_figure(group, group.baseline(baseline)), *unimodal_figures(group)],
-                [_section(name, runs, points) for name, runs in group.problem.recipes.items()],
+                [_section(name, runs, points) for name, runs in group.recipes.items()],
                 facts(group.runs[0]),
                 runs_table(group.runs),
                 f"problem-{i}",
@@ -223,11 +223,7 @@ def _write_figures(folder: Path, chapters: Sequence[Chapter], form: str) -> Iter
 def _single(group: Group) -> Chapter:
     run = group.runs[0]
     section = Section(
-        run.name,
-        epoch_figures([run]),
-        run.recipe_text,
-        run.result.notices,
-        diagnosis_parts(run),
+        run.name, epoch_figures([run]), run.recipe_text, run.result.notices, diagnosis_parts(run)
     )
     return Chapter(run.name, run_words(group), [run_table(run)], [], [section], facts(run))
 

@@ -10,7 +10,7 @@ import shutil
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from g2d.files import one_of
 from g2d.report.formatting import ABSENT, number
@@ -145,8 +145,7 @@ class Table:
         known = list(dict.fromkeys(column.group for column in self.columns if column.group))
         for group in groups:
             one_of("a group of columns", group, known)
-        kept = [i for i, column in enumerate(self.columns) if column.group in groups]
-        return self._with(kept)
+        return self._with([i for i, column in enumerate(self.columns) if column.group in groups])
 
     def __str__(self) -> str:
         return self.text()
@@ -194,7 +193,8 @@ class Table:
         for row in self.rows:
             values: list[Any] = [row.name]
             for cell, names in zip(row.cells, parts, strict=True):
-                values += [_plain(cell.value), *(_plain_part(cell, part) for part in names)]
+                absent = cell.value is None
+                values += ["" if absent else getattr(cell, part) for part in ("value", *names)]
             marks = [*row.marks, *(mark for cell in row.cells for mark in cell.marks)]
             writer.writerow([*values, " ".join(dict.fromkeys(marks))])
         return out.getvalue()
@@ -206,44 +206,38 @@ class Table:
         """
         label = re.sub(r"\W+", "-", self.title.partition(":")[0].lower()).strip("-") or "results"
         blocks = [block._tabular() for block in self._broken(PAGE_WIDTH, 2)]
-        notes = [
-            r"\par\smallskip\begin{minipage}{\linewidth}\footnotesize",
-            *(rf"{_tex(note)}\par" for note in self.notes),
-            r"\end{minipage}",
+        notes = [rf"{_tex(note)}\par" for note in self.notes]
+        if notes:
+            start = r"\par\smallskip\begin{minipage}{\linewidth}\footnotesize"
+            notes = [start, *notes, r"\end{minipage}"]
+        head = [
+            "% \\usepackage{booktabs}\n\\begin{table}",
+            r"\centering\small\setlength{\tabcolsep}{4pt}",
+            f"\\caption{{{_tex(self.title)}.}}\n\\label{{tab:{label}}}",
         ]
-        return "\n".join(
-            [
-                r"% \usepackage{booktabs}",
-                r"\begin{table}",
-                r"\centering\small\setlength{\tabcolsep}{4pt}",
-                rf"\caption{{{_tex(self.title)}.}}",
-                rf"\label{{tab:{label}}}",
-                "\n\\par\\medskip\n".join(blocks),
-                *(notes if self.notes else []),
-                r"\end{table}",
-            ]
-        )
+        body = "\n\\par\\medskip\n".join(blocks)
+        return "\n".join([*head, body, *notes, r"\end{table}"])
 
     def plain(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         columns = [{"name": column.name, "unit": column.unit} for column in self.columns]
+
+        def plain(cell: Cell) -> dict[str, Any]:
+            return {key: value for key, value in asdict(cell).items() if value not in (None, ())}
+
         rows = [
-            {
-                "name": row.name,
-                "kind": row.kind,
-                "marks": list(row.marks),
-                "cells": [
-                    {key: value for key, value in asdict(cell).items() if value not in (None, ())}
-                    for cell in row.cells
-                ],
-            }
+            {"name": row.name, "kind": row.kind, "marks": list(row.marks)}
+            | {"cells": [plain(cell) for cell in row.cells]}
             for row in self.rows
         ]
         return {"title": self.title, "columns": columns, "rows": rows, "notes": list(self.notes)}
 
-    def _with(self, kept: Sequence[int]) -> Table:
-        rows = tuple(replace(row, cells=tuple(row.cells[i] for i in kept)) for row in self.rows)
-        return replace(self, columns=tuple(self.columns[i] for i in kept), rows=rows)
+    def _with(self, kept: Sequence[int], *, full: bool = False) -> Table:
+        """Return the table with some columns, and if wanted without rows that they leave empty."""
+        rows = [replace(row, cells=tuple(row.cells[i] for i in kept)) for row in self.rows]
+        if full:
+            rows = [row for row in rows if any(c.value is not None for c in row.cells)] or rows
+        return replace(self, columns=tuple(self.columns[i] for i in kept), rows=tuple(rows))
 
     def _headings(self) -> list[str]:
         return [self.corner, *(column.heading for column in self.columns)]
@@ -261,18 +255,12 @@ class Table:
 
     def _tabular(self) -> str:
         rows = self._texts(_tex, r"\textbf{{{}}}")
-        lines = [" & ".join(cells) + r" \\" for cells in rows]
-        return "\n".join(
-            [
-                rf"\begin{{tabular}}{{l{'r' * len(self.columns)}}}",
-                r"\toprule",
-                " & ".join(map(_stacked, self._headings())) + r" \\",
-                r"\midrule",
-                *lines,
-                r"\bottomrule",
-                r"\end{tabular}",
-            ]
-        )
+        head, *body = [
+            " & ".join(cells) + r" \\" for cells in [map(_stacked, self._headings()), *rows]
+        ]
+        begin = rf"\begin{{tabular}}{{l{'r' * len(self.columns)}}}"
+        rules = r"\toprule", head, r"\midrule", *body, r"\bottomrule"
+        return "\n".join([begin, *rules, r"\end{tabular}"])
 
     def _broken(self, width: int, gap: int) -> list[Table]:
         """Return tables with consecutive columns, each within the width if possible."""
@@ -287,19 +275,12 @@ class Table:
 
         blocks: list[list[int]] = [[]]
         for group in groups.values():
-            parts = [group] if size(group) <= room else [[i] for i in group]
-            for part in parts:
+            for part in [group] if size(group) <= room else [[i] for i in group]:
                 if blocks[-1] and size([*blocks[-1], *part]) > room:
                     blocks.append(list(part))
                 else:
                     blocks[-1] += part
-        if len(blocks) == 1:
-            return [self]
-        return [self._with(block)._without_empty_rows() for block in blocks]
-
-    def _without_empty_rows(self) -> Table:
-        rows = [row for row in self.rows if any(cell.value is not None for cell in row.cells)]
-        return replace(self, rows=tuple(rows or self.rows))
+        return [self] if len(blocks) == 1 else [self._with(block, full=True) for block in blocks]
 
     def _widths(self) -> list[int]:
         """Return the least width of every column: headings may be broken between words."""
@@ -350,13 +331,9 @@ def _drawn(table: Table, width: int) -> str:
     widths = table._widths()
     drawing = Drawing(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for i, heading in enumerate(table._headings()):
-        lines = _wrapped(heading, widths[i])
-        drawing.add_column(
-            Text("\n".join(lines)),
-            justify="right" if i else "left",
-            no_wrap=i > 0,
-            vertical="bottom",
-        )
+        text = Text("\n".join(_wrapped(heading, widths[i])))
+        justify: Literal["left", "right"] = "right" if i else "left"
+        drawing.add_column(text, justify=justify, no_wrap=i > 0, vertical="bottom")
     for cells in table._texts(str, "{}"):
         drawing.add_row(*map(Text, cells))
     out = io.StringIO()
@@ -386,39 +363,21 @@ def _has(cell: Cell, part: str) -> bool:
     return cell.value is not None and getattr(cell, part) not in absent
 
 
-def _plain(value: Any) -> Any:
-    return "" if value is None else value
-
-
-def _plain_part(cell: Cell, part: str) -> Any:
-    return "" if cell.value is None else _plain(getattr(cell, part))
-
-
 def _escaped_bars(text: str) -> str:
     return text.replace("|", r"\|")
 
 
-TEX = {
-    "\\": r"\textbackslash{}",
-    **{c: f"\\{c}" for c in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "−": "$-$",
-    "κ": r"$\kappa$",
-    "²": r"$^2$",
-    "τ": r"$\tau$",
-    "<": "$<$",
-    ">": "$>$",
-    "Δ": r"$\Delta$",
-}
+TEX = str.maketrans(
+    {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {c: f"\\{c}" for c in "&%$#_{}"}
+    | {"±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "κ": r"$\kappa$", "τ": r"$\tau$"}
+    | {"−": "$-$", "²": "$^2$", "<": "$<$", ">": "$>$", "Δ": r"$\Delta$"}
+)
 """LaTeX of the characters that need it."""
 
 
 def _tex(text: str) -> str:
-    return "".join(TEX.get(character, character) for character in text)
+    return text.translate(TEX)
 
 
 def _wrapped(heading: str, width: int) -> list[str]:

@@ -30,24 +30,19 @@ class Problem:
         return f"Problem({self.data.protocol}, runs of {', '.join(self.recipes)})"
 
     @property
-    def first(self) -> RunRecord:
-        """The first run."""
-        return self.runs[0]
-
-    @property
     def data(self) -> DataFacts:
         """Description of the data."""
-        return self.first.result.data
+        return self.runs[0].result.data
 
     @property
     def modalities(self) -> list[str]:
         """Names of the modalities."""
-        return self.first.modalities
+        return self.runs[0].modalities
 
     @property
-    def headline(self) -> str:
+    def metric(self) -> str:
         """Metric that selects the epoch."""
-        return self.first.headline
+        return self.runs[0].headline
 
     @property
     def seeds(self) -> list[int]:
@@ -98,9 +93,6 @@ def _differing(essence: str, all_of_them: Sequence[str]) -> str:
     """Return up to three keys, with values, in which a recipe differs from others of its name."""
     own = json.loads(essence)
     others = [json.loads(other) for other in all_of_them if other != essence]
-    keys = [
-        key
-        for key in dict.fromkeys(key for recipe in [own, *others] for key in recipe)
-        if any(recipe.get(key) != own.get(key) for recipe in others)
-    ]
+    known = dict.fromkeys(key for recipe in [own, *others] for key in recipe)
+    keys = [key for key in known if any(other.get(key) != own.get(key) for other in others)]
     return ", ".join(f"{key}={json.dumps(own.get(key))}" for key in keys[:3]) or "recipe"
