@@ -160,7 +160,7 @@ def test_the_lists_are_compared_with_the_clips(tmp_path: Path) -> None:
 def test_a_single_list_is_reported(tmp_path: Path) -> None:
     place, warnings = legacy(tmp_path, LISTS[0], None)
     assert place is None
-    assert "test.csv is missing" in warnings
+    assert "there is no list test.csv" in warnings
 
 
 def test_sound_without_any_video_is_prepared_if_partial_data_are_allowed(tmp_path: Path) -> None:

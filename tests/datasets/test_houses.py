@@ -66,7 +66,7 @@ def test_a_house_whose_numbers_mean_nothing_is_skipped(tmp_path: Path, line: str
         (
             HOUSES[1:],
             "utf-8",
-            "must have a line for every house, found 2 and photographs of house 3",
+            "must have a line per house, found 2 and photos of house 3",
         ),
         (
             [*HOUSES[:2], "", "3 4 3923 85266"],

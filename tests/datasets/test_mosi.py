@@ -34,9 +34,13 @@ DAMAGE: list[tuple[str, Callable[[bytes], bytes], str]] = [
     (
         "text_train.csv",
         lambda c: c.replace(b'"1"', b'"0"'),
-        "must name each line of transcripts.csv at most once",
+        "must name a line of transcripts.csv once",
     ),
-    ("text_train.csv", lambda c: c.replace(b'"1"', b'"1.5"'), "must be lines of transcripts.csv"),
+    (
+        "text_train.csv",
+        lambda c: c.replace(b'"1"', b'"1.5"'),
+        "must begin with lines of transcripts.csv",
+    ),
     (
         "transcripts.csv",
         lambda c: c.replace(b'"1"\n', b'"positive"\n'),

@@ -43,7 +43,7 @@ def find_dataset(name: str) -> DataSet:
     """
     known = DATASETS | {alias: entry for entry in DATASETS.values() for alias in entry.aliases}
     if name not in known:
-        raise DataError(choice_fault("a data set", name, DATASETS))
+        raise DataError(choice_fault("a data set", name, known))
     return known[name]
 
 

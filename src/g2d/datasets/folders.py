@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from g2d.errors import DataError
@@ -71,15 +71,33 @@ def by_stem(source: Path, paths: Iterable[Path]) -> tuple[dict[str, str], list[s
     ]
 
 
+def counted(names: Sequence[str], what: str) -> list[str]:
+    """Return a warning about some names with the first as an example; nothing without names.
+
+    Args:
+        names: The names.
+        what: Sentence that the number of names begins.
+
+    Example:
+        >>> counted(["a.txt", "b.txt"], "files are ignored")
+        ['2 files are ignored, such as a.txt']
+    """
+    return [f"{len(names)} {what}, such as {printable(names[0])}"] if names else []
+
+
 def printable(name: str) -> str:
     """Return a file name that can be printed and stored: bytes that are not UTF-8 are replaced."""
     return os.fsencode(name).decode(errors="replace")
 
 
-def read_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
+def read_csv(path: Path, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
     """Yield the non-empty rows of a UTF-8 CSV file, with the line (from 1) where each begins.
 
     Cells come without the blanks around them.
+
+    Args:
+        path: The file.
+        strict: Whether badly quoted cells, and a quote that is never closed, are errors.
 
     Raises:
         DataError: The file cannot be read, is not UTF-8, or has a quote that is never closed and
@@ -87,7 +105,7 @@ def read_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows, line = csv.reader(file, skipinitialspace=True), 1
+            rows, line = csv.reader(file, skipinitialspace=True, strict=strict), 1
             for cells in rows:
                 stripped = [cell.strip() for cell in cells]
                 if any(stripped):
@@ -96,5 +114,5 @@ def read_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(
             f"{path} must be a CSV file in UTF-8, found: "
-            f"{getattr(error, 'strerror', None) or error}. Repair it, or save it again."
+            f"{getattr(error, 'strerror', None) or error}. Repair it, or move it away."
         ) from error

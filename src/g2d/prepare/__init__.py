@@ -7,7 +7,7 @@ from g2d.data.store.facts import Signal
 from g2d.errors import UnreadableError
 from g2d.prepare.checking import Findings, check_store
 from g2d.prepare.pipeline import Summary, Watch, default_workers, prepare
-from g2d.prepare.plan import UNLABELED, Decode, Decoded, Plan, Sample, Skip, places
+from g2d.prepare.plan import UNLABELED, Decode, Decoded, Plan, Sample, Skip, five_folds, places
 from g2d.prepare.starter import write_starter
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Watch",
     "check_store",
     "default_workers",
+    "five_folds",
     "name_hash",
     "places",
     "prepare",

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from g2d.data.splits import TEST, TRAIN, VALID
 from g2d.data.store.arrays import blocks
 from g2d.data.store.facts import Signal
 from g2d.errors import Reason
@@ -141,6 +142,34 @@ class Plan:
 def places(samples: Sequence[Sample], rule: Callable[[Sample], int]) -> NDArray[np.int8]:
     """Return the split number of every sample, given a rule for one sample."""
     return np.fromiter((rule(sample) for sample in samples), np.int8, len(samples))
+
+
+def five_folds(
+    name: str, samples: Sequence[Sample], number: Callable[[Sample], int], first: int = 0
+) -> dict[str, NDArray[np.int8]]:
+    """Return the five protocols ``NAME?fold=F`` of a cross-validation.
+
+    Fold F tests, the next one validates, and the others train.
+
+    Args:
+        name: Name of the protocols.
+        samples: Samples to split.
+        number: Function that returns a number of a sample, such as that of its actor. Samples whose
+            numbers have the same remainder modulo 5 are in the same fold.
+        first: Number of the first fold.
+
+    Example:
+        >>> samples = [Sample(str(i), 0, "") for i in range(5)]
+        >>> five_folds("a", samples, lambda sample: int(sample.id))["a?fold=4"].tolist()
+        [1, 0, 0, 0, 2]
+    """
+    own = np.array([number(sample) for sample in samples]) % 5
+    return {
+        f"{name}?fold={fold}": np.select(
+            [own == fold % 5, own == (fold + 1) % 5], [TEST, VALID], TRAIN
+        ).astype(np.int8)
+        for fold in range(first, first + 5)
+    }
 
 
 def some(samples: Sequence[Sample], rows: Sequence[int]) -> Sequence[Sample]:

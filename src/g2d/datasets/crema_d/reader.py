@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,17 +23,10 @@ from g2d.data.store.facts import Signal
 from g2d.data.views.pictures import IMAGENET_MEAN, IMAGENET_STD
 from g2d.datasets.base import ReaderOptions
 from g2d.datasets.decoding import read_audible
-from g2d.datasets.folders import by_stem, find_files, printable, read_csv
+from g2d.datasets.folders import by_stem, counted, find_files, read_csv
 from g2d.errors import DataError
-from g2d.prepare import Decoded, Plan, Sample, Skip, name_hash, places
-from g2d.prepare.media import (
-    CALLED,
-    RESAMPLER,
-    fit_length,
-    read_frames,
-    released_frames,
-    spread,
-)
+from g2d.prepare import Decoded, Plan, Sample, Skip, five_folds, name_hash, places
+from g2d.prepare.media import CALLED, RESAMPLER, fit_length, read_frames, released_frames, spread
 
 EMOTIONS = {"NEU": 0, "HAP": 1, "SAD": 2, "FEA": 3, "DIS": 4, "ANG": 5}
 CLASSES = ("neutral", "happy", "sad", "fear", "disgust", "anger")
@@ -64,14 +56,10 @@ class CremaOptions(ReaderOptions):
     """Options of ``g2d data prepare crema_d``."""
 
     frames: Annotated[int, Field(ge=1)] | Literal["legacy"] = Field(
-        3,
-        description="evenly spaced frames stored per clip; legacy: the one that the paper's "
-        "released code uses",
+        3, description="evenly spaced frames per clip; legacy: the one of the paper's released code"
     )
     rate: int = Field(RATE, ge=4000, description="samples per second of the stored sound")
-    keep_known_bad: bool = Field(
-        False, description="keep the four clips that the maintainers list as broken"
-    )
+    keep_known_bad: bool = Field(False, description="keep four clips that are listed as broken")
 
 
 def plan_crema(source: Path, options: CremaOptions) -> Plan:
@@ -96,11 +84,7 @@ def plan_crema(source: Path, options: CremaOptions) -> Plan:
             notes = {key: parts[key] for key in ("sentence", "level")}
             label = EMOTIONS[parts["emotion"]]
             samples.append(Sample(name, label, parts["actor"], paths, notes=notes))
-    if unknown:
-        warnings.append(
-            f"{len(unknown)} files without the name of a clip are ignored, "
-            f"such as {printable(unknown[0])}"
-        )
+    warnings += counted(unknown, "files without the name of a clip are ignored")
     protocols, list_warnings = _protocols(source, samples, {skip.id for skip in skipped})
     frames = 1 if isinstance(options.frames, str) else options.frames
     known = signals(options.rate, frames)
@@ -213,50 +197,32 @@ def _protocols(
             samples, lambda s: {0: TEST, 5: VALID}.get(int(s.group) % 10, TRAIN)
         )
     }
-    for fold in range(5):
-        protocols[f"crema_d/actor-5fold-v1?fold={fold}"] = places(samples, partial(_in_fold, fold))
+    protocols |= five_folds("crema_d/actor-5fold-v1", samples, lambda s: int(s.group))
     lists = [source / f"{split}.csv" for split in ("train", "test")]
     if absent := [path.name for path in lists if not path.exists()]:
-        state = "found neither" if len(absent) == 2 else f"{absent[0]} is missing"
-        return protocols, [
-            f"{LEGACY} needs the lists train.csv and test.csv in the source folder, {state}: "
-            "that protocol is left out"
-        ]
+        return protocols, [f"{LEGACY} is left out: there is no list {' and no '.join(absent)}"]
     (train, train_warnings), (test, test_warnings) = map(_read_list, lists)
     if both := train & test:
         raise DataError(
             f"train.csv and test.csv must not share names, found {len(both)}, such as {min(both)}."
         )
-    protocols[LEGACY] = places(samples, partial(_listed, train, test))
-    differences = _compare(train | test, {sample.id for sample in samples}, skipped)
-    return protocols, [*differences, *train_warnings, *test_warnings]
+    protocols[LEGACY] = places(samples, lambda s: _listed(s, train, test))
+    listed, names = train | test, {sample.id for sample in samples}
+    return protocols, [
+        *counted(sorted(listed - names - {*skipped}), f"clips listed for {LEGACY} are missing"),
+        *counted(sorted(names - listed), f"clips are in no list of {LEGACY} and unused there"),
+        *train_warnings,
+        *test_warnings,
+    ]
 
 
-def _in_fold(fold: int, sample: Sample) -> int:
-    """Return the split of a sample: the fold tests, the next one validates."""
-    return {fold: TEST, (fold + 1) % 5: VALID}.get(int(sample.group) % 5, TRAIN)
-
-
-def _listed(train: Collection[str], test: Collection[str], sample: Sample) -> int:
+def _listed(sample: Sample, train: Collection[str], test: Collection[str]) -> int:
     """Return the split of a sample in the lists; a tenth of the training clips validates."""
     if sample.id in test:
         return TEST
     if sample.id not in train:
         return UNUSED
     return VALID if name_hash(sample.id) % 10 == 0 else TRAIN
-
-
-def _compare(listed: set[str], names: set[str], skipped: Collection[str]) -> list[str]:
-    """Return warnings about listed clips without files, and clips that are in no list."""
-    warnings = []
-    if absent := sorted(listed - names - set(skipped)):
-        warnings.append(f"{len(absent)} clips listed for {LEGACY} are missing, such as {absent[0]}")
-    if unlisted := sorted(names - listed):
-        warnings.append(
-            f"{len(unlisted)} clips are in no list of {LEGACY} and unused there, "
-            f"such as {unlisted[0]}"
-        )
-    return warnings
 
 
 def _read_list(path: Path) -> tuple[set[str], list[str]]:
@@ -276,8 +242,7 @@ def _read_list(path: Path) -> tuple[set[str], list[str]]:
         names.append(cells[0])
     if not names:
         raise DataError(
-            f"{path} must list clips as NAME,EMOTION, found none. Download it again, or move it "
-            f"away to do without {LEGACY}."
+            f"{path} must list clips as NAME,EMOTION, found none. Download it, or move it away."
         )
     repeated = len(names) - len(set(names))
     return set(names), [f"{repeated} lines of {path.name} repeat a name"] if repeated else []

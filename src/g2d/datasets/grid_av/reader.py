@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +18,7 @@ from pydantic import Field
 from g2d.data.splits import TEST, TRAIN, VALID
 from g2d.data.store.facts import Signal
 from g2d.datasets.base import ReaderOptions
-from g2d.datasets.folders import find_files, printable
+from g2d.datasets.folders import counted, find_files
 from g2d.errors import DataError, UnreadableError
 from g2d.prepare import Decoded, Plan, Sample, Skip, places
 from g2d.prepare.media import fit_length, is_silent, opened
@@ -50,40 +49,18 @@ TARGETS: dict[str, tuple[int, tuple[str, ...]]] = {
 }
 """Place in the sentence (command, color, preposition, letter, digit, adverb), and the classes."""
 MEL = {"name": "log_mel", "rate": RATE, "n_fft": 512, "hop": 160, "bands": 32}
+GRAY = {"name": "pixels", "frames": True}
 OVERALL = {"name": "standardize", "axes": "all"}
 SIGNALS = {
     "audio": Signal("audio", "int16", (SAMPLES,), (MEL, OVERALL), {"rate": RATE}),
-    "video": Signal(
-        "video",
-        "uint8",
-        (FRAMES, 40, 64),
-        ({"name": "pixels", "frames": True}, OVERALL),
-        {"rate": FRAME_RATE},
-    ),
+    "video": Signal("video", "uint8", (FRAMES, 40, 64), (GRAY, OVERALL), {"rate": FRAME_RATE}),
 }
 
 
 class GridOptions(ReaderOptions):
     """Options of ``g2d data prepare grid_av``."""
 
-    target: Literal["digit", "letter", "color"] = Field(
-        "digit", description="word of the sentence to predict"
-    )
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """Sentence with a usable alignment.
-
-    Args:
-        name: Name of its files without the suffix.
-        words: Its six words.
-        first_frame: First of the 16 frames around the digit.
-    """
-
-    name: str
-    words: tuple[str, ...]
-    first_frame: int
+    target: Literal["digit", "letter", "color"] = Field("digit", description="word to predict")
 
 
 def plan_grid(source: Path, options: GridOptions) -> Plan:
@@ -102,24 +79,12 @@ def plan_grid(source: Path, options: GridOptions) -> Plan:
             f"with names such as bbaf2n, found {len(videos)} and {len(alignments)}."
         )
     names = sorted(videos.keys() | alignments.keys(), key=str.encode)
-    parsed = [_sentence(source, name, videos, alignments) for name in names]
-    place, classes = TARGETS[options.target]
-    samples = [
-        Sample(
-            s.name,
-            classes.index(s.words[place]),
-            s.name,
-            (videos[s.name],),
-            {"first_frame": s.first_frame},
-            {"words": list(s.words)},
-        )
-        for s in parsed
-        if isinstance(s, Sentence)
-    ]
+    parsed = [_sample(source, name, videos, alignments, options.target) for name in names]
+    samples = [sample for sample in parsed if isinstance(sample, Sample)]
     unknown = [*other_videos, *other_alignments]
     return Plan(
         name="grid_av",
-        task={"kind": "classification", "classes": list(classes)},
+        task={"kind": "classification", "classes": list(TARGETS[options.target][1])},
         signals=SIGNALS,
         samples=samples,
         decode=decode,
@@ -130,12 +95,7 @@ def plan_grid(source: Path, options: GridOptions) -> Plan:
             "windows": "16 frames around the digit",
             "resampler": "libswresample",
         },
-        warnings=(
-            f"{len(unknown)} files without the name of a GRID sentence are ignored, "
-            f"such as {unknown[0]}",
-        )
-        if unknown
-        else (),
+        warnings=tuple(counted(unknown, "files without the name of a GRID sentence are ignored")),
         cautions=("all clips are of one speaker: results do not hold for new faces or voices",),
         official=SENTENCES,
     )
@@ -152,7 +112,7 @@ def _files(source: Path, suffix: str) -> tuple[dict[str, str], list[str]]:
     for path in find_files(source, suffix):
         name, place = path.stem, path.relative_to(source).as_posix()
         if NAME.fullmatch(name) is None:
-            unknown.append(printable(place))
+            unknown.append(place)
             continue
         first = paths.setdefault(name[1] + name[3:5], place)
         if first != place:
@@ -163,13 +123,12 @@ def _files(source: Path, suffix: str) -> tuple[dict[str, str], list[str]]:
     return {Path(place).stem: place for place in paths.values()}, unknown
 
 
-def _sentence(
-    source: Path, name: str, videos: Collection[str], alignments: dict[str, str]
-) -> Sentence | Skip:
-    """Return the sentence with a name, or why it is skipped."""
+def _sample(
+    source: Path, name: str, videos: dict[str, str], alignments: dict[str, str], target: str
+) -> Sample | Skip:
+    """Return the sample of the sentence with a name, or why it is skipped."""
     if name not in videos or name not in alignments:
-        missing = "no video" if name in alignments else "no alignment"
-        return Skip(name, "missing-file", missing)
+        return Skip(name, "missing-file", f"no {'video' if name in alignments else 'alignment'}")
     path = source / alignments[name]
     try:
         parsed = parse_alignment(path.read_text(encoding="ascii", errors="replace"))
@@ -180,7 +139,9 @@ def _sentence(
     words, first_frame = parsed
     if file_name(words) != name:
         return Skip(name, "no-agreed-label", f"its alignment says {' '.join(words)}")
-    return Sentence(name, words, first_frame)
+    place, classes = TARGETS[target]
+    facts, notes = {"first_frame": first_frame}, {"words": list(words)}
+    return Sample(name, classes.index(words[place]), name, (videos[name],), facts, notes)
 
 
 def file_name(words: tuple[str, ...]) -> str:
@@ -244,18 +205,12 @@ def decode(source: Path, sample: Sample) -> Decoded:
     first = sample.facts["first_frame"]
     pictures, sound = _decode_clip(source / sample.files[0])
     if len(pictures) < first + FRAMES:
-        raise UnreadableError(
-            "too-few-frames", f"{len(pictures)}, and its digit needs {first + FRAMES}"
-        )
+        raise UnreadableError("too-few-frames", f"{len(pictures)} of {first + FRAMES} needed")
     warnings = []
     if len(pictures) < CLIP_FRAMES:
         warnings.append(f"its video is cut off: {len(pictures)} of {CLIP_FRAMES} frames")
-    mouth = (
-        np.stack(pictures[first : first + FRAMES])[:, ROWS, COLUMNS]
-        .astype(np.float64)
-        .reshape(FRAMES, 40, 2, 64, 2)
-        .mean((2, 4))
-    )
+    region = np.stack(pictures[first : first + FRAMES])[:, ROWS, COLUMNS].astype(np.float64)
+    mouth = region.reshape(FRAMES, 40, 2, 64, 2).mean((2, 4))
     start = round(first / FRAME_RATE * RATE)
     heard = sound[start : start + SAMPLES]
     if is_silent(heard):

@@ -7,13 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from g2d.datasets.grid_av.reader import (
-    ALIGNMENT_RATE,
-    FRAME_RATE,
-    HEIGHT,
-    WIDTH,
-    file_name,
-)
+from g2d.datasets.grid_av.reader import ALIGNMENT_RATE, FRAME_RATE, HEIGHT, WIDTH, file_name
 from g2d.datasets.sample_media import tone, write_video
 
 SENTENCES = ("bin blue at f one now", *(f"bin blue at {x} two now" for x in "abcdef"))

@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isfinite, log
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from g2d.data.splits import TEST, TRAIN, VALID
@@ -70,9 +69,7 @@ class HousesOptions(ReaderOptions):
     """Options of ``g2d data prepare houses``."""
 
     views: tuple[View, ...] = Field(
-        ("frontal",),
-        min_length=1,
-        description="photographs; a single one is called image, several have their own names",
+        ("frontal",), min_length=1, description="photographs; a single one is called image"
     )
     zipcode: bool = Field(False, description="add one column for each zip code to the table")
 
@@ -90,10 +87,8 @@ def plan_houses(source: Path, options: HousesOptions) -> Plan:
     names = ("image",) if len(options.views) == 1 else options.views
     pixels = ({"name": "pixels"}, {"name": "standardize", "axes": "all"})
     signals = {m: Signal("image", "uint8", (SIDE, SIDE, 3), pixels) for m in names}
-    columns = [*COLUMNS, *codes]
-    signals["table"] = Signal(
-        "table", "float32", (len(columns),), ({"name": "standardize"},), {"columns": columns}
-    )
+    columns, standard = [*COLUMNS, *codes], ({"name": "standardize"},)
+    signals["table"] = Signal("table", "float32", (len(columns),), standard, {"columns": columns})
     split = places(samples, lambda s: {0: TEST, 1: VALID}.get(int(s.id) % 5, TRAIN))
     return Plan(
         name="houses",
@@ -120,16 +115,10 @@ def _sample(house: House, photos: dict[str, str], views: tuple[View, ...]) -> Sa
     if missing := [view for view, file in files.items() if file is None]:
         return Skip(name, "missing-file", f"no photograph {' or '.join(missing)}")
     if not house.usable:
-        return Skip(
-            name,
-            "non-finite",
-            f"its numbers are {house.bedrooms:g}, {house.bathrooms:g}, area {house.area:g}, "
-            f"price {house.price:g}",
-        )
-    facts = {
-        "table": [house.bedrooms, house.bathrooms, log(house.area)],
-        "zipcode": house.zipcode,
-    }
+        rooms = f"{house.bedrooms:g}, {house.bathrooms:g}"
+        detail = f"its numbers are {rooms}, area {house.area:g}, price {house.price:g}"
+        return Skip(name, "non-finite", detail)
+    facts = {"table": [house.bedrooms, house.bathrooms, log(house.area)], "zipcode": house.zipcode}
     return Sample(name, house.price, name, tuple(map(str, files.values())), facts)
 
 
@@ -148,12 +137,10 @@ class HousesDecode:
     def __call__(self, source: Path, sample: Sample) -> Decoded:
         """Return the photographs ``(256, 256, 3)`` and the table of a house."""
         codes = (float(code == sample.facts["zipcode"]) for code in self.codes)
-        values: dict[str, NDArray[Any]] = {
-            "table": np.array([*sample.facts["table"], *codes], np.float32)
-        }
-        for m, file in zip(self.names, sample.files, strict=True):
-            values[m] = read_image(source / file, (SIDE, SIDE))
-        return Decoded(values)
+        table = np.array([*sample.facts["table"], *codes], np.float32)
+        files = zip(self.names, sample.files, strict=True)
+        photos = {m: read_image(source / file, (SIDE, SIDE)) for m, file in files}
+        return Decoded({"table": table, **photos})
 
 
 def _read(source: Path) -> tuple[list[House], dict[str, str], list[str]]:
@@ -166,22 +153,17 @@ def _read(source: Path) -> tuple[list[House], dict[str, str], list[str]]:
     """
     path = find_file(source, TABLE)
     if path is None:
-        raise DataError(
-            f"{source} must hold {TABLE} and photographs N_frontal.jpg, found no {TABLE}."
-        )
+        raise DataError(f"{source} must hold photographs and {TABLE}, found no {TABLE}.")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} must be a text in UTF-8, found: {error}. Download it again."
-        ) from error
+        raise DataError(f"{path} must be a text in UTF-8, found: {error}.") from error
     numbered = [(number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
     photos, warnings = by_stem(source, find_files(path.parent, ".jpg"))
     last = _last_house(photos)
     if last > len(numbered):  # a lost line would give every later house its neighbor's price
         raise DataError(
-            f"{path} must have a line for every house, found {len(numbered)} and photographs of "
-            f"house {last}. Download it again."
+            f"{path} must have a line per house, found {len(numbered)} and photos of house {last}."
         )
     houses = [
         _house(house, cells, f"line {number} of {path}")
@@ -203,6 +185,5 @@ def _house(number: int, cells: list[str], where: str) -> House:
         bedrooms, bathrooms, area, zipcode, price = cells
         return House(number, float(bedrooms), float(bathrooms), float(area), zipcode, float(price))
     except ValueError:
-        raise DataError(
-            f"{where} must be bedrooms bathrooms area zipcode price, found {' '.join(cells)!r}."
-        ) from None
+        form = "bedrooms bathrooms area zipcode price"
+        raise DataError(f"{where} must be {form}, found {' '.join(cells)!r}.") from None

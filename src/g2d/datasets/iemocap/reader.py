@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,11 +20,11 @@ from g2d.data.splits import SPLITS, TEST, TRAIN, UNUSED, VALID
 from g2d.data.store.facts import Signal
 from g2d.datasets.base import ReaderOptions
 from g2d.datasets.decoding import read_audible, text_bytes
-from g2d.datasets.folders import read_csv
+from g2d.datasets.folders import counted, read_csv
 from g2d.datasets.iemocap.sides import Side, contradictions, find_sides, read_side_map
 from g2d.datasets.iemocap.turns import Evaluations, Turn, read_turns, read_words
 from g2d.errors import DataError
-from g2d.prepare import UNLABELED, Decoded, Plan, Sample, Skip, places
+from g2d.prepare import UNLABELED, Decoded, Plan, Sample, Skip, five_folds, places
 from g2d.prepare.media import RESAMPLER, fit_length, read_frames, spread
 
 RATE, SAMPLES = 16_000, 160_000
@@ -49,7 +48,7 @@ IMPROVISED_SIZES = {4: 2943}
 """Turns of improvised dialogues, as far as they are known."""
 NONE_AGREED = "xxx"
 """Code of a turn without a majority of the raters."""
-SESSIONS = range(1, 6)
+LEGACY = "iemocap/legacy-random"
 LISTS = tuple(f"{split}.csv" for split in SPLITS)
 """Files of a user's own split, in the order of the numbers of the splits."""
 
@@ -58,18 +57,13 @@ class IemocapOptions(ReaderOptions):
     """Options of ``g2d data prepare iemocap``."""
 
     classes: Literal[4, 5, 6] = Field(
-        4,
-        description="4: neutral, angry, sad, happy (with excited); 5: without happy, with "
-        "frustrated and excited; 6: all of these",
+        4, description="4: neutral, angry, sad, happy or excited; 5: frustrated for happy; 6: all"
     )
-    improvised_only: bool = Field(
-        False, description="leave out scripted dialogues, whose lines recur in all sessions"
-    )
+    improvised_only: bool = Field(False, description="leave out scripts, which recur in sessions")
     frames: int = Field(8, ge=1, description="frames stored of every turn")
     side: int = Field(112, ge=16, description="height and width of the stored frames")
     side_map: str | None = Field(
-        None,
-        description="CSV file dialog,left (F or M), for videos where the actors' sides are unclear",
+        None, description="CSV file dialog,left (F or M) for videos with unclear seats"
     )
 
     def take(self, turn: Turn) -> bool:
@@ -98,12 +92,11 @@ def plan_iemocap(source: Path, options: IemocapOptions) -> Plan:
     sides = _sides(source, options, evaluations.turns, labeled)
     parsed = [_sample(source, turn, codes, words, sides) for turn in labeled]
     samples = [sample for sample in parsed if isinstance(sample, Sample)]
-    skipped = [
-        *_skipped(taken, [turn for turn in evaluations.repeated if options.take(turn)]),
-        *(skip for skip in parsed if isinstance(skip, Skip)),
-    ]
+    repeated = [turn for turn in evaluations.repeated if options.take(turn)]
+    skipped = [*_skipped(taken, repeated), *(skip for skip in parsed if isinstance(skip, Skip))]
     protocols, warnings = _protocols(source, samples, {skip.id for skip in skipped})
-    absent = sorted(set(SESSIONS) - {turn.session for turn in taken})
+    absent = ["video"] if sides is None else []
+    absent += [f"session {i}" for i in range(1, 6) if i not in {turn.session for turn in taken}]
     return Plan(
         name="iemocap",
         task={"kind": "classification", "classes": list(CLASSES[options.classes])},
@@ -119,26 +112,17 @@ def plan_iemocap(source: Path, options: IemocapOptions) -> Plan:
             *warnings,
             *contradictions(sides or {}),
         ),
-        missing=(
-            *(("video",) if sides is None else ()),
-            *(f"session {session}" for session in absent),
-        ),
+        missing=tuple(absent),
         official=(IMPROVISED_SIZES if options.improvised_only else SIZES).get(options.classes, 0),
     )
 
 
 def _skipped(turns: Sequence[Turn], repeated: Sequence[Turn]) -> list[Skip]:
     """Return the turns without an agreed emotion, and those that are listed again."""
+    unlabeled = [turn for turn in turns if turn.code == NONE_AGREED]
     return [
-        *(
-            Skip(turn.id, UNLABELED, "no majority of raters")
-            for turn in turns
-            if turn.code == NONE_AGREED
-        ),
-        *(
-            Skip(turn.id, "duplicate", f"again in {turn.dialogue}.txt, as {turn.code}")
-            for turn in repeated
-        ),
+        *(Skip(turn.id, UNLABELED, "no majority of raters") for turn in unlabeled),
+        *(Skip(t.id, "duplicate", f"again in {t.dialogue}.txt, as {t.code}") for t in repeated),
     ]
 
 
@@ -165,13 +149,8 @@ def _warnings(
     share = shared_words(samples, protocols[default])
     shared = f"{share:.1%} of the test texts of {default} occur word for word in training"
     cause = "" if options.improvised_only else ": scripts recur (improvised_only=true)"
-    warnings = [shared + cause]
-    if malformed := evaluations.malformed:
-        warnings.append(
-            f"{len(malformed)} lines of EmoEvaluation begin with '[' but are not written like "
-            f"turns and are left out, such as {malformed[0]!r}"
-        )
-    return warnings
+    form = "lines of EmoEvaluation begin with '[' but are not written like turns and are left out"
+    return [shared + cause, *counted(evaluations.malformed, form)]
 
 
 def _report(
@@ -197,8 +176,7 @@ def _report(
         "repeated": len(evaluations.repeated),
         "strange_lines": len(evaluations.malformed),
         "sides": {
-            d: {"left": side.left, "margin": round(side.margin, 3)}
-            for d, side in sorted(sides.items())
+            d: {"left": s.left, "margin": round(s.margin, 3)} for d, s in sorted(sides.items())
         },
     }
 
@@ -235,7 +213,7 @@ def _sample(
         "span": [turn.start, turn.end],
         "box": None if sides is None else list(sides[turn.dialogue].box(turn.speaker)),
     }
-    notes = {"session": turn.session, "ratings": [turn.valence, turn.activation, turn.dominance]}
+    notes = {"session": turn.session, "ratings": list(turn.ratings)}
     files = (sound,) if sides is None else (sound, video.relative_to(source).as_posix())
     return Sample(turn.id, codes[turn.code], f"{turn.session}{turn.speaker}", files, facts, notes)
 
@@ -278,15 +256,9 @@ class IemocapDecode:
             "text": None if words is None else text_bytes(words, CHARACTERS),
         }
         if self.has_video:
-            begin, end = sample.facts["span"]
-            left, top, right, bottom = sample.facts["box"]
-            values["video"] = read_frames(
-                source / sample.files[1],
-                spread(self.frames),
-                (self.side, self.side),
-                span=(begin, end),
-                box=(left, top, right, bottom),
-            )
+            video, size = source / sample.files[1], (self.side, self.side)
+            span, box = sample.facts["span"], sample.facts["box"]
+            values["video"] = read_frames(video, spread(self.frames), size, span=span, box=box)
         return Decoded(values, warnings=tuple(warnings))
 
 
@@ -303,30 +275,16 @@ def _protocols(
             samples, lambda s: {4: VALID, 5: TEST}.get(s.notes["session"], TRAIN)
         )
     }
-    for fold in SESSIONS:
-        protocols[f"iemocap/leave-session-v1?fold={fold}"] = places(
-            samples, partial(_in_fold, fold)
-        )
-    if missing := [name for name in LISTS if not (source / name).is_file()]:
-        return protocols, [
-            "iemocap/legacy-random needs lists of turns in the source folder, found no "
-            f"{' and no '.join(missing)}: that protocol is left out"
-        ]
-    split_of = _read_lists(source)
-    protocols["iemocap/legacy-random"] = places(samples, lambda s: split_of.get(s.id, UNUSED))
-    unknown = sorted(split_of.keys() - {sample.id for sample in samples} - set(skipped))
-    warning = (
-        f"{len(unknown)} names in {', '.join(LISTS)} are no turns with these classes, "
-        f"such as {unknown[0]!r}"
-        if unknown
-        else ""
+    protocols |= five_folds(
+        "iemocap/leave-session-v1", samples, lambda s: int(s.notes["session"]), first=1
     )
-    return protocols, [warning] if unknown else []
-
-
-def _in_fold(fold: int, sample: Sample) -> int:
-    """Return the split of a sample: the session ``fold`` tests, the next one validates."""
-    return {fold: TEST, fold % 5 + 1: VALID}.get(sample.notes["session"], TRAIN)
+    if missing := [name for name in LISTS if not (source / name).is_file()]:
+        return protocols, [f"{LEGACY} is left out: there is no list {' and no '.join(missing)}"]
+    split_of = _read_lists(source)
+    protocols[LEGACY] = places(samples, lambda s: split_of.get(s.id, UNUSED))
+    unknown = sorted(split_of.keys() - {sample.id for sample in samples} - set(skipped))
+    form = f"names in {', '.join(LISTS)} are no turns with these classes"
+    return protocols, counted(unknown, form)
 
 
 def _read_lists(source: Path) -> dict[str, int]:
@@ -336,8 +294,7 @@ def _read_lists(source: Path) -> dict[str, int]:
         for _, (turn, *_) in read_csv(source / name):
             if (other := split_of.setdefault(turn, split)) != split:
                 raise DataError(
-                    "the lists of iemocap/legacy-random must not share turns, "
-                    f"found {turn} in {LISTS[other]} and {name}."
+                    f"lists must not share turns, found {turn} in {LISTS[other]} and {name}."
                 )
     return split_of
 

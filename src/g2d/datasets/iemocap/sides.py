@@ -94,10 +94,8 @@ def contradictions(sides: Mapping[str, Side]) -> list[str]:
     for session, by_marker in sorted(seats.items()):
         left_actors = set().union(*by_marker.values())
         if len(by_marker) > 1 and len(left_actors) > 1:
-            listed = ", ".join(
-                f"markers {m}: left {' and '.join(sorted(left))}"
-                for m, left in sorted(by_marker.items())
-            )
+            pairs = ((m, " and ".join(sorted(left))) for m, left in sorted(by_marker.items()))
+            listed = ", ".join(f"markers {m}: left {left}" for m, left in pairs)
             warnings.append(f"{session}: actors change sides between dialogues ({listed})")
     return warnings
 
@@ -125,13 +123,9 @@ def read_side_map(path: Path, dialogues: Collection[str]) -> dict[str, str]:
             raise DataError(f"{path} must hold dialog,left with F or M, found {','.join(row)!r}.")
         dialogue, actor = row
         if dialogue not in dialogues:
-            raise DataError(
-                f"{path} must name dialogues that have turns, found {dialogue!r}, which has none."
-            )
+            raise DataError(f"{path} must name dialogues with turns, found {dialogue!r}.")
         if left.setdefault(dialogue, actor) != actor:
-            raise DataError(
-                f"{path} must name one left actor for a dialogue, found F and M for {dialogue!r}."
-            )
+            raise DataError(f"{path} must name one left actor, found F and M for {dialogue!r}.")
     return left
 
 
@@ -172,9 +166,8 @@ def _find(path: Path, turns: Sequence[tuple[str, float, float]], known: str | No
 
 def _some(turns: Sequence[tuple[str, float, float]]) -> Sequence[tuple[str, float, float]]:
     """Return up to :data:`TURNS` of the turns, evenly spaced."""
-    if not turns:
-        return turns
-    return [turns[i] for i in np.unique(np.linspace(0, len(turns) - 1, TURNS).round().astype(int))]
+    steps = np.linspace(0, max(0, len(turns) - 1), min(TURNS, len(turns)))
+    return [turns[i] for i in steps.round().astype(int)]
 
 
 def _motion(frames: Sequence[NDArray[np.int16]]) -> tuple[float, float]:

@@ -30,9 +30,7 @@ class Turn:
         start: Second of the dialogue at which the turn begins.
         end: Second of the dialogue at which the turn ends.
         code: Emotion, in three letters.
-        valence: Mean rating of the valence.
-        activation: Mean rating of the activation.
-        dominance: Mean rating of the dominance.
+        ratings: Mean ratings of valence, activation and dominance.
     """
 
     id: str
@@ -43,9 +41,7 @@ class Turn:
     start: float
     end: float
     code: str
-    valence: float
-    activation: float
-    dominance: float
+    ratings: tuple[float, ...]
 
     @property
     def dialogue(self) -> str:
@@ -66,19 +62,10 @@ def parse_turn(line: str) -> Turn | None:
     name = TURN.match(parts[3]) if parts else None
     if parts is None or name is None:
         return None
-    return Turn(
-        id=parts[3],
-        session=int(name[1]),
-        markers=name[2],
-        speaker=name[7],
-        improvised=name[3] == "impro",
-        start=float(parts[1]),
-        end=float(parts[2]),
-        code=parts[4],
-        valence=float(parts[5]),
-        activation=float(parts[6]),
-        dominance=float(parts[7]),
-    )
+    session, markers, kind, speaker = name.group(1, 2, 3, 7)
+    start, end, *ratings = map(float, parts.group(1, 2, 5, 6, 7))
+    who = (int(session), markers, speaker, kind == "impro")
+    return Turn(parts[3], *who, start, end, parts[4], tuple(ratings))
 
 
 @dataclass(frozen=True)

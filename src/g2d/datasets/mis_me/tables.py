@@ -141,11 +141,7 @@ def read_tables(source: Path) -> tuple[list[Row], list[str], list[str]]:
 
 
 def _row(
-    sheet: Sheet,
-    line: int,
-    cells: dict[str, Any],
-    stations: dict[str, str],
-    seen: set[str],
+    sheet: Sheet, line: int, cells: dict[str, Any], stations: dict[str, str], seen: set[str]
 ) -> Row:
     """Return a line of a table as a row.
 

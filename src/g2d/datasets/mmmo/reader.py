@@ -47,12 +47,8 @@ CLASSES = ("not positive", "positive")
 class MMMOOptions(ReaderOptions):
     """Options of ``g2d data prepare mmmo``."""
 
-    text: bool = Field(
-        False, description="add the word vectors, which only validation and test rows have"
-    )
-    regression: bool = Field(
-        False, description="predict the score from 1 to 5 instead of positive (> 3.5) or not"
-    )
+    text: bool = Field(False, description="add word vectors, which training rows lack")
+    regression: bool = Field(False, description="predict the score from 1 to 5")
 
 
 def plan_mmmo(source: Path, options: MMMOOptions) -> Plan:
@@ -97,16 +93,10 @@ def plan_mmmo(source: Path, options: MMMOOptions) -> Plan:
 def _warnings(table: Mapping[str, NDArray[Any]], modalities: Collection[str]) -> Iterator[str]:
     """Yield warnings about missing text and rows without any signal."""
     if OPTIONAL.intersection(modalities):
-        yield (
-            "the text files of the training rows were never published: "
-            "only validation and test rows have text"
-        )
+        yield "the text of the training rows was never published: only other rows have text"
     signal = np.any([_real(table[m]).any(1) for m in ("audio", "video")], axis=0)
     if empty := int((~signal).sum()):
-        yield (
-            f"{empty} of {len(signal)} rows have neither sound nor face: "
-            "nothing can be predicted from them"
-        )
+        yield f"{empty} of {len(signal)} rows have neither sound nor face to predict from"
 
 
 def _real(steps: NDArray[Any]) -> NDArray[np.bool_]:
@@ -184,10 +174,7 @@ def _split(folder: Path, split: str) -> dict[str, NDArray[Any]]:
     arrays = {m: _read(path, SHAPES[m]) for m, path in paths.items() if path.is_file()}
     if len({len(values) for values in arrays.values()}) > 1:
         counts = ", ".join(f"{len(values)} of {m}" for m, values in arrays.items())
-        raise DataError(
-            f"{split} files of {folder} must hold equally many rows, found {counts}. "
-            "Download them again."
-        )
+        raise DataError(f"{split} files of {folder} must have the same rows, found {counts}.")
     return arrays
 
 
@@ -198,9 +185,7 @@ def _read(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
         with h5py.File(path, "r") as file:
             values: NDArray[Any] = file["d1"][:]
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{path} must be an HDF5 file with a data set d1, found: {error}. Download it again."
-        ) from error
+        raise DataError(f"{path} must hold HDF5 data d1, found: {error}.") from error
     if values.dtype.kind not in "fiu":
         raise DataError(f"{path} must hold numbers, found {values.dtype}. Download it again.")
     if values.ndim == 2 and values.shape[1] == 1:

@@ -46,9 +46,7 @@ class MosiOptions(ReaderOptions):
     """Options of ``g2d data prepare mosi``."""
 
     text: Literal["tokens", "vectors"] = Field(
-        "tokens",
-        description="the transcript for a tokenizer, or 100 numbers of a network that was trained "
-        "on the training rows",
+        "tokens", description="the transcript for a tokenizer, or 100 numbers of a trained network"
     )
 
 
@@ -82,10 +80,7 @@ def plan_mosi(source: Path, options: MosiOptions) -> Plan:
         decode=MosiDecode(as_bytes=not vectors),
         protocols={"mosi/official-valid-by-video-v1": places(samples, _place)},
         parameters=options.model_dump(),
-        cautions=(
-            f"{trained} come from networks that were trained on the training rows, which look "
-            "easier than they are",
-        ),
+        cautions=(f"{trained} come from networks trained on the training rows, which look easier",),
         official=UTTERANCES,
         chunk=256,
     )
@@ -153,10 +148,7 @@ def _part(source: Path, part: str) -> dict[str, NDArray[Any]]:
     }
     line, label = _numbers(source / f"text_{part}.csv")[:, 0], tables["text"][:, -1]
     if not (line == np.rint(line)).all():
-        raise DataError(
-            f"the first column of text_{part}.csv must be lines of transcripts.csv, "
-            "found other numbers. Download it again."
-        )
+        raise DataError(f"text_{part}.csv must begin with lines of transcripts.csv, found others.")
     counts = {f"{m}_{part}0.csv": len(table) for m, table in tables.items()}
     counts[f"text_{part}.csv"] = len(line)
     if len(set(counts.values())) > 1:
@@ -183,17 +175,13 @@ def _numbers(path: Path, width: int | None = None) -> NDArray[np.float64]:
     rows: list[list[float]] = []
     for number, cells in read_csv(path):
         width = width or len(cells)
+        where = f"line {number} of {path}"
         if len(cells) != width:
-            raise DataError(
-                f"line {number} of {path} must hold {width} numbers, found {len(cells)}. "
-                "Download it again."
-            )
+            raise DataError(f"{where} must hold {width} numbers, found {len(cells)}.")
         try:
             rows.append([float(cell) for cell in cells])
         except ValueError as error:
-            raise DataError(
-                f"line {number} of {path} must hold numbers, found: {error}. Download it again."
-            ) from error
+            raise DataError(f"{where} must hold numbers, found: {error}.") from error
     if not rows:
         raise DataError(f"{path} must hold one row or more, found none. Download it again.")
     return np.array(rows)
@@ -214,8 +202,7 @@ def _transcripts(
     rows, labels = list(read_csv(path)), [[str(label)] for label in sentiment]
     if len(np.unique(line)) < len(line):
         raise DataError(
-            f"text_train.csv and text_test.csv must name each line of {path.name} at most once in "
-            "their first columns, found some twice."
+            f"text_train.csv and text_test.csv must name a line of {path.name} once, found twice."
         )
     if line.max() > len(rows):
         raise DataError(
@@ -245,8 +232,6 @@ def _utterance(path: Path, number: int, cells: list[str]) -> tuple[str, int, str
     """Parse a line such as ``"VIDEO_7","WORDS","93","1"`` into video, utterance and words."""
     video, _, utterance = cells[0].rpartition("_")
     if not video or not utterance.isdecimal():
-        raise DataError(
-            f"line {number} of {path} must begin with VIDEO_NUMBER, found {cells[0][:80]!r}. "
-            "Download it again."
-        )
+        where = f"line {number} of {path}"
+        raise DataError(f"{where} must begin with VIDEO_NUMBER, found {cells[0][:80]!r}.")
     return video, int(utterance), cells[1]

@@ -21,17 +21,10 @@ from g2d.data.store.facts import Signal
 from g2d.data.views.pictures import IMAGENET_MEAN, IMAGENET_STD
 from g2d.datasets.base import ReaderOptions
 from g2d.datasets.decoding import read_audible
-from g2d.datasets.folders import by_stem, find_file, find_files, printable, read_csv
+from g2d.datasets.folders import by_stem, counted, find_file, find_files, read_csv
 from g2d.errors import DataError
 from g2d.prepare import Decoded, Plan, Sample, Skip, name_hash, places
-from g2d.prepare.media import (
-    RESAMPLER,
-    at_least,
-    fit_length,
-    read_frames,
-    released_frames,
-    spread,
-)
+from g2d.prepare.media import RESAMPLER, at_least, fit_length, read_frames, released_frames, spread
 
 RATE, SAMPLES = 16_000, 160_000
 """Samples per second of the stored sound, and samples of ten seconds."""
@@ -66,16 +59,10 @@ class VGGSoundOptions(ReaderOptions):
     """Options of ``g2d data prepare vggsound``."""
 
     frames: Annotated[int, Field(ge=1)] | Literal["legacy"] = Field(
-        3,
-        description="evenly spaced frames stored per clip; legacy: the three that the paper's "
-        "released code uses, of more than three at one per second",
+        3, description="evenly spaced frames per clip; legacy: the three of the released code"
     )
-    classes: int | None = Field(
-        None, ge=2, description="keep only so many classes, the first in order of their names"
-    )
-    limit: int | None = Field(
-        None, ge=1, description="keep only so many clips of every class and split, by name"
-    )
+    classes: int | None = Field(None, ge=2, description="keep only the first classes by name")
+    limit: int | None = Field(None, ge=1, description="keep so many clips per class and split")
     least_frames: int = Field(4, ge=1, description="skip clips with fewer decoded frames")
 
 
@@ -97,11 +84,8 @@ def plan_vggsound(source: Path, options: VGGSoundOptions) -> Plan:
     files, repeated = by_stem(source, find_files(source, ".mp4"))
     if not files:
         raise DataError(f"{source} must hold clips ID_SSSSSS.mp4, in any folders, found none.")
-    if unlisted := sorted(files.keys() - listed):
-        warnings.append(
-            f"{len(unlisted)} mp4 files are not listed in vggsound.csv and are ignored, "
-            f"such as {printable(unlisted[0])}.mp4"
-        )
+    unlisted = [f"{name}.mp4" for name in sorted(files.keys() - listed)]
+    warnings += counted(unlisted, "mp4 files are not listed in vggsound.csv and are ignored")
     samples = [
         Sample(r.clip, numbers[r.label], r.video, (files[r.clip],), notes={"listed": r.split})
         for r in rows
@@ -197,11 +181,9 @@ def read_rows(source: Path) -> tuple[list[Row], list[str]]:
     path = find_file(source, "vggsound.csv")
     if path is None:
         raise DataError(
-            f"{source} must hold the table vggsound.csv (YouTube id, start second, label, split), "
-            "found none. Download it from github.com/hche11/VGGSound."
+            f"{source} must hold the table vggsound.csv of github.com/hche11/VGGSound, found none."
         )
-    rows: dict[str, Row] = {}
-    repeated = 0
+    rows, repeated = dict[str, Row](), 0
     for number, cells in read_csv(path):
         if not rows and cells[:2] == ["youtube_id", "time"]:
             continue
@@ -224,8 +206,7 @@ def _row(cells: list[str], where: str) -> Row:
     name = clip_name(video, int(start))
     if not CLIP.fullmatch(name):
         raise DataError(
-            f"{where} must begin with an 11-letter YouTube id and a start of at most six digits, "
-            f"found {video!r}, {start}."
+            f"{where} must begin with 11 letters and at most six digits, found {video!r}, {start}."
         )
     return Row(name, video, label, LISTED[split])
 
@@ -257,8 +238,7 @@ def class_names(rows: list[Row], counts: Mapping[str, int] | None) -> list[str]:
         return sorted(labels)
     if unknown := sorted(labels - counts.keys()):
         raise DataError(
-            f"labels of vggsound.csv must be among the {len(counts)} of stat.csv, "
-            f"found {unknown[0]!r}."
+            f"labels must be among the {len(counts)} of stat.csv, found {unknown[0]!r}."
         )
     return sorted(counts)
 
@@ -287,17 +267,15 @@ def _missing(rows: list[Row], missing: Counter[tuple[str, int]]) -> Iterator[str
     """
     if not missing:
         return
-    listed, by_label = Counter(row.label for row in rows), Counter[str]()
-    for (label, _), count in missing.items():
+    listed, by_label, by_split = Counter(row.label for row in rows), Counter[str](), Counter[int]()
+    for (label, split), count in missing.items():
         by_label[label] += count
+        by_split[split] += count
     tenths = Counter(min(10 * by_label[label] // listed[label], 9) for label in listed)
-    by_split = ", ".join(
-        f"{sum(n for (_, split), n in missing.items() if split == number)} of {name}"
-        for name, number in LISTED.items()
-    )
+    parts = ", ".join(f"{by_split[number]} of {name}" for name, number in LISTED.items())
     by_share = ", ".join(f"{10 * t}-{10 * t + 10} %: {tenths[t]}" for t in sorted(tenths))
     yield (
-        f"{missing.total()} of {len(rows)} clips are missing ({by_split}); "
+        f"{missing.total()} of {len(rows)} clips are missing ({parts}); "
         f"number of classes by their missing share: {by_share}"
     )
 
@@ -325,12 +303,9 @@ def disjoint(samples: list[Sample], test_videos: Collection[str]) -> NDArray[np.
 
 def _limited(rows: list[Row], limit: int | None) -> list[Row]:
     """Keep the first ``limit`` rows of every class and split."""
-    if limit is None:
-        return rows
-    seen: Counter[tuple[str, int]] = Counter()
-    kept = []
+    seen, kept = Counter[tuple[str, int]](), []
     for row in rows:
         seen[row.label, row.split] += 1
-        if seen[row.label, row.split] <= limit:
+        if limit is None or seen[row.label, row.split] <= limit:
             kept.append(row)
     return kept
