@@ -51,7 +51,7 @@ def test_nothing_is_wrong_with_a_balanced_model() -> None:
     diagnosis = diagnose(rows(image=2.9, tone=2.5), TASK, teachers=teachers_of(image=3.0, tone=2.5))
     assert diagnosis.suppressed == []
     assert diagnosis.verdict == [
-        "Nothing is wrong with every modality: inside this model it gives about what its teacher "
+        "No modality is suppressed: inside this model each gives about what its teacher "
         "learned alone."
     ]
     assert diagnosis.advice == []

@@ -19,7 +19,7 @@ from g2d.data.store.opening import StoreOptions, open_store
 from g2d.datasets.base import PreparedOptions, open_prepared
 from g2d.datasets.table.opening import open_any
 from g2d.datasets.table.reader import TableOptions, plan_table
-from g2d.datasets.table.rows import Table
+from g2d.datasets.table.rows import TableFile
 from g2d.datasets.table.rows import _Lines as Lines
 from g2d.errors import ArgumentError, DataError, UnreadableError
 from g2d.fusion import Late
@@ -387,7 +387,7 @@ def test_the_delimiter_is_inferred_from_the_header(tmp_path: Path, suffix: str, 
         ),
         encoding="utf-8",
     )
-    assert list(Table(path).columns) == ["id", "note", "label"]
+    assert list(TableFile(path).columns) == ["id", "note", "label"]
 
 
 def test_unusual_cells_cost_only_their_own_row(tmp_path: Path) -> None:
@@ -446,7 +446,7 @@ def test_rows_are_read_one_by_one_whatever_their_cells_hold(tmp_path: Path) -> N
     path.write_text(
         '\ufeffid,text\n1,"two\nlines, and a comma"\n\n2,"say ""hi"""\n', encoding="utf-8"
     )
-    table = Table(path)
+    table = TableFile(path)
     assert (len(table), list(table.columns)) == (2, ["id", "text"])
     assert table[1] == {"id": "2", "text": 'say "hi"'}
     assert table[0]["text"] == "two\nlines, and a comma"
@@ -511,24 +511,24 @@ def test_a_table_that_cannot_be_used_is_refused_with_the_reason(
 
 def test_missing_files_and_invalid_lines_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot read .*none\.csv: no such file"):
-        Table(tmp_path / "none.csv")
+        TableFile(tmp_path / "none.csv")
     (tmp_path / "a.jsonl").write_text('{"x": 1}\nnonsense\n')
     with pytest.raises(DataError, match="line 2"):
-        list(Table(tmp_path / "a.jsonl"))
+        list(TableFile(tmp_path / "a.jsonl"))
     (tmp_path / "b.csv").write_bytes(b"a,label\n\xff\xfe,x\n")
     with pytest.raises(DataError, match=r"line 2 of .* must be text in UTF-8"):
-        Table(tmp_path / "b.csv")
+        TableFile(tmp_path / "b.csv")
     for text in ('[{"x": 1}]', '[\n{"x": 1}]', '{"x": "\\ud800"}', "[" * 100_000):
         (tmp_path / "c.json").write_text(text)
         with pytest.raises(DataError, match=r"line 1 of .* \(JSONL has one per line\)"):
-            list(Table(tmp_path / "c.json"))
+            list(TableFile(tmp_path / "c.json"))
 
 
 def test_delimiters_are_counted_outside_quotes_and_a_cell_may_be_long(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "a.csv").write_text('"id";"x, mm";label\n1;' + "y" * 200_000 + ";a\n")
-    table = Table(tmp_path / "a.csv")
+    table = TableFile(tmp_path / "a.csv")
     assert list(table.columns) == ["id", "x, mm", "label"]
     assert len(table[0]["x, mm"]) == 200_000
 

@@ -235,11 +235,14 @@ def _nothing_wrong(
         ]
     if not states[WELL]:
         return []
-    all_well = not states[DEAD] and not states[UNKNOWN]
-    names = "every modality" if all_well else ", ".join(states[WELL])
+    if not states[DEAD] and not states[UNKNOWN]:
+        return [
+            "No modality is suppressed: inside this model each gives about what its teacher "
+            "learned alone."
+        ]
     return [
-        f"Nothing is wrong with {names}: inside this model it gives about what its teacher "
-        "learned alone."
+        f"Nothing is wrong with {', '.join(states[WELL])}: inside this model it gives about what "
+        "its teacher learned alone."
     ]
 
 

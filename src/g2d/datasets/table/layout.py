@@ -13,7 +13,7 @@ import numpy as np
 from g2d.data.store.facts import RESERVED, Signal
 from g2d.data.views import defaults
 from g2d.datasets.table.columns import KINDS, NUMBER, TEXT, Column, empty
-from g2d.datasets.table.rows import Table
+from g2d.datasets.table.rows import TableFile
 from g2d.datasets.table.values import Layout, load_values
 from g2d.errors import DataError, UnreadableError
 from g2d.prepare.media import decode_audio
@@ -30,7 +30,7 @@ LENGTHS = ("rate", "seconds", "size", "frames", "steps", "characters")
 
 
 def layout_of(
-    columns: Mapping[str, Column], options: Any, names: Sequence[str], table: Table
+    columns: Mapping[str, Column], options: Any, names: Sequence[str], table: TableFile
 ) -> Layout:
     """Form the modalities of a table.
 

@@ -16,7 +16,7 @@ from g2d.data.store.facts import read_facts, signals
 from g2d.data.store.opening import StoreOptions, open_store
 from g2d.datasets.table.columns import TEXT, Column, empty
 from g2d.datasets.table.layout import text_signal
-from g2d.datasets.table.rows import Table
+from g2d.datasets.table.rows import TableFile
 from g2d.datasets.table.values import Layout, TableDecode
 from g2d.errors import DataError, UnreadableError
 from g2d.prepare import Decoded, Sample
@@ -46,7 +46,7 @@ def _new_rows(
     """
     facts = read_facts(folder)
     parameters, known = facts["parameters"], signals(facts)
-    table = Table(path)
+    table = TableFile(path)
     columns = {m: tuple(parameters["columns"][m]) for m in modalities}
     missing = [c for names in columns.values() for c in names if c not in table.columns]
     if missing and not table.json:
@@ -75,7 +75,7 @@ def _new_rows(
     return ids, inputs, {m: torch.from_numpy(p) for m, p in present.items() if not p.all()}
 
 
-def _decoded(table: Table, layout: Layout, id_column: str) -> tuple[list[str], list[Decoded]]:
+def _decoded(table: TableFile, layout: Layout, id_column: str) -> tuple[list[str], list[Decoded]]:
     """Decode all rows of a table; return their ids and values."""
     decode = TableDecode(layout)
     ids: list[str] = []

@@ -20,7 +20,7 @@ from g2d.datasets.base import ReaderOptions
 from g2d.datasets.table.columns import KINDS, TEXT, Column
 from g2d.datasets.table.layout import layout_of
 from g2d.datasets.table.roles import Roles, roles_of
-from g2d.datasets.table.rows import Table, unique_rows
+from g2d.datasets.table.rows import TableFile, unique_rows
 from g2d.datasets.table.values import Layout, TableDecode
 from g2d.prepare import Plan, Sample, Skip
 
@@ -78,7 +78,7 @@ def plan_table(source: Path, options: TableOptions) -> Plan:
     Raises:
         DataError: The table or an option is unusable.
     """
-    table = Table(source)
+    table = TableFile(source)
     roles = roles_of(table.columns, options)
     left_out = roles.columns | {*options.ignore}
     names = [name for name in table.columns if name not in left_out]
@@ -127,7 +127,9 @@ class TableRows(Sequence[Sample]):
         roles: The other columns.
     """
 
-    def __init__(self, table: Table, rows: NDArray[np.int64], layout: Layout, roles: Roles) -> None:
+    def __init__(
+        self, table: TableFile, rows: NDArray[np.int64], layout: Layout, roles: Roles
+    ) -> None:
         self.table, self.rows, self.layout, self.roles = table, rows, layout, roles
 
     @property
@@ -176,7 +178,7 @@ class _Index:
         present: Which modalities every row has.
     """
 
-    def __init__(self, table: Table, roles: Roles, layout: Layout) -> None:
+    def __init__(self, table: TableFile, roles: Roles, layout: Layout) -> None:
         self.skipped: list[Skip] = []
         count = len(table)
         names, group = np.zeros(count, np.uint64), np.zeros(count, np.uint64)

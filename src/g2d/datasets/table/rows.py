@@ -22,7 +22,7 @@ LONGEST = 2**31 - 1
 """Maximum number of bytes of a cell."""
 
 
-class Table:
+class TableFile:
     """Rows of a file as mappings of column to cell, by number.
 
     One scan finds where every row begins, gathers the statistics of the columns, and computes the
