@@ -192,8 +192,10 @@ def _modality(m: str, cells: list[Any]) -> dict[str, NDArray[Any]]:
     shapes = {values.shape for values in known}
     longest = max((shape[0] for shape in shapes if shape), default=0)
     if len(shapes) > 1 and (len({shape[1:] for shape in shapes}) > 1 or () in shapes):
-        found = ", ".join(map(str, sorted(shapes)[:3]))
-        raise DataError(f"values of {m!r} must have one shape, found {found}. Resize or pad them.")
+        examples = ", ".join(map(str, sorted(shapes)[:3]))
+        raise DataError(
+            f"values of {m!r} must have one shape, found {examples}. Resize or pad them."
+        )
     shape = next(iter(shapes)) if len(shapes) == 1 else (longest, *known[0].shape[1:])
     stacked = np.zeros((len(cells), *shape), np.result_type(*known))
     mask = np.zeros((len(cells), *shape[:1]), np.bool_)

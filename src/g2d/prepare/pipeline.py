@@ -175,10 +175,10 @@ def _begin(plan: Plan, digest: str, work: Path) -> None:
     if (work / PLAN).is_file():
         begun = json.loads((work / PLAN).read_text(encoding="utf-8"))
         if begun["plan_hash"] != digest:
-            found = f"found one of {begun['name']} begun from other files or with other options"
+            other = f"found one of {begun['name']} begun from other files or with other options"
             advice = f"Continue with those, give another --out, or delete {work}."
             rule = f"{work.parent} must be free or hold the same preparation"
-            raise DataError(f"{rule}, {found}. {advice}")
+            raise DataError(f"{rule}, {other}. {advice}")
         return
     # A process that was killed at this point left arrays without a plan.
     for leftover in (*work.glob("*.npy"), work / JOURNAL):
