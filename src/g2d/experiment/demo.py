@@ -114,13 +114,13 @@ def in_words(results: Results, out: Path) -> str:
     """
     names = ("joint", *RANKED_BY)
     runs = {name: [result for result in results if result.name == name] for name in names}
-    joint, ranked = runs["joint"], runs["g2d"]
-    modalities = ranked[0].modalities
-    teacher = {m: _mean([one.teachers[m].test["accuracy"] for one in ranked]) for m in modalities}
+    joint, students = runs["joint"], runs["g2d"]
+    modalities = students[0].modalities
+    teacher = {m: _mean([one.teachers[m].test["accuracy"] for one in students]) for m in modalities}
     inside = _unimodal(joint, modalities)
     loser = max(modalities, key=lambda m: teacher[m] - inside[m])
     suppressed = teacher[loser] - inside[loser] >= SUPPRESSED
-    calibrated = _mean([one.controls["ensemble_calibrated"].test["accuracy"] for one in ranked])
+    calibrated = _mean([one.controls["ensemble_calibrated"].test["accuracy"] for one in students])
     finding = (
         f"No modality was suppressed: inside the joint model, each one stays within {SUPPRESSED} "
         "points of its teacher."
