@@ -57,7 +57,9 @@ class IemocapOptions(ReaderOptions):
     """Options of ``g2d data prepare iemocap``."""
 
     classes: Literal[4, 5, 6] = Field(
-        4, description="4: neutral, angry, sad, happy or excited; 5: frustrated for happy; 6: all"
+        4,
+        description="4: neutral, angry, sad, happy (with excited); 5: neutral, angry, sad, "
+        "excited, frustrated; 6: those and happy",
     )
     improvised_only: bool = Field(False, description="leave out scripts, which recur in sessions")
     frames: int = Field(8, ge=1, description="frames stored of every turn")
