@@ -1,4 +1,4 @@
-"""Check that a tag, the version of the package and the changelog agree: ``check_release.py v0.1.0``."""
+"""Check that a tag, the package and the changelog name one version: ``check_release.py v0.1.0``."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ nb_execution_mode = "off"
 
 
 def _keep_bars(app, what, name, obj, options, lines):
-    """|S| in a docstring is the size of S, not a substitution; examples and literals stay as they are."""
+    """Escape bars: |S| in a docstring is the size of S, not a substitution. Code stays as it is."""
     in_example = False
     for i, line in enumerate(lines):
         in_example = line.lstrip().startswith(">>>") or (in_example and bool(line.strip()))
