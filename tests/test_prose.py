@@ -84,6 +84,8 @@ def faults_of_code(path: Path) -> Iterator[str]:
         for offset, line in enumerate(lines):
             if TWO_PARAMETERS.match(line):
                 yield f"{docstring.lineno + offset}: two parameters on one line of Args"
+        if isinstance(node, ast.ClassDef) and re.match(r"(What|How|Whether|Of|Who)\b", lines[0]):
+            yield f"{docstring.lineno}: the docstring of {node.name} must begin with a noun"
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and lines:
             is_property = any("property" in ast.unparse(d) for d in node.decorator_list)
             first = re.split(r"\W", lines[0].strip(), maxsplit=1)[0].lower()

@@ -1,4 +1,4 @@
-"""What training needs of data: a Source of rows and a Loader of batches."""
+"""Data as training sees them: a Source of rows and a Loader of batches."""
 
 from __future__ import annotations
 

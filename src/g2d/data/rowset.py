@@ -352,7 +352,7 @@ def _bytes(text: Any) -> bytes:
 
 @dataclass(frozen=True)
 class _Rule:
-    """What the array of a kind of modality must be, and how it is stored.
+    """Rules for the array of a kind of modality, and the form in which it is stored.
 
     Args:
         axes: Allowed numbers of axes.

@@ -29,7 +29,7 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class TeacherPlan:
-    """How the teachers are trained, and which of their checkpoints are used.
+    """Plan of how the teachers are trained, and which of their checkpoints are used.
 
     Args:
         train: The student's options with the teachers' own seed, epochs and overrides.

@@ -28,7 +28,7 @@ DEFAULT = object()
 
 @dataclass(frozen=True)
 class Given:
-    """What a user gave: the content of a file and settings that change it.
+    """Input of a user: the content of a file and settings that change it.
 
     Args:
         content: The file as plain values.

@@ -39,7 +39,7 @@ Kind = Literal["audio", "image", "video", "sequence", "table", "text"]
 
 @dataclass(frozen=True)
 class Signal:
-    """How a modality is stored.
+    """Form in which a modality is stored.
 
     Args:
         kind: Kind of the values; text is UTF-8 bytes, padded with zeros.
