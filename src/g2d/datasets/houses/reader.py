@@ -69,7 +69,9 @@ class HousesOptions(ReaderOptions):
     """Options of ``g2d data prepare houses``."""
 
     views: tuple[View, ...] = Field(
-        ("frontal",), min_length=1, description="photographs; a single one is called image"
+        ("frontal",),
+        min_length=1,
+        description="photographs; a single one is called image, several have their own names",
     )
     zipcode: bool = Field(False, description="add one column for each zip code to the table")
 

@@ -47,8 +47,12 @@ CLASSES = ("not positive", "positive")
 class MMMOOptions(ReaderOptions):
     """Options of ``g2d data prepare mmmo``."""
 
-    text: bool = Field(False, description="add word vectors, which training rows lack")
-    regression: bool = Field(False, description="predict the score from 1 to 5")
+    text: bool = Field(
+        False, description="add the word vectors, which only validation and test rows have"
+    )
+    regression: bool = Field(
+        False, description="predict the score from 1 to 5 instead of positive (> 3.5) or not"
+    )
 
 
 def plan_mmmo(source: Path, options: MMMOOptions) -> Plan:

@@ -46,7 +46,9 @@ class MosiOptions(ReaderOptions):
     """Options of ``g2d data prepare mosi``."""
 
     text: Literal["tokens", "vectors"] = Field(
-        "tokens", description="the transcript for a tokenizer, or 100 numbers of a trained network"
+        "tokens",
+        description="the transcript for a tokenizer, or 100 numbers of a network that was "
+        "trained on the training rows",
     )
 
 

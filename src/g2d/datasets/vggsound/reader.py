@@ -59,10 +59,16 @@ class VGGSoundOptions(ReaderOptions):
     """Options of ``g2d data prepare vggsound``."""
 
     frames: Annotated[int, Field(ge=1)] | Literal["legacy"] = Field(
-        3, description="evenly spaced frames per clip; legacy: the three of the released code"
+        3,
+        description="evenly spaced frames stored per clip; legacy: the three that the paper's "
+        "released code uses, of more than three at one per second",
     )
-    classes: int | None = Field(None, ge=2, description="keep only the first classes by name")
-    limit: int | None = Field(None, ge=1, description="keep so many clips per class and split")
+    classes: int | None = Field(
+        None, ge=2, description="keep only so many classes, the first by name"
+    )
+    limit: int | None = Field(
+        None, ge=1, description="keep only so many clips per class and split, by name"
+    )
     least_frames: int = Field(4, ge=1, description="skip clips with fewer decoded frames")
 
 
