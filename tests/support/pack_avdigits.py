@@ -1,4 +1,4 @@
-"""The parts of AV-MNIST from the development arrays in ``shared/data/avdigits-raw``."""
+"""The parts of AV-MNIST from the arrays of the pack ``avdigits-raw``."""
 
 from __future__ import annotations
 

@@ -47,9 +47,10 @@ def arrays(name: str, file: str) -> dict[str, Any]:
 
 def write_houses(folder: Path) -> None:
     """Write the authors' folder: photographs ``N_VIEW.jpg`` and one line per house."""
+    packed = pack("houses-img-tab") / "houses.zip"  # skips before anything is written
     base = folder / "Houses Dataset"
     base.mkdir(parents=True)
-    with zipfile.ZipFile(pack("houses-img-tab") / "houses.zip") as archive:
+    with zipfile.ZipFile(packed) as archive:
         for name in archive.namelist():
             if name.endswith("_frontal.jpg"):
                 (base / Path(name).name).write_bytes(archive.read(name))
