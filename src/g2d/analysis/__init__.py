@@ -7,8 +7,11 @@ from g2d.analysis.bootstrap import Interval, bootstrap_difference, bootstrap_mea
 from g2d.analysis.coalitions import coalition_values, feature_means, shapley_values
 from g2d.analysis.confidence import confidence_ratio, unimodal_accuracy
 from g2d.analysis.diagnosis import Diagnosis, Finding, diagnose
+from g2d.analysis.error_table import ErrorTable, Pattern, error_table
 from g2d.analysis.gradients import Pull, gradient_pull
 from g2d.analysis.heads import Reliability, Reweighed, per_class, reliability, reweighed
+from g2d.analysis.interaction import Interaction, interaction_share
+from g2d.analysis.pool import Pool, feature_pool
 from g2d.analysis.probe import linear_probe
 from g2d.analysis.readout import ReadoutError, readout_error
 from g2d.analysis.robustness import under_corruption
@@ -16,8 +19,12 @@ from g2d.analysis.rows import Rows, collect
 
 __all__ = [
     "Diagnosis",
+    "ErrorTable",
     "Finding",
+    "Interaction",
     "Interval",
+    "Pattern",
+    "Pool",
     "Pull",
     "ReadoutError",
     "Reliability",
@@ -30,9 +37,12 @@ __all__ = [
     "collect",
     "confidence_ratio",
     "diagnose",
+    "error_table",
     "feature_alignment",
     "feature_means",
+    "feature_pool",
     "gradient_pull",
+    "interaction_share",
     "linear_probe",
     "modality_gap",
     "per_class",

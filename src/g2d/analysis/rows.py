@@ -165,7 +165,21 @@ def collect(
         {m: joined(output.features[m].float() for _, output in kept) for m in names},
         target,
         {m: joined(batch.has(m) for batch, _ in kept) for m in names},
-        np.arange(len(target))
-        if group is None
-        else np.unique(np.asarray(group), return_inverse=True)[1],
+        group_numbers(group, len(target)),
+    )
+
+
+def group_numbers(group: NDArray[np.int64] | None, rows: int) -> NDArray[np.int64]:
+    """Return groups numbered from 0 without gaps; by default every row is a group.
+
+    Args:
+        group: Group of every row, or None.
+        rows: Number of rows.
+
+    Example:
+        >>> group_numbers(np.array([7, 3, 7]), 3).tolist()
+        [1, 0, 1]
+    """
+    return (
+        np.arange(rows) if group is None else np.unique(np.asarray(group), return_inverse=True)[1]
     )

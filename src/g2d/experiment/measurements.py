@@ -56,6 +56,39 @@ class Measurements:
         return analysis.collect(self.predict, self.batches(split), self.run.source.groups(split))
 
     @cached_property
+    def means(self) -> dict[str, Tensor]:
+        """Mean features of every modality over the training rows."""
+        return analysis.feature_means(self.run.model, self.batches("train"))
+
+    @cached_property
+    def pool(self) -> analysis.Pool | None:
+        """Rows whose modalities can be exchanged; None for stacks.
+
+        In a stack a modality dropped from the student would remain in the teachers.
+        """
+        if self.run.recipe.stack:
+            return None
+        return analysis.feature_pool(
+            self.run.model,
+            self.batches(self.split),
+            self.means,
+            predict=self.predict,
+            group=self.run.source.groups(self.split),
+        )
+
+    @cached_property
+    def interaction(self) -> analysis.Interaction | None:
+        """Share of the prediction that comes from the interaction of modalities, if measured."""
+        return None if self.pool is None else analysis.interaction_share(self.pool)
+
+    @cached_property
+    def error_table(self) -> analysis.ErrorTable | None:
+        """Which heads are right, against the fused prediction; None for values."""
+        if self.rows.target.ndim != 1 or not self.rows.unimodal:
+            return None
+        return analysis.error_table(self.rows, self.run.task)
+
+    @cached_property
     def coalitions(self) -> dict[frozenset[str], tuple[Tensor, Tensor]]:
         """Value and correctness of every row for every subset of the modalities.
 
@@ -63,9 +96,8 @@ class Measurements:
         """
         if self.run.recipe.stack:
             return {}
-        means = analysis.feature_means(self.run.model, self.batches("train"))
         return analysis.coalition_values(
-            self.run.model, self.batches(self.split), means, self.run.task, self.predict
+            self.run.model, self.batches(self.split), self.means, self.run.task, self.predict
         )
 
     @cached_property
