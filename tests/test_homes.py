@@ -78,3 +78,21 @@ def test_a_fact_is_known_to_its_home_alone(fact: str) -> None:
         if re.search(pattern, code_of(path))
     }
     assert files == set(homes.split())
+
+
+PRECISE = ("functional", "fusion", "method", "methods", "modulations.py", "model.py", "task.py")
+"""Layers whose numbers keep the precision of the model."""
+
+
+def test_only_half_precision_is_promoted_to_float32() -> None:
+    paths = [
+        path
+        for layer in PRECISE
+        for path in ([SOURCE / layer] if layer.endswith(".py") else (SOURCE / layer).glob("*.py"))
+    ]
+    files = [
+        path.relative_to(SOURCE).as_posix()
+        for path in paths
+        if re.search(r"\.float\(\)|dtype=torch\.float32", code_of(path))
+    ]
+    assert files == ["functional/precision.py"]

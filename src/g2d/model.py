@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from g2d.configured import Configured
 from g2d.errors import ArgumentError, UnsupportedError
 from g2d.functional.gradients import scale_gradient
+from g2d.functional.precision import at_least_float32
 from g2d.fusion import Additive, Fusion, Kappa, Late
 from g2d.types import Batch, Encoded, Input, Inputs, Output, Present, TeacherOutput
 
@@ -405,13 +406,16 @@ class CachedTeachers(Teachers):
         """Store the output of the rows with these ids."""
         if self._table is None:
             empty = (
-                {m: torch.zeros(len(self.known), v.shape[1]) for m, v in values.items()}
+                {
+                    m: torch.zeros(len(self.known), v.shape[1], dtype=at_least_float32(v).dtype)
+                    for m, v in values.items()
+                }
                 for values in _tables(output)
             )
             self._table = TeacherOutput(*empty)
         for table, values in zip(_tables(self._table), _tables(output), strict=True):
             for m, rows in values.items():
-                table[m][index] = rows.float().cpu()
+                table[m][index] = at_least_float32(rows).cpu()
         self.known[index] = True
 
 

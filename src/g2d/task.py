@@ -18,6 +18,7 @@ from g2d.configured import Configured
 from g2d.errors import ArgumentError
 from g2d.functional import metrics
 from g2d.functional.losses import logit_distillation
+from g2d.functional.precision import at_least_float32
 from g2d.functional.scoring import error_confidence, true_class_confidence
 
 
@@ -61,7 +62,7 @@ class Task(Configured, ABC):
         """Return the loss of each row ``(B,)``; its mean over the batch is L_S of Eq. 1."""
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return L_S (Eq. 1): the mean loss of the batch, a scalar in float32."""
+        """Return L_S (Eq. 1): the mean loss of the batch, a scalar."""
         return self.loss_per_row(logits, target).mean()
 
     @abstractmethod
@@ -139,7 +140,7 @@ class Classification(Task):
 
     def loss_per_row(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the cross-entropy CE(l, y) of each row ``(B,)`` (Eq. 1)."""
-        return F.cross_entropy(logits.float(), target, reduction="none")
+        return F.cross_entropy(at_least_float32(logits), target, reduction="none")
 
     def confidence(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return softmax(l)[i, y_i] of each row ``(B,)`` (Eq. 5)."""
@@ -176,7 +177,7 @@ class Classification(Task):
 
     def negative_log_likelihood(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the cross-entropy, summed over the rows."""
-        return F.cross_entropy(logits.float(), target, reduction="sum")
+        return F.cross_entropy(at_least_float32(logits), target, reduction="sum")
 
     def config(self) -> dict[str, Any]:
         """Return the kind and the names of the classes."""
@@ -241,8 +242,9 @@ class Regression(Task):
         self.low, self.high, self.log, self.variance = low, high, log, variance
 
     def squash(self, logits: Tensor) -> Tensor:
-        """Return predictions in the scaled unit of the targets ``(B, C)``, float32."""
-        return torch.sigmoid(logits.float()) if self.output == "sigmoid" else logits.float()
+        """Return predictions in the scaled unit of the targets ``(B, C)``."""
+        values = at_least_float32(logits)
+        return torch.sigmoid(values) if self.output == "sigmoid" else values
 
     def unscale(self, scaled: Tensor) -> Tensor:
         """Return values in the original unit, from targets or predictions in the scaled unit."""
@@ -263,13 +265,15 @@ class Regression(Task):
     def loss_per_row(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return (p - y)² of each row, averaged over the outputs ``(B,)`` (Eq. 1)."""
         self._check(logits, target)
-        return (self.squash(logits) - target.float()).square().mean(1)
+        prediction = self.squash(logits)
+        return (prediction - target.to(prediction)).square().mean(1)
 
     def confidence(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return exp(-(p - y)² / Var_train(y)) ``(B,)``: Eq. 5 without a true class."""
         self._check(logits, target)
-        variance = logits.new_tensor(_each(self.variance), dtype=torch.float32)
-        return error_confidence(self.squash(logits), target, variance)
+        prediction = self.squash(logits)
+        variance = prediction.new_tensor(_each(self.variance))
+        return error_confidence(prediction, target, variance)
 
     def distillation(
         self,
@@ -385,7 +389,8 @@ class _RegressionMetrics(Metrics):
         self.share = torch.zeros((), dtype=torch.float64)
 
     def update(self, logits: Tensor, target: Tensor) -> None:
-        value, truth = self.task.predict(logits), self.task.original(target).float()
+        value = self.task.predict(logits)
+        truth = self.task.original(target).to(value)
         error, defined = truth - value, truth != 0
         self.rows += len(truth)
         self.zero_targets += int((~defined).sum())

@@ -13,6 +13,7 @@ from torch import Tensor
 from g2d.analysis.rows import Rows
 from g2d.errors import ArgumentError
 from g2d.files import one_of
+from g2d.functional.precision import at_least_float32
 
 Projection = Literal["pca", "tsne"]
 
@@ -37,7 +38,11 @@ def feature_alignment(student: Tensor, teacher: Tensor) -> float:
             f"features must have the shape of the teacher's, {tuple(teacher.shape)}, "
             f"found {tuple(student.shape)}."
         )
-    return F.cosine_similarity(student.float(), teacher.float(), dim=1).mean().item()
+    return (
+        F.cosine_similarity(at_least_float32(student), at_least_float32(teacher), dim=1)
+        .mean()
+        .item()
+    )
 
 
 def modality_gap(rows: Rows) -> dict[tuple[str, str], float]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from g2d.analysis.rows import Predict, hits
 from g2d.errors import ArgumentError
+from g2d.functional.precision import at_least_float32
 from g2d.functional.shapley import Coalition, coalitions, shares
 from g2d.model import MultimodalModel, evaluating
 from g2d.task import Task
@@ -75,7 +76,7 @@ def coalition_values(
         for batch in batches:
             for subset, (values, right) in parts.items():
                 with _absent(model, {m: means[m] for m in model.modalities if m not in subset}):
-                    logits = ask(batch).logits.float()
+                    logits = at_least_float32(ask(batch).logits)
                 right.append(hits(task, logits, batch.target))
                 values.append(
                     logits.gather(1, batch.target[:, None])[:, 0]

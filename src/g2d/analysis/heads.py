@@ -13,6 +13,7 @@ from g2d.analysis.rows import Rows
 from g2d.errors import ArgumentError
 from g2d.functional.calibration import fit_head_weights
 from g2d.functional.metrics import confusion_matrix
+from g2d.functional.precision import at_least_float32
 from g2d.task import Task
 
 
@@ -69,7 +70,7 @@ def reliability(logits: Tensor, target: Tensor, bins: int = 10) -> Reliability:
         >>> round(reliability(sure, torch.tensor([0, 0, 0, 1])).error, 2)
         0.25
     """
-    p, guess = logits.float().softmax(1).max(1)
+    p, guess = at_least_float32(logits).softmax(1).max(1)
     place = (p * bins).long().clamp(max=bins - 1)
     members = [place == b for b in range(bins) if bool((place == b).any())]
     confidence = [p[rows].mean().item() for rows in members]

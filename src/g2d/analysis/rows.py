@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from g2d.errors import ArgumentError
+from g2d.functional.precision import at_least_float32
 from g2d.task import Task
 from g2d.types import Batch, Output
 
@@ -160,9 +161,9 @@ def collect(
     z = [output.unimodal_logits for _, output in kept if output.unimodal_logits]
     target = joined(batch.target for batch, _ in kept)
     return Rows(
-        joined(output.logits.float() for _, output in kept),
-        {m: joined(part[m].float() for part in z) for m in z[0]} if z else {},
-        {m: joined(output.features[m].float() for _, output in kept) for m in names},
+        joined(at_least_float32(output.logits) for _, output in kept),
+        {m: joined(at_least_float32(part[m]) for part in z) for m in z[0]} if z else {},
+        {m: joined(at_least_float32(output.features[m]) for _, output in kept) for m in names},
         target,
         {m: joined(batch.has(m) for batch, _ in kept) for m in names},
         group_numbers(group, len(target)),

@@ -52,5 +52,5 @@ class MLP(Configured, nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Return features ``(B, D)`` of rows ``(B, ...)``."""
-        features: Tensor = self.layers(values.float())
+        features: Tensor = self.layers(values.to(next(self.parameters()).dtype))
         return features

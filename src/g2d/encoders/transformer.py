@@ -99,7 +99,7 @@ class Transformer(Configured, nn.Module):
                 f"found {values.shape[1]}. Raise the encoder's length."
             )
         steps = self.embed(
-            values.long() if isinstance(self.embed, nn.Embedding) else values.float()
+            values.long() if isinstance(self.embed, nn.Embedding) else values.to(self.first.dtype)
         )
         steps = torch.cat([self.first.expand(len(steps), -1, -1), steps], dim=1)
         steps = steps + self.positions[:, : steps.shape[1]]

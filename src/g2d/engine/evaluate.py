@@ -14,6 +14,7 @@ from torch import Tensor
 from g2d.data import Loader, Source
 from g2d.data.views import shift_windows
 from g2d.errors import DataError
+from g2d.functional.precision import at_least_float32
 from g2d.method import Method, Validation
 from g2d.model import MultimodalModel, evaluating
 from g2d.task import Task
@@ -194,7 +195,7 @@ class _Tally:
     def add(self, logits: Tensor, target: Tensor) -> None:
         if len(target) == 0:
             return
-        self.sums.update(logits.float(), target)
+        self.sums.update(at_least_float32(logits), target)
         self.rows += len(target)
         self._loss += self.task.loss_per_row(logits, target).double().sum().item()
         self._confidence += self.task.confidence(logits, target).double().sum().item()
@@ -229,6 +230,8 @@ def joined(parts: Sequence[Output]) -> Output:
     z = [part.unimodal_logits for part in parts if part.unimodal_logits is not None]
     return Output(
         {m: torch.cat([part.features[m] for part in parts]).cpu() for m in parts[0].features},
-        torch.cat([part.logits for part in parts]).float().cpu(),
-        {m: torch.cat([part[m] for part in z]).float().cpu() for m in z[0]} if z else None,
+        at_least_float32(torch.cat([part.logits for part in parts])).cpu(),
+        {m: at_least_float32(torch.cat([part[m] for part in z])).cpu() for m in z[0]}
+        if z
+        else None,
     )

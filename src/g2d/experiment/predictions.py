@@ -12,6 +12,7 @@ from torch import Tensor
 
 from g2d.errors import ArgumentError
 from g2d.files import replaced
+from g2d.functional.precision import at_least_float32
 from g2d.task import Classification, Task
 from g2d.types import Output
 
@@ -58,7 +59,7 @@ class Prediction:
             raise ArgumentError(
                 f"probabilities must belong to a classification, found a {self.task.kind} task."
             )
-        return self.output.logits.float().softmax(1)
+        return at_least_float32(self.output.logits).softmax(1)
 
     def write(self, path: Path) -> None:
         """Write a CSV file atomically.
@@ -102,7 +103,7 @@ def _columns(prediction: Prediction) -> Iterator[tuple[str, list[Any]]]:
     if isinstance(task, Classification):
         for m, logits in {"": output.logits, **(output.unimodal_logits or {})}.items():
             prefix = f"{m}." if m else ""
-            columns = logits.float().softmax(1).cpu().T.tolist()
+            columns = at_least_float32(logits).softmax(1).cpu().T.tolist()
             for name, column in zip(task.classes, columns, strict=True):
                 texts = [f"{p:.6f}" for p in column]
                 yield f"{prefix}probability[{name}]", _known(texts, m, prediction)

@@ -21,6 +21,7 @@ from g2d.functional.matching import *
 from g2d.functional.metrics import *
 from g2d.functional.noise import *
 from g2d.functional.pareto import *
+from g2d.functional.precision import *
 from g2d.functional.projections import *
 from g2d.functional.prototypes import *
 from g2d.functional.schedule import *

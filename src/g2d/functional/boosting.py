@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from g2d.functional.precision import at_least_float32
+
 
 def residual_loss(
     unimodal: Tensor,
@@ -38,9 +40,10 @@ def residual_loss(
     """
     solved = torch.ones(len(target), device=unimodal.device)
     if others is not None:
-        solved = others.detach().float().softmax(1).gather(1, target[:, None]).squeeze(1)
+        solved = at_least_float32(others.detach()).softmax(1)
+        solved = solved.gather(1, target[:, None]).squeeze(1)
     loss = (weights[0] - weights[1] * solved) * F.cross_entropy(
-        unimodal.float(), target, reduction="none"
+        at_least_float32(unimodal), target, reduction="none"
     )
     return loss / unimodal.shape[1] if class_mean else loss
 
@@ -55,4 +58,5 @@ def consolidation(unimodal: Tensor, previous: Tensor) -> Tensor:
     Returns:
         Distances ``(B,)``.
     """
-    return (unimodal.float().softmax(1) - previous.detach().float().softmax(1)).square().mean(1)
+    p, q = (at_least_float32(logits).softmax(1) for logits in (unimodal, previous.detach()))
+    return (p - q).square().mean(1)

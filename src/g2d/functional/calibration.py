@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from g2d.functional.precision import at_least_float32
+
 LOW, HIGH = 1e-3, 50.0
 """Limits of a weight."""
 
@@ -36,7 +38,7 @@ def fit_head_weights(
             (:meth:`g2d.task.Task.negative_log_likelihood`).
 
     Returns:
-        Weights a ``(q,)``, float32; all 1/q where the rows do not favor other weights.
+        Weights a ``(q,)``; all 1/q where the rows do not favor other weights.
 
     Example:
         >>> good = torch.tensor([[2.0, 0.0], [0.0, 2.0]]).repeat(50, 1)
@@ -46,6 +48,7 @@ def fit_head_weights(
         >>> bool(a[0] > 1 > 0.2 > a[1])
         True
     """
+    dtype = at_least_float32(heads[0]).dtype
     stacked = torch.stack([head.detach().double() for head in heads])
     center = -math.log(len(heads))
     u = torch.full(
@@ -56,12 +59,10 @@ def fit_head_weights(
     def closure() -> Tensor:
         optimizer.zero_grad()
         a = u.exp().clamp(LOW, HIGH)
-        loss = (
-            negative_log_likelihood((a[:, None, None] * stacked).sum(0), target)
-            + (u - center).square().sum() / 2
-        )
+        logits = (a[:, None, None] * stacked).sum(0).to(dtype)
+        loss = negative_log_likelihood(logits, target) + (u - center).square().sum() / 2
         loss.backward()
         return loss
 
     optimizer.step(closure)
-    return u.detach().exp().clamp(LOW, HIGH).float()
+    return u.detach().exp().clamp(LOW, HIGH).to(dtype)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from g2d.errors import ArgumentError
+from g2d.functional.precision import at_least_float32
 from g2d.types import Present
 
 Reduction = Literal["mean", "sum"]
@@ -58,7 +59,7 @@ def feature_distillation(
             f"found {tuple(student.shape)} and {tuple(teacher.shape)}. "
             "Give both the same encoder, or distil logits only (alpha = 0)."
         )
-    squared = (student.float() - teacher.detach().float()).square()
+    squared = (at_least_float32(student) - at_least_float32(teacher.detach())).square()
     per_row = squared.mean(1) if reduction == "mean" else squared.sum(1)
     return per_row.mean() if present is None else (per_row * present).mean()
 
@@ -87,8 +88,8 @@ def logit_distillation(
         >>> round(logit_distillation(student, teacher).item(), 6)
         0.082283
     """
-    log_p = F.log_softmax(student.float() / temperature, dim=1)
-    log_q = F.log_softmax(teacher.detach().float() / temperature, dim=1)
+    log_p = F.log_softmax(at_least_float32(student) / temperature, dim=1)
+    log_q = F.log_softmax(at_least_float32(teacher.detach()) / temperature, dim=1)
     per_row = F.kl_div(log_p, log_q, reduction="none", log_target=True).sum(1) * temperature**2
     return per_row.mean() if present is None else (per_row * present).mean()
 

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from g2d.functional.precision import at_least_float32
 from g2d.types import Present
 
 FITTED = (
@@ -74,7 +75,11 @@ def infonce(a: Tensor, b: Tensor, *, temperature: float = 0.07) -> Tensor:
     Returns:
         A scalar.
     """
-    similarity = F.normalize(a.float(), dim=1) @ F.normalize(b.float(), dim=1).T / temperature
+    similarity = (
+        F.normalize(at_least_float32(a), dim=1)
+        @ F.normalize(at_least_float32(b), dim=1).T
+        / temperature
+    )
     partner = torch.arange(len(a), device=a.device)
     return (F.cross_entropy(similarity, partner) + F.cross_entropy(similarity.T, partner)) / 2
 
@@ -150,5 +155,5 @@ def heuristic_weight(epoch: int) -> float:
 
 def _log_mixture(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return log p, log q and log M."""
-    log_p, log_q = a.float().log_softmax(1), b.float().log_softmax(1)
+    log_p, log_q = (at_least_float32(logits).log_softmax(1) for logits in (a, b))
     return log_p, log_q, torch.logaddexp(log_p, log_q) - math.log(2)

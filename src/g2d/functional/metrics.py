@@ -99,11 +99,11 @@ def r2_score(rows: int, total: Tensor, total_of_squares: Tensor, residual: Tenso
 
 
 def _ratio(count: Tensor, of: Tensor) -> Tensor:
-    """Return ``count / of`` in float32, 0 where ``of`` is 0."""
-    return count.float() / of.clamp_min(1).float()
+    """Return ``count / of``, 0 where ``of`` is 0."""
+    return count / of.clamp_min(1)
 
 
 def _mean_over_classes(score: Tensor, confusion: Tensor) -> Tensor:
     """Average over the classes that occur."""
-    occurs = (confusion.sum(0) + confusion.sum(1) > 0).float()
+    occurs = confusion.sum(0) + confusion.sum(1) > 0
     return (occurs * score / occurs.sum().clamp_min(1)).sum()

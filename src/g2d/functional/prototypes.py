@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from g2d.functional.precision import at_least_float32
+
 
 def class_sums(
     features: Tensor, target: Tensor, classes: int, present: Tensor | None = None
@@ -29,11 +31,12 @@ def class_sums(
         (tensor([[3.],
                 [4.]]), tensor([2., 1.]))
     """
-    has = torch.ones(len(target), device=features.device) if present is None else present.float()
-    sums = torch.zeros(classes, features.shape[1], device=features.device).index_add_(
-        0, target, features.float() * has[:, None]
+    features = at_least_float32(features)
+    has = features.new_ones(len(target)) if present is None else present.to(features)
+    sums = features.new_zeros(classes, features.shape[1]).index_add_(
+        0, target, features * has[:, None]
     )
-    return sums, torch.zeros(classes, device=features.device).index_add_(0, target, has)
+    return sums, features.new_zeros(classes).index_add_(0, target, has)
 
 
 def prototype_logits(features: Tensor, prototypes: Tensor, known: Tensor | None = None) -> Tensor:
@@ -54,8 +57,9 @@ def prototype_logits(features: Tensor, prototypes: Tensor, known: Tensor | None 
         >>> sim, round(-sim.log_softmax(1)[0, 0].item(), 6)
         (tensor([[-0.5000, -1.5000]]), 0.313262)
     """
+    features = at_least_float32(features)
     distance = torch.cdist(
-        features.float(), prototypes.detach().float(), compute_mode="donot_use_mm_for_euclid_dist"
+        features, prototypes.detach().to(features), compute_mode="donot_use_mm_for_euclid_dist"
     )
     return -distance if known is None else (-distance).masked_fill(~known, -1e9)
 
@@ -92,5 +96,5 @@ def entropy_per_row(logits: Tensor) -> Tensor:
         >>> entropy_per_row(torch.zeros(1, 2))
         tensor([0.6931])
     """
-    log_p = logits.float().log_softmax(1)
+    log_p = at_least_float32(logits).log_softmax(1)
     return -(log_p.exp() * log_p).sum(1)

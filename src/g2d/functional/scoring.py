@@ -9,6 +9,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from g2d.functional.precision import at_least_float32
+
 
 def true_class_confidence(logits: Tensor, target: Tensor) -> Tensor:
     """Return the probability that each row gives to its true class, softmax(l)[i, y_i].
@@ -20,13 +22,13 @@ def true_class_confidence(logits: Tensor, target: Tensor) -> Tensor:
         target: Class numbers y ``(B,)``, int64.
 
     Returns:
-        Probabilities ``(B,)``, float32.
+        Probabilities ``(B,)``.
 
     Example:
         >>> true_class_confidence(torch.tensor([[0.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1]))
         tensor([0.5000, 0.5000])
     """
-    return logits.float().log_softmax(1).gather(1, target[:, None])[:, 0].exp()
+    return at_least_float32(logits).log_softmax(1).gather(1, target[:, None])[:, 0].exp()
 
 
 def error_confidence(prediction: Tensor, target: Tensor, variance: Tensor | float) -> Tensor:
@@ -48,7 +50,8 @@ def error_confidence(prediction: Tensor, target: Tensor, variance: Tensor | floa
         >>> error_confidence(torch.tensor([[1.0]]), torch.tensor([[1.0]]), 2.0)
         tensor([1.])
     """
-    return torch.exp(-(prediction.float() - target.float()).square() / variance).mean(1)
+    prediction = at_least_float32(prediction)
+    return torch.exp(-(prediction - target.to(prediction)).square() / variance).mean(1)
 
 
 def ranking(rho: Mapping[str, float]) -> tuple[str, ...]:

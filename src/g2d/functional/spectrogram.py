@@ -18,7 +18,7 @@ def as_float(samples: Tensor) -> Tensor:
         >>> as_float(torch.tensor([-32768, 16384], dtype=torch.int16))
         tensor([-1.0000,  0.5000])
     """
-    return samples.float() / 32768 if samples.dtype == torch.int16 else samples.float()
+    return samples.to(torch.float32) / (32768 if samples.dtype == torch.int16 else 1)
 
 
 def magnitudes(signal: Tensor, n_fft: int, hop: int, *, pad_mode: PadMode = "constant") -> Tensor:
@@ -125,4 +125,4 @@ def mel_filters(rate: int, n_fft: int, bands: int) -> Tensor:
     low, peak, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
     frequency = torch.linspace(0, rate / 2, n_fft // 2 + 1, dtype=torch.float64)
     rising, falling = (frequency - low) / (peak - low), (high - frequency) / (high - peak)
-    return torch.minimum(rising, falling).clamp(min=0).float()
+    return torch.minimum(rising, falling).clamp(min=0).to(torch.float32)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from g2d.errors import ArgumentError
+from g2d.functional.precision import at_least_float32
 from g2d.method.contract import Method, Validation
 from g2d.method.modulation import Modulation
 from g2d.method.rankings import RankingLog, batch_confidence, split_confidence
@@ -130,7 +132,7 @@ def _alignment(output: Output, teacher: TeacherOutput | None) -> dict[str, Tenso
     if teacher is None:
         return {}
     return {
-        m: torch.nn.functional.cosine_similarity(own.float(), other.float(), dim=1).mean()
+        m: F.cosine_similarity(at_least_float32(own), at_least_float32(other), dim=1).mean()
         for m, other in teacher.features.items()
         if other.shape == (own := output.features[m]).shape
     }

@@ -120,7 +120,7 @@ class TrainState:
             yield Part(batch.rows(slice(start, end)), slice(start, end), (end - start) / total)
 
     def autocast(self) -> torch.autocast:
-        """Return the context for forward pass and loss; losses and scores are always float32."""
+        """Return the context for forward pass and loss; losses and scores are float32."""
         return torch.autocast(
             self.device.type,
             dtype=self.precision or torch.bfloat16,

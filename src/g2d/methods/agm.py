@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from g2d.functional.gradients import scale_gradient
+from g2d.functional.precision import at_least_float32
 from g2d.functional.schedule import checked_window, within
 from g2d.functional.shapley import Coalition, coalitions, modulation_coefficients, shares
 from g2d.functional.sums import sum_and_count
@@ -220,8 +221,8 @@ class AGM(Method):
         if self.absent != "feature_mean":
             return
         for m in self.modalities:
-            features = torch.cat([e[m].pooled.float() for e in encoded])
-            rows = torch.cat([b.has(m).float() for b in batches])
+            features = torch.cat([at_least_float32(e[m].pooled) for e in encoded])
+            rows = torch.cat([b.has(m) for b in batches])
             total = state.sum_across_processes(
                 torch.cat([features.sum(0), rows.sum()[None].to(features)])
             )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from g2d.errors import UnsupportedError
+from g2d.functional.precision import at_least_float32
 from g2d.fusion import Late
 from g2d.method import Cost, Method, TrainState
 from g2d.model import MultimodalModel, Teachers, warm_start
@@ -65,5 +66,7 @@ class UME(Method):
         z = output.unimodal_logits
         if self.combine == "logits" or z is None:
             return output
-        probabilities = torch.stack([logits.float().softmax(1) for logits in z.values()]).mean(0)
+        probabilities = torch.stack(
+            [at_least_float32(logits).softmax(1) for logits in z.values()]
+        ).mean(0)
         return Output(output.features, probabilities.clamp_min(1e-38).log(), z)
