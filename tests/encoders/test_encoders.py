@@ -190,10 +190,38 @@ def test_an_image_model_refuses_wrong_inputs_when_it_is_built(tmp_path: Path) ->
         build_encoder("resnet18", torch.zeros(2, 1, 16, 16), pretrained=str(tmp_path / "resnet"))
 
 
-def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        ArgumentError, match="must be a model that can be fetched or a local folder"
+def test_mobilenet_starts_from_a_local_folder_or_file_of_weights(tmp_path: Path) -> None:
+    from transformers import MobileNetV2Config, MobileNetV2ForImageClassification
+
+    whole = MobileNetV2ForImageClassification(MobileNetV2Config(depth_multiplier=1.0)).eval()
+    whole.save_pretrained(tmp_path)
+    images, file = torch.randn(2, 3, 32, 32), tmp_path / "model.safetensors"
+    with torch.no_grad():
+        expected = whole.mobilenet_v2(images).last_hidden_state.flatten(2).mean(2)
+        for pretrained in (tmp_path, file):
+            encoder = build_encoder("mobilenet_v2", images, pretrained=str(pretrained)).eval()
+            torch.testing.assert_close(encoder(images).pooled, expected)
+    for pretrained in (tmp_path, file):
+        with pytest.raises(ArgumentError, match=r"must hold all weights of ResNetModel, found no"):
+            build_encoder("resnet18", images, pretrained=str(pretrained))
+    with pytest.raises(ArgumentError, match=r"a file of tensors .*, found none of them: No such"):
+        build_encoder("mobilenet_v2", images, pretrained=str(tmp_path / "other.safetensors"))
+
+
+def test_a_transformer_reads_the_frames_of_spectrograms_and_videos_in_order() -> None:
+    sound, video = torch.randn(2, 1, 6, 5), torch.randn(2, 3, 5, 4, 4)
+    for values, frames in (
+        (sound, [sound[:, 0, :, t] for t in range(5)]),
+        (video, [video[:, :, t].flatten(1) for t in range(5)]),
     ):
+        encoder = build_encoder("transformer", values, width=8, heads=2).eval()
+        torch.testing.assert_close(
+            encoder(values).pooled, encoder(torch.stack(frames, dim=1)).pooled
+        )
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="must be a model that can be fetched, a local folder"):
         build_encoder(f"hf:{tmp_path}", torch.zeros(1, 3, 8, 8))
 
 

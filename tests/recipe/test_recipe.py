@@ -16,7 +16,7 @@ from g2d.model import Teachers
 from g2d.modulations import SMP
 from g2d.plainyaml import parse
 from g2d.recipe import Recipe
-from g2d.recipe.packaged import recipe_names
+from g2d.recipe.packaged import packaged, recipe_names
 from g2d.recipe.reading import override
 from g2d.recipe.schema import json_schema
 from g2d.recipe.variants import VARIANTS
@@ -44,6 +44,24 @@ def test_every_packaged_recipe_reads_back_as_itself_with_every_method(
     recipe = Recipe.load(name, [f"method={method}"])
     assert recipe.name == f"{name.replace('/', '-')}-{method}"
     assert Recipe.from_mapping(parse(recipe.to_yaml(), "resolved")) == recipe
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in recipe_names() if "  mis_me:" in packaged(name).read_text()]
+)
+def test_mis_me_gets_an_output_without_a_sigmoid_wherever_a_problem_has_values_for_it(
+    name: str,
+) -> None:
+    chosen = Recipe.load(name, ["method=mis_me"]).data.options
+    assert chosen["output"] == "identity"
+
+
+def test_iemocap_has_a_transformer_for_every_modality_like_ur_funny() -> None:
+    size = {"width": 768, "layers": 8, "heads": 4}
+    for name in ("iemocap", "ur_funny"):
+        for encoder in Recipe.load(name).encoders.values():
+            assert encoder.name == "transformer"
+            assert encoder.options.items() >= size.items()
 
 
 def test_all_faults_are_reported_at_once_with_the_nearest_valid_names() -> None:

@@ -15,7 +15,7 @@ from torch import nn
 from g2d.encoders.cnn import SmallCNN
 from g2d.encoders.mlp import MLP
 from g2d.encoders.pretrained import HuggingFace, mobilenet_v2, resnet18
-from g2d.encoders.transformer import Transformer
+from g2d.encoders.transformer import Transformer, steps_of
 from g2d.errors import ArgumentError
 from g2d.files import one_of
 from g2d.types import Input, Sequence
@@ -87,12 +87,13 @@ def _read(name: str, example: Input) -> dict[str, int]:
     if not values.is_floating_point():
         symbols = example.symbols if isinstance(example, Sequence) else None
         return {} if symbols is None else {"vocabulary": symbols}
-    if values.ndim != 3:
+    if values.ndim not in (3, 4, 5):
         raise ArgumentError(
-            f"inputs of the encoder {name!r} must be (rows, steps, features) or token ids "
-            f"(rows, steps), found {tuple(values.shape)}."
+            f"inputs of the encoder {name!r} must be (rows, steps, features), token ids "
+            "(rows, steps), spectrograms (rows, channels, bands, frames) or videos "
+            f"(rows, channels, frames, height, width), found {tuple(values.shape)}."
         )
-    return {"features": values.shape[2]}
+    return {"features": steps_of(values).shape[2]}
 
 
 __all__ = [

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from g2d.encoders.frames import over_frames
@@ -52,19 +54,20 @@ def resnet18(*, channels: int = 3, pretrained: str | None = None) -> nn.Module:
 
     Args:
         channels: Number of channels of the input.
-        pretrained: Name or local folder of Hugging Face weights (safetensors); None for random
-            weights.
+        pretrained: Pretrained weights: the name of a Hugging Face model, a local folder with
+            config.json and model.safetensors, or a local file of its tensors that ends in
+            .safetensors; None for random weights.
 
     Raises:
         ArgumentError: The weights cannot be loaded, or are for another number of channels.
         MissingDependencyError: The transformers library is not installed.
     """
     library = _transformers("resnet18")
+    sizes = {"embedding_size": 64, "hidden_sizes": [64, 128, 256, 512], "depths": [2, 2, 2, 2]}
+    config = library.ResNetConfig(num_channels=channels, layer_type="basic", **sizes)
     if pretrained is not None:
-        backbone = _loaded(library.ResNetModel, pretrained, channels)
+        backbone = _loaded_picture(library.ResNetModel, pretrained, config)
     else:
-        sizes = {"embedding_size": 64, "hidden_sizes": [64, 128, 256, 512], "depths": [2, 2, 2, 2]}
-        config = library.ResNetConfig(num_channels=channels, layer_type="basic", **sizes)
         backbone = library.ResNetModel(config)
         for module in backbone.modules():
             if isinstance(module, nn.Conv2d):
@@ -75,20 +78,25 @@ def resnet18(*, channels: int = 3, pretrained: str | None = None) -> nn.Module:
 def mobilenet_v2(*, channels: int = 3, pretrained: str | None = None) -> nn.Module:
     """Build a MobileNetV2 without its head, D = 1280.
 
+    The authors of MIS-ME start from the weights of ImageNet. They are not part of this library:
+    name a copy with ``pretrained``.
+
     Args:
         channels: Number of channels of the input.
-        pretrained: Name or local folder of Hugging Face weights (safetensors); None for random
-            weights.
+        pretrained: Pretrained weights: the name of a Hugging Face model, a local folder with
+            config.json and model.safetensors, or a local file of its tensors that ends in
+            .safetensors; None for random weights.
 
     Raises:
         ArgumentError: The weights cannot be loaded, or are for another number of channels.
         MissingDependencyError: The transformers library is not installed.
     """
     library = _transformers("mobilenet_v2")
+    config = library.MobileNetV2Config(num_channels=channels)
     if pretrained is not None:
-        backbone = _loaded(library.MobileNetV2Model, pretrained, channels)
+        backbone = _loaded_picture(library.MobileNetV2Model, pretrained, config)
     else:
-        backbone = library.MobileNetV2Model(library.MobileNetV2Config(num_channels=channels))
+        backbone = library.MobileNetV2Model(config)
     return Picture(backbone, f"mobilenet_v2(channels={channels}, pretrained={pretrained!r})")
 
 
@@ -113,7 +121,7 @@ class HuggingFace(nn.Module):
     ) -> None:
         super().__init__()
         self.name, self.frozen = name, frozen
-        self.model = _loaded(_transformers(f"hf:{name}").AutoModel, name)
+        self.model, _ = _loaded(_transformers(f"hf:{name}").AutoModel, name)
         self.model.requires_grad_(not frozen)
         if example is not None:
             self._try(name, example)
@@ -199,23 +207,61 @@ def _transformers(encoder: str) -> Any:
     return import_extra("transformers", "hf", f"the encoder {encoder!r}")
 
 
-def _loaded(family: Any, name: str, channels: int | None = None) -> nn.Module:
-    """Load a pretrained model, after a check of its number of input channels."""
+def _loaded_picture(family: Any, name: str, config: Any) -> nn.Module:
+    """Load pretrained weights of a backbone for images, and check that they are complete.
+
+    Args:
+        family: Class of the backbone.
+        name: Name of a model, a folder, or a file that ends in .safetensors.
+        config: Configuration of a backbone with the input's channels; a file of tensors alone has
+            none of its own.
+    """
+    of_file = config if name.endswith(".safetensors") else None
+    backbone, missing = _loaded(family, name, of_file)
+    # A saved counter of batches is not needed: the running statistics have a fixed momentum.
+    if lacking := [key for key in missing if not key.endswith("num_batches_tracked")]:
+        raise ArgumentError(
+            f"pretrained {name!r} must hold all weights of {family.__name__}, found none for "
+            f"{len(lacking)}, among them {min(lacking)}."
+        )
+    channels, known = config.num_channels, backbone.config.num_channels
+    if channels != known:
+        raise ArgumentError(
+            f"inputs of the pretrained {name!r} must have {known} channels, found {channels}."
+        )
+    checked: nn.Module = backbone
+    return checked
+
+
+def _loaded(family: Any, name: str, config: Any = None) -> tuple[Any, set[str]]:
+    """Load a pretrained model.
+
+    Args:
+        family: Class of the model.
+        name: Name of the model or its folder; with ``config`` the file of its tensors.
+        config: Configuration for a file of tensors.
+
+    Returns:
+        The model, and the names of weights that the source lacks and that are random.
+    """
     logging = import_extra("transformers.utils.logging", "hf", f"the encoder {name!r}")
     logging.disable_progress_bar()  # the command line draws its own, or none
     try:
-        model: Any = family.from_pretrained(
-            name, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+        given: dict[str, Any] = {"pretrained_model_name_or_path": name}
+        if config is not None:
+            given = {"config": config, "state_dict": load_file(name)}
+            given["pretrained_model_name_or_path"] = None
+        model, info = family.from_pretrained(
+            **given,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise ArgumentError(
-            f"the encoder {name!r} must be a model that can be fetched or a local folder with "
-            f"config.json and model.safetensors, found neither: {error}"
+            f"the encoder {name!r} must be a model that can be fetched, a local folder with "
+            "config.json and model.safetensors or, for images, a file of tensors that ends in "
+            f".safetensors, found none of them: {error}"
         ) from error
-    if channels is not None and channels != model.config.num_channels:
-        raise ArgumentError(
-            f"inputs of the pretrained {name!r} must have {model.config.num_channels} channels, "
-            f"found {channels}."
-        )
-    loaded: nn.Module = model
-    return loaded
+    return model, set(info["missing_keys"])

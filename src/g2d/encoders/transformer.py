@@ -1,4 +1,7 @@
-"""A transformer for sequences of vectors or token ids that ignores padding."""
+"""A transformer for sequences of vectors or token ids, spectrograms and videos.
+
+Padding is ignored.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,16 @@ class Transformer(Configured, nn.Module):
     """Project to ``width``, add a class token and positions, attend, and read the class token.
 
     Values under padding do not matter: attention is masked, and a prediction does not depend on
-    the other rows of its batch.
+    the other rows of its batch. A spectrogram or a video is a sequence of its frames.
+
+    The paper has a Transformer for every modality of UR-FUNNY and IEMOCAP, which its release lacks.
+    With ``width=768, layers=8, heads=4`` the size is that of the Transformer in the public AGM code
+    of G²D's first author, which differs: it has no positions, no class token and no mask, reads the
+    output of the first step, drops 10 % of the units, normalizes after each layer instead of
+    before, and its inner width is 2,048 instead of ``2 * width``.
 
     Args:
-        features: Size d of a step ``(B, T, d)``; None for token ids ``(B, T)``.
+        features: Size d of a step, see :func:`steps_of`; None for token ids ``(B, T)``.
         vocabulary: Number of token ids; None for vectors.
         width: Width D of the layers and of the result.
         layers: Number of layers.
@@ -84,12 +93,13 @@ class Transformer(Configured, nn.Module):
         """Encode sequences.
 
         Args:
-            sequence: Vectors ``(B, T, d)`` or token ids ``(B, T)``; a plain tensor has no padding.
+            sequence: Vectors ``(B, T, d)``, token ids ``(B, T)``, spectrograms or videos; a plain
+                tensor has no padding.
 
         Returns:
             Features ``(B, D)`` and tokens ``(B, T, D)``.
         """
-        values = sequence.values if isinstance(sequence, Sequence) else sequence
+        values = steps_of(sequence.values if isinstance(sequence, Sequence) else sequence)
         mask = values.new_ones(values.shape[:2], dtype=torch.bool)
         if isinstance(sequence, Sequence):
             mask = sequence.mask
@@ -106,3 +116,22 @@ class Transformer(Configured, nn.Module):
         real = torch.cat([torch.ones_like(mask[:, :1]), mask], dim=1)
         steps = self.layers(steps, src_key_padding_mask=~real)
         return Encoded(steps[:, 0], steps[:, 1:], mask)
+
+
+def steps_of(values: Tensor) -> Tensor:
+    """Return spectrograms and videos as sequences of frames; sequences are returned unchanged.
+
+    Args:
+        values: Sequences ``(B, T)`` or ``(B, T, d)``, spectrograms ``(B, channels, bands, T)`` or
+            videos ``(B, channels, T, height, width)``.
+
+    Returns:
+        Sequences ``(B, T)`` or ``(B, T, d)``; d counts all values of a frame.
+
+    Example:
+        >>> steps_of(torch.zeros(2, 1, 80, 100)).shape, steps_of(torch.zeros(2, 3, 8, 4, 4)).shape
+        (torch.Size([2, 100, 80]), torch.Size([2, 8, 48]))
+    """
+    if values.ndim == 4:
+        return values.movedim(-1, 1).flatten(2)
+    return values.transpose(1, 2).flatten(2) if values.ndim == 5 else values

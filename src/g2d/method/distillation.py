@@ -7,7 +7,7 @@ from typing import Self
 
 from g2d.functional.losses import Reduction, feature_terms, logit_terms
 from g2d.method.modulation import Modulation
-from g2d.method.rules import per_modality
+from g2d.method.rules import check_teacher_widths, per_modality
 from g2d.method.single_pass import SinglePass
 from g2d.model import MultimodalModel, Teachers
 from g2d.task import Task
@@ -48,6 +48,9 @@ class Distillation(SinglePass):
         for name in ("alpha", "beta", "weight"):
             if name in self.arguments:
                 per_modality(name, self.arguments[name], model.modalities)
+        if self.teachers is not None:
+            distilled = per_modality("alpha", self.alpha, model.modalities)
+            check_teacher_widths(self.teachers, model, [m for m, a in distilled.items() if a != 0])
         return self
 
     def objective(self, output: Output, batch: Batch, teacher: TeacherOutput | None) -> Terms:

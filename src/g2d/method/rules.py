@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from g2d.errors import ArgumentError, UnsupportedError
 from g2d.fusion import Additive, Fusion
-from g2d.model import MultimodalModel
+from g2d.model import MultimodalModel, Teachers
 
 
 def check_names(argument: str, names: Collection[str], modalities: Sequence[str]) -> None:
@@ -70,3 +70,25 @@ def separate_heads(method: object, model: MultimodalModel) -> Additive:
             f"(late, sum or concat), found {type(fusion).__name__.lower()}."
         )
     return fusion
+
+
+def check_teacher_widths(
+    teachers: Teachers, model: MultimodalModel, modalities: Iterable[str]
+) -> None:
+    """Check that features of teachers are as wide as those of the student.
+
+    Args:
+        teachers: Frozen unimodal teachers.
+        model: The student.
+        modalities: Modalities to check.
+
+    Raises:
+        ArgumentError: if the features of a teacher have another width.
+    """
+    for m in modalities:
+        width, of_teacher = model.fusion.dims[m], teachers.models[m].fusion.dims[m]
+        if of_teacher != width:
+            raise ArgumentError(
+                f"the teacher of {m!r} must have features as wide as the student's ({width}), "
+                f"found {of_teacher}. Give both the same encoder."
+            )

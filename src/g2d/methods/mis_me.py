@@ -12,9 +12,10 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 
+from g2d.errors import UnsupportedError
 from g2d.method import Cost, Log, Method, Record, TrainState, per_modality, pooled_features, spaces
 from g2d.model import MultimodalModel
-from g2d.task import Task
+from g2d.task import Regression, Task
 from g2d.types import Batch, Inputs, Output, Present
 
 
@@ -58,6 +59,12 @@ class MISME(Method):
 
     def build(self, model: MultimodalModel, task: Task) -> Self:
         super().build(model, task)
+        if isinstance(task, Regression) and task.output != "identity":
+            raise UnsupportedError(
+                "output of a regression with MISME must be 'identity', as its heads end without a "
+                f"sigmoid, found {task.output!r}. Set data.output=identity in a recipe, or build "
+                "Regression(output='identity')."
+            )
         dims, outputs = model.fusion.dims, task.outputs
         self.weight = per_modality("gamma", self.gamma, self.modalities)
         if self.approach == "weighted":

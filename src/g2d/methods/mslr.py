@@ -14,7 +14,16 @@ from torch import Tensor
 
 from g2d.errors import ArgumentError, UnsupportedError
 from g2d.fusion import Additive
-from g2d.method import Choice, Cost, Log, SinglePass, TrainState, Validation, spaces
+from g2d.method import (
+    Choice,
+    Cost,
+    Log,
+    SinglePass,
+    TrainState,
+    Validation,
+    separate_heads,
+    spaces,
+)
 from g2d.model import MultimodalModel
 from g2d.task import Task
 
@@ -23,7 +32,7 @@ HEAD = "head/"
 
 
 class MSLR(SinglePass):
-    """lr^m = c^m * r^m * lr for encoder m, and for head m if heads are separate; L = L_S.
+    """lr^m = c^m * r^m * lr for encoder and head m; L = L_S.
 
     - ``"keep"``: lr^m = c^m lr is constant; c^m lr is the best rate of the modality alone.
     - ``"smooth"``: c^m moves towards the mean, (1 - blend) c^m + blend * mean_j c^j.
@@ -69,6 +78,7 @@ class MSLR(SinglePass):
 
     def build(self, model: MultimodalModel, task: Task) -> Self:
         super().build(model, task)
+        separate_heads(self, model)
         if unknown := [m for m in self.coefficients if m not in self.modalities]:
             raise ArgumentError(
                 f"coefficients must be of the model's modalities ({', '.join(self.modalities)}), "

@@ -13,7 +13,7 @@ from torch import Tensor
 from g2d.errors import UnsupportedError
 from g2d.functional.precision import at_least_float32
 from g2d.fusion import Late
-from g2d.method import Cost, Method, TrainState
+from g2d.method import Cost, Method, TrainState, check_names
 from g2d.model import MultimodalModel, Teachers, warm_start
 from g2d.task import Task
 from g2d.types import Batch, Inputs, Output, Present
@@ -53,6 +53,7 @@ class UME(Method):
                 f"combine='probabilities' must have classes, found a {task.kind} task. "
                 "Use combine='logits'."
             )
+        check_names("teachers", self.teachers.modalities, model.modalities)
         warm_start(model, self.teachers.models)
         return self
 

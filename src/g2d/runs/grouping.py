@@ -56,6 +56,7 @@ def grouped(runs: Iterable[RunRecord]) -> list[Problem]:
     Numbers measured on different data are never put next to each other. If different recipes have
     the same name, the keys in which they differ are added to the name. If the same seed was run
     twice, each of the runs gets its folder's name, because a repetition is not a further seed.
+    Regressions with and without a sigmoid are one problem, as their metrics have the same unit.
 
     Args:
         runs: Finished runs.
@@ -63,7 +64,8 @@ def grouped(runs: Iterable[RunRecord]) -> list[Problem]:
     problems: dict[str, list[RunRecord]] = {}
     for run in runs:
         data = run.result.data
-        key = [data.name, data.content_hash, data.protocol_hash, run.modalities, run.result.task]
+        task = {key: value for key, value in run.result.task.items() if key != "output"}
+        key = [data.name, data.content_hash, data.protocol_hash, run.modalities, task]
         problems.setdefault(json.dumps(key, sort_keys=True), []).append(run)
     return [Problem(same, _by_recipe(same)) for same in problems.values()]
 

@@ -42,6 +42,7 @@ class DigitsOptions(BaseModel):
         setting: ``memorizer``, ``mild``, ``trio``, ``lookalike``, ``balanced`` or ``dead``.
         modalities: Which of image, tone and word; by default those of the setting.
         target: The digit as one of ten classes, or its value divided by 9 as a regression.
+        output: Output of the regression: ``sigmoid`` (Eq. 1) or ``identity``.
         image: ``canvas`` (drawn again in every epoch) or ``pca`` (fixed).
         components: Number of principal components that ``pca`` keeps.
         tone_db: Signal-to-noise ratio of the tone; None is noise only.
@@ -58,6 +59,7 @@ class DigitsOptions(BaseModel):
     setting: Literal["memorizer", "mild", "trio", "lookalike", "balanced", "dead"] = "memorizer"
     modalities: tuple[Modality, ...] | None = None
     target: Literal["digit", "value"] = "digit"
+    output: Literal["sigmoid", "identity"] = "sigmoid"
     image: Literal["canvas", "pca"] | None = None
     components: int | None = Field(default=None, ge=1, le=64)
     tone_db: float | None = None
@@ -155,7 +157,7 @@ def open_digits(options: DigitsOptions) -> Source:
         views={m: view for m, (_, view) in drawn.items()},
         facts={
             "setting": options.setting,
-            "options": options.model_dump(mode="json", exclude={"setting"}),
+            "options": options.model_dump(mode="json", exclude={"setting", "output"}),
             "note": NOTE,
         },
     )
@@ -191,7 +193,7 @@ def _target(rows: _Rows) -> tuple[NDArray[Any], Task]:
         return rows.digit, Classification(WORDS)
     scaled = (rows.digit[:, None] / 9).astype(np.float32)
     variance = float(scaled[rows.train].var())
-    return scaled, Regression(1, low=0.0, high=9.0, variance=variance)
+    return scaled, Regression(1, output=rows.options.output, low=0.0, high=9.0, variance=variance)
 
 
 Drawn = tuple[NDArray[Any], View]
