@@ -115,8 +115,12 @@ def test_runs_are_grouped_by_data_and_recipe(tmp_path: Path) -> None:
         run("f", "joint", 0, data=other),
         run("g", "joint", 0, modalities=["tone"]),
     ]
+    runs += [
+        run(output, output, 0, task={"kind": "regression", "output": output})
+        for output in ("sigmoid", "identity")
+    ]
     problems = grouped(runs)
-    assert [len(problem.runs) for problem in problems] == [5, 1, 1]
+    assert [len(problem.runs) for problem in problems] == [5, 1, 1, 2]
     assert {name: len(same) for name, same in problems[0].recipes.items()} == {
         "joint (train.lr=0.1)": 2,
         "joint (train.lr=0.2)": 1,
