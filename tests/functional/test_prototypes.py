@@ -85,6 +85,12 @@ def test_with_two_modalities_the_weights_are_the_papers(
     )
 
 
+def test_full_weights_do_not_depend_on_how_much_slower_a_modality_is() -> None:
+    assert rebalance_weights({"a": 0.5, "b": 0.503}) == pytest.approx({"a": 0.006, "b": 0.0})
+    assert rebalance_weights({"a": 0.5, "b": 0.503, "c": 0.1}, "full") == {"a": 1, "b": 0, "c": 1}
+    assert rebalance_weights({"a": 0.5, "b": 0.5}, "full") == {"a": 0.0, "b": 0.0}
+
+
 def test_a_modality_without_any_score_gets_the_largest_weight() -> None:
     assert rebalance_weights({"a": 0.0, "b": 0.5, "c": 0.4}) == pytest.approx(
         {"a": 1.0, "b": 0.0, "c": 0.25}

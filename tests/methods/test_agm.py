@@ -165,6 +165,40 @@ def test_outside_its_window_no_modality_is_modulated() -> None:
     }
 
 
+def test_after_its_window_the_last_coefficients_can_remain_in_force_also_in_a_resumed_run() -> None:
+    bench, _, method, state = built(window=(2, 2), after_window="keep")
+    kappa = []
+    for state.epoch in (1, 2, 3):
+        for batch in list(bench.rows())[:2]:
+            record = method.training_step(state, batch)
+            kappa.append([float(record[f"kappa/{m}"]) for m in bench.modalities])
+    assert kappa[:2] == [[1.0, 1.0]] * 2
+    assert kappa[2] != kappa[3] != [1.0, 1.0]
+    assert kappa[4:] == [kappa[3]] * 2
+    _, _, other, _ = built(window=(2, 2), after_window="keep")
+    other.load_state_dict(method.state_dict())
+    assert other.kept.tolist() == kappa[3]
+
+
+def test_coalitions_can_be_encoded_again_in_eval_mode_with_gradients() -> None:
+    _, model, method, _ = built(batchnorm=True, coalitions="eval")
+    batch = next(built()[0].rows())
+    other = built(batchnorm=True)[1].train()
+    full = other(batch.inputs).logits
+    other.eval()
+    f = {m: other(without(dict(batch.inputs), frozenset((m,)))).logits for m in model.modalities}
+    expected = {m: (full - f[n] + f[m]) / 2 for m, n in (("sight", "sound"), ("sound", "sight"))}
+    encoded = model.train().encode(batch.inputs)
+    u = method._shares(model, batch.inputs, encoded, model.fusion(encoded)[0], None)
+    for values, net in ((u, model), (expected, other)):
+        values["sight"].square().sum().backward()
+        assert net.encoders["sound"][0].weight.grad is not None
+    for m in model.modalities:
+        torch.testing.assert_close(u[m], expected[m])
+    for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-6)
+
+
 def test_a_large_gradient_of_the_fusion_clips_all_gradients() -> None:
     norms = {}
     for clip in (None, 1.0):

@@ -26,7 +26,7 @@ def started(k: int = 2, **options: Any) -> tuple[Bench, MultimodalModel, Method,
 
 
 def test_prototypes_are_class_means_in_eval_mode_and_mix_with_the_old_ones() -> None:
-    bench, model, method, state = started(momentum=0.25)
+    bench, model, method, state = started(momentum=0.25, window=None)
     whole = Batch(
         {m: torch.cat([b.inputs[m] for b in bench.rows()]) for m in model.modalities},
         torch.cat([b.target for b in bench.rows()]),

@@ -27,11 +27,12 @@ def test_one_encoder_and_the_head_change_in_the_first_phase_and_everything_in_th
         learning = [  # BatchNorm statistics included
             m for m in model.modalities if not equal(before.encoders[m], model.encoders[m])
         ]
+        members = model.modalities[: (epoch + 1) // 2]
         if epoch % 2:
-            assert learning == [model.modalities[epoch // 2 % 3]]
+            assert learning == [members[-1]]
             assert method.boost.item() == boost
         else:
-            assert learning == list(model.modalities)
+            assert learning == list(members)
             assert method.boost.item() != boost
         assert not equal(head, method.head)
 
@@ -60,10 +61,12 @@ def terms(stage: int, **options: Any) -> tuple[dict[str, float], dict[str, float
     batch = next(bench.rows())
     z = {m: method.head(method.align(m, e.pooled)) for m, e in model.encode(batch.inputs).items()}
     m, previous = model.modalities[stage % 3], model.modalities[(stage - 1) % 3]
+    growing = not options.get("pretrained") and options.get("members") != "all"
+    members = model.modalities[: stage + 1] if growing else model.modalities
     others = (
         None
         if stage == 0 and not options.get("pretrained")
-        else sum(z[o] for o in model.modalities if o != m)
+        else sum(z[o] for o in members if o != m)
     )
     expected = {
         f"loss/residual/{m}": residual_loss(z[m], batch.target, others, weights=(5.0, 1.0))
@@ -79,13 +82,33 @@ def terms(stage: int, **options: Any) -> tuple[dict[str, float], dict[str, float
 
 
 @pytest.mark.parametrize(
-    ("stage", "options"), [(0, {}), (0, {"pretrained": True}), (1, {}), (4, {})]
+    ("stage", "options"),
+    [(0, {}), (0, {"pretrained": True}), (1, {}), (1, {"members": "all"}), (4, {})],
 )
 def test_a_modality_learns_what_the_others_have_not_solved(
     stage: int, options: dict[str, Any]
 ) -> None:
     recorded, expected = terms(stage, **options)
     assert recorded == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_growing_ensemble_predicts_with_its_members_and_says_whom_it_lacks() -> None:
+    bench = Bench("reconboost", k=3)
+    model = bench.model()
+    method = bench.method(model)
+    state = bench.state(method, model)
+    batch = next(bench.rows("valid"))
+    for epoch, count in ((1, 1), (2, 1), (3, 2), (5, 3), (7, 3)):
+        state.epoch = epoch
+        method.epoch_start(state)
+        z = predicted(method, model, batch).unimodal_logits
+        assert z is not None
+        assert [m for m in bench.modalities if z[m].any()] == list(bench.modalities[:count])
+    assert not method.notices
+    state.epochs = 2
+    method.epoch_start(state)
+    assert "has no stage for sound, word" in method.notices["stages"]
+    assert "5 epochs or more" in method.notices["stages"]
 
 
 def test_the_prediction_is_the_boosted_sum() -> None:

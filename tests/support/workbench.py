@@ -69,6 +69,11 @@ class Bench:
         return self.order or tuple(WIDTHS)[: self.k]
 
     @property
+    def epochs(self) -> int:
+        """Epochs after which every encoder has been trained by the bench's arguments."""
+        return 2 * len(self.modalities) if self.name == "reconboost" else EPOCHS
+
+    @property
     def task(self) -> Task:
         return Regression(1, output="identity") if self.regression else Classification(CLASSES)
 
@@ -175,17 +180,21 @@ class Bench:
             return batches[: max(1, round(fraction * len(batches)))]
 
         return TrainState(
-            model, made, self.task, epochs=EPOCHS, batches_per_epoch=4, rows=rows, **options
+            model, made, self.task, epochs=self.epochs, batches_per_epoch=4, rows=rows, **options
         )
 
     def train(
-        self, epochs: Iterable[int] = range(1, EPOCHS + 1), optimizer: str = "sgd", **options: Any
+        self, epochs: Iterable[int] | None = None, optimizer: str = "sgd", **options: Any
     ) -> tuple[MultimodalModel, Method, list[dict[str, float]]]:
-        """Train a method; return model, method and the records of its steps."""
+        """Train a method, by default for all epochs of the bench.
+
+        Returns:
+            Model, method and the records of its steps.
+        """
         model = self.model()
         method = self.method(model)
         state = self.state(method, model, optimizer, **options)
-        return model, method, run(self, method, state, epochs)
+        return model, method, run(self, method, state, epochs or range(1, self.epochs + 1))
 
 
 def run(

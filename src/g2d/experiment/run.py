@@ -14,6 +14,7 @@ from g2d.experiment.evaluation import evaluated
 from g2d.experiment.student import Student
 from g2d.experiment.teachers import teacher_sets
 from g2d.files import write_json, write_text
+from g2d.plainyaml import read_mapping
 from g2d.recipe import Recipe
 from g2d.runs import DATA, RECIPE, Result, claim, hashes_of, same_data
 
@@ -48,6 +49,7 @@ def run(
     """
     start()
     out, console = Path(out), Console(say, progress, watch).on_rank_0()
+    recipe = _as_begun(recipe, out, console)
     if (finished := claim(out, recipe.resolved(), Recipe.upgraded)) is not None:
         same_data(out, recipe.store_hash())
         console.say(f"{out} is finished with this recipe; there is nothing left to do.")
@@ -65,6 +67,17 @@ def run(
     result = evaluated(student, fitted, sets, out)
     _finish(out, result)
     return result
+
+
+def _as_begun(recipe: Recipe, out: Path, console: Console) -> Recipe:
+    """Return the recipe, with the earlier defaults of a run that an earlier version began."""
+    if not (out / RECIPE).is_file():
+        return recipe
+    continued = recipe.continuing(read_mapping(out / RECIPE))
+    for option, value in continued.method.options.items():
+        if value != recipe.method.options[option]:
+            console.say(f"{out} keeps method.{option} = {value}, the default when it was begun.")
+    return continued
 
 
 def _begin(out: Path, recipe: Recipe, source: Source) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from g2d.functional.precision import at_least_float32
+
+Weighting = Literal["graded", "full"]
+"""How far behind a modality must be to get the full weight, see :func:`rebalance_weights`."""
 
 
 def class_sums(
@@ -64,22 +68,31 @@ def prototype_logits(features: Tensor, prototypes: Tensor, known: Tensor | None 
     return -distance if known is None else (-distance).masked_fill(~known, -1e9)
 
 
-def rebalance_weights(scores: Mapping[str, float]) -> dict[str, float]:
-    """Return beta^m = clip( S* / S^m - 1, 0, 1 ) with S* = max_j S^j, per modality.
+def rebalance_weights(
+    scores: Mapping[str, float], weighting: Weighting = "graded"
+) -> dict[str, float]:
+    """Return PMR's weight beta^m of each modality's prototype loss; the best modality gets 0.
 
-    It grows with the distance of a modality from the best one, which gets 0. With two modalities
-    this is the paper's rule: rho = S^0 / S^1 < 1 gives clip(1/rho - 1) to modality 0, and
-    rho > 1 gives clip(rho - 1) to modality 1.
+    - ``"graded"``: beta^m = clip( S* / S^m - 1, 0, 1 ) with S* = max_j S^j, which grows with the
+      distance of a modality from the best one. With two modalities this is the paper's rule:
+      rho = S^0 / S^1 < 1 gives clip(1/rho - 1) to modality 0, and rho > 1 gives clip(rho - 1) to
+      modality 1.
+    - ``"full"``: beta^m = 1 wherever S^m < S*, the rule of the released code.
 
     Args:
         scores: Score S^m per modality.
+        weighting: One of the two rules.
 
     Example:
         >>> beta = rebalance_weights({"audio": 0.4, "video": 0.5})
         >>> {m: round(value, 6) for m, value in beta.items()}
         {'audio': 0.25, 'video': 0.0}
+        >>> rebalance_weights({"audio": 0.4, "video": 0.5}, "full")
+        {'audio': 1.0, 'video': 0.0}
     """
     best = max(scores.values())
+    if weighting == "full":
+        return {m: float(s < best) for m, s in scores.items()}
     return {m: min(max(best / max(s, 1e-8) - 1, 0.0), 1.0) for m, s in scores.items()}
 
 

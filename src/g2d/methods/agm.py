@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from g2d.functional.gradients import scale_gradient
 from g2d.functional.precision import at_least_float32
-from g2d.functional.schedule import checked_window, within
+from g2d.functional.schedule import Window, checked_window, window_epochs
 from g2d.functional.shapley import Coalition, coalitions, modulation_coefficients, shares
 from g2d.functional.sums import sum_and_count
 from g2d.fusion import Additive
@@ -53,13 +53,20 @@ class AGM(Method):
     An encoder runs twice: on x^m in train mode, for f(M) and every coalition, and on an absent
     input in eval mode with gradients, on one row if rows have no length of their own. Coalitions
     cost head passes only. The authors' code runs an encoder 2^k times, in eval mode for all
-    coalitions but M; without BatchNorm and dropout the gradients are the same.
+    coalitions but M: the same gradients without BatchNorm and dropout, and those of
+    ``coalitions="eval"`` with them.
 
     Args:
         alpha: Strength; 0 is joint training up to rounding. The authors' example uses 2.5.
         cap: Upper bound of R^m - r^m: 10 on CREMA-D and VGGSound, 7 on UR-Funny; None is no bound.
-        window: First and last epoch of the modulation, counted from 1 (the authors': 1 to 21); None
-            modulates in all epochs.
+        window: Epochs of the modulation: where it begins and ends as shares of the run, or the
+            first and the last epoch as ints, counted from 1; None modulates in all epochs (as in
+            the runs of G²D's authors; AGM's default ends after epoch 20 of 100).
+        after_window: Coefficients after the window: ``"one"`` is joint training; ``"keep"`` applies
+            those of its last update to the rest of the run, as the released code does.
+        coalitions: Features of a modality in coalitions that contain it, but not all modalities:
+            ``"reuse"`` takes those of f(M); ``"eval"`` encodes the input again in eval mode, as the
+            released code does, which matters with BatchNorm or dropout and costs a third pass.
         absent: Features of an absent modality. ``"zero_input"``: those of an input of zeros (the
             authors' choice; BatchNorm and biases turn it into features). ``"feature_mean"``: the
             running mean of the modality's features, a constant.
@@ -74,13 +81,16 @@ class AGM(Method):
     tasks = frozenset({"classification"})
     running: Tensor
     updates: Tensor
+    kept: Tensor
 
     def __init__(
         self,
         *,
         alpha: float = 2.5,
         cap: float | None = 10.0,
-        window: Sequence[int] | None = (1, 21),
+        window: Window = None,
+        after_window: Literal["one", "keep"] = "one",
+        coalitions: Literal["reuse", "eval"] = "reuse",
         absent: Literal["zero_input", "feature_mean"] = "zero_input",
         clip: float | None = None,
         modulate: Modulate = "auto",
@@ -88,19 +98,22 @@ class AGM(Method):
         super().__init__()
         self.alpha, self.cap, self.clip = alpha, cap, clip
         self.window, self.absent = checked_window(window), absent
+        self.keeps, self.encodes_again = after_window == "keep", coalitions == "eval"
         self.modulate: Modulate = modulate
 
     def build(self, model: MultimodalModel, task: Task) -> Self:
         super().build(model, task)
         self.register_buffer("running", torch.zeros(len(self.modalities), dtype=torch.float64))
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
+        if self.keeps:
+            self.register_buffer("kept", torch.ones(len(self.modalities), dtype=torch.float64))
         if self.absent == "feature_mean":
             for m, width in model.fusion.dims.items():
                 self.register_buffer(f"mean_{m}", torch.zeros(width))
         return self
 
     def training_step(self, state: TrainState, batch: Batch) -> Record:
-        modulating = within(self.window, state.epoch)
+        modulating, is_over = self._place(state)
         at_update = modulating and scales_update(state, self.modulate)
         parts, model = list(state.parts(batch)), state.model
         batches = [part.batch for part in parts]
@@ -117,7 +130,7 @@ class AGM(Method):
                         split.append(self._shares(model, b.inputs, features, logits, b.present))
         c = dict.fromkeys(self.modalities, 1.0)
         if modulating:
-            c = self._coefficients(state, batches, split)
+            c = self._coefficients(state, batches, split, is_over)
         if at_update:
             state.scale_update(c)
         else:
@@ -133,6 +146,12 @@ class AGM(Method):
         self._clip(state)
         state.update()
         return state.recorded(record | {f"kappa/{m}": value for m, value in c.items()})
+
+    def _place(self, state: TrainState) -> tuple[bool, bool]:
+        """Return whether gradients are scaled in this epoch, and whether the window is over."""
+        first, last = window_epochs(self.window, state.epochs)
+        is_over = state.epoch > last
+        return first <= state.epoch and (self.keeps or not is_over), is_over
 
     def predict(self, model: MultimodalModel, inputs: Inputs, present: Present = None) -> Output:
         """Predict l = f(M), with u^m as unimodal logits.
@@ -157,6 +176,7 @@ class AGM(Method):
         """Return u^m of a part, from its features with and without each modality."""
         everyone = frozenset(self.modalities)
         values: dict[Coalition, Tensor] = {everyone: full}
+        encodes_again = self.encodes_again and model.training
         if len(everyone) == 1:
             return shares(values, self.modalities)
         with evaluating(model):
@@ -164,9 +184,10 @@ class AGM(Method):
                 m: self._absent(model.encoders[m], m, inputs[m], encoded[m], (present or {}).get(m))
                 for m in self.modalities
             }
+            having = model.encode(inputs, present=present) if encodes_again else encoded
             for some in coalitions(self.modalities):
                 if some != everyone:
-                    features = {m: (encoded if m in some else without)[m] for m in self.modalities}
+                    features = {m: (having if m in some else without)[m] for m in self.modalities}
                     values[some] = model.fusion(features)[0]
         return shares(values, self.modalities)
 
@@ -194,9 +215,16 @@ class AGM(Method):
 
     @torch.no_grad()
     def _coefficients(
-        self, state: TrainState, batches: Sequence[Batch], split: Sequence[Mapping[str, Tensor]]
+        self,
+        state: TrainState,
+        batches: Sequence[Batch],
+        split: Sequence[Mapping[str, Tensor]],
+        is_over: bool,
     ) -> dict[str, float]:
-        """Return c^m from q^m of this batch and the means before it; update the means."""
+        """Return c^m from q^m of this batch and the means before it; update the means.
+
+        After the window they are those of its last update.
+        """
         total = torch.zeros(len(self.modalities), 2, dtype=torch.float64, device=state.device)
         for batch, u in zip(batches, split, strict=True):
             for i, m in enumerate(self.modalities):
@@ -211,7 +239,11 @@ class AGM(Method):
         )
         self.updates += 1
         self.running.copy_(before + (q - before) / self.updates)
-        return c
+        if not self.keeps:
+            return c
+        if not is_over:
+            self.kept.copy_(torch.tensor(list(c.values()), dtype=torch.float64))
+        return self.by_modality(self.kept)
 
     @torch.no_grad()
     def _update_means(

@@ -60,6 +60,8 @@ class MLA(Method):
         normalize: Divide P by its Frobenius norm after every step, as the released code would do;
             this slows down the head.
         weights: Fixed lambda^m in place of step 5.
+        skip_first_turn: Leave out steps 2 and 4 in the very first turn of the run, as the released
+            code would do.
     """
 
     cost = Cost(updates="k")
@@ -76,10 +78,12 @@ class MLA(Method):
         update_first: bool = False,
         normalize: bool = False,
         weights: Mapping[str, float] | None = None,
+        skip_first_turn: bool = False,
     ) -> None:
         super().__init__()
         self.order, self.weights = order, weights
         self.projection, self.update_first, self.normalize = projection, update_first, normalize
+        self.skip_first_turn = skip_first_turn
         self.batches = 0
 
     def build(self, model: MultimodalModel, task: Task) -> Self:
@@ -102,7 +106,7 @@ class MLA(Method):
         record: Record = {}
         for m in self.turns:
             mean = self._backward(state, m, batch, record)
-            if self.projection:
+            if self.projection and not (self.skip_first_turn and state.step == 0):
                 self._project(state, mean)
             state.update()
         self.batches += 1

@@ -8,7 +8,6 @@ Modulation", CVPR 2022.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -16,7 +15,13 @@ from torch import Tensor, nn
 
 from g2d.errors import UnsupportedError
 from g2d.functional.noise import gradient_noise
-from g2d.functional.schedule import Others, checked_window, partial_suppression, within
+from g2d.functional.schedule import (
+    Others,
+    Window,
+    checked_window,
+    partial_suppression,
+    within,
+)
 from g2d.functional.sums import sum_and_count
 from g2d.method import Log, Modulate, SinglePass, TrainState, modulated, spaces
 from g2d.types import Batch, Output
@@ -39,8 +44,9 @@ class OGMGE(SinglePass):
         noise: Add the noise of step 4 (GE); without it the method is OGM.
         against: How the scores of the other modalities are combined, see
             :func:`g2d.functional.schedule.partial_suppression`.
-        window: First and last epoch of the modulation, counted from 1 (the authors': 1 to 51 of
-            100); None modulates in all epochs.
+        window: Epochs of the modulation: where it begins and ends as shares of the run, or the
+            first and the last epoch as ints, counted from 1; None modulates in all epochs. The
+            default is the authors' share (51 of 100 epochs, and 151 of 300 in G²D's code).
         scope: ``"conv_only"`` modulates parameters with four dimensions only, as the released code
             does.
         modulate: What a coefficient scales, see :class:`~g2d.method.Modulation`. If it is the step
@@ -57,7 +63,7 @@ class OGMGE(SinglePass):
         alpha: float = 0.8,
         noise: bool = True,
         against: Others = "mean",
-        window: Sequence[int] | None = (1, 51),
+        window: Window = (0.0, 0.5),
         scope: Literal["all", "conv_only"] = "all",
         modulate: Modulate = "auto",
     ) -> None:
@@ -79,7 +85,7 @@ class OGMGE(SinglePass):
 
     def before_update(self, state: TrainState) -> None:
         scores = self._batch_scores(state)
-        if not within(self.window, state.epoch):
+        if not within(self.window, state.epoch, state.epochs):
             self.kappa = dict.fromkeys(self.modalities, 1.0)
             return
         self.kappa = partial_suppression(scores, strength=self.alpha, against=self.against)

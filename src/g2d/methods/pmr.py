@@ -16,12 +16,19 @@ from torch import Tensor
 
 from g2d.errors import ArgumentError
 from g2d.functional.prototypes import (
+    Weighting,
     class_sums,
     entropy_per_row,
     prototype_logits,
     rebalance_weights,
 )
-from g2d.functional.schedule import checked_window, within
+from g2d.functional.schedule import (
+    Window,
+    checked_length,
+    checked_window,
+    first_epochs,
+    within,
+)
 from g2d.functional.sums import sum_and_count
 from g2d.method import Cost, Log, Method, Record, TrainState, pooled_features, spaces
 from g2d.model import MultimodalModel, evaluating
@@ -37,18 +44,23 @@ class PMR(Method):
        They receive no gradient.
     2. sim^m[i, c] = -‖f_i^m - c_c^m‖; S^m is the mean probability of the true class under
        softmax(sim^m), over the whole batch.
-    3. beta^m = clip( max_j S^j / S^m - 1, 0, 1 ): the paper's rule at k = 2.
+    3. beta^m = clip( max_j S^j / S^m - 1, 0, 1 ): the paper's rule at k = 2. The released code
+       gives every slower modality the full weight 1.
     4. The slow modalities learn from their prototypes with weight beta^m. In the first epochs an
        entropy bonus slows down the best one.
 
     Args:
         alpha: Weight of the prototype losses.
         mu: Weight of the entropy bonus (the paper: 1e-2 or 1e-3; the released code has none).
-        entropy_epochs: Last epoch with the bonus.
+        entropy_epochs: First epochs that have the bonus: their number as an int, or a share of the
+            run as a float (10 of 150 epochs); None is all epochs.
         momentum: eps.
         fraction: Share of the training rows from which the prototypes are computed.
-        window: First and last epoch of the rebalancing, counted from 1 (the authors': 1 to 101 of
-            150); None rebalances in all epochs.
+        window: Epochs of the rebalancing: where it begins and ends as shares of the run, or the
+            first and the last epoch as ints, counted from 1; None rebalances in all epochs. The
+            default is the authors' share (101 of 150 epochs).
+        weighting: Weights of the slower modalities: ``"graded"`` is beta^m above, the paper's rule;
+            ``"full"`` is 1 for each, however small the difference, as in the released code.
         readout: Unimodal predictions: ``"heads"`` are the fusion's unimodal logits, comparable with
             other methods'; ``"prototypes"`` are sim^m, with the prototypes of the last epoch.
     """
@@ -62,16 +74,19 @@ class PMR(Method):
         *,
         alpha: float = 1.0,
         mu: float = 1e-2,
-        entropy_epochs: int = 10,
+        entropy_epochs: int | float | None = 0.0667,
         momentum: float = 0.2,
         fraction: float = 0.1,
-        window: Sequence[int] | None = (1, 101),
+        window: Window = (0.0, 0.6667),
+        weighting: Weighting = "graded",
         readout: Literal["heads", "prototypes"] = "heads",
     ) -> None:
         super().__init__()
         if not 0 < fraction <= 1:
             raise ArgumentError(f"fraction must be above 0 and at most 1, found {fraction}.")
-        self.alpha, self.mu, self.entropy_epochs = alpha, mu, entropy_epochs
+        self.alpha, self.mu = alpha, mu
+        self.entropy_epochs = checked_length(entropy_epochs, "entropy_epochs")
+        self.weighting: Weighting = weighting
         self.momentum, self.fraction = momentum, fraction
         self.window, self.readout = checked_window(window), readout
 
@@ -85,7 +100,7 @@ class PMR(Method):
     @torch.no_grad()
     def epoch_start(self, state: TrainState) -> None:
         """Update the prototypes; a class that the drawn rows lack keeps its old one."""
-        if not within(self.window, state.epoch):
+        if not within(self.window, state.epoch, state.epochs):
             return
         totals: dict[str, tuple[Tensor, Tensor]] = {}
         with evaluating(state.model), state.autocast():
@@ -114,7 +129,7 @@ class PMR(Method):
         with state.autocast():
             # All parts before any backward pass: the weights depend on the whole batch.
             outputs = [state.model(part.batch.inputs, present=part.batch.present) for part in parts]
-        active = within(self.window, state.epoch) and bool(self.alpha or self.mu)
+        active = within(self.window, state.epoch, state.epochs) and bool(self.alpha or self.mu)
         beta, sims = dict.fromkeys(self.modalities, 0.0), list[dict[str, Tensor]]()
         if active:
             sims = [self._sims(output.features) for output in outputs]
@@ -167,7 +182,7 @@ class PMR(Method):
                 "prototypes must exist before the first step, found none. "
                 "Call method.epoch_start(state) at the start of every epoch."
             )
-        return dict.fromkeys(self.modalities, 0.0) | rebalance_weights(scores)
+        return dict.fromkeys(self.modalities, 0.0) | rebalance_weights(scores, self.weighting)
 
     def _rebalancing(
         self, state: TrainState, batch: Batch, sims: Mapping[str, Tensor], beta: Mapping[str, float]
@@ -179,7 +194,8 @@ class PMR(Method):
                 losses = self.task.loss_per_row(sims[m], batch.target) * self._usable(m, batch)
                 terms[f"prototype/{m}"] = self.alpha * weight * losses.mean()
         bonus = self.mu * max(beta.values())
-        if bonus != 0 and state.epoch <= self.entropy_epochs:
+        last = first_epochs(self.entropy_epochs, state.epochs, "entropy_epochs")
+        if bonus != 0 and (last is None or state.epoch <= last):
             for m in (m for m, weight in beta.items() if weight == 0):
                 terms[f"entropy/{m}"] = -bonus * (entropy_per_row(sims[m]) * batch.has(m)).mean()
         return terms

@@ -9,7 +9,7 @@ ICML 2024.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +39,7 @@ class ReconBoost(Method):
        p_i^m[y_i], with q the softmax of the sum of the others.
     2. From stage 1 on, alpha * MSE( softmax(z^m), softmax(z^prev) ) is added, with the modality of
        the stage before.
-    3. Second phase: all encoders, the head and the boost rate b learn CE(l, y).
+    3. Second phase: the encoders of all members, the head and the boost rate b learn CE(l, y).
     4. Every phase starts with a new optimizer. In the first phase the other encoders are in eval
        mode and do not change.
     5. The epochs of the run are cut into stages; the last one may be incomplete.
@@ -58,6 +58,10 @@ class ReconBoost(Method):
         class_mean: Divide step 1 by the number of classes, as the released code does.
         pretrained: Use the others' predictions from stage 0 on, for encoders that start from their
             teachers.
+        members: Modalities in the sums over the others and over all: ``"growing"`` begins with none
+            and adds the modality of every stage, as the released code does unless its encoders are
+            pretrained; ``"all"`` has every modality from stage 0 on. With ``pretrained`` all are
+            members.
         order: Order of the stages; None is the order of the data.
     """
 
@@ -67,6 +71,7 @@ class ReconBoost(Method):
     search = spaces(alpha=Log(0.05, 2))
     tasks = frozenset({"classification"})
     own_heads = True
+    size: Tensor
 
     def __init__(
         self,
@@ -77,6 +82,7 @@ class ReconBoost(Method):
         hidden: int = 256,
         class_mean: bool = True,
         pretrained: bool = False,
+        members: Literal["all", "growing"] = "growing",
         order: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
@@ -93,6 +99,7 @@ class ReconBoost(Method):
         self.phases, self.weights = tuple(phases), (weights[0], weights[1])
         self.alpha, self.hidden, self.order = alpha, hidden, order
         self.class_mean, self.pretrained = class_mean, pretrained
+        self.growing = members == "growing" and not pretrained
 
     def build(self, model: MultimodalModel, task: Task) -> Self:
         super().build(model, task)
@@ -104,7 +111,19 @@ class ReconBoost(Method):
         )
         self.head = nn.Sequential(inner, nn.ReLU(), outer)
         self.boost = nn.Parameter(torch.ones(()))
+        if self.growing:
+            self.register_buffer("size", torch.tensor(1))
         return self
+
+    def members(self, stage: int | None = None) -> tuple[str, ...]:
+        """Return the modalities whose sum is the prediction, in the order of their turns.
+
+        Args:
+            stage: A stage, counted from 0; None is the stage of the last epoch that was started.
+        """
+        if not self.growing:
+            return self.turns
+        return self.turns[: int(self.size) if stage is None else stage + 1]
 
     def head_scale(self, model: MultimodalModel) -> float:
         """Return b: the prediction is b * sum_m z^m."""
@@ -123,6 +142,9 @@ class ReconBoost(Method):
     def epoch_start(self, state: TrainState) -> None:
         if state.epoch == 1 or self.place(state.epoch) != self.place(state.epoch - 1):
             state.reset_optimizer()
+        if self.growing:
+            self.size.fill_(len(self.members(self.place(state.epoch)[0])))
+            self._notice(state.epochs)
 
     def training_step(self, state: TrainState, batch: Batch) -> Record:
         stage, first = self.place(state.epoch)
@@ -132,17 +154,32 @@ class ReconBoost(Method):
                 if first:
                     terms = self._alone(state, stage, part.batch)
                 else:
-                    terms = self._together(state, part.batch)
+                    terms = self._together(state, stage, part.batch)
             state.backward_terms(terms, part, record)
         state.update()
         for m in self.modalities:
-            record[f"kappa/{m}"] = float(not first or m == self._turn(stage))
+            learns = m == self._turn(stage) if first else m in self.members(stage)
+            record[f"kappa/{m}"] = float(learns)
         return state.recorded(record | {"stage": float(stage)})
 
     def predict(self, model: MultimodalModel, inputs: Inputs, present: Present = None) -> Output:
         features = pooled_features(model, inputs, present)
         z = self._logits(features, present)
+        z |= {m: torch.zeros_like(z[m]) for m in z.keys() - set(self.members())}
         return self.calibrated(model, Output(features, self.boost * _sum(z), z))
+
+    def _notice(self, epochs: int | None) -> None:
+        """Add a notice if the run ends before every modality has had a stage."""
+        if epochs is None:
+            return
+        left_out = self.turns[self.place(epochs)[0] + 1 :]
+        if left_out:
+            needed = sum(self.phases) * (len(self.turns) - 1) + 1
+            self.notices["stages"] = (
+                f"The run of {epochs} epochs has no stage for {', '.join(left_out)}, which therefore "
+                f"cannot contribute to the prediction. Train for {needed} epochs or more, or choose "
+                "shorter phases."
+            )
 
     def _turn(self, stage: int) -> str:
         return self.turns[stage % len(self.turns)]
@@ -164,7 +201,7 @@ class ReconBoost(Method):
     def _alone(self, state: TrainState, stage: int, batch: Batch) -> dict[str, Tensor]:
         """Return the loss of the first phase: encoder m and the head learn."""
         m, previous = self._turn(stage), self._turn(stage - 1)
-        others = [other for other in self.modalities if other != m]
+        others = [other for other in self.modalities if other in self.members(stage) and other != m]
         with torch.no_grad(), evaluating(state.model):
             known = self._encoded(state, batch, others)
         z = self._encoded(state, batch, (m,))[m]
@@ -180,9 +217,10 @@ class ReconBoost(Method):
             terms[f"consolidation/{m}"] = self.alpha * (distance * rows).mean()
         return terms
 
-    def _together(self, state: TrainState, batch: Batch) -> dict[str, Tensor]:
-        """Return the loss of the second phase: everything learns, and the boost rate."""
-        logits = self.boost * _sum(self._encoded(state, batch))
+    def _together(self, state: TrainState, stage: int, batch: Batch) -> dict[str, Tensor]:
+        """Return the loss of the second phase: all members learn, and the boost rate."""
+        only = [m for m in self.modalities if m in self.members(stage)]
+        logits = self.boost * _sum(self._encoded(state, batch, only))
         return {"task": self.task.loss(logits, batch.target)}
 
 

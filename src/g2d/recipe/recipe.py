@@ -23,9 +23,10 @@ from g2d.fusion import Late, build_fusion
 from g2d.method import Method
 from g2d.methods import METHODS
 from g2d.model import MultimodalModel, Teachers, example_features, feature_dims
+from g2d.recipe.earlier import continued
 from g2d.recipe.faults import plain_mapping
 from g2d.recipe.parts import Named, TeacherPlan
-from g2d.recipe.reading import Given, read_settings, rooted
+from g2d.recipe.reading import Given, named, read_settings, rooted
 from g2d.recipe.validation import make_method, validate
 from g2d.types import Batch
 
@@ -148,7 +149,8 @@ class Recipe:
     def upgraded(cls, content: Mapping[str, Any]) -> dict[str, Any]:
         """Return a resolved recipe of an earlier version as this version writes it.
 
-        Options that did not exist yet get their defaults, and ``tau: null`` becomes ``tau: none``.
+        Options that did not exist yet get the value that the earlier version behaved like, and
+        ``tau: null`` becomes ``tau: none``.
 
         Args:
             content: The content of the ``recipe.yaml`` of a run folder.
@@ -157,6 +159,21 @@ class Recipe:
             RecipeError: The recipe names something that no longer exists.
         """
         return cls.from_mapping(content, "the recipe of the run folder").resolved()
+
+    def continuing(self, begun: Mapping[str, Any]) -> Self:
+        """Return this recipe with earlier defaults where a run began with them.
+
+        An option that this recipe leaves to its default, and that the run has at the default of the
+        version that began it, keeps the run's value.
+
+        Args:
+            begun: The content of the ``recipe.yaml`` of the run folder.
+
+        Raises:
+            RecipeError: The run's recipe names something that no longer exists.
+        """
+        content, _ = self.given.composed([])
+        return self.changed(continued(self.upgraded(begun)["method"], named(content["method"])))
 
     def to_yaml(self) -> str:
         """Return the resolved recipe as YAML."""

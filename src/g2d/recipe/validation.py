@@ -15,6 +15,7 @@ from g2d.method import Method
 from g2d.methods import METHODS
 from g2d.model import Teachers
 from g2d.modulations import MODULATIONS
+from g2d.recipe.earlier import completed
 from g2d.recipe.faults import Faults, join
 from g2d.recipe.parts import Named, TeacherPlan
 from g2d.recipe.reading import METHODS_KEY, Given, named
@@ -179,6 +180,8 @@ def _method(
     # Older recipes have tau: null for the loss without prioritization.
     if isinstance(section, dict) and "tau" in section and section["tau"] is None:
         section["tau"] = NO_STAGES
+    if isinstance(section, dict) and section.get("name") in METHODS:
+        section = completed(section, options_model("method", section["name"]).model_fields)
     replaced = {"tau": NO_STAGES} if inner is not None else {}
     method = _named(check, "method", section, "method", **replaced)
     modulation = None
