@@ -200,7 +200,7 @@ def test_a_window_covers_these_epochs_of_a_run(
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.integers(1, 400))
-def test_a_window_of_shares_is_in_the_run_and_no_epoch_lies_between_two_that_meet(
+def test_a_window_of_shares_is_in_the_run_and_two_that_meet_leave_out_no_epoch(
     start: float, end: float, epochs: int
 ) -> None:
     start, middle, end = 0.0, *sorted((start, end))

@@ -35,10 +35,13 @@ def test_a_run_of_an_earlier_version_is_resumed_with_the_defaults_it_began_with(
     (tmp_path / RESULT).write_text(json.dumps(plain_result(method, 0, 0.5)))
     before = CHANGED.get(method, {}) | ADDED.get(method, {})
     now = Recipe.load("digits", [f"method={method}"])
-    said: list[str] = []
-    assert run(now, tmp_path, say=said.append).test.fused["accuracy"] == 0.5
+    messages: list[str] = []
+    assert run(now, tmp_path, say=messages.append).test.fused["accuracy"] == 0.5
     for option, value in before.items():
-        assert f"{tmp_path} keeps method.{option} = {value}, the default when it was begun." in said
+        assert (
+            f"{tmp_path} keeps method.{option} = {value}, the default when it was begun."
+            in messages
+        )
     # The recipe in the folder means what it meant.
     own = Recipe.load(tmp_path / RECIPE)
     assert {option: own.method.options[option] for option in before} == before

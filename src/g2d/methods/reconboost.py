@@ -176,9 +176,9 @@ class ReconBoost(Method):
         if left_out:
             needed = sum(self.phases) * (len(self.turns) - 1) + 1
             self.notices["stages"] = (
-                f"The run of {epochs} epochs has no stage for {', '.join(left_out)}, which therefore "
-                f"cannot contribute to the prediction. Train for {needed} epochs or more, or choose "
-                "shorter phases."
+                f"The run of {epochs} epochs has no stage for {', '.join(left_out)}, which "
+                "therefore cannot contribute to the prediction. "
+                f"Train for {needed} epochs or more, or choose shorter phases."
             )
 
     def _turn(self, stage: int) -> str:
