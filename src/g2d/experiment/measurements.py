@@ -90,15 +90,8 @@ class Measurements:
 
     @cached_property
     def coalitions(self) -> dict[frozenset[str], tuple[Tensor, Tensor]]:
-        """Value and correctness of every row for every subset of the modalities.
-
-        Empty for stacks: a modality dropped from the student would remain in the teachers.
-        """
-        if self.run.recipe.stack:
-            return {}
-        return analysis.coalition_values(
-            self.run.model, self.batches(self.split), self.means, self.run.task, self.predict
-        )
+        """Value and correctness of every row for every subset of modalities; empty for stacks."""
+        return {} if self.pool is None else analysis.coalition_values(self.pool, self.run.task)
 
     @cached_property
     def correct(self) -> dict[frozenset[str], NDArray[np.float64]]:
