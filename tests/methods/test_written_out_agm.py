@@ -22,7 +22,9 @@ class Shares(WrittenOut):
     defaults: ClassVar = {
         "alpha": 2.5,
         "cap": 10.0,
-        "window": (1, 21),
+        "window": None,
+        "after_window": "one",
+        "coalitions": "reuse",
         "absent": "zero_input",
         "clip": None,
         "modulate": "auto",
@@ -39,13 +41,15 @@ class Shares(WrittenOut):
     def split(self, batch: Batch, f: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return u^m: the mean gain of m over all orders in which modalities can arrive."""
         nothing = {m: self.absent(m, batch) for m in f}
+        again = self.features(batch, train=False) if self.o.coalitions == "eval" else f
         u = dict.fromkeys(f, torch.zeros((), dtype=torch.float64))
         for order in permutations(f):
             before: Tensor | float = 0.0
             for i, m in enumerate(order):
                 coalition = order[: i + 1]
+                having = f if len(coalition) == self.k else again
                 after = self.fused(
-                    self.logits({j: (f if j in coalition else nothing)[j] for j in f})
+                    self.logits({j: (having if j in coalition else nothing)[j] for j in f})
                 )
                 u[m] = u[m] + (after - before) / math.factorial(self.k)
                 before = after
@@ -70,13 +74,18 @@ class Shares(WrittenOut):
 
     def step(self, batch: Batch) -> dict[str, Tensor | float]:
         f, c = self.features(batch), dict.fromkeys(self.modalities, 1.0)
-        window = self.o.window or (1, 9)
-        inside = window[0] <= self.epoch <= window[1]
+        start, end = self.window()
+        is_over = self.epoch > end
+        inside = start <= self.epoch and (self.o.after_window == "keep" or not is_over)
         logits = self.fused(self.logits(f))
         if inside:
             u = self.split(batch, f)
             q = self.entropies(u, batch)
             c = self.coefficients(q)
+            if self.o.after_window == "keep":
+                if is_over:
+                    c = dict(zip(c, self.t["method.kept"].tolist(), strict=True))
+                self.t["method.kept"] = torch.tensor(list(c.values()), dtype=torch.float64)
             t = self.t["method.updates"] = self.t["method.updates"] + 1
             new = torch.tensor(list(q.values()), dtype=torch.float64)
             self.t["method.running"] = self.t["method.running"] * (t - 1) / t + new / t
@@ -135,7 +144,8 @@ class Shares(WrittenOut):
         {"alpha": 1.5, "cap": None, "absent": "feature_mean"},
         {"window": (2, 2), "absent": "feature_mean", "alpha": 0.4},
         {"clip": 0.3, "alpha": 30.0, "cap": 0.1, "window": None},
-        {"modulate": "update", "alpha": 0.9, "window": (1, 2)},
+        {"modulate": "update", "alpha": 0.9, "window": (0.34, 0.67)},
+        {"window": (1, 2), "after_window": "keep", "coalitions": "eval", "alpha": 0.8},
     ],
     ids=str,
 )
@@ -144,5 +154,5 @@ def test_agm_scales_the_gradient_of_every_share(changed: dict[str, Any], k: int)
     records = compare(AGM, Shares, changed, k, fusion=fusion)
     c = [[record[f"kappa/{m}"] for m in tuple(WIDTHS)[:k]] for record in records]
     assert min(map(min, c)) < 1 < max(map(max, c))
-    if changed.get("window") == (2, 2):
+    if changed.get("window") in [(2, 2), (0.34, 0.67)]:
         assert [set(values) == {1.0} for values in c] == [True, True, False, False, True, True]

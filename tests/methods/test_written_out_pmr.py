@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import pytest
@@ -20,16 +21,13 @@ class Prototypes(WrittenOut):
     defaults: ClassVar = {
         "alpha": 1.0,
         "mu": 1e-2,
-        "entropy_epochs": 10,
+        "entropy_epochs": 0.0667,
         "momentum": 0.2,
         "fraction": 0.1,
-        "window": (1, 101),
+        "window": (0.0, 0.6667),
+        "weighting": "graded",
         "readout": "heads",
     }
-
-    def inside(self) -> bool:
-        window = self.o.window or (1, 9)
-        return bool(window[0] <= self.epoch <= window[1])
 
     def epoch_start(self) -> None:
         if not self.inside():
@@ -84,13 +82,22 @@ class Prototypes(WrittenOut):
                 if beta[m]:
                     rows = self.losses(sims[m], batch.target) * usable[m]
                     terms[f"loss/prototype/{m}"] = o.alpha * beta[m] * rows.sum() / n
-                elif max(beta.values()) and self.epoch <= o.entropy_epochs:
+                elif max(beta.values()) and self.epoch <= self.last_bonus():
                     rows = entropy(sims[m]) * self.has(batch, m)
                     terms[f"loss/entropy/{m}"] = -o.mu * max(beta.values()) * rows.sum() / n
         self.descend(self.gradients(sum(terms.values())))
         return terms | {f"beta/{m}": value for m, value in beta.items()}
 
+    def last_bonus(self) -> float:
+        """Return the last epoch with the entropy bonus."""
+        last: float = math.inf if self.o.entropy_epochs is None else self.o.entropy_epochs
+        if not isinstance(last, int) and last <= 1:
+            last = max(1, math.floor(last * self.epochs + 1e-6))
+        return last
+
     def weight(self, best: float, score: float) -> float:
+        if self.o.weighting == "full":
+            return 1.0 if score < best else 0.0
         return min(max(best / score - 1, 0.0), 1.0)
 
     def predict(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -104,10 +111,11 @@ class Prototypes(WrittenOut):
 @pytest.mark.parametrize(
     "changed",
     [
-        {},
-        {"alpha": 3.0, "mu": 0.3, "entropy_epochs": 2, "momentum": 0.7, "fraction": 1.0},
-        {"mu": 0.5, "window": (2, 3), "readout": "prototypes", "fraction": 0.5},
-        {"entropy_epochs": 1, "mu": 0.2, "window": None, "readout": "prototypes"},
+        {"window": (0.26, 1.0), "entropy_epochs": 0.75},
+        {"alpha": 3.0, "mu": 0.3, "weighting": "full", "entropy_epochs": 2, "fraction": 1.0},
+        {"momentum": 0.7, "window": (0.0, 0.75), "fraction": 1.0, "entropy_epochs": 1.0},
+        {"mu": 0.5, "window": (2, 3), "entropy_epochs": None, "readout": "prototypes"},
+        {"entropy_epochs": 3, "mu": 0.2, "fraction": 0.5, "window": None, "readout": "prototypes"},
     ],
     ids=str,
 )
@@ -116,5 +124,5 @@ def test_pmr_pulls_slow_modalities_towards_their_prototypes(
 ) -> None:
     records = compare(PMR, Prototypes, changed, k, epochs=4, fusion=Sum if changed else Late)
     bonus = {1 + i // 2 for i, r in enumerate(records) if any("entropy" in name for name in r)}
-    first, last = changed.get("window") or (1, 4)
-    assert bonus == set(range(first, min(changed.get("entropy_epochs", 4), last) + 1))
+    expected = {0.75: {2, 3}, 2: {1, 2}, 1.0: {1, 2, 3}, None: {2, 3}, 3: {1, 2, 3}}
+    assert bonus == expected[changed["entropy_epochs"]]

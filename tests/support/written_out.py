@@ -11,6 +11,7 @@ of the normalizations are not those of a new layer.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any, ClassVar, Literal
@@ -261,6 +262,19 @@ class WrittenOut:
             loss, [self.t[name] for name in names], retain_graph=True, allow_unused=True
         )
         return {name: g for name, g in zip(names, values, strict=True) if g is not None}
+
+    def window(self) -> tuple[float, float]:
+        """Return the first and the last epoch of the modulation, from epochs or shares."""
+        start, end = self.o.window or (1, math.inf)
+        if isinstance(start, float):
+            start = math.floor(start * self.epochs + 1e-6) + 1
+            end = max(start, math.floor(end * self.epochs + 1e-6))
+        return start, end
+
+    def inside(self) -> bool:
+        """Return whether the epoch is in the window of the modulation."""
+        start, end = self.window()
+        return start <= self.epoch <= end
 
     def of(self, m: str) -> str:
         """Return how the names of an encoder's weights begin."""
