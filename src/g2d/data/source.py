@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from g2d.data import new_rows
-from g2d.data.splits import SPLITS
+from g2d.data.splits import SPLITS, Split
 from g2d.data.views import View
 from g2d.files import one_of
 from g2d.task import Task
@@ -256,7 +256,7 @@ class Source:
         views = {m: view.config() for m, view in self.views.items()}
         return _digest({"protocol": self.protocol, "views": views}, self.split)
 
-    def rows(self, split: str) -> NDArray[np.int64]:
+    def rows(self, split: Split) -> NDArray[np.int64]:
         """Return the sample ids of a split, in order.
 
         Args:
@@ -265,7 +265,7 @@ class Source:
         one_of("split", split, SPLITS)
         return np.flatnonzero(self.split == SPLITS.index(split))
 
-    def groups(self, split: str) -> NDArray[Any]:
+    def groups(self, split: Split) -> NDArray[Any]:
         """Return the group of every row of a split."""
         groups: NDArray[Any] = self.group[self.rows(split)]
         return groups

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 import g2d
-from g2d.data import Source
+from g2d.data import Source, Split
 from g2d.engine import checkpoint
 from g2d.engine.calibration import calibrate
 from g2d.engine.cost import step_cost
@@ -109,7 +109,7 @@ def _stacked(
     return stack, weights
 
 
-def _size(source: Source, split: str) -> dict[str, int]:
+def _size(source: Source, split: Split) -> dict[str, int]:
     """Return the number of rows of a split, and of independent groups of rows."""
     return {"rows": len(source.rows(split)), "groups": len(np.unique(source.groups(split)))}
 
