@@ -160,8 +160,8 @@ def describe(annotation: Any) -> str:
         choices = ", ".join(repr(choice) for choice in inner)
         return f"one of {choices}" if len(inner) > 1 else choices
     if origin in (Union, UnionType):
-        choices = list(dict.fromkeys(describe(choice) for choice in inner))
-        return f"{', '.join(choices[:-1])}{',' * (',' in choices[0])} or {choices[-1]}"
+        kinds = list(dict.fromkeys(describe(choice) for choice in inner))
+        return f"{', '.join(kinds[:-1])}{',' * (',' in kinds[0])} or {kinds[-1]}"
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return f"a mapping of names to {_plural(inner[1])}"
     if isinstance(origin, type) and issubclass(origin, Sequence):
