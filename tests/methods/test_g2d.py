@@ -66,6 +66,7 @@ def train(
         epochs=epochs,
     )
     state.epoch = epoch
+    method.epoch_start(state)
     records = [method.training_step(state, batch(i)) for i in range(steps)]
     return model, [{name: float(value) for name, value in record.items()} for record in records]
 
@@ -198,6 +199,7 @@ def test_the_released_code_lets_suppressed_convolutions_drift_by_momentum_and_we
     )
     state = TrainState(model, optimizer, TASK)
     state.epoch = 4  # every encoder learns, which fills the momentum
+    method.epoch_start(state)
     method.training_step(state, batch(0))
     weight = model.encoders["image"][0].weight
     norm = model.encoders["image"][1].weight
@@ -207,6 +209,7 @@ def test_the_released_code_lets_suppressed_convolutions_drift_by_momentum_and_we
         norm.detach().clone(),
     )
     state.epoch = 1  # image is suppressed
+    method.epoch_start(state)
     method.training_step(state, batch(1))
     torch.testing.assert_close(weight.detach(), theta - 0.1 * (0.9 * velocity + 1e-2 * theta))
     assert not torch.equal(weight, theta)
@@ -250,6 +253,7 @@ def test_accumulation_ranks_once_and_gives_the_same_step() -> None:
         state = TrainState(
             model, torch.optim.SGD(method.parameter_groups(model), lr=0.1), TASK, accumulate=parts
         )
+        method.epoch_start(state)
         record = method.training_step(state, batch())
         assert state.step == 1
         results.append((model, record))
@@ -267,6 +271,7 @@ def test_an_unreliable_ranking_causes_a_warning() -> None:
     method, model = G2D(teachers=Teachers(models), tau=(2, 2)), student()
     method.build(model, TASK)
     state = TrainState(model, torch.optim.SGD(method.parameter_groups(model), lr=0.1), TASK)
+    method.epoch_start(state)
     method.training_step(state, batch())
     summary = method.epoch_end(state, None)
     assert summary["ranking/margin"] < 0.10
