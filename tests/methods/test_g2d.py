@@ -173,6 +173,18 @@ def test_partial_suppression_damps_the_modality_of_the_confident_teacher() -> No
     assert records[0]["kappa/tone"] == 1.0
 
 
+@pytest.mark.parametrize(("epochs", "last"), [(2, 2), (0.5, 4), (0.05, 1), (None, 8)])
+def test_partial_suppression_ends_after_a_number_of_epochs_or_a_share_of_the_run(
+    epochs: float | None, last: int
+) -> None:
+    for epoch in (last, last + 1):
+        method = G2D(teachers=teachers(), modulation=PartialSuppression(epochs=epochs))
+        _, records = train(method, steps=1, epoch=epoch, epochs=8)
+        assert (records[0]["kappa/image"] < 1) == (epoch == last or epochs is None)
+    with pytest.raises(ArgumentError, match="epochs must be a whole number of epochs, or a share"):
+        PartialSuppression(epochs=1.5)
+
+
 def test_a_schedule_of_the_wrong_length_is_refused_when_built() -> None:
     with pytest.raises(ArgumentError, match="tau must hold one length per modality"):
         G2D(teachers=teachers(), tau=(1, 1, 1)).build(student(), TASK)
