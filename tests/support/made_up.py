@@ -120,3 +120,24 @@ def made(tmp_path: Path, name: str = "store", workers: int = 1, **requests: str)
     """Write the files and prepare them."""
     write(tmp_path / "raw", **requests)
     return prepare(plan(tmp_path / "raw"), tmp_path / "raw", tmp_path / name, workers=workers)
+
+
+def decode_clip(source: Path, sample: Sample) -> Decoded:
+    """Return noise as the sound and the picture of a clip."""
+    rng = np.random.default_rng(int(sample.id))
+    values = rng.integers(-900, 900, (2, 40)).astype(np.int16)
+    return Decoded({"audio": values[0], "video": values[1]})
+
+
+def made_clips(tmp_path: Path, store: str, **changed: Any) -> Summary:
+    """Prepare 40 clips of sound and picture under the name of a data set.
+
+    Args:
+        tmp_path: Folder of the raw files and of the store.
+        store: Name of the store's folder.
+        changed: Further fields of the plan.
+    """
+    write(tmp_path / "raw")
+    signals = {"audio": SIGNALS["wave"], "video": SIGNALS["wave"]}
+    clips = plan(tmp_path / "raw", signals=signals, decode=decode_clip, **changed)
+    return prepare(clips, tmp_path / "raw", tmp_path / store, workers=1)

@@ -20,9 +20,7 @@ from g2d.types import Batch, Input, Inputs, Sequence
 if TYPE_CHECKING:
     from g2d.data.source import Source, Values
 
-JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
-"""Suffixes of tables with a JSON object per line."""
-TABLES = JSON_LINES | {".csv", ".tsv"}
+TABLES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".json"})
 """Suffixes of files that are read as tables."""
 TableRows = tuple[list[str], dict[str, Input], dict[str, Tensor]]
 """Names of new rows, their stored values, and which of them have which modality."""

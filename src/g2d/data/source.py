@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from g2d.data import new_rows
-from g2d.data.splits import SPLITS, Split
+from g2d.data.splits import SPLITS, TRAIN, VALID
 from g2d.data.views import View
 from g2d.files import one_of
 from g2d.task import Task
@@ -94,6 +94,8 @@ class Source:
         """Per modality the offsets that were subtracted from its columns before storing."""
         self.read_table: Callable[[Path], new_rows.TableRows] | None = None
         """Function that reads new rows from a table; only for data that came from a table."""
+        self.validates_on_test = False
+        """Whether the test rows are also the validation rows; see :meth:`validated_on_test`."""
         self.signed, self._content_hash = content_hash is not None, content_hash
         self._parts: dict[tuple[str, ...], Source] = {}
 
@@ -254,18 +256,23 @@ class Source:
     def protocol_hash(self) -> str:
         """Hash of the split of every row and of the views."""
         views = {m: view.config() for m, view in self.views.items()}
-        return _digest({"protocol": self.protocol, "views": views}, self.split)
+        facts: dict[str, Any] = {"protocol": self.protocol, "views": views}
+        if self.validates_on_test:
+            facts["validation"] = "test"
+        return _digest(facts, self.split)
 
-    def rows(self, split: Split) -> NDArray[np.int64]:
+    def rows(self, split: str) -> NDArray[np.int64]:
         """Return the sample ids of a split, in order.
 
         Args:
             split: ``"train"``, ``"valid"`` or ``"test"``.
         """
         one_of("split", split, SPLITS)
+        if self.validates_on_test and SPLITS.index(split) == VALID:
+            split = "test"
         return np.flatnonzero(self.split == SPLITS.index(split))
 
-    def groups(self, split: Split) -> NDArray[Any]:
+    def groups(self, split: str) -> NDArray[Any]:
         """Return the group of every row of a split."""
         groups: NDArray[Any] = self.group[self.rows(split)]
         return groups
@@ -342,6 +349,16 @@ class Source:
         """
         other = copy(self)
         other.views, other._parts = dict(views), {}
+        return other
+
+    def validated_on_test(self) -> Source:
+        """Return the source of released code that has no validation rows.
+
+        Validation rows are used for training, and the test rows validate.
+        """
+        other = self.seen(self.views)
+        other.split = np.where(self.split == VALID, TRAIN, self.split).astype(np.int8)
+        other.validates_on_test = True
         return other
 
     def describe(self) -> dict[str, Any]:

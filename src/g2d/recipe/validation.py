@@ -69,6 +69,7 @@ def validate(
         options = {"epochs": epochs, "seed": top["seed"], **right}
         train = check.construct("train", lambda: TrainOptions(**options))
     teachers = _teachers(check, content.get("teachers"), train, top["epochs"], modalities)
+    _check_validation(check, data, train, teachers)
     if check:
         raise RecipeError(check, source)
     assert data is not None
@@ -113,6 +114,21 @@ def _check_keys(check: Faults, content: Mapping[str, Any], table: Any) -> None:
         check.wrong(METHODS_KEY, "a mapping of methods to values", table)
     for name in table if isinstance(table, Mapping) else ():
         check.choose(METHODS_KEY, name, METHOD_NAMES, "method")
+
+
+def _check_validation(
+    check: Faults, data: Named | None, train: TrainOptions | None, teachers: TeacherPlan | None
+) -> None:
+    """Require that selection on the test split is declared where the test rows validate."""
+    if data is None or data.options.get("validation") != "test":
+        return
+    plans = {"train": train, "teachers.train": None if teachers is None else teachers.train}
+    check.extend(
+        f"{path}.select_on must be test with data.validation=test, found {plan.select_on}: the"
+        " test rows validate, and every result must be marked."
+        for path, plan in plans.items()
+        if plan is not None and plan.select_on != "test"
+    )
 
 
 def _named(check: Faults, path: str, value: Any, kind: str, **further: Any) -> Named | None:

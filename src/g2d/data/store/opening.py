@@ -45,6 +45,9 @@ class StoreOptions(BaseModel):
         modalities: Names of the modalities, in order; by default all, in the order of the store.
         views: Per modality the steps from stored values to the model's input, in place of the
             view of the store.
+        validation: ``"own"`` rows of the protocol; or ``"test"``, which trains on the validation
+            rows too and validates on the test rows, as some released code does. It needs
+            ``train.select_on: test``, which marks every result.
         output: Output of a regression: ``"sigmoid"`` (Eq. 1) or ``"identity"``.
         root: Folder that contains the store; by default the environment's ``G2D_DATA``, else
             ``data``.
@@ -56,6 +59,7 @@ class StoreOptions(BaseModel):
     protocol: str | None = None
     modalities: tuple[str, ...] | None = Field(None, min_length=1)
     views: dict[str, tuple[dict[str, Any], ...]] = Field(default_factory=dict)
+    validation: Literal["own", "test"] = "own"
     output: Literal["sigmoid", "identity"] | None = None
     root: str | None = None
 
@@ -121,7 +125,7 @@ def open_store(options: StoreOptions) -> Source:
     origins = {m: signal.facts["origin"] for m, signal in used.items() if "origin" in signal.facts}
     source.origin = {m: np.array(origin, np.float64) for m, origin in origins.items()}
     source.views = dict(_views(folder, source, known, options, name))
-    return source
+    return source.validated_on_test() if options.validation == "test" else source
 
 
 def load_array(folder: Path, name: str) -> NDArray[Any]:
