@@ -9,11 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from g2d.analysis.callables import diagnose as diagnose
     from g2d.experiment.comparing import Comparison as Comparison
     from g2d.experiment.comparing import compare as compare
     from g2d.experiment.loading import Run as Run
     from g2d.experiment.loading import load as load
+    from g2d.experiment.reproducing import Reproduction as Reproduction
+    from g2d.experiment.reproducing import reproduce as reproduce
     from g2d.experiment.training import train as train
     from g2d.fusion import BiGated as BiGated
     from g2d.fusion import Concat as Concat
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "analysis.callables": ("diagnose",),
     "types": ("Batch", "Encoded", "Output", "Sequence", "TeacherOutput"),
     "task": ("Classification", "Regression"),
     "fusion": ("BiGated", "Concat", "CrossAttention", "FiLM", "Late", "Sum"),
@@ -53,6 +53,7 @@ _HOMES = {
     "recipe": ("Recipe",),
     "experiment.comparing": ("Comparison", "compare"),
     "experiment.loading": ("Run", "load"),
+    "experiment.reproducing": ("Reproduction", "reproduce"),
     "experiment.training": ("train",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

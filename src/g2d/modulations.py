@@ -11,10 +11,8 @@ from typing import Literal
 
 from g2d.functional.schedule import (
     Tau,
-    checked_length,
     checked_tau,
     coefficients,
-    first_epochs,
     partial_suppression,
     prioritized,
     stage_epochs,
@@ -118,8 +116,7 @@ class PartialSuppression(Modulation):
     this class.
 
     Args:
-        epochs: First epochs that are modulated: their number as an int, or a share of the run as a
-            float; None modulates in all epochs.
+        epochs: Last epoch with modulation; None modulates in all epochs.
         modulate: See :class:`~g2d.method.Modulation`.
         gate_heads: See :class:`~g2d.method.Modulation`.
         freeze_batchnorm: See :class:`~g2d.method.Modulation`.
@@ -128,7 +125,7 @@ class PartialSuppression(Modulation):
     def __init__(
         self,
         *,
-        epochs: int | float | None = None,
+        epochs: int | None = None,
         modulate: Modulate = "auto",
         gate_heads: bool = False,
         freeze_batchnorm: bool = False,
@@ -136,11 +133,10 @@ class PartialSuppression(Modulation):
         super().__init__(
             modulate=modulate, gate_heads=gate_heads, freeze_batchnorm=freeze_batchnorm
         )
-        self.epochs = checked_length(epochs, "epochs")
+        self.epochs = epochs
 
     def coefficients(self, state: TrainState, rho: Mapping[str, float]) -> dict[str, float]:
-        last = first_epochs(self.epochs, state.epochs, "epochs")
-        if last is not None and state.epoch > last:
+        if self.epochs is not None and state.epoch > self.epochs:
             return dict.fromkeys(rho, 1.0)
         return partial_suppression(rho)
 

@@ -18,6 +18,7 @@ import typer
 from g2d.cli import data as preparing
 from g2d.cli import diagnose as diagnosing
 from g2d.cli import report as reporting
+from g2d.cli import reproduce as reproducing
 from g2d.cli import tune as tuning
 from g2d.cli.options import (
     Assignments,
@@ -29,7 +30,6 @@ from g2d.cli.options import (
     RunFolder,
     RunFolders,
     Split,
-    chosen,
     load_recipes,
     print_pairs,
 )
@@ -123,7 +123,7 @@ def evaluate(
 
     for folder in runs:
         loaded = load(folder)
-        evaluation = loaded.evaluate(chosen(split), windows=windows)
+        evaluation = loaded.evaluate(split.value, windows=windows)
         typer.echo(
             f"{folder} · {loaded.name} · {loaded.source.protocol} · {split.value}"
             + (f" · {windows} windows" if windows > 1 else "")
@@ -204,6 +204,7 @@ def compare(
 
 app.command()(diagnosing.diagnose)
 app.command()(reporting.report)
+app.command()(reproducing.reproduce)
 app.command()(tuning.tune)
 app.add_typer(preparing.app, name="data")
 

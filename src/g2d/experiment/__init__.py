@@ -7,6 +7,7 @@ from g2d.experiment.demo import demonstrate
 from g2d.experiment.loading import Run, load, write_predictions
 from g2d.experiment.predictions import Prediction
 from g2d.experiment.registry import examine, registered
+from g2d.experiment.reproducing import Reproduction, reproduce
 from g2d.experiment.run import run
 from g2d.experiment.tables import evaluation_table, run_summary
 from g2d.experiment.training import train
@@ -15,6 +16,7 @@ from g2d.experiment.tune import tune
 __all__ = [
     "Comparison",
     "Prediction",
+    "Reproduction",
     "Run",
     "compare",
     "demonstrate",
@@ -22,6 +24,7 @@ __all__ = [
     "examine",
     "load",
     "registered",
+    "reproduce",
     "run",
     "run_summary",
     "train",

@@ -27,6 +27,9 @@ from g2d.method import (
 from g2d.model import MultimodalModel
 from g2d.task import Task
 
+HEAD = "head/"
+"""Prefix of the optimizer groups of separate heads."""
+
 
 class MSLR(SinglePass):
     """lr^m = c^m * r^m * lr for encoder and head m; L = L_S.
@@ -36,9 +39,8 @@ class MSLR(SinglePass):
     - ``"dynamic"``: r^m = a^m / mean of the modality's last ``queue`` validation accuracies before
       a^m; 1 until there are that many.
 
-    The update itself is scaled, so that the method works under every optimizer, with every schedule
-    and with any groups of parameters. Scaling gradients instead, as AGM's authors do, changes
-    almost nothing under Adam.
+    The step size itself is set, so that the method works under every optimizer and with every
+    schedule. Scaling gradients instead, as AGM's authors do, changes almost nothing under Adam.
 
     Args:
         strategy: One of the three strategies above.
@@ -99,7 +101,7 @@ class MSLR(SinglePass):
         if not isinstance(model.fusion, Additive):
             return groups
         heads = [
-            {"name": f"head/{m}", "params": list(head.parameters())}
+            {"name": HEAD + m, "params": list(head.parameters())}
             for m, head in model.fusion.heads.items()
         ]
         in_heads = {id(p) for head in heads for p in head["params"]}
@@ -117,9 +119,14 @@ class MSLR(SinglePass):
             c = {m: (1 - self.blend) * value + self.blend * mean for m, value in c.items()}
         return {m: c[m] * r for m, r in self.by_modality(self.ratio).items()}
 
-    def before_update(self, state: TrainState) -> None:
-        """Scale the update of every encoder, and of its head if heads are separate."""
-        state.scale_update(self.factors(), heads=True)
+    def epoch_start(self, state: TrainState) -> None:
+        """Set ``lr`` of every group, and ``method_factor`` for learning-rate schedules."""
+        factors = self.factors()
+        for group in state.optimizer.param_groups:
+            factor = factors.get(str(group.get("name", "")).removeprefix(HEAD))
+            if factor is not None:
+                group["lr"] *= factor / group.get("method_factor", 1.0)
+                group["method_factor"] = factor
 
     def epoch_end(self, state: TrainState, validation: Validation | None) -> dict[str, float]:
         record = {f"rate/{m}": factor for m, factor in self.factors().items()}

@@ -14,7 +14,9 @@ from functools import partial
 
 from g2d.errors import ArgumentError
 from g2d.files import one_of
-from g2d.paper.published import NOTE, PARTIAL, published, published_schedule
+from g2d.paper.grid import COMPLETE, PARTIAL
+from g2d.paper.matching import NO_SUPPRESSION, printed_for, suppression_of, tau_of
+from g2d.paper.published import NOTE
 from g2d.report.comparison import (
     Reference,
     cell,
@@ -43,11 +45,8 @@ from g2d.runs import RunRecord
 
 COMPARE = "compare"
 """Layout of everything that ran on one problem."""
-NO_SUPPRESSION, PARTIAL_SUPPRESSION, COMPLETE_SUPPRESSION = "none", "partial", "complete"
-PAPER = Reference(
-    lambda run, metric: published(run.result.data.protocol, run.result.method, metric), NOTE
-)
-"""Published values of Tables 1-3."""
+PAPER = Reference(printed_for, NOTE)
+"""Published values, next to what was measured on the same data set and protocol."""
 Groups = Sequence[Group]
 
 
@@ -266,10 +265,7 @@ def schedule_table(group: Group) -> Iterator[Table]:
     taus = {str(tau): tau for tau in sorted(by_tau, key=lambda tau: (sum(tau[:-1]), tau))}
     recipes = {name: by_tau[tau] for name, tau in taus.items()}
     scheduled = Group([run for runs in recipes.values() for run in runs], recipes)
-    reference = PAPER
-    if any(published_schedule(group.data.protocol, tau) is not None for tau in by_tau):
-        protocol = group.data.protocol
-        reference = Reference(lambda run, _: published_schedule(protocol, tau_of(run)), NOTE)
+    reference = Reference(partial(printed_for, table="7"), NOTE)
     table = comparison_table(scheduled, next(iter(taus)), reference)
     epochs = {name: Cell(float(sum(tau))) for name, tau in taus.items()}
     rows = [replace(row, cells=(epochs.get(row.name, Cell()), *row.cells)) for row in table.rows]
@@ -281,24 +277,16 @@ def schedule_table(group: Group) -> Iterator[Table]:
     yield Table(title, columns, tuple(rows), tuple(notes), "tau")
 
 
-def tau_of(run: RunRecord) -> tuple[int, ...]:
-    """Return the prioritization epochs of a run; empty if it has none."""
-    tau = modulation_of(run).get("tau") or run.recipe.get("method", {}).get("tau")
-    return tuple(tau) if isinstance(tau, list) else ()
-
-
-def suppression_of(run: RunRecord) -> str:
-    """Return how a run suppresses modalities.
-
-    A schedule suppresses them completely; another modulation does so partially.
-    """
-    if tau_of(run):
-        return COMPLETE_SUPPRESSION
-    return PARTIAL_SUPPRESSION if modulation_of(run) else NO_SUPPRESSION
-
-
 def _method(run: RunRecord) -> str:
     return run.result.method
+
+
+def _fusion(run: RunRecord) -> str:
+    return run.result.fusion
+
+
+def _printed(run: RunRecord) -> float | None:
+    return printed_for(run, run.headline)
 
 
 def _label(run: RunRecord) -> str:
@@ -322,14 +310,15 @@ def _by_label(group: Group, metric: str) -> list[Line]:
 
 
 def _smp(groups: Groups, baseline: str | None) -> Iterator[Table]:
-    names = {NO_SUPPRESSION: "without SMP", COMPLETE_SUPPRESSION: "with SMP"}
+    names = {NO_SUPPRESSION: "without SMP", COMPLETE: "with SMP"}
 
     def column(run: RunRecord) -> str | None:
         return names.get(suppression_of(run))
 
     for group in groups:
         title = f"SMP on and off, per objective. {group.data.protocol}"
-        crossing = Crossing(title, "objective", _method, column, names[NO_SUPPRESSION])
+        base = names[NO_SUPPRESSION]
+        crossing = Crossing(title, "objective", _method, column, base, _printed)
         yield from crossed_table([group], crossing)
 
 
@@ -338,7 +327,7 @@ def _fusions(groups: Groups, baseline: str | None) -> Iterator[Table]:
         bases = (r for r in group.runs if (r.name == baseline if baseline else is_plain_joint(r)))
         base = _label(next(bases, group.runs[0]))
         title = f"Fusions. {group.data.protocol}"
-        crossing = Crossing(title, "fusion", lambda run: run.result.fusion, _label, base)
+        crossing = Crossing(title, "fusion", _fusion, _label, base, _printed)
         yield from crossed_table([group], crossing)
 
 
@@ -347,19 +336,14 @@ def _suppression(groups: Groups, baseline: str | None) -> Iterator[Table]:
         return run.result.data.protocol_hash, _method(run)
 
     runs = [run for group in groups for run in group.runs]
-    partly = {key(run) for run in runs if suppression_of(run) == PARTIAL_SUPPRESSION}
+    partly = {key(run) for run in runs if suppression_of(run) == PARTIAL}
 
     def row(run: RunRecord) -> str | None:
         suppressed = suppression_of(run) != NO_SUPPRESSION and key(run) in partly
         return f"{run.result.data.name}, {_method(run)}" if suppressed else None
 
-    def reported(run: RunRecord) -> float | None:
-        if suppression_of(run) == COMPLETE_SUPPRESSION:
-            return PAPER.value(run, run.headline)
-        return PARTIAL.get(run.result.data.protocol)
-
     title = "Partial and complete suppression"
-    crossing = Crossing(title, "data", row, suppression_of, PARTIAL_SUPPRESSION, reported)
+    crossing = Crossing(title, "data", row, suppression_of, PARTIAL, _printed)
     return crossed_table([g for g in groups if any(map(row, g.runs))], crossing)
 
 

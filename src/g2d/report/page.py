@@ -99,7 +99,7 @@ def chapters_of(
         tables: The table of each group; by default :func:`comparison_table`.
         first: Further tables at the top of the page.
     """
-    if len(groups) == 1 and len(groups[0].runs) == 1:
+    if len(groups) == 1 and len(groups[0].runs) == 1 and not first:
         return [_single(groups[0])]
     tables = tables or [comparison_table(group, baseline) for group in groups]
     points = max(20, POINTS // sum(len(group.recipes) for group in groups))
