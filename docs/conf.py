@@ -1,5 +1,6 @@
 """Sphinx configuration."""
 
+import pkgutil
 from importlib.metadata import version as _version_of
 
 import g2d
@@ -12,9 +13,11 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
-    "sphinx.ext.viewcode",
     "myst_nb",
 ]
+# The pages of source code double the time of a build; a check (sphinx-build -t check) has none.
+if not tags.has("check"):  # noqa: F821 - Sphinx defines tags
+    extensions.append("sphinx.ext.viewcode")
 exclude_patterns = ["_build", "templates"]
 templates_path = ["templates"]
 html_theme = "furo"
@@ -34,6 +37,16 @@ myst_heading_anchors = 3
 
 # Notebooks of the gallery keep their outputs; a test runs them.
 nb_execution_mode = "off"
+
+
+# One page per package: its modules are sections of the page, its packages pages of their own.
+autosummary_context = {"packages": {}, "modules_in": {}}
+for _module in pkgutil.walk_packages(g2d.__path__, "g2d."):
+    _parent = _module.name.rpartition(".")[0]
+    for _key, _listed in (("packages", _module.ispkg), ("modules_in", not _module.ispkg)):
+        autosummary_context[_key].setdefault(_module.name, [])
+        if _listed and _parent != "g2d":
+            autosummary_context[_key][_parent].append(_module.name)
 
 
 def _keep_bars(app, what, name, obj, options, lines):

@@ -99,9 +99,9 @@ def test_the_loops_of_the_guide_run_as_printed(name: str, before: str) -> None:
     run(before + example(name) + CHECK)
 
 
-def test_the_three_lines_of_the_readme_train_a_model() -> None:
+def test_the_four_lines_of_the_readme_train_a_model() -> None:
     printed = re.search(r"```diff\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     assert printed
     lines = [line[2:] for line in printed[1].splitlines() if not line.startswith("-")]
-    assert sum(line.startswith("+") for line in printed[1].splitlines()) == 3
+    assert sum(line.startswith("+") for line in printed[1].splitlines()) == 4
     run(BEFORE_THE_DIFF + "\n".join(lines) + AFTER_THE_DIFF)

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from g2d.analysis.callables import diagnose as diagnose
     from g2d.experiment.comparing import Comparison as Comparison
     from g2d.experiment.comparing import compare as compare
     from g2d.experiment.loading import Run as Run
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "analysis.callables": ("diagnose",),
     "types": ("Batch", "Encoded", "Output", "Sequence", "TeacherOutput"),
     "task": ("Classification", "Regression"),
     "fusion": ("BiGated", "Concat", "CrossAttention", "FiLM", "Late", "Sum"),

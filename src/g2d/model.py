@@ -36,8 +36,8 @@ class MultimodalModel(nn.Module):
         fusion: Module that turns the features into logits.
 
     Raises:
-        ArgumentError: Two modalities share a parameter of an encoder, or encoders and fusion name
-            different modalities.
+        ArgumentError: Two encoders, or an encoder and the fusion, share a parameter, or encoders
+            and fusion name different modalities.
 
     Example:
         >>> from g2d.fusion import Late
@@ -59,13 +59,13 @@ class MultimodalModel(nn.Module):
     def __init__(self, encoders: Mapping[str, nn.Module], fusion: Fusion) -> None:
         super().__init__()
         owner: dict[int, str] = {}
-        for m, encoder in encoders.items():
-            for parameter in encoder.parameters():
-                other = owner.setdefault(id(parameter), m)
-                if other != m:
+        for name, part in [*encoders.items(), ("fusion", fusion)]:
+            for parameter in part.parameters():
+                other = owner.setdefault(id(parameter), name)
+                if other != name:
                     raise ArgumentError(
                         f"encoders must not share parameters, found one in both {other!r} and "
-                        f"{m!r}. The door could not scale the gradient of only one modality."
+                        f"{name!r}. The door could not scale the gradient of only one modality."
                     )
         if tuple(encoders) != tuple(fusion.dims):
             raise ArgumentError(
@@ -186,6 +186,32 @@ class MultimodalModel(nn.Module):
         return encoded if present is None else without_rows(encoded, present)
 
 
+def check_model(model: object) -> None:
+    """Check that a method can train a model.
+
+    Raises:
+        ArgumentError: It is another module, or a model within a wrapper such as
+            ``DistributedDataParallel``.
+    """
+    if _is_multimodal(model):
+        return
+    name = type(model).__name__
+    if _is_multimodal(getattr(model, "module", None)):
+        raise ArgumentError(
+            f"model must not be wrapped, found {name}: a method sums the gradients of all "
+            "processes itself. Pass the model itself (model.module) and start the script with torchrun."
+        )
+    raise ArgumentError(
+        f"model must be a g2d.MultimodalModel, found {name}. Build one from your encoders: "
+        "MultimodalModel({'image': encoder}, Late({'image': width}, outputs=classes))."
+    )
+
+
+def _is_multimodal(model: object) -> bool:
+    """Return whether an object is a multimodal model, compiled or not."""
+    return all(hasattr(model, name) for name in ("encoders", "fusion", "modalities"))
+
+
 def _short(module: nn.Module) -> str:
     """Return a module's size and its repr, or its class if the repr lists layers."""
     text = repr(module).replace("\n", "\n  ")
@@ -245,7 +271,7 @@ def feature_dims(encoders: Mapping[str, nn.Module], inputs: Inputs) -> dict[str,
     return {m: encoded.pooled.shape[1] for m, encoded in example_features(encoders, inputs).items()}
 
 
-def warm_start(model: MultimodalModel, teachers: Mapping[str, MultimodalModel]) -> None:
+def warm_start(model: MultimodalModel, teachers: Mapping[str, nn.Module]) -> None:
     """Copy the teachers' weights into a student: every encoder, and the heads of additive fusions.
 
     With an additive fusion the student then *is* the ensemble of its teachers (the mean of their
@@ -257,20 +283,40 @@ def warm_start(model: MultimodalModel, teachers: Mapping[str, MultimodalModel]) 
 
     Raises:
         ArgumentError: A teacher's encoder has another shape than the student's.
+        UnsupportedError: A teacher is a module of another kind, whose encoder is not known.
     """
+    heads = {m: teacher_head(teachers[m]) for m in model.modalities}
     for m in model.modalities:
         try:
-            model.encoders[m].load_state_dict(teachers[m].encoders[m].state_dict())
+            model.encoders[m].load_state_dict(teacher_encoder(teachers[m]).state_dict())
         except RuntimeError as error:
             raise ArgumentError(
                 f"the teacher of {m!r} must have the student's encoder to start from, "
                 f"found another: {error}"
             ) from error
     if isinstance(model.fusion, Additive):
-        model.fusion.load_heads({m: teacher_head(teachers[m]) for m in model.modalities})
+        model.fusion.load_heads(heads)
 
 
-def teacher_head(teacher: MultimodalModel) -> nn.Linear:
+def teacher_encoder(teacher: nn.Module) -> nn.Module:
+    """Return the encoder of a teacher.
+
+    Args:
+        teacher: Model of one modality.
+
+    Raises:
+        UnsupportedError: The teacher is a module of another kind, whose encoder is not known.
+    """
+    if not isinstance(teacher, MultimodalModel):
+        raise UnsupportedError(
+            "a teacher whose encoder is used must be a g2d.MultimodalModel of one modality, "
+            f"found {type(getattr(teacher, 'module', teacher)).__name__}."
+        )
+    (encoder,) = teacher.encoders.values()
+    return encoder
+
+
+def teacher_head(teacher: nn.Module) -> nn.Linear:
     """Return the linear layer psi_t^m on top of a teacher's encoder.
 
     Args:
@@ -279,14 +325,52 @@ def teacher_head(teacher: MultimodalModel) -> nn.Linear:
     Raises:
         UnsupportedError: The model is no such teacher.
     """
-    if not isinstance(teacher.fusion, Late) or len(teacher.modalities) != 1:
+    fusion = teacher.fusion if isinstance(teacher, MultimodalModel) else None
+    if not isinstance(fusion, Late) or len(fusion.dims) != 1:
         raise UnsupportedError(
             "a teacher must be one encoder and one linear layer "
             "(a model of one modality with Late fusion), found another model."
         )
-    head = teacher.fusion.heads[teacher.modalities[0]]
+    (head,) = fusion.heads.values()
     assert isinstance(head, nn.Linear)
     return head
+
+
+class ModuleTeacher(nn.Module):
+    """A module of one's own as the teacher of a modality.
+
+    Args:
+        modality: Name of the modality.
+        module: Returns logits ``(B, C)``, or a tuple of features ``(B, D)`` and logits, for the
+            inputs of the modality.
+    """
+
+    def __init__(self, modality: str, module: nn.Module) -> None:
+        super().__init__()
+        self.modality, self.module = modality, module
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Name of the modality, as for a multimodal model."""
+        return (self.modality,)
+
+    def forward(self, inputs: Inputs) -> Output:
+        """Return the logits of a batch, and the features if the module returns them.
+
+        Raises:
+            ArgumentError: The module returns something else.
+        """
+        value = self.module(inputs[self.modality])
+        parts = value if isinstance(value, tuple) else (value,)
+        tables = [part for part in parts if isinstance(part, Tensor) and part.ndim == 2]
+        if len(tables) != len(parts) or len(parts) not in (1, 2):
+            kinds = [tuple(p.shape) if isinstance(p, Tensor) else type(p).__name__ for p in parts]
+            raise ArgumentError(
+                f"the teacher of {self.modality!r} must return logits (rows, outputs), or features "
+                f"(rows, D) and logits, found {', '.join(map(str, kinds)) or 'nothing'}."
+            )
+        *features, logits = tables
+        return Output(dict(zip(self.modalities, features, strict=False)), logits)
 
 
 class Teachers:
@@ -296,12 +380,14 @@ class Teachers:
     its train mode.
 
     Args:
-        models: Model of that modality alone, per modality; frozen and set to eval mode here.
-        ranking: Models whose confidence ranks the modalities, for example the teachers' last
-            checkpoints; None if ``models`` rank.
+        models: Teacher per modality, frozen and set to eval mode here: a model of that modality
+            alone, or any module that returns logits ``(B, C)``, or a tuple of features ``(B, D)``
+            and logits, for the inputs of the modality. Feature distillation needs the features.
+        ranking: Teachers whose confidence ranks the modalities, for example the last checkpoints;
+            None if ``models`` rank.
 
     Raises:
-        ArgumentError: A model has other modalities than its own.
+        ArgumentError: A model has other modalities than its own, or a teacher is no module.
 
     Example:
         >>> from g2d.fusion import Late
@@ -316,17 +402,11 @@ class Teachers:
 
     def __init__(
         self,
-        models: Mapping[str, MultimodalModel],
-        ranking: Mapping[str, MultimodalModel] | None = None,
+        models: Mapping[str, nn.Module],
+        ranking: Mapping[str, nn.Module] | None = None,
     ) -> None:
-        for m, teacher in [*models.items(), *(ranking or {}).items()]:
-            if teacher.modalities != (m,):
-                raise ArgumentError(
-                    f"the teacher of {m!r} must be a model of that modality alone, "
-                    f"found one of {', '.join(teacher.modalities)}."
-                )
-            teacher.eval().requires_grad_(False)
-        self.models, self.ranking = dict(models), None if ranking is None else dict(ranking)
+        self.models = {m: _as_teacher(m, teacher) for m, teacher in models.items()}
+        self.ranking = ranking and {m: _as_teacher(m, teacher) for m, teacher in ranking.items()}
 
     def __repr__(self) -> str:
         ranking = [] if self.ranking is None else ["ranked by other checkpoints"]
@@ -348,11 +428,28 @@ class Teachers:
         """Return the teachers' output for a batch, from the same inputs that the student sees."""
         outputs = {m: teacher({m: batch.inputs[m]}) for m, teacher in self.models.items()}
         logits = {m: output.logits for m, output in outputs.items()}
-        features = {m: output.features[m] for m, output in outputs.items()}
+        features = {m: f for output in outputs.values() for m, f in output.features.items()}
         if self.ranking is None:
             return TeacherOutput(features, logits, logits)
         ranking = {m: teacher({m: batch.inputs[m]}).logits for m, teacher in self.ranking.items()}
         return TeacherOutput(features, logits, ranking)
+
+
+def _as_teacher(m: str, teacher: nn.Module) -> nn.Module:
+    """Return a frozen teacher of one modality in eval mode; wrap a module of one's own."""
+    if not isinstance(teacher, nn.Module):
+        raise ArgumentError(
+            f"the teacher of {m!r} must be a torch module, found {type(teacher).__name__}."
+        )
+    if not _is_multimodal(teacher) and not isinstance(teacher, ModuleTeacher):
+        teacher = ModuleTeacher(m, teacher)
+    modalities: Any = teacher.modalities
+    if modalities != (m,):
+        raise ArgumentError(
+            f"the teacher of {m!r} must be a model of that modality alone, "
+            f"found one of {', '.join(modalities)}."
+        )
+    return teacher.eval().requires_grad_(False)
 
 
 class CachedTeachers(Teachers):
@@ -361,15 +458,15 @@ class CachedTeachers(Teachers):
     Use it only where the inputs of a row are the same in every epoch (no crop, flip or noise).
 
     Args:
-        models: Model of that modality alone, per modality, see :class:`Teachers`.
-        ranking: Models that rank the modalities, see :class:`Teachers`.
+        models: Teacher per modality, see :class:`Teachers`.
+        ranking: Teachers that rank the modalities, see :class:`Teachers`.
         rows: Number of sample ids; ids run from 0.
     """
 
     def __init__(
         self,
-        models: Mapping[str, MultimodalModel],
-        ranking: Mapping[str, MultimodalModel] | None = None,
+        models: Mapping[str, nn.Module],
+        ranking: Mapping[str, nn.Module] | None = None,
         *,
         rows: int,
     ) -> None:

@@ -11,8 +11,10 @@ from typing import Literal
 
 from g2d.functional.schedule import (
     Tau,
+    checked_length,
     checked_tau,
     coefficients,
+    first_epochs,
     partial_suppression,
     prioritized,
     stage_epochs,
@@ -116,7 +118,8 @@ class PartialSuppression(Modulation):
     this class.
 
     Args:
-        epochs: Last epoch with modulation; None modulates in all epochs.
+        epochs: First epochs that are modulated: their number as an int, or a share of the run as a
+            float; None modulates in all epochs.
         modulate: See :class:`~g2d.method.Modulation`.
         gate_heads: See :class:`~g2d.method.Modulation`.
         freeze_batchnorm: See :class:`~g2d.method.Modulation`.
@@ -125,7 +128,7 @@ class PartialSuppression(Modulation):
     def __init__(
         self,
         *,
-        epochs: int | None = None,
+        epochs: int | float | None = None,
         modulate: Modulate = "auto",
         gate_heads: bool = False,
         freeze_batchnorm: bool = False,
@@ -133,10 +136,11 @@ class PartialSuppression(Modulation):
         super().__init__(
             modulate=modulate, gate_heads=gate_heads, freeze_batchnorm=freeze_batchnorm
         )
-        self.epochs = epochs
+        self.epochs = checked_length(epochs, "epochs")
 
     def coefficients(self, state: TrainState, rho: Mapping[str, float]) -> dict[str, float]:
-        if self.epochs is not None and state.epoch > self.epochs:
+        last = first_epochs(self.epochs, state.epochs, "epochs")
+        if last is not None and state.epoch > last:
             return dict.fromkeys(rho, 1.0)
         return partial_suppression(rho)
 

@@ -58,6 +58,14 @@ class Task(Configured, ABC):
     least_rows: int = 1
 
     @abstractmethod
+    def check_target(self, target: Tensor) -> None:
+        """Check the shape and data type of the targets of a batch.
+
+        Raises:
+            ArgumentError: They are no targets of this task.
+        """
+
+    @abstractmethod
     def loss_per_row(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the loss of each row ``(B,)``; its mean over the batch is L_S of Eq. 1."""
 
@@ -137,6 +145,17 @@ class Classification(Task):
         if len(self.classes) < 2:
             raise ArgumentError(f"classes must be two or more, found {len(self.classes)}.")
         self.outputs = len(self.classes)
+
+    def check_target(self, target: Tensor) -> None:
+        """Check that targets are class numbers ``(B,)``, int64."""
+        if target.ndim == 1 and target.dtype == torch.int64:
+            return
+        change = "target.long()" if target.ndim == 1 else "target.argmax(1) for one-hot rows"
+        raise ArgumentError(
+            "target must hold class numbers of shape (rows,) and type int64, "
+            f"found shape {tuple(target.shape)} and type {target.dtype}. "
+            f"Pass {change}."
+        )
 
     def loss_per_row(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the cross-entropy CE(l, y) of each row ``(B,)`` (Eq. 1)."""
@@ -240,6 +259,16 @@ class Regression(Task):
             )
         self.outputs, self.output = outputs, output
         self.low, self.high, self.log, self.variance = low, high, log, variance
+
+    def check_target(self, target: Tensor) -> None:
+        """Check that targets are values ``(B, C)``, float."""
+        if target.ndim == 2 and target.shape[1] == self.outputs and target.is_floating_point():
+            return
+        raise ArgumentError(
+            f"target must hold values of shape (rows, {self.outputs}) and a floating-point type, "
+            f"found shape {tuple(target.shape)} and type {target.dtype}. "
+            f"Pass target.float().reshape(-1, {self.outputs})."
+        )
 
     def squash(self, logits: Tensor) -> Tensor:
         """Return predictions in the scaled unit of the targets ``(B, C)``."""

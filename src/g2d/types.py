@@ -111,7 +111,7 @@ class Batch:
             all modalities.
 
     Raises:
-        ArgumentError: An input has more or fewer rows than the target.
+        ArgumentError: The inputs are no mapping, or one has more or fewer rows than the target.
 
     Example:
         >>> batch = Batch({"image": torch.zeros(4, 1, 8, 8)}, torch.zeros(4, dtype=torch.int64))
@@ -125,6 +125,11 @@ class Batch:
     present: Present = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.inputs, Mapping):
+            raise ArgumentError(
+                "inputs must be a mapping from modality to tensor, such as {'image': x}, "
+                f"found {type(self.inputs).__name__}."
+            )
         for modality, values in self.inputs.items():
             if len(values) != len(self.target):
                 raise ArgumentError(

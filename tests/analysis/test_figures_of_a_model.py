@@ -33,7 +33,9 @@ def test_a_shapley_value_of_late_fusion_is_the_distance_of_a_head_from_its_mean(
     bench = Bench("joint", k=k)
     model = bench.model()
     means = analysis.feature_means(model, bench.rows())
-    values = analysis.coalition_values(model, bench.rows(), means, bench.task)
+    values = analysis.coalition_values(
+        analysis.feature_pool(model, bench.rows(), means), bench.task
+    )
     shapley = analysis.shapley_values(
         {subset: value for subset, (value, _) in values.items()}, model.modalities
     )
@@ -52,7 +54,8 @@ def test_shapley_values_add_up_and_do_not_depend_on_the_order_of_modalities() ->
     values = {
         s: v[0]
         for s, v in analysis.coalition_values(
-            model, bench.rows(), analysis.feature_means(model, bench.rows()), bench.task
+            analysis.feature_pool(model, bench.rows(), analysis.feature_means(model, bench.rows())),
+            bench.task,
         ).items()
     }
     assert set(values) == {frozenset(), *coalitions(model.modalities)}
@@ -294,9 +297,13 @@ def test_a_method_with_its_own_heads_predicts_by_its_own_rule() -> None:
     model, method, _ = bench.train()
     method.eval()
     means = analysis.feature_means(model, bench.rows())
-    values = analysis.coalition_values(
-        model, bench.rows(), means, bench.task, lambda batch: method.predict(model, batch.inputs)
+    pool = analysis.feature_pool(
+        model,
+        bench.rows(),
+        means,
+        predict=lambda batch: method.predict(model, batch.inputs, batch.present),
     )
+    values = analysis.coalition_values(pool, bench.task)
     rows = list(bench.rows())
     with torch.no_grad():
         whole = torch.cat([method.predict(model.eval(), batch.inputs).logits for batch in rows])
@@ -311,4 +318,3 @@ def test_a_method_with_its_own_heads_predicts_by_its_own_rule() -> None:
     assert all(
         torch.allclose(empty[target == c], empty[target == c][0], atol=1e-5) for c in range(3)
     )  # no modality of the row is used
-    assert not any(encoder._forward_hooks for encoder in model.encoders.values())

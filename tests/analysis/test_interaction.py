@@ -13,8 +13,8 @@ from torch import Tensor
 from g2d import analysis
 from g2d.analysis import Interaction, Interval, Pool
 from g2d.fusion import FUSIONS, build_fusion
-from g2d.model import MultimodalModel, example_features
-from g2d.types import Batch
+from g2d.model import MultimodalModel, example_features, without_rows
+from g2d.types import Batch, Encoded
 from support.workbench import Bench
 
 
@@ -124,9 +124,17 @@ def test_kept_features_predict_as_the_whole_model_does(name: str, absent: bool) 
         expected = model(swapped.inputs, present=swapped.present).logits
     torch.testing.assert_close(kept.logits(picked), expected)
 
-    values = analysis.coalition_values(model, batches, means, bench.task)
-    for subset, (true, _) in values.items():
-        logits = kept.logits(kept.own, without=set(bench.modalities) - subset)
-        torch.testing.assert_close(logits.gather(1, kept.target[:, None])[:, 0], true)
+    with torch.no_grad():
+        encoded = model.encode(swapped.inputs)
+        tokens = encoded["word"].tokens
+        encoded["word"] = Encoded(
+            means["word"].expand_as(encoded["word"].pooled),
+            torch.zeros_like(tokens),
+            torch.zeros(tokens.shape[:2], dtype=torch.bool),
+        )
+        for m in ("sight", "sound", "word"):
+            encoded[m] = without_rows(encoded[m], has[m])
+        without_word = model.fusion(encoded)[0]
+    torch.testing.assert_close(kept.logits(picked, without={"word"}), without_word)
     assert analysis.interaction_share(kept).additive == fusion.additive
     assert all(model.encoders[m] is encoders[m] for m in encoders)

@@ -113,7 +113,9 @@ def test_names_are_listed_with_a_description_in_80_columns(kind: str, names: lis
 
 @pytest.mark.parametrize("arguments", [["list", "methos"], ["trian"], ["train"]])
 def test_a_wrong_name_or_option_exits_2(arguments: list[str]) -> None:
-    assert call(*arguments).exit_code == 2
+    result = call(*arguments)
+    assert result.exit_code == 2
+    assert "Value error" not in result.output
 
 
 def test_a_method_that_does_not_exist_exits_2_and_the_nearest_is_suggested() -> None:

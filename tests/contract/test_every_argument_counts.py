@@ -27,7 +27,13 @@ CHANGED: dict[str, dict[str, Any]] = {
         "freeze_batchnorm": True,
         "modulation": PartialSuppression(),
     },
-    "g2d_released": {"tau": (0, 0, 4), "alpha": 2.0, "beta": 2.0, "extra_epoch": False},
+    "g2d_released": {
+        "tau": (0, 0, 4),
+        "alpha": 2.0,
+        "beta": 2.0,
+        "extra_epoch": False,
+        "init": "released",
+    },
     "mses": {"patience": 0, "weight": 0.5, "smoothing": 0.6, "restore": "model"},
     "mslr": {"strategy": "smooth", "coefficients": {"sight": 2.0}, "blend": 0.9, "queue": 1},
     "ogm_ge": {

@@ -122,6 +122,8 @@ NEEDS: dict[str, Offense] = {
     "teachers with the student's encoders": Offense(
         build, r"the teacher of 'sight' must have", OtherTeachersBench
     ),
+    "with film or bigated the options of the released code (`unimodal: self_modulation`, "
+    "`plus_one: false`)": Offense(build_with_film, r"found true\. Use g2d, or set fusion"),
     "validation per modality": Offense(train_without_validation, r"validation must be given"),
     "training rows": NO_ROWS,
     "validation rows": NO_ROWS,
@@ -175,6 +177,10 @@ def test_a_method_takes_every_problem_that_its_card_does_not_exclude(name: str) 
     for need, offense in NEEDS.items():
         implied = need.startswith("an output") and "a classification" in needs
         implied |= need.startswith("one head per") and "late fusion" in needs
+        implied |= offense.run is build_with_film and any(
+            NEEDS[other].run is build_with_film for other in needs
+        )
+        implied |= need.startswith("with film") and "late fusion" in needs
         without_teachers = "teacher" in need and not METHODS[name].needs_teachers
         other_task = need == "a regression" and "a classification" not in needs
         if offense not in refused and not (implied or without_teachers or other_task):

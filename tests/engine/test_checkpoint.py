@@ -61,6 +61,7 @@ def test_loading_restores_what_was_saved(toy: Any, tmp_path: Path) -> None:
         TrainOptions(epochs=2, optimizer="adamw", precision="float16"),
     )
     state = make_state(method, model, source, options, check(method, model, source, options))
+    method.epoch_start(state)
     for batch in list(state.train_rows()):
         method.training_step(state, batch)
     state.snapshot("a")
@@ -195,7 +196,7 @@ def test_a_killed_save_leaves_the_previous_checkpoint(
                 if moment == "half written":
                     monkeypatch.setattr(
                         "g2d.engine.checkpoint._random_state",
-                        lambda state: (_ for _ in ()).throw(_Killed),
+                        lambda *_: (_ for _ in ()).throw(_Killed),
                     )
                 else:
                     monkeypatch.setattr(Path, "rename", rename)

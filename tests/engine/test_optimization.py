@@ -95,8 +95,6 @@ def test_an_optimizer_has_a_named_group_per_part_with_its_own_rate(
     }
     assert all(settings.items() <= group.items() for group in optimizer.param_groups)
     assert set_rates(optimizer, 0.5) == {"image": 0.05, "fusion": 0.15}
-    optimizer.param_groups[0]["method_factor"] = 0.1
-    assert set_rates(optimizer, 1.0) == pytest.approx({"image": 0.01, "fusion": 0.3})
 
 
 def test_a_rate_for_a_group_that_does_not_exist_is_refused() -> None:

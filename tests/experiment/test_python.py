@@ -91,6 +91,12 @@ def test_a_first_mistake_gets_a_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_opening_a_comparison_names_the_runs_inside(tmp_path: Path) -> None:
+    g2d.compare("digits", methods="joint", seeds=1, out=tmp_path, epochs=1, **SMALL, **QUIET)
+    with pytest.raises(RunError, match=r"not a run but contains some\. Open one .*joint/seed-0"):
+        g2d.load(tmp_path)
+
+
 def test_without_a_folder_a_run_gets_one_that_no_other_recipe_uses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -158,6 +158,7 @@ def test_an_absent_modality_can_have_the_running_mean_of_its_features() -> None:
 def test_outside_its_window_no_modality_is_modulated() -> None:
     bench, _, method, state = built(window=(1, 1))
     state.epoch = 2
+    method.epoch_start(state)
     record = method.training_step(state, next(bench.rows()))
     assert {name: float(value) for name, value in record.items() if name.startswith("kappa")} == {
         "kappa/sight": 1.0,
@@ -169,6 +170,7 @@ def test_after_its_window_the_last_coefficients_can_remain_in_force_also_in_a_re
     bench, _, method, state = built(window=(2, 2), after_window="keep")
     kappa = []
     for state.epoch in (1, 2, 3):
+        method.epoch_start(state)
         for batch in list(bench.rows())[:2]:
             record = method.training_step(state, batch)
             kappa.append([float(record[f"kappa/{m}"]) for m in bench.modalities])
@@ -221,7 +223,7 @@ def test_a_large_gradient_of_the_fusion_clips_all_gradients() -> None:
     assert norms[1.0] == pytest.approx(1.0, rel=1e-3)
 
 
-def test_under_adam_the_step_size_is_scaled_and_modulating_the_gradient_is_refused() -> None:
+def test_under_adam_the_update_is_scaled_and_modulating_the_gradient_is_refused() -> None:
     bench, _, method, state = built(optimizer="adamw")
     for batch in bench.rows():
         record = method.training_step(state, batch)

@@ -66,6 +66,7 @@ def train(
         epochs=epochs,
     )
     state.epoch = epoch
+    method.epoch_start(state)
     records = [method.training_step(state, batch(i)) for i in range(steps)]
     return model, [{name: float(value) for name, value in record.items()} for record in records]
 
@@ -172,6 +173,18 @@ def test_partial_suppression_damps_the_modality_of_the_confident_teacher() -> No
     assert records[0]["kappa/tone"] == 1.0
 
 
+@pytest.mark.parametrize(("epochs", "last"), [(2, 2), (0.5, 4), (0.05, 1), (None, 8)])
+def test_partial_suppression_ends_after_a_number_of_epochs_or_a_share_of_the_run(
+    epochs: float | None, last: int
+) -> None:
+    for epoch in (last, last + 1):
+        method = G2D(teachers=teachers(), modulation=PartialSuppression(epochs=epochs))
+        _, records = train(method, steps=1, epoch=epoch, epochs=8)
+        assert (records[0]["kappa/image"] < 1) == (epoch == last or epochs is None)
+    with pytest.raises(ArgumentError, match="epochs must be a whole number of epochs, or a share"):
+        PartialSuppression(epochs=1.5)
+
+
 def test_a_schedule_of_the_wrong_length_is_refused_when_built() -> None:
     with pytest.raises(ArgumentError, match="tau must hold one length per modality"):
         G2D(teachers=teachers(), tau=(1, 1, 1)).build(student(), TASK)
@@ -198,6 +211,7 @@ def test_the_released_code_lets_suppressed_convolutions_drift_by_momentum_and_we
     )
     state = TrainState(model, optimizer, TASK)
     state.epoch = 4  # every encoder learns, which fills the momentum
+    method.epoch_start(state)
     method.training_step(state, batch(0))
     weight = model.encoders["image"][0].weight
     norm = model.encoders["image"][1].weight
@@ -207,6 +221,7 @@ def test_the_released_code_lets_suppressed_convolutions_drift_by_momentum_and_we
         norm.detach().clone(),
     )
     state.epoch = 1  # image is suppressed
+    method.epoch_start(state)
     method.training_step(state, batch(1))
     torch.testing.assert_close(weight.detach(), theta - 0.1 * (0.9 * velocity + 1e-2 * theta))
     assert not torch.equal(weight, theta)
@@ -250,6 +265,7 @@ def test_accumulation_ranks_once_and_gives_the_same_step() -> None:
         state = TrainState(
             model, torch.optim.SGD(method.parameter_groups(model), lr=0.1), TASK, accumulate=parts
         )
+        method.epoch_start(state)
         record = method.training_step(state, batch())
         assert state.step == 1
         results.append((model, record))
@@ -267,6 +283,7 @@ def test_an_unreliable_ranking_causes_a_warning() -> None:
     method, model = G2D(teachers=Teachers(models), tau=(2, 2)), student()
     method.build(model, TASK)
     state = TrainState(model, torch.optim.SGD(method.parameter_groups(model), lr=0.1), TASK)
+    method.epoch_start(state)
     method.training_step(state, batch())
     summary = method.epoch_end(state, None)
     assert summary["ranking/margin"] < 0.10

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 
-from g2d.engine.optimization import set_rates
 from g2d.errors import ArgumentError, UnsupportedError
 from g2d.method import Method, TrainState, Validation
 from g2d.model import MultimodalModel
@@ -24,8 +23,9 @@ def built(
     return bench, model, method, bench.state(method, model, optimizer)
 
 
-def rates(state: TrainState) -> dict[str, float]:
-    return {group["name"]: group["lr"] for group in state.optimizer.param_groups}
+def rates(method: Method) -> dict[str, float]:
+    """Return the learning rate of every modality if the optimizer's is 0.05."""
+    return {m: 0.05 * factor for m, factor in method.factors().items()}
 
 
 def validated(method: Method, state: TrainState, **scores: float) -> dict[str, float]:
@@ -33,61 +33,60 @@ def validated(method: Method, state: TrainState, **scores: float) -> dict[str, f
 
 
 def test_keep_sets_the_rate_of_an_encoder_and_of_its_head() -> None:
-    _, _, method, state = built(strategy="keep", coefficients={"sight": 0.9, "sound": 1.1})
-    for _ in range(3):
-        method.epoch_start(state)
-    assert rates(state) == pytest.approx(
-        {"sight": 0.045, "sound": 0.055, "head/sight": 0.045, "head/sound": 0.055}
-    )
+    bench, model, method, state = built(strategy="keep", coefficients={"sight": 0.9, "sound": 1.1})
+    joint = Bench("joint")
+    other = joint.model()
+    plain = joint.method(other)
+    plain.training_step(joint.state(plain, other), next(joint.rows()))
+    method.training_step(state, next(bench.rows()))
+    for (name, start), scaled, whole in zip(
+        bench.model().named_parameters(), model.parameters(), other.parameters(), strict=True
+    ):
+        factor = 0.9 if "sight" in name else 1.1
+        torch.testing.assert_close(
+            scaled - start, factor * (whole - start), rtol=1e-3, atol=1e-7, msg=name
+        )
 
 
 def test_smooth_moves_the_rates_towards_their_mean() -> None:
-    _, _, method, state = built(
+    _, _, method, _ = built(
         strategy="smooth", coefficients={"sight": 0.5, "sound": 1.5}, blend=0.25
     )
-    method.epoch_start(state)
-    assert rates(state)["sight"] == pytest.approx(0.05 * (0.75 * 0.5 + 0.25 * 1.0))
-    assert rates(state)["sound"] == pytest.approx(0.05 * (0.75 * 1.5 + 0.25 * 1.0))
+    assert rates(method)["sight"] == pytest.approx(0.05 * (0.75 * 0.5 + 0.25 * 1.0))
+    assert rates(method)["sound"] == pytest.approx(0.05 * (0.75 * 1.5 + 0.25 * 1.0))
 
 
 def test_dynamic_compares_an_accuracy_with_the_mean_of_the_last_five() -> None:
     _, _, method, state = built(strategy="dynamic", coefficients=None)
     for _ in range(5):
         validated(method, state, sight=0.5, sound=0.5)
-        method.epoch_start(state)
-        assert rates(state)["sight"] == pytest.approx(0.05)  # fewer than five accuracies so far
+        assert rates(method)["sight"] == pytest.approx(0.05)  # fewer than five accuracies so far
     validated(method, state, sight=0.6, sound=0.5)
-    method.epoch_start(state)
-    assert rates(state) == pytest.approx(
-        {"sight": 0.06, "sound": 0.05, "head/sight": 0.06, "head/sound": 0.05}
-    )
+    assert rates(method) == pytest.approx({"sight": 0.06, "sound": 0.05})
     # The mean is now 0.52. The factor applies to the base rate, not to the previous rate.
     validated(method, state, sight=0.52, sound=0.5)
-    method.epoch_start(state)
-    assert rates(state)["sight"] == pytest.approx(0.05)
+    assert rates(method)["sight"] == pytest.approx(0.05)
 
 
 def test_a_mean_of_zero_does_not_change_the_rate() -> None:
     _, _, method, state = built(strategy="dynamic", coefficients=None)
     for _ in range(7):
         validated(method, state, sight=0.0, sound=0.5)
-        method.epoch_start(state)
-    assert rates(state)["sight"] == pytest.approx(0.05)
+    assert rates(method)["sight"] == pytest.approx(0.05)
 
 
-def test_it_can_be_combined_with_a_schedule() -> None:
-    _, _, method, state = built(strategy="keep", coefficients={"sight": 0.5})
-    for group in state.optimizer.param_groups:
-        group["base_lr"] = group["lr"]
-    pairs = []
-    for factor in (1.0, 0.1, 0.1):
-        set_rates(state.optimizer, factor)
-        method.epoch_start(state)
-        pairs.append((rates(state)["sight"], rates(state)["sound"]))
-    assert pairs == [
-        pytest.approx((0.025, 0.05)),
-        pytest.approx((0.0025, 0.005)),
-        pytest.approx((0.0025, 0.005)),
+def test_it_does_not_touch_the_learning_rates_that_a_schedule_sets() -> None:
+    bench, _, method, state = built(strategy="keep", coefficients={"sight": 0.5})
+    schedule = torch.optim.lr_scheduler.StepLR(state.optimizer, step_size=1, gamma=0.1)
+    seen = []
+    for batch in list(bench.rows())[:3]:
+        seen.append({group["lr"] for group in state.optimizer.param_groups})
+        method.training_step(state, batch)
+        schedule.step()
+    assert [sorted(each) for each in seen] == [
+        [pytest.approx(0.05)],
+        [pytest.approx(0.005)],
+        [pytest.approx(0.0005)],
     ]
 
 
@@ -99,7 +98,6 @@ def moves(optimizer: str, coefficient: float) -> dict[str, float]:
     for group in state.optimizer.param_groups:
         group["weight_decay"] = 0.0
     start = bench.model()
-    method.epoch_start(state)
     method.training_step(state, next(bench.rows()))
     pairs = {
         m: zip(start.encoders[m].parameters(), model.encoders[m].parameters(), strict=True)

@@ -56,8 +56,7 @@ def terms(stage: int, **options: Any) -> tuple[dict[str, float], dict[str, float
     bench = Bench("reconboost", k=3, options={"phases": (1, 1), "hidden": 7, **options})
     model = bench.model()
     method = bench.method(model)
-    state = bench.state(method, model)
-    state.epoch = 2 * stage + 1
+    state = bench.state(method, model, epoch=2 * stage + 1)
     batch = next(bench.rows())
     z = {m: method.head(method.align(m, e.pooled)) for m, e in model.encode(batch.inputs).items()}
     m, previous = model.modalities[stage % 3], model.modalities[(stage - 1) % 3]

@@ -42,7 +42,7 @@ def test_table_1_puts_data_sets_side_by_side_and_methods_in_rows(
         make_run("umt-toy", seed, 0.8 + WORSE_NOISE[seed], method="umt")
     (table,) = build(groups_in(tmp_path), "1")
     assert [column.name for column in table.columns] == [
-        f"{data}: {what}" for data in ("other", "toy") for what in ("image", "tone", "fused")
+        f"{data}: {what}" for data in ("toy", "other") for what in ("image", "tone", "fused")
     ]
     assert by_name(table, "joint")["toy: fused"].value == pytest.approx(50)
     assert by_name(table, "joint")["other: fused"].value == pytest.approx(60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from g2d.report.page import chapters_of, render_page
 from g2d.runs import (
     ANALYSIS,
     METRICS,
+    RECIPE,
     RESULT,
     Analysis,
     Result,
@@ -122,6 +124,16 @@ def test_runs_are_found_in_natural_order_and_each_only_once(tmp_path: Path) -> N
         find_runs([tmp_path / "nothing"])
     with pytest.raises(RunError, match=r"at least one finished run, found none \(1 unfinished\)"):
         find_runs([tmp_path / "joint" / "seed-3"])
+
+
+def test_methods_of_a_comparison_keep_the_order_in_which_they_were_started(tmp_path: Path) -> None:
+    for start, name in enumerate(("umt", "joint", "g2d")):
+        for seed in (1, 0):
+            recipe = write_run(tmp_path / name / f"seed-{seed}", name, seed, 0.5) / RECIPE
+            os.utime(recipe, (start, start))
+    runs, _ = find_runs([tmp_path])
+    assert [run.name for run in runs[::2]] == ["umt", "joint", "g2d"]
+    assert [run.seed for run in runs] == [0, 1] * 3
 
 
 def test_a_diagnosis_keeps_the_names_of_its_file(tmp_path: Path) -> None:

@@ -166,8 +166,14 @@ class Bench:
         return next(self.rows("valid")).inputs
 
     def state(
-        self, method: Method, model: MultimodalModel, optimizer: str = "sgd", **options: Any
+        self,
+        method: Method,
+        model: MultimodalModel,
+        optimizer: str = "sgd",
+        epoch: int = 1,
+        **options: Any,
     ) -> TrainState:
+        """Return a training state in an epoch that has started."""
         groups = method.parameter_groups(model)
         made = (
             torch.optim.SGD(groups, lr=0.05, momentum=0.9, weight_decay=1e-2)
@@ -179,9 +185,12 @@ class Bench:
             batches = list(self.rows(split))
             return batches[: max(1, round(fraction * len(batches)))]
 
-        return TrainState(
+        state = TrainState(
             model, made, self.task, epochs=self.epochs, batches_per_epoch=4, rows=rows, **options
         )
+        state.epoch = epoch
+        state.start_epoch()  # without the method's own preparation, which `run` adds
+        return state
 
     def train(
         self, epochs: Iterable[int] | None = None, optimizer: str = "sgd", **options: Any

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import pytest
 from g2d.runs import METRICS, RECIPE, RESULT, Result
 
 Make = Callable[..., Path]
+STARTS = count(1)
+"""Times at which written runs were started, in seconds."""
 
 
 def result_of(name: str, seed: int, fused: float, **changed: Any) -> Result:
@@ -137,6 +141,8 @@ def write_run(
     (folder / RESULT).write_text(json.dumps(result))
     given = {"name": name, "seed": seed, "method": {"name": result["method"]}, **(recipe or {})}
     (folder / RECIPE).write_text(json.dumps(given))
+    started = next(STARTS)
+    os.utime(folder / RECIPE, (started, started))
     rng = np.random.default_rng(seed)
     lines = [json.dumps(_record(epoch, result, rng)) for epoch in range(1, 5)]
     (folder / METRICS).write_text("".join(line + "\n" for line in lines))

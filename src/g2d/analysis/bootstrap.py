@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,25 @@ class Interval:
     def scaled(self, factor: float) -> Interval:
         """Return the figure and its interval times a factor."""
         return Interval(factor * self.value, factor * self.low, factor * self.high)
+
+    @property
+    def in_percent(self) -> str:
+        """The figure and its interval as text, in percent.
+
+        Example:
+            >>> Interval(0.123, 0.1, 0.2).in_percent
+            '12.3 % [10.0, 20.0]'
+        """
+        return f"{percent(self.value)} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
+
+def percent(share: float) -> str:
+    """Return a share as text, in percent.
+
+    Args:
+        share: The share, 1 for all.
+    """
+    return f"{100 * share:.1f} %"
 
 
 def bootstrap_mean(values: Values, group: NDArray[np.int64], *, seed: int = 0) -> Interval:
@@ -74,7 +94,9 @@ def bootstrap_ratio(
         seed: Seed of the draws.
     """
     a, b = _drawn(first, group, seed), _drawn(second, group, seed)
-    return _interval(a[0] / b[0], a[1] / b[1])
+    # A draw of few rows may have no denominator.
+    defined = b[1] != 0
+    return _interval(a[0] / b[0], a[1][defined] / b[1][defined])
 
 
 def _drawn(values: Values, group: NDArray[np.int64], seed: int) -> tuple[float, Values]:
@@ -86,8 +108,20 @@ def _drawn(values: Values, group: NDArray[np.int64], seed: int) -> tuple[float, 
     groups = int(group.max()) + 1
     sums = np.bincount(group, np.where(known, values, 0.0), groups)
     counts = np.bincount(group, known.astype(np.float64), groups)
-    weights = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), DRAWS)
+    weights = _times_drawn(groups, seed)
     return float(sums.sum() / counts.sum()), (weights @ sums) / np.maximum(weights @ counts, 1e-12)
+
+
+@lru_cache(maxsize=1)
+def _times_drawn(groups: int, seed: int) -> Values:
+    """Return how often each group is drawn, of shape ``(DRAWS, groups)``.
+
+    It is kept, because the figures of a diagnosis are intervals over the same groups.
+    """
+    counts = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), DRAWS)
+    draws = counts.astype(np.float64)
+    draws.setflags(write=False)
+    return draws
 
 
 def _interval(value: float, draws: Values) -> Interval:

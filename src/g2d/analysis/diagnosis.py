@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from g2d.analysis.bootstrap import Interval, bootstrap_difference, bootstrap_mean
 from g2d.analysis.confidence import confidence_ratio
-from g2d.analysis.rows import Rows
+from g2d.analysis.rows import Rows, chance_score, variance
 from g2d.task import Task
 
 CLEARLY = 0.05
@@ -125,7 +125,7 @@ def diagnose(
     Returns:
         Findings, verdict and advice.
     """
-    unit, chance = _unit(rows), _chance(rows)
+    unit, chance = _unit(rows), chance_score(rows.target)
     fused = _score(rows.hits(task), rows, unit)
     ratios = {} if teachers is None else confidence_ratio(rows, teachers, task)
     behind = _behind(rows, teachers, task, unit)
@@ -293,12 +293,7 @@ def _unit(rows: Rows) -> float:
     """
     if rows.target.ndim == 1:
         return 1.0
-    return 1 / max(float(rows.target.float().var(0, unbiased=False).mean()), 1e-12)
-
-
-def _chance(rows: Rows) -> float:
-    """Return the score of the best constant prediction."""
-    return float(torch.bincount(rows.target).max() / len(rows)) if rows.target.ndim == 1 else 0.0
+    return 1 / variance(rows.target)
 
 
 def _surety(finding: Finding) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from g2d.analysis.bootstrap import Interval, bootstrap_mean
+from g2d.analysis.bootstrap import Interval, bootstrap_mean, percent
 from g2d.analysis.rows import Rows
 from g2d.errors import UnsupportedError
 from g2d.task import Task
@@ -55,9 +55,9 @@ class ErrorTable:
 
     def __str__(self) -> str:
         return (
-            f"Some modality alone is right in {_percent(self.oracle)} of the rows; the model loses "
-            f"{_percent(self.loss)} of all rows in which one is right, and finds "
-            f"{_percent(self.rescue)} in which none is."
+            f"Some modality alone is right in {percent(self.oracle.value)} of the rows; the model "
+            f"loses {percent(self.loss.value)} of all rows in which one is right, and finds "
+            f"{percent(self.rescue.value)} in which none is."
         )
 
 
@@ -114,7 +114,3 @@ def _pattern(heads: Mapping[str, Right], fused: Right, signs: tuple[bool, ...]) 
         float(where.mean()),
         float(fused[where].mean()) if where.any() else None,
     )
-
-
-def _percent(rate: Interval) -> str:
-    return f"{100 * rate.value:.1f} %"

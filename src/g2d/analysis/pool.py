@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from g2d.analysis.rows import Predict, group_numbers
 from g2d.errors import ArgumentError
+from g2d.functional.precision import at_least_float32
 from g2d.model import MultimodalModel, evaluating
 from g2d.types import Batch, Encoded, Inputs
 
@@ -92,7 +93,7 @@ class Pool:
         }
         complete = all(bool(has.all()) for has in self.has.values())
         present = None if complete else {m: has[picked[m]] for m, has in self.has.items()}
-        return self.ask(Batch(inputs, target, present=present)).float().cpu()
+        return at_least_float32(self.ask(Batch(inputs, target, present=present))).cpu()
 
 
 @torch.no_grad()
@@ -163,8 +164,8 @@ class _Features(nn.Module):
         self.tokens = self.mask = None
         if keep_tokens and parts[0].tokens is not None:
             longest = max(part.tokens.shape[1] for part in parts if part.tokens is not None)
-            padded = [_padded(part, longest) for part in parts]
-            tokens, mask = (torch.cat(some) for some in zip(*padded, strict=True))
+            equal = [_tokens(part, longest) for part in parts]
+            tokens, mask = (torch.cat(some) for some in zip(*equal, strict=True))
             self.tokens = torch.cat([tokens, torch.zeros_like(tokens[:1])])
             self.mask = torch.cat([mask, torch.zeros_like(mask[:1])])
 
@@ -174,15 +175,28 @@ class _Features(nn.Module):
         return Encoded(self.pooled[rows], self.tokens[rows], self.mask[rows])
 
 
-def _padded(encoded: Encoded, longest: int) -> tuple[Tensor, Tensor]:
+def _tokens(encoded: Encoded, longest: int) -> tuple[Tensor, Tensor]:
     """Return tokens and mask, padded to a number of tokens."""
-    tokens = encoded.tokens
+    tokens, mask = encoded.tokens, encoded.mask
     assert tokens is not None
-    mask = encoded.mask
     if mask is None:
         mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
-    extra = longest - tokens.shape[1]
-    return nn.functional.pad(tokens, (0, 0, 0, extra)), nn.functional.pad(mask, (0, extra))
+    return padded(tokens, longest), padded(mask, longest)
+
+
+def padded(values: Tensor, longest: int) -> Tensor:
+    """Return sequences ``(B, T, ...)`` padded with zeros to a number of steps.
+
+    Args:
+        values: The sequences.
+        longest: Number of steps.
+
+    Example:
+        >>> padded(torch.ones(1, 2), 3)
+        tensor([[1., 1., 0.]])
+    """
+    extra = values.new_zeros(len(values), longest - values.shape[1], *values.shape[2:])
+    return torch.cat([values, extra], dim=1)
 
 
 @contextmanager

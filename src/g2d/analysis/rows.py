@@ -184,3 +184,42 @@ def group_numbers(group: NDArray[np.int64] | None, rows: int) -> NDArray[np.int6
     return (
         np.arange(rows) if group is None else np.unique(np.asarray(group), return_inverse=True)[1]
     )
+
+
+def reward(task: Task, logits: Tensor, target: Tensor) -> NDArray[np.float64]:
+    """Return the share of the score that each row contributes; its mean is the score.
+
+    The score is the accuracy; for values it is the explained share of their variance (R²), and a
+    row contributes 1 - ||p - y||² / Var(y).
+
+    Args:
+        task: Kind of target.
+        logits: Logits ``(N, C)``.
+        target: Targets ``(N,)`` or ``(N, C)`` of the same rows, whose variance is that of all.
+
+    Example:
+        >>> from g2d.task import Regression
+        >>> y = torch.tensor([[0.0], [2.0]])
+        >>> reward(Regression(output="identity"), torch.tensor([[0.0], [1.0]]), y).tolist()
+        [1.0, 0.0]
+    """
+    right: NDArray[np.float64] = hits(task, logits, target).double().numpy()
+    return right if target.ndim == 1 else 1 + right / variance(target)
+
+
+def variance(target: Tensor) -> float:
+    """Return the mean variance of the outputs of a regression.
+
+    Args:
+        target: Values ``(N, C)``.
+    """
+    return max(float(target.float().var(0, unbiased=False).mean()), 1e-12)
+
+
+def chance_score(target: Tensor) -> float:
+    """Return the score of the best constant prediction: the largest class's share, or R² = 0.
+
+    Args:
+        target: Targets ``(N,)`` or ``(N, C)``.
+    """
+    return float(torch.bincount(target).max() / len(target)) if target.ndim == 1 else 0.0

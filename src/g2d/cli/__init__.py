@@ -30,6 +30,7 @@ from g2d.cli.options import (
     RunFolder,
     RunFolders,
     Split,
+    chosen,
     load_recipes,
     print_pairs,
 )
@@ -123,7 +124,7 @@ def evaluate(
 
     for folder in runs:
         loaded = load(folder)
-        evaluation = loaded.evaluate(split.value, windows=windows)
+        evaluation = loaded.evaluate(chosen(split), windows=windows)
         typer.echo(
             f"{folder} · {loaded.name} · {loaded.source.protocol} · {split.value}"
             + (f" · {windows} windows" if windows > 1 else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from typer.core import TyperGroup
@@ -13,11 +13,17 @@ from typer.core import TyperGroup
 from g2d.errors import G2DError, RecipeError
 
 if TYPE_CHECKING:
+    from g2d import data
     from g2d.recipe import Recipe
 
 
 Split = StrEnum("Split", "train valid test")
 """A split of the data."""
+
+
+def chosen(split: Split) -> data.Split:
+    """Return the name of a chosen split, as the library takes it."""
+    return cast("data.Split", split.value)
 
 
 class Commands(TyperGroup):
@@ -34,6 +40,10 @@ class Commands(TyperGroup):
         except G2DError as error:
             typer.echo(f"Error: {error}", err=True)
             raise typer.Exit(2) from None
+        except typer.BadParameter as error:
+            # A prefix of the library that checks choices, which means nothing to a user.
+            error.message = error.message.replace("Value error, ", "")
+            raise
         except KeyboardInterrupt:
             typer.echo("\nInterrupted. Run the same command again to continue.", err=True)
             raise typer.Exit(130) from None

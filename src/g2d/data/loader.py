@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from g2d.data.source import Source
+from g2d.data.splits import Split
 from g2d.errors import ArgumentError
 from g2d.types import Batch
 
@@ -38,7 +39,7 @@ class Loader:
     def __init__(
         self,
         source: Source,
-        split: str,
+        split: Split,
         batch_size: int,
         *,
         seed: int = 0,

@@ -20,7 +20,9 @@ from g2d.types import Batch, Input, Inputs, Sequence
 if TYPE_CHECKING:
     from g2d.data.source import Source, Values
 
-TABLES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".json"})
+JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
+"""Suffixes of tables with a JSON object per line."""
+TABLES = JSON_LINES | {".csv", ".tsv"}
 """Suffixes of files that are read as tables."""
 TableRows = tuple[list[str], dict[str, Input], dict[str, Tensor]]
 """Names of new rows, their stored values, and which of them have which modality."""

@@ -172,7 +172,9 @@ def _count(tables: Arrays, where: str) -> int:
     counts = {name: len(values) if values.ndim else 0 for name, values in tables.items()}
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{count} of {name}" for name, count in counts.items())
-        raise DataError(f"arrays in {where} must have the same number of rows, found {listed}.")
+        raise DataError(
+            f"modalities and target in {where} must have the same number of rows, found {listed}."
+        )
     rows = counts["target"]
     if not rows:
         raise DataError(f"{where} must hold one row or more, found none.")

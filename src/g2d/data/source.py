@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from g2d.data import new_rows
-from g2d.data.splits import SPLITS, TRAIN, VALID
+from g2d.data.splits import SPLITS, TRAIN, VALID, Split
 from g2d.data.views import View
 from g2d.files import one_of
 from g2d.task import Task
@@ -261,7 +261,7 @@ class Source:
             facts["validation"] = "test"
         return _digest(facts, self.split)
 
-    def rows(self, split: str) -> NDArray[np.int64]:
+    def rows(self, split: Split) -> NDArray[np.int64]:
         """Return the sample ids of a split, in order.
 
         Args:
@@ -272,7 +272,7 @@ class Source:
             split = "test"
         return np.flatnonzero(self.split == SPLITS.index(split))
 
-    def groups(self, split: str) -> NDArray[Any]:
+    def groups(self, split: Split) -> NDArray[Any]:
         """Return the group of every row of a split."""
         groups: NDArray[Any] = self.group[self.rows(split)]
         return groups

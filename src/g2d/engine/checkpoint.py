@@ -62,10 +62,11 @@ def save(
     if state is not None:
         tensors, notes["optimizer"] = _optimizer_state(state.optimizer)
         save_file(tensors, temporary / OPTIMIZER)
-        save_file(_flat(state.snapshots), temporary / SNAPSHOTS)
-        save_file(_random_state(state), temporary / RANDOM)
+        own = state.state_dict()
+        save_file(_flat(own.pop("snapshots")), temporary / SNAPSHOTS)
+        save_file(_random_state(state, own.pop("generator")), temporary / RANDOM)
         notes["scaler"] = None if state.scaler is None else state.scaler.state_dict()
-        notes |= {"epoch": state.epoch, "step": state.step, "notices": method.notices}
+        notes |= {**own, "notices": method.notices}
     (temporary / NOTES).write_text(json.dumps(notes, indent=1), encoding="utf-8")
     old = _old(folder)
     recover(folder)
@@ -109,11 +110,13 @@ def load(
         if state is not None:
             tensors = load_file(folder / OPTIMIZER)
             _load_optimizer_state(state.optimizer, tensors, notes["optimizer"])
-            state.snapshots = _nested(load_file(folder / SNAPSHOTS))
-            _load_random_state(state, load_file(folder / RANDOM))
             if state.scaler is not None:
                 state.scaler.load_state_dict(notes["scaler"])
-            state.epoch, state.step = notes["epoch"], notes["step"]
+            random = load_file(folder / RANDOM)
+            _load_random_state(state, random)
+            snapshots = _nested(load_file(folder / SNAPSHOTS))
+            own = {"generator": random["method"], "snapshots": snapshots}
+            state.load_state_dict({"stop": False, **notes, **own})
             method.notices = notes["notices"]
     return notes
 
@@ -165,9 +168,7 @@ class FolderKeeper:
         """Restore the last finished epoch; return its notes, or None if there is none."""
         if not recover(self.folder / LAST):
             return None
-        notes = load(self.folder / LAST, model, method, state)
-        state.stop = notes["stop"]
-        return notes
+        return load(self.folder / LAST, model, method, state)
 
     def save_best(self, model: MultimodalModel, method: Method) -> None:
         """Keep the weights of the best epoch so far."""
@@ -252,16 +253,15 @@ def _notes(folder: Path) -> dict[str, Any]:
     return notes
 
 
-def _random_state(state: TrainState) -> dict[str, Tensor]:
+def _random_state(state: TrainState, method: Tensor) -> dict[str, Tensor]:
     """Return the state of the method's generator and of torch's own, which dropout uses."""
-    states = {"method": state.generator.get_state(), "torch": torch.get_rng_state()}
+    states = {"method": method, "torch": torch.get_rng_state()}
     if state.device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(state.device)
     return states
 
 
 def _load_random_state(state: TrainState, states: Mapping[str, Tensor]) -> None:
-    state.generator.set_state(states["method"])
     torch.set_rng_state(states["torch"])
     # A run may continue on another device, though not bit for bit.
     if state.device.type == "cuda" and "cuda" in states:

@@ -84,6 +84,8 @@ def step_cost(method: Method, state: TrainState, batch: Batch) -> StepCost:
         batch: Rows of the step.
     """
     before, encoders = state.step, dict(state.model.encoders.items())
+    if state.started != state.epoch:  # preparing an epoch can be a pass over all rows
+        state.start_epoch()
     with counting(encoders) as passes, FlopCounterMode(display=False) as counter:
         method.training_step(state, batch)
     return StepCost(passes, state.step - before, int(counter.get_total_flops()))

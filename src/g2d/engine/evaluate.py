@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from g2d.data import Loader, Source
+from g2d.data import Loader, Source, Split
 from g2d.data.views import shift_windows
 from g2d.errors import DataError
 from g2d.functional.precision import at_least_float32
@@ -100,7 +100,7 @@ def evaluate(
     method: Method,
     model: MultimodalModel,
     source: Source,
-    split: str,
+    split: Split,
     *,
     batch_size: int = 512,
     device: torch.device | None = None,

@@ -160,7 +160,7 @@ def fit(
                 keeper.save_best(model, method)
             # Metrics first: resuming cuts off a line too many, but cannot add a missing one.
             stop = watch.epoch(history[-1])
-            facts = {"schedule": schedule.state(), **progress.state(), "stop": state.stop}
+            facts = {"schedule": schedule.state(), **progress.state()}
             keeper.save_last(model, method, state, facts)
             watch.notices(text for kind, text in method.notices.items() if kind not in known)
             state.stop = state.stop or stop

@@ -37,17 +37,17 @@ def make_optimizer(groups: list[dict[str, Any]], options: TrainOptions) -> torch
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> dict[str, float]:
-    """Set the learning rate of every group to base_lr * factor * method_factor.
+    """Set the learning rate of every group to base_lr * factor.
 
     Args:
-        optimizer: Made by :func:`make_optimizer`; a method may set ``method_factor`` in a group.
+        optimizer: Made by :func:`make_optimizer`.
         factor: The schedule's factor for the epoch.
 
     Returns:
         The learning rates by group.
     """
     for group in optimizer.param_groups:
-        group["lr"] = group["base_lr"] * factor * group.get("method_factor", 1.0)
+        group["lr"] = group["base_lr"] * factor
     return {group["name"]: group["lr"] for group in optimizer.param_groups}
 
 

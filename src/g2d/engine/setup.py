@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from g2d.data import Loader, Source
+from g2d.data import Loader, Source, Split
 from g2d.engine.calibration import head_scale
 from g2d.engine.optimization import make_optimizer
 from g2d.engine.options import PRECISIONS, TrainOptions
@@ -62,7 +63,7 @@ def check(method: Method, model: MultimodalModel, source: Source, options: Train
 
 
 def _check_rows(source: Source, options: TrainOptions) -> None:
-    least = {"train": processes(), "valid": source.task.least_rows}
+    least: dict[Split, int] = {"train": processes(), "valid": source.task.least_rows}
     if options.select_on == "test":
         least["test"] = source.task.least_rows
     for split, count in least.items():
@@ -88,7 +89,7 @@ def make_state(
     def rows(split: str, fraction: float, epoch: int) -> Iterable[Batch]:
         return Loader(
             source,
-            split,
+            cast("Split", split),
             options.eval_batch_size,
             seed=options.seed,
             shuffle=fraction < 1,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from g2d.data import SPLITS, Loader, Source
+from g2d.data import SPLITS, Loader, Source, Split
 from g2d.engine import checkpoint
 from g2d.engine.callbacks import Callback
 from g2d.engine.checkpoint import BEST, LAST
@@ -190,7 +190,7 @@ class TeacherCache:
         callbacks = self.watch(f"teacher of {modality}")
         fitted = fit(method, model, source, options, folder=folder, callbacks=callbacks)
 
-        def measured(split: str) -> Any:
+        def measured(split: Split) -> Any:
             scores = evaluate(method, model, source, split, batch_size=options.eval_batch_size)
             return scores.record()["fused"]
 

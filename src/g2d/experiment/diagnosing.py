@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from g2d import analysis
+from g2d.data import Split
 from g2d.experiment.console import Console
 from g2d.experiment.loading import Run, load
 from g2d.experiment.measurements import Measurements, plain_finding
@@ -17,7 +18,7 @@ from g2d.runs import RESULT, TEACHERS, Analysis, DataFacts
 
 
 def diagnose_run(
-    folder: str | Path, *, split: str = "test", teachers: str | Path | None = None
+    folder: str | Path, *, split: Split = "test", teachers: str | Path | None = None
 ) -> tuple[Run, analysis.Diagnosis]:
     """Diagnose a run, compared with the teachers of its own recipe or of another run.
 

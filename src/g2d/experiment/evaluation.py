@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 import g2d
-from g2d.data import Source
+from g2d.data import Source, Split
 from g2d.engine import checkpoint
 from g2d.engine.calibration import calibrate
 from g2d.engine.cost import step_cost
@@ -26,7 +26,7 @@ from g2d.files import replaced
 from g2d.fusion import Late
 from g2d.method import Method, TrainState, processes
 from g2d.methods import UME
-from g2d.model import MultimodalModel, Teachers
+from g2d.model import MultimodalModel, Teachers, teacher_encoder, teacher_head
 from g2d.runs import CHECKPOINTS, PREDICTIONS, SCHEMA, STACK, Result
 from g2d.task import Task
 
@@ -109,7 +109,7 @@ def _stacked(
     return stack, weights
 
 
-def _size(source: Source, split: str) -> dict[str, int]:
+def _size(source: Source, split: Split) -> dict[str, int]:
     """Return the number of rows of a split, and of independent groups of rows."""
     return {"rows": len(source.rows(split)), "groups": len(np.unique(source.groups(split)))}
 
@@ -172,10 +172,11 @@ def teacher_ensemble(teachers: Teachers, task: Task) -> tuple[MultimodalModel, M
         teachers: Not changed; the model has copies of their encoders.
         task: The kind of target.
     """
-    encoders = {m: copy.deepcopy(teacher.encoders[m]) for m, teacher in teachers.models.items()}
-    dims = {m: teacher.fusion.dims[m] for m, teacher in teachers.models.items()}
+    models = teachers.models
+    encoders = {m: copy.deepcopy(teacher_encoder(teacher)) for m, teacher in models.items()}
+    dims = {m: teacher_head(teacher).in_features for m, teacher in models.items()}
     model = MultimodalModel(encoders, Late(dims, task.outputs))
-    device = next(next(iter(teachers.models.values())).parameters()).device
+    device = next(next(iter(models.values())).parameters()).device
     method: Method = UME(teachers=teachers).build(model.to(device), task)
     return model.eval(), method.to(device)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from g2d.data import Source
+from g2d.data import Source, Split
 from g2d.engine import checkpoint as checkpoints
 from g2d.engine.checkpoint import BEST, LAST
 from g2d.engine.evaluate import Evaluation, evaluate, joined
@@ -20,7 +20,16 @@ from g2d.experiment.student import untrained_method, untrained_teachers
 from g2d.method import Method
 from g2d.model import MultimodalModel
 from g2d.recipe import Recipe
-from g2d.runs import CHECKPOINTS, RECIPE, STACK, Result, hashes_of, read_result, same_data
+from g2d.runs import (
+    CHECKPOINTS,
+    DATA,
+    RECIPE,
+    STACK,
+    Result,
+    hashes_of,
+    read_result,
+    same_data,
+)
 from g2d.task import Task
 from g2d.types import Batch, Inputs, Output
 
@@ -83,7 +92,7 @@ class Run:
         return "\n".join([*lines, last])
 
     def evaluate(
-        self, split: str = "test", *, keep_rows: bool = False, windows: int = 1
+        self, split: Split = "test", *, keep_rows: bool = False, windows: int = 1
     ) -> Evaluation:
         """Evaluate on a split, fused and per modality.
 
@@ -150,8 +159,7 @@ def load(folder: str | Path, checkpoint: str = BEST) -> Run:
     """
     folder = Path(folder)
     if not (folder / RECIPE).is_file():
-        reason = f"it has no {RECIPE}" if folder.is_dir() else "no such folder"
-        raise RunError(f"cannot open run {folder}: {reason}.")
+        raise RunError(f"cannot open run {folder}: {_no_run(folder)}.")
     if checkpoint not in (BEST, LAST):
         raise ArgumentError(f"checkpoint must be {BEST} or {LAST}, found {checkpoint!r}.")
     if not any((folder / CHECKPOINTS).glob("*")):
@@ -165,6 +173,18 @@ def load(folder: str | Path, checkpoint: str = BEST) -> Run:
         method, checkpoint = Stack(method, sets), STACK
     checkpoints.load(folder / CHECKPOINTS / checkpoint, model, method)
     return Run(folder, recipe, source, model.eval(), method.eval(), read_result(folder))
+
+
+def _no_run(folder: Path) -> str:
+    """Return why a folder is no run; runs inside it are named."""
+    if not folder.is_dir():
+        return "no such folder"
+    below = sorted([*folder.glob(f"*/{DATA}"), *folder.glob(f"*/*/{DATA}")])
+    inside = [str(path.parent.relative_to(folder)) for path in below]
+    if not inside:
+        return f"it has no {RECIPE}"
+    more = f" and {len(inside) - 5} more" if len(inside) > 5 else ""
+    return f"it is not a run but contains some. Open one of them: {', '.join(inside[:5])}{more}"
 
 
 def _opened(recipe: Recipe) -> tuple[Recipe, Source]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from g2d import analysis
-from g2d.data import Loader
+from g2d.data import Loader, Split
 from g2d.experiment.loading import Run
 from g2d.model import MultimodalModel
 from g2d.runs import Analysis, Plot
@@ -32,7 +32,7 @@ class Measurements:
         teachers: Trained teachers by modality; may be empty.
     """
 
-    def __init__(self, run: Run, split: str, teachers: Mapping[str, MultimodalModel]) -> None:
+    def __init__(self, run: Run, split: Split, teachers: Mapping[str, MultimodalModel]) -> None:
         self.run, self.split = run, split
         groups = run.source.groups(split)
         self.rows = self.collected(split)
@@ -41,7 +41,7 @@ class Measurements:
             for m, teacher in teachers.items()
         }
 
-    def batches(self, split: str) -> Iterator[Batch]:
+    def batches(self, split: Split) -> Iterator[Batch]:
         """Return the batches of a split, on the model's device."""
         device = next(self.run.model.parameters()).device
         size = self.run.recipe.train.eval_batch_size
@@ -51,7 +51,7 @@ class Measurements:
         """Return the run's output for a batch."""
         return self.run.method.predict(self.run.model, batch.inputs, batch.present)
 
-    def collected(self, split: str) -> analysis.Rows:
+    def collected(self, split: Split) -> analysis.Rows:
         """Return the run's outputs for all rows of a split."""
         return analysis.collect(self.predict, self.batches(split), self.run.source.groups(split))
 
@@ -90,15 +90,8 @@ class Measurements:
 
     @cached_property
     def coalitions(self) -> dict[frozenset[str], tuple[Tensor, Tensor]]:
-        """Value and correctness of every row for every subset of the modalities.
-
-        Empty for stacks: a modality dropped from the student would remain in the teachers.
-        """
-        if self.run.recipe.stack:
-            return {}
-        return analysis.coalition_values(
-            self.run.model, self.batches(self.split), self.means, self.run.task, self.predict
-        )
+        """Value and correctness of every row for every subset of modalities; empty for stacks."""
+        return {} if self.pool is None else analysis.coalition_values(self.pool, self.run.task)
 
     @cached_property
     def correct(self) -> dict[frozenset[str], NDArray[np.float64]]:

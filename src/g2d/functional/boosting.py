@@ -38,13 +38,12 @@ def residual_loss(
         >>> round(residual_loss(z, torch.tensor([0]), q, weights=(5.0, 1.0)).item(), 6)
         1.524924
     """
-    solved = torch.ones(len(target), device=unimodal.device)
+    logits = at_least_float32(unimodal)
+    solved = torch.ones_like(logits[:, 0])
     if others is not None:
-        solved = at_least_float32(others.detach()).softmax(1)
-        solved = solved.gather(1, target[:, None]).squeeze(1)
-    loss = (weights[0] - weights[1] * solved) * F.cross_entropy(
-        at_least_float32(unimodal), target, reduction="none"
-    )
+        probability = at_least_float32(others.detach()).softmax(1)
+        solved = probability.gather(1, target[:, None]).squeeze(1)
+    loss = (weights[0] - weights[1] * solved) * F.cross_entropy(logits, target, reduction="none")
     return loss / unimodal.shape[1] if class_mean else loss
 
 

@@ -127,17 +127,28 @@ def feature_terms(
         reduction: Reduction over the features, see :func:`feature_distillation`.
         present: Rows that have the modality ``(B,)``, bool, per modality.
 
+    Raises:
+        ArgumentError: A teacher gives no features.
+
     Example:
         >>> import torch
         >>> f = {"image": torch.ones(1, 2), "tone": torch.ones(1, 3)}
         >>> feature_terms(f, {m: 0 * v for m, v in f.items()}, {"image": 2.0, "tone": 0.0})
         {'feature/image': tensor(2.)}
     """
+    distilled = [m for m in student if weight_of(weight, m) != 0]
+    if missing := [m for m in distilled if m not in teacher]:
+        raise ArgumentError(
+            f"the teacher of {missing[0]!r} must return features for a feature distillation, "
+            "found logits alone. Let it return (features, logits), or set the weight of the "
+            "feature distillation to 0."
+        )
     return {
         f"feature/{m}": weight_of(weight, m)
-        * feature_distillation(f, teacher[m], reduction=reduction, present=(present or {}).get(m))
-        for m, f in student.items()
-        if weight_of(weight, m) != 0
+        * feature_distillation(
+            student[m], teacher[m], reduction=reduction, present=(present or {}).get(m)
+        )
+        for m in distilled
     }
 
 

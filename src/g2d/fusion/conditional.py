@@ -175,12 +175,17 @@ class BiGated(Conditional):
         if gated is not None:
             one_of("gated", gated, dims)
             self.passing = (gated,)
+        self.width = width
         self.projections = nn.ModuleDict({m: nn.Linear(d, width) for m, d in dims.items()})
         self.head = nn.Linear(width, outputs)
 
+    def projected(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return u^m = U_m f^m + u_m ``(B, width)`` of features f^m ``(B, D_m)``."""
+        return {m: self.projections[m](features[m]) for m in self.dims}
+
     def fuse(self, features: Mapping[str, Tensor]) -> Tensor:
         """Return the fused logits l ``(B, C)`` of features f^m ``(B, D_m)``."""
-        u = {m: self.projections[m](features[m]) for m in self.dims}
+        u = self.projected(features)
         passed = [
             math.prod((u[j].sigmoid() for j in self.dims if j != t), start=u[t])
             for t in self.passing

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from g2d.configured import Configured
 from g2d.errors import ArgumentError, UnsupportedError
 from g2d.fusion import Additive
+from g2d.method.mistakes import checked_start, checked_step, require_built
 from g2d.method.search import Space, spaces
 from g2d.method.state import TrainState
-from g2d.model import MultimodalModel
+from g2d.model import MultimodalModel, check_model
 from g2d.task import Task
 from g2d.types import Batch, Inputs, Output, Present
 
@@ -95,9 +96,20 @@ class Method(Configured, nn.Module):
     modalities: tuple[str, ...]
     head_weights: Tensor
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name, checked in (("epoch_start", checked_start), ("training_step", checked_step)):
+            if name in vars(cls):
+                setattr(cls, name, checked(vars(cls)[name]))
+
     def __init__(self) -> None:
         super().__init__()
         self.notices: dict[str, str] = {}
+
+    def __getattr__(self, name: str) -> Tensor | nn.Module:
+        if name in ("task", "modalities", "head_weights"):
+            require_built(self)
+        return super().__getattr__(name)
 
     def build(self, model: MultimodalModel, task: Task) -> Self:
         """Bind the method to a model and a task, and create its own heads.
@@ -105,9 +117,17 @@ class Method(Configured, nn.Module):
         Call it before creating the optimizer.
 
         Raises:
+            ArgumentError: if the model is not a :class:`~g2d.model.MultimodalModel`, or the task
+                not a :class:`~g2d.task.Task`.
             UnsupportedError: if the method is not defined for this task, number of modalities or
                 fusion.
         """
+        check_model(model)
+        if not isinstance(task, Task):
+            raise ArgumentError(
+                "task must be a g2d.Classification or a g2d.Regression, "
+                f"found {type(task).__name__}."
+            )
         if task.kind not in self.tasks:
             kinds = " or ".join(sorted(self.tasks))
             raise UnsupportedError(
@@ -122,8 +142,9 @@ class Method(Configured, nn.Module):
         own = [{"name": "method", "params": list(self.parameters())}]
         return [*model.parameter_groups(), *(group for group in own if group["params"])]
 
+    @checked_start
     def epoch_start(self, state: TrainState) -> None:
-        """Prepare for an epoch; called before its first step."""
+        """Prepare for an epoch; call it after setting ``state.epoch`` and before the first step."""
 
     @abstractmethod
     def training_step(self, state: TrainState, batch: Batch) -> dict[str, Tensor | float]:

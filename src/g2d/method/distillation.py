@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Self
 
+from torch import Tensor
+
 from g2d.functional.losses import Reduction, feature_terms, logit_terms
 from g2d.method.modulation import Modulation
 from g2d.method.rules import check_teacher_widths, per_modality
@@ -53,11 +55,19 @@ class Distillation(SinglePass):
             check_teacher_widths(self.teachers, model, [m for m, a in distilled.items() if a != 0])
         return self
 
+    def distilled(self, output: Output) -> Mapping[str, Tensor]:
+        """Return the student's features ``(B, D_m)`` that are compared with the teachers'."""
+        return output.features
+
     def objective(self, output: Output, batch: Batch, teacher: TeacherOutput | None) -> Terms:
         assert teacher is not None
         present = batch.present
         features = feature_terms(
-            output.features, teacher.features, self.alpha, reduction=self.reduction, present=present
+            self.distilled(output),
+            teacher.features,
+            self.alpha,
+            reduction=self.reduction,
+            present=present,
         )
         logits = logit_terms(
             output.logits,

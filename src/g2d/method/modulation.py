@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from torch import nn
@@ -27,9 +27,10 @@ class Modulation(Configured, nn.Module):
         modulate: What a fractional coefficient scales; 0 and 1 mean the same in all three.
 
             - ``"gradient"``: the gradient of the features, which is exact under SGD;
-            - ``"update"``: the step size of the encoder's parameters, which also works under Adam
-              and similar optimizers, where a scaled gradient changes almost nothing;
-            - ``"auto"``: the gradient under SGD, the step size under other optimizers.
+            - ``"update"``: the update of the encoder's parameters, weight decay included, which
+              also works under Adam and similar optimizers, where a scaled gradient changes almost
+              nothing;
+            - ``"auto"``: the gradient under SGD, the update under other optimizers.
         gate_heads: Suppress the head of a modality together with its encoder.
         freeze_batchnorm: Freeze the running statistics of a suppressed encoder too.
     """
@@ -61,24 +62,31 @@ class Modulation(Configured, nn.Module):
         """
 
     def at_the_door(self, state: TrainState, kappa: dict[str, float]) -> dict[str, float]:
-        """Return the coefficients for the gradients; the state keeps those for the step sizes."""
-        return modulated(state, kappa, self.modulate)
+        """Return the coefficients for the gradients; the state keeps those for the update."""
+        return modulated(state, kappa, self.modulate, heads=self.gate_heads)
 
 
 def scales_update(state: TrainState, modulate: Modulate) -> bool:
-    """Return whether fractional coefficients scale the step size instead of the gradient."""
+    """Return whether fractional coefficients scale the update instead of the gradient."""
     return modulate == "update" or (modulate == "auto" and state.adaptive)
 
 
 def modulated(
-    state: TrainState, kappa: Mapping[str, float], modulate: Modulate
+    state: TrainState,
+    kappa: Mapping[str, float],
+    modulate: Modulate,
+    *,
+    heads: bool = False,
+    only: Callable[[nn.Parameter], bool] | None = None,
 ) -> dict[str, float]:
-    """Split coefficients between gradients and step sizes.
+    """Split coefficients between gradients and the update.
 
     Args:
-        state: The training state; keeps the coefficients of the step sizes for its next update.
+        state: The training state; keeps the coefficients of its next update.
         kappa: One coefficient per modality.
         modulate: What fractional coefficients scale, see :class:`Modulation`.
+        heads: Whether the update of the modality's own head is scaled too.
+        only: Which parameters of an encoder get the coefficient in the update; None is all.
 
     Returns:
         The coefficients for the gradients.
@@ -90,12 +98,12 @@ def modulated(
     if not fractional:
         return dict(kappa)
     if scales_update(state, modulate):
-        state.scale_update(fractional)
+        state.scale_update(fractional, heads=heads, only=only)
         return {m: 1.0 if m in fractional else value for m, value in kappa.items()}
     if state.adaptive:
         raise UnsupportedError(
             "modulate='gradient' must have an optimizer that a scaled gradient changes (SGD), "
             f"found {type(state.optimizer).__name__}. "
-            "Use modulate='auto', which scales the step size there."
+            "Use modulate='auto', which scales the update there."
         )
     return dict(kappa)

@@ -86,8 +86,10 @@ def check_teacher_widths(
         ArgumentError: if the features of a teacher have another width.
     """
     for m in modalities:
-        width, of_teacher = model.fusion.dims[m], teachers.models[m].fusion.dims[m]
-        if of_teacher != width:
+        teacher, width = teachers.models[m], model.fusion.dims[m]
+        if not isinstance(teacher, MultimodalModel):
+            continue  # the features of another module are checked in the first step
+        if (of_teacher := teacher.fusion.dims[m]) != width:
             raise ArgumentError(
                 f"the teacher of {m!r} must have features as wide as the student's ({width}), "
                 f"found {of_teacher}. Give both the same encoder."

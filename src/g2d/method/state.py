@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -15,7 +15,8 @@ from torch.optim import Optimizer
 from g2d.errors import ArgumentError
 from g2d.fusion import Additive
 from g2d.method.distributed import processes, sum_gradients
-from g2d.model import MultimodalModel
+from g2d.method.updates import Updates, check_optimizer
+from g2d.model import MultimodalModel, check_model
 from g2d.task import Task
 from g2d.types import Batch, TeacherOutput
 
@@ -51,8 +52,9 @@ class TrainState:
 
     Args:
         model: The student.
-        optimizer: An optimizer over the groups of :meth:`Method.parameter_groups`, each with its
-            ``name``.
+        optimizer: An optimizer over the parameters of the model and of the method, in groups of any
+            kind; :meth:`Method.parameter_groups` has one per encoder. Parameters that it lacks do
+            not change.
         task: The kind of target.
         epochs: Number of epochs of the run; needed by schedules over the run.
         batches_per_epoch: Updates per epoch; needed by schedules within an epoch.
@@ -64,9 +66,14 @@ class TrainState:
         rows: Access to whole splits, for methods that pass over them.
 
     Attributes:
-        epoch: Current epoch, counted from 1.
+        epoch: Current epoch, counted from 1; set it before ``method.epoch_start(state)``.
         step: Number of updates so far.
         stop: Set by a method that has nothing left to train.
+        started: Epoch that ``method.epoch_start`` started last; None before the first one.
+
+    Raises:
+        ArgumentError: if the model is not a :class:`~g2d.model.MultimodalModel`.
+        UnsupportedError: if the optimizer needs a closure.
     """
 
     def __init__(
@@ -84,14 +91,18 @@ class TrainState:
         generator: torch.Generator | None = None,
         rows: Rows | None = None,
     ) -> None:
+        check_model(model)
+        check_optimizer(optimizer)
         self.model, self.optimizer, self.task = model, optimizer, task
         self.epochs, self.batches_per_epoch = epochs, batches_per_epoch
         self.accumulate, self.max_norm = accumulate, max_norm
         self.precision, self.scaler = precision, scaler
         self.generator = generator or torch.Generator().manual_seed(0)
         self.epoch, self.step, self.stop = 1, 0, False
+        self.started: int | None = None
         self.snapshots: dict[str, dict[str, Tensor]] = {}
-        self._rows, self._rates, self._reduced = rows, dict[str, float](), False
+        self._rows, self._updates, self._reduced = rows, Updates(), False
+        self._step_of_start = 0
 
     @property
     def device(self) -> torch.device:
@@ -167,13 +178,14 @@ class TrainState:
         self.reduce_gradients()
         if self.max_norm is not None:
             self.clip_gradients(self.max_norm)
-        with self._scaled_rates():
+        with self._updates.scaled(self.optimizer):
             if self.scaler is None:
                 self.optimizer.step()
             else:
                 self.scaler.step(self.optimizer)
                 self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)  # of parameters that the optimizer lacks, too
         self._reduced = False
         self.step += 1
 
@@ -181,12 +193,28 @@ class TrainState:
         """Clip the norm of the gradient of all parameters."""
         nn.utils.clip_grad_norm_(self._parameters(), max_norm)
 
-    def scale_update(self, kappa: Mapping[str, float]) -> None:
-        """Multiply the step size of these parameter groups in the next update.
+    def scale_update(
+        self,
+        kappa: Mapping[str, float],
+        *,
+        heads: bool = False,
+        only: Callable[[nn.Parameter], bool] | None = None,
+    ) -> None:
+        """Multiply the next update of some encoders, under any optimizer and any groups.
 
-        This is modulation for optimizers under which scaled gradients change almost nothing.
+        The whole move of a parameter is multiplied, decoupled weight decay included; the moments of
+        the optimizer are not. This is modulation for optimizers under which scaled gradients change
+        almost nothing.
+
+        Args:
+            kappa: Coefficient per modality.
+            heads: Whether to multiply the modality's own head too, where heads are separate.
+            only: Which of these parameters are multiplied; None is all.
         """
-        self._rates = {m: rate for m, rate in kappa.items() if rate != 1}
+        for m, factor in kappa.items():
+            modules = self.branch(m) if heads else [self.model.encoders[m]]
+            parameters = [p for module in modules for p in module.parameters()]
+            self._updates.scale((p for p in parameters if only is None or only(p)), factor)
 
     def sum_across_processes(self, values: Tensor) -> Tensor:
         """Return the sum over all processes; the values themselves on one process."""
@@ -264,6 +292,57 @@ class TrainState:
         heads = [fusion.heads[branch]] if isinstance(fusion, Additive) else []
         return [self.model.encoders[branch], *heads]
 
+    def start_epoch(self) -> None:
+        """Note that the current epoch has started; called by ``method.epoch_start``.
+
+        Raises:
+            ArgumentError: if steps were taken in this epoch since it started.
+        """
+        if self.started == self.epoch and self.step > self._step_of_start:
+            raise ArgumentError(
+                "epoch of the state must change before another epoch starts, found epoch "
+                f"{self.epoch} again after its steps. "
+                "Write `for state.epoch in range(1, epochs + 1):`."
+            )
+        self.started, self._step_of_start = self.epoch, self.step
+
+    def require_started(self) -> None:
+        """Check that the current epoch has started.
+
+        Raises:
+            ArgumentError: if it has not.
+        """
+        if self.started != self.epoch:
+            raise ArgumentError(
+                f"epoch {self.epoch} must start before its first step, found "
+                f"{'no epoch started' if self.started is None else f'epoch {self.started} started'}"
+                ". Call method.epoch_start(state) at the start of every epoch."
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the state itself needs to continue after an epoch.
+
+        Model, method, optimizer, loss scaling and schedules have a ``state_dict`` of their own.
+        """
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "stop": self.stop,
+            "generator": self.generator.get_state(),
+            "snapshots": {branch: dict(saved) for branch, saved in self.snapshots.items()},
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned at the end of an epoch.
+
+        Continue with ``for state.epoch in range(state.epoch + 1, epochs + 1)``.
+        """
+        for name in ("epoch", "step", "stop"):
+            setattr(self, name, state_dict[name])
+        self.generator.set_state(state_dict["generator"].cpu())
+        self.snapshots = {branch: dict(saved) for branch, saved in state_dict["snapshots"].items()}
+        self.started = None
+
     def reset_optimizer(self) -> None:
         """Clear momenta and moments, as in a new optimizer."""
         self.optimizer.state.clear()
@@ -278,22 +357,6 @@ class TrainState:
                 "Pass TrainState(rows=...)."
             )
         return self._rows(split, fraction, self.epoch if epoch is None else epoch)
-
-    @contextmanager
-    def _scaled_rates(self) -> Iterator[None]:
-        scaled = [
-            (group, group["lr"])
-            for group in self.optimizer.param_groups
-            if group.get("name") in self._rates
-        ]
-        for group, rate in scaled:
-            group["lr"] = rate * self._rates[group["name"]]
-        try:
-            yield
-        finally:
-            for group, rate in scaled:
-                group["lr"] = rate
-            self._rates = {}
 
 
 def record_terms(terms: Mapping[str, Tensor], part: Part, record: Record) -> None:

@@ -72,8 +72,8 @@ class AGM(Method):
             running mean of the modality's features, a constant.
         clip: Norm to which all gradients are clipped if an entry of the fusion's gradient exceeds 1
             (the authors': 1, on UR-Funny 5); None never clips.
-        modulate: What a coefficient scales, see :class:`~g2d.method.Modulation`. If it is the step
-            size of an encoder, the gradient is that of joint training.
+        modulate: What a coefficient scales, see :class:`~g2d.method.Modulation`. If it is the
+            update of an encoder, the gradient is that of joint training.
     """
 
     cost = Cost(forward=2, backward=2, flops=1.03, besides="an absent input is one row")

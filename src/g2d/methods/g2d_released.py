@@ -7,18 +7,28 @@ is one epoch longer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, Self
 
+import torch
+from torch import Tensor, nn
+
+from g2d.errors import UnsupportedError
 from g2d.functional.schedule import Tau
-from g2d.method import Cost, Distillation, Log, TrainState, spaces
-from g2d.model import Teachers
+from g2d.fusion import BiGated, Concat, FiLM, Fusion
+from g2d.method import Cost, Distillation, Log, TrainState, per_modality, spaces
+from g2d.model import MultimodalModel, Teachers
 from g2d.modulations import SMP
+from g2d.task import Task
+from g2d.types import Output
 
 
 class G2DReleased(Distillation):
     """The loss of G²D (Eq. 4); gradients of convolution weights are zero where kappa = 0.
 
-    The backward pass of every encoder is computed.
+    The backward pass of every encoder is computed. With a bilinear gate (``bigated``) the projected
+    features u^m are distilled instead of f^m.
 
     Args:
         teachers: Frozen unimodal teachers.
@@ -27,6 +37,9 @@ class G2DReleased(Distillation):
         beta: Weight of the logit distillation, one for all modalities or one for each.
         extra_epoch: Add one epoch to the last exclusive stage, as the released code does: it
             compares epochs counted from 0 and includes the last one.
+        init: Initialization of the fusion. ``"released"`` draws the weights of its linear layers
+            from a Xavier-normal distribution and sets their biases to zero; ``"torch"`` keeps
+            those of PyTorch.
     """
 
     cost = Cost(teacher=1, flops=1.34)
@@ -41,10 +54,32 @@ class G2DReleased(Distillation):
         alpha: float | Mapping[str, float] = 1.0,
         beta: float | Mapping[str, float] = 1.0,
         extra_epoch: bool = True,
+        init: Literal["torch", "released"] = "torch",
     ) -> None:
         super().__init__(
             teachers=teachers, modulation=_OpenDoor(tau, extra_epoch), alpha=alpha, beta=beta
         )
+        self.init = init
+        self._projected: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
+
+    def build(self, model: MultimodalModel, task: Task) -> Self:
+        """Bind the method to a model and a task; with ``init="released"`` initialize its fusion.
+
+        Raises:
+            UnsupportedError: if the fusion differs from the released one of its kind.
+        """
+        super().build(model, task)
+        fusion = model.fusion
+        distils = any(per_modality("alpha", self.alpha, model.modalities).values())
+        _require_released(fusion, distils)
+        self._projected = fusion.projected if isinstance(fusion, BiGated) else None
+        if self.init == "released":
+            _initialize(fusion)
+        return self
+
+    def distilled(self, output: Output) -> Mapping[str, Tensor]:
+        features = output.features
+        return features if self._projected is None else self._projected(features)
 
     def before_update(self, state: TrainState) -> None:
         for m, kappa in self.modulation.kappa.items():
@@ -69,3 +104,43 @@ class _OpenDoor(SMP):
     def at_the_door(self, state: TrainState, kappa: dict[str, float]) -> dict[str, float]:
         self.kappa = kappa
         return {}
+
+
+def _require_released(fusion: Fusion, distils: bool) -> None:
+    """Refuse a fusion whose options differ from those of the released code.
+
+    Args:
+        fusion: Fusion of the student.
+        distils: Whether features are distilled.
+    """
+    if isinstance(fusion, FiLM) and fusion.plus_one:
+        raise UnsupportedError(
+            "plus_one of film fusion must be false with g2d_released, whose authors scale by gamma "
+            "alone, found true. Use g2d, or set fusion.plus_one=false."
+        )
+    if isinstance(fusion, BiGated) and distils:
+        wrong = [f"{m} {d}" for m, d in fusion.dims.items() if d != fusion.width]
+        if wrong:
+            raise UnsupportedError(
+                "features of all modalities must be as wide as the projected features of bigated "
+                f"fusion ({fusion.width}) with g2d_released, which distils these, "
+                f"found {', '.join(wrong)}. Use g2d."
+            )
+    if isinstance(fusion, FiLM | BiGated) and fusion.readout != "self_modulation":
+        raise UnsupportedError(
+            "unimodal logits must be read by self_modulation with g2d_released, "
+            f"found {fusion.readout}. Use g2d, or set fusion.unimodal=self_modulation."
+        )
+
+
+@torch.no_grad()
+def _initialize(fusion: Fusion) -> None:
+    """Draw weights of linear layers from Xavier-normal distributions; set biases to zero."""
+    for layer in fusion.modules():
+        if isinstance(layer, nn.Linear):
+            joint = isinstance(fusion, Concat)  # each of its heads is a part of one layer
+            inputs = sum(fusion.dims.values()) if joint else layer.in_features
+            layer.weight.normal_(std=math.sqrt(2 / (inputs + layer.out_features)))
+    for name, parameter in fusion.named_parameters():
+        if name.endswith("bias"):
+            parameter.zero_()

@@ -118,7 +118,7 @@ class MLA(Method):
         if self.weights is None:
             weight = certainty_weights(z, present)
         else:
-            weight = {m: torch.full((len(z[m]),), v).to(z[m]) for m, v in self.weights.items()}
+            weight = {m: z[m].new_full((len(z[m]),), v) for m, v in self.weights.items()}
         return Output(features, torch.stack([weight[m][:, None] * z[m] for m in z]).sum(0), z)
 
     def _logits(self, m: str, features: Tensor) -> Tensor:

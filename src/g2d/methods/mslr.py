@@ -27,9 +27,6 @@ from g2d.method import (
 from g2d.model import MultimodalModel
 from g2d.task import Task
 
-HEAD = "head/"
-"""Prefix of the optimizer groups of separate heads."""
-
 
 class MSLR(SinglePass):
     """lr^m = c^m * r^m * lr for encoder and head m; L = L_S.
@@ -39,8 +36,9 @@ class MSLR(SinglePass):
     - ``"dynamic"``: r^m = a^m / mean of the modality's last ``queue`` validation accuracies before
       a^m; 1 until there are that many.
 
-    The step size itself is set, so that the method works under every optimizer and with every
-    schedule. Scaling gradients instead, as AGM's authors do, changes almost nothing under Adam.
+    The update itself is scaled, so that the method works under every optimizer, with every schedule
+    and with any groups of parameters. Scaling gradients instead, as AGM's authors do, changes
+    almost nothing under Adam.
 
     Args:
         strategy: One of the three strategies above.
@@ -101,7 +99,7 @@ class MSLR(SinglePass):
         if not isinstance(model.fusion, Additive):
             return groups
         heads = [
-            {"name": HEAD + m, "params": list(head.parameters())}
+            {"name": f"head/{m}", "params": list(head.parameters())}
             for m, head in model.fusion.heads.items()
         ]
         in_heads = {id(p) for head in heads for p in head["params"]}
@@ -119,14 +117,9 @@ class MSLR(SinglePass):
             c = {m: (1 - self.blend) * value + self.blend * mean for m, value in c.items()}
         return {m: c[m] * r for m, r in self.by_modality(self.ratio).items()}
 
-    def epoch_start(self, state: TrainState) -> None:
-        """Set ``lr`` of every group, and ``method_factor`` for learning-rate schedules."""
-        factors = self.factors()
-        for group in state.optimizer.param_groups:
-            factor = factors.get(str(group.get("name", "")).removeprefix(HEAD))
-            if factor is not None:
-                group["lr"] *= factor / group.get("method_factor", 1.0)
-                group["method_factor"] = factor
+    def before_update(self, state: TrainState) -> None:
+        """Scale the update of every encoder, and of its head if heads are separate."""
+        state.scale_update(self.factors(), heads=True)
 
     def epoch_end(self, state: TrainState, validation: Validation | None) -> dict[str, float]:
         record = {f"rate/{m}": factor for m, factor in self.factors().items()}

@@ -13,7 +13,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from g2d.errors import UnsupportedError
 from g2d.functional.noise import gradient_noise
 from g2d.functional.schedule import (
     Others,
@@ -23,7 +22,7 @@ from g2d.functional.schedule import (
     within,
 )
 from g2d.functional.sums import sum_and_count
-from g2d.method import Log, Modulate, SinglePass, TrainState, modulated, spaces
+from g2d.method import Log, Modulate, SinglePass, TrainState, modulated, scales_update, spaces
 from g2d.types import Batch, Output
 
 
@@ -49,8 +48,8 @@ class OGMGE(SinglePass):
             default is the authors' share (51 of 100 epochs, and 151 of 300 in G²D's code).
         scope: ``"conv_only"`` modulates parameters with four dimensions only, as the released code
             does.
-        modulate: What a coefficient scales, see :class:`~g2d.method.Modulation`. If it is the step
-            size, the noise is scaled with it.
+        modulate: What a coefficient scales, see :class:`~g2d.method.Modulation`. If it is the
+            update, the noise is scaled with it.
     """
 
     search = spaces(alpha=Log(0.1, 1.5))
@@ -89,16 +88,14 @@ class OGMGE(SinglePass):
             self.kappa = dict.fromkeys(self.modalities, 1.0)
             return
         self.kappa = partial_suppression(scores, strength=self.alpha, against=self.against)
-        at_gradient = modulated(state, self.kappa, self.modulate)
-        if self.scope == "conv_only" and at_gradient != self.kappa:
-            raise UnsupportedError(
-                "scope='conv_only' must scale gradients, found a step size to scale, which belongs "
-                "to whole encoders. Use scope='all'."
-            )
+        at_gradient = modulated(state, self.kappa, self.modulate, only=self._in_scope)
         state.reduce_gradients()
-        for m in self.modalities:
+        at_update = scales_update(state, self.modulate)
+        for m, kappa in at_gradient.items():
+            # An update that is scaled by 0 has no noise either.
+            noise = self.noise and not (at_update and kappa == 0)
             for parameter in self._selected(state.model.encoders[m]):
-                self._modulate(parameter, at_gradient[m], state.generator)
+                self._modulate(parameter, kappa, state.generator if noise else None)
 
     def training_step(self, state: TrainState, batch: Batch) -> dict[str, Tensor | float]:
         self._scores = []
@@ -111,12 +108,17 @@ class OGMGE(SinglePass):
         return {m: s / max(n, 1.0) for m, (s, n) in zip(self.modalities, total, strict=True)}
 
     def _selected(self, encoder: nn.Module) -> list[nn.Parameter]:
-        parameters = [p for p in encoder.parameters() if p.grad is not None]
-        return [p for p in parameters if self.scope == "all" or p.ndim == 4]
+        return [p for p in encoder.parameters() if p.grad is not None and self._in_scope(p)]
 
-    def _modulate(self, parameter: nn.Parameter, kappa: float, generator: torch.Generator) -> None:
+    def _in_scope(self, parameter: nn.Parameter) -> bool:
+        return self.scope == "all" or parameter.ndim == 4
+
+    def _modulate(
+        self, parameter: nn.Parameter, kappa: float, generator: torch.Generator | None
+    ) -> None:
+        """Scale the gradient of a parameter, and add noise if there is a generator."""
         assert parameter.grad is not None
-        noise = gradient_noise(parameter.grad, generator) if self.noise else None
+        noise = None if generator is None else gradient_noise(parameter.grad, generator)
         if kappa == 0 and noise is None:
             parameter.grad = None  # with a zero gradient, momentum and weight decay would still act
             return

@@ -184,6 +184,11 @@ class PMR(Method):
             )
         return dict.fromkeys(self.modalities, 0.0) | rebalance_weights(scores, self.weighting)
 
+    def _has_bonus(self, state: TrainState) -> bool:
+        """Return whether the entropy bonus is in force in this epoch."""
+        last = first_epochs(self.entropy_epochs, state.epochs, "entropy_epochs")
+        return last is None or state.epoch <= last
+
     def _rebalancing(
         self, state: TrainState, batch: Batch, sims: Mapping[str, Tensor], beta: Mapping[str, float]
     ) -> dict[str, Tensor]:
@@ -194,8 +199,7 @@ class PMR(Method):
                 losses = self.task.loss_per_row(sims[m], batch.target) * self._usable(m, batch)
                 terms[f"prototype/{m}"] = self.alpha * weight * losses.mean()
         bonus = self.mu * max(beta.values())
-        last = first_epochs(self.entropy_epochs, state.epochs, "entropy_epochs")
-        if bonus != 0 and (last is None or state.epoch <= last):
+        if bonus != 0 and self._has_bonus(state):
             for m in (m for m, weight in beta.items() if weight == 0):
                 terms[f"entropy/{m}"] = -bonus * (entropy_per_row(sims[m]) * batch.has(m)).mean()
         return terms

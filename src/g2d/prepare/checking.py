@@ -54,8 +54,9 @@ class Findings:
     def __str__(self) -> str:
         warnings = (f"warning: {text}" for text in self.warnings)
         errors = (f"error: {text}" for text in self.errors)
-        count = f"{len(self.errors)} errors, {len(self.warnings)} warnings"
-        return "\n".join([*self.lines, *warnings, *errors, count])
+        counts = {"error": len(self.errors), "warning": len(self.warnings)}
+        counted = [f"{n} {word}{'' if n == 1 else 's'}" for word, n in counts.items()]
+        return "\n".join([*self.lines, *warnings, *errors, ", ".join(counted)])
 
 
 def check_store(folder: Path) -> Findings:

@@ -21,7 +21,7 @@ _WORDS: dict[Any, str] = {
     NoneType: "null",
     Any: "any value",
 }
-_PLURALS = {"a whole number": "whole numbers", "a number": "numbers", "a text": "texts"}
+_PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
 
 
 class Faults(list[str]):
@@ -152,17 +152,20 @@ def describe(annotation: Any) -> str:
     Example:
         >>> describe(float | dict[str, float]), describe(list[int] | None)
         ('a number or a mapping of names to numbers', 'a list of whole numbers or null')
+        >>> describe(tuple[Literal["image", "tone"], ...] | None)
+        "a list of values among 'image', 'tone', or null"
     """
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         choices = ", ".join(repr(choice) for choice in inner)
         return f"one of {choices}" if len(inner) > 1 else choices
     if origin in (Union, UnionType):
-        return " or ".join(dict.fromkeys(describe(choice) for choice in inner))
+        kinds = list(dict.fromkeys(describe(choice) for choice in inner))
+        return f"{', '.join(kinds[:-1])}{',' * (',' in kinds[0])} or {kinds[-1]}"
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return f"a mapping of names to {_plural(describe(inner[1]))}"
+        return f"a mapping of names to {_plural(inner[1])}"
     if isinstance(origin, type) and issubclass(origin, Sequence):
-        return f"a list of {_plural(describe(inner[0]))}"
+        return f"a list of {_plural(inner[0])}"
     if hasattr(annotation, "__metadata__"):
         return describe(inner[0])
     return _WORDS.get(annotation, f"a {getattr(annotation, '__name__', annotation)}")
@@ -172,5 +175,7 @@ def _allows_null(annotation: Any) -> bool:
     return annotation in (Any, None, NoneType) or NoneType in get_args(annotation)
 
 
-def _plural(words: str) -> str:
-    return _PLURALS.get(words, f"values that are {words}")
+def _plural(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return f"values among {describe(annotation).removeprefix('one of ')}"
+    return _PLURALS.get(annotation, f"values, each {describe(annotation)}")

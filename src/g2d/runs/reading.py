@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterable
@@ -160,7 +161,8 @@ def read_run(folder: Path) -> RunRecord:
 def find_runs(folders: Iterable[Path]) -> tuple[list[RunRecord], list[Path]]:
     """Find all runs in some folders and below them.
 
-    Runs are sorted by folder name, with ``seed-2`` before ``seed-10``.
+    Methods of a comparison keep the order in which they were started. The runs of a folder are
+    sorted by name, with ``seed-2`` before ``seed-10``.
 
     Args:
         folders: Run folders, or folders that contain some.
@@ -193,13 +195,19 @@ def find_runs(folders: Iterable[Path]) -> tuple[list[RunRecord], list[Path]]:
 
 def _run_folders(top: Path) -> list[Path]:
     """Return the folders with a result or a recipe, without searching inside a run."""
-    runs = []
+    runs: list[Path] = []
     for place, below, files in os.walk(top):
         if RESULT in files or RECIPE in files:
             runs.append(Path(place))
             below.clear()
         below.sort(key=_natural)
-    return runs
+    started: dict[Path, float] = {}
+    for run in runs:
+        recipe = run / RECIPE
+        start = recipe.stat().st_mtime if recipe.is_file() else math.inf
+        for folder in run.parents[: len(run.relative_to(top).parts)]:
+            started[folder] = min(start, started.get(folder, math.inf))
+    return sorted(runs, key=lambda run: [started.get(folder, 0.0) for folder in run.parents[::-1]])
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

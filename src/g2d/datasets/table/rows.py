@@ -13,11 +13,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from g2d.data.new_rows import JSON_LINES
 from g2d.datasets.table.columns import Column
 from g2d.errors import DataError
 
-JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
-"""Suffixes of files with a JSON object per line."""
 LONGEST = 2**31 - 1
 """Maximum number of bytes of a cell."""
 
