@@ -1,16 +1,25 @@
-"""Every constructor argument of every method changes the trained model or its predictions."""
+"""Every argument of every method and modulation changes the trained model or its predictions.
+
+Arguments and choices are read from the constructors, so that a new one cannot be forgotten.
+"""
 
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import torch
 
+from g2d.method import Method, Modulation, Validation
 from g2d.methods import METHODS
-from g2d.modulations import PartialSuppression
-from support.workbench import Bench, predicted, takes, weights
+from g2d.modulations import MODULATIONS, PartialSuppression
+from g2d.types import Batch
+from support.workbench import Bench, predicted, takes
+
+KINDS: dict[str, type[Method | Modulation]] = {**METHODS, **MODULATIONS}
 
 CHANGED: dict[str, dict[str, Any]] = {
     "joint": {"unimodal": 1.0},
@@ -85,8 +94,23 @@ CHANGED: dict[str, dict[str, Any]] = {
     },
     "dlmg": {"schedule": "heuristic", "matching": "js", "weights": (0.9, 0.1), "rate": 50.0},
     "mis_me": {"approach": "concat", "delta": 0.5, "gamma": 0.5},
+    "smp": {
+        "tau": (0, 4),
+        "ranking": "validation",
+        "gate_heads": True,
+        "freeze_batchnorm": True,
+    },
+    "partial_suppression": {
+        "epochs": 2,
+        "modulate": "update",
+        "gate_heads": True,
+        "freeze_batchnorm": True,
+    },
 }
-"""Per method and argument, a value that differs from the default."""
+"""Per method or modulation and argument, a value that differs from the default."""
+
+WITHOUT_EFFECT = {("smp", "modulate")}
+"""Arguments without effect: coefficients of 0 and 1 mean the same whatever they scale."""
 
 AROUND: dict[tuple[str, str], dict[str, Any]] = {
     ("g2d", "modulation"): {"tau": None},
@@ -94,6 +118,9 @@ AROUND: dict[tuple[str, str], dict[str, Any]] = {
     ("agm", "after_window"): {"window": (1, 1)},
     ("pmr", "entropy_epochs"): {"window": None},
     ("pmr", "momentum"): {"window": None},
+    ("mses", "smoothing"): {"patience": 0},
+    ("mses", "restore"): {"patience": 0},
+    ("mslr", "strategy"): {"queue": 1},
     ("mslr", "blend"): {"strategy": "smooth"},
     ("mslr", "queue"): {"strategy": "dynamic"},
     ("dlmg", "weights"): {"schedule": "constant"},
@@ -103,6 +130,7 @@ AROUND: dict[tuple[str, str], dict[str, Any]] = {
 
 THREE = {
     ("g2d", "ranking"),
+    ("smp", "ranking"),
     ("ogm_ge", "against"),
     *(("g2d_released", argument) for argument in CHANGED["g2d_released"]),
 }
@@ -110,25 +138,74 @@ THREE = {
 
 EVERY = [(name, argument) for name, changed in CHANGED.items() for argument in changed]
 
+CHOICES = [
+    (name, argument, get_args(hint))
+    for name, kind in KINDS.items()
+    for argument, hint in get_type_hints(kind.__init__).items()
+    if get_origin(hint) is Literal
+    and len(get_args(hint)) > 2
+    and argument != "ranking"
+    and (name, argument) not in WITHOUT_EFFECT
+]
+"""Arguments with more than two choices.
+
+Rankings are compared in ``methods/test_written_out_single_pass.py``, where every epoch has other
+rows.
+"""
+
+EQUAL = {("auto", "gradient")}
+"""Choices that are the same under SGD."""
+
+
+class Wavering(Bench):
+    """A bench whose validation losses rise and fall, and whose last batch can lack sight."""
+
+    def rows(self, split: str = "train", size: int = 12, **share: int) -> Iterator[Batch]:
+        """Yield batches; if rows lack modalities, all rows of the last batch lack sight."""
+        batches = list(super().rows(split, size, **share))
+        if batches[-1].present is not None:
+            batches[-1].present["sight"][:] = False
+        yield from batches
+
+    def validation(self, epoch: int) -> Validation:
+        losses = {
+            m: (1.0, 0.5, 0.55, 0.4)[epoch - 1] if m == "sight" else 1 / epoch
+            for m in self.modalities
+        }
+        return Validation(1.0, 0.5, losses, {m: 0.5 / loss for m, loss in losses.items()})
+
 
 def result(name: str, k: int, options: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """Return weights, buffers and predictions after four epochs."""
+    """Return the model's weights and buffers and the predictions after four epochs.
+
+    A modulation is tried with UMT, whose loss it does not change, on rows that lack modalities.
+    """
+    if takes(KINDS[name], "tau"):
+        options = {"tau": (1, 1, 2)[3 - k :]} | options
+    absent = name in MODULATIONS
+    if absent:
+        name, options = "umt", {"modulation": MODULATIONS[name](**options)}
     regression = "classification" not in METHODS[name].tasks
-    tau = {"tau": (1, 1, 2)[3 - k :]} if takes(METHODS[name], "tau") else {}
-    bench = Bench(name, k=k, batchnorm=True, regression=regression, options=tau | options)
+    bench = Wavering(name, k, options, batchnorm=True, regression=regression, absent=absent)
     torch.manual_seed(0)
     model, method, _ = bench.train(range(1, 5))
     output = predicted(method, model, next(bench.rows("valid")))
     unimodal = {f"unimodal/{m}": z for m, z in (output.unimodal_logits or {}).items()}
-    return weights(model, method) | unimodal | {"fused": output.logits}
+    return {**model.state_dict(), **unimodal, "fused": output.logits}
 
 
-@pytest.mark.parametrize("name", METHODS)
+def differ(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    """Return whether a value that two results share differs."""
+    assert a.keys() == b.keys()
+    return any(not torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.mark.parametrize("name", KINDS)
 def test_every_argument_is_listed(name: str) -> None:
-    arguments = set(inspect.signature(METHODS[name]).parameters) - {"teachers"}
+    arguments = set(inspect.signature(KINDS[name]).parameters) - {"teachers"}
     if name != "g2d":
         arguments -= {"modulation"}  # the same for all; only G²D has a modulation to replace
-    assert set(CHANGED[name]) == arguments
+    assert set(CHANGED[name]) == {a for a in arguments if (name, a) not in WITHOUT_EFFECT}
 
 
 @pytest.mark.parametrize(("name", "argument"), EVERY)
@@ -137,7 +214,19 @@ def test_every_argument_changes_the_result(name: str, argument: str) -> None:
     k = 3 if (name, argument) in THREE else 2
     before = result(name, k, around)
     after = result(name, k, around | {argument: CHANGED[name][argument]})
-    same = before.keys() == after.keys() and all(
-        torch.equal(before[key], after[key]) for key in before
-    )
-    assert not same, f"{argument} has no effect"
+    assert differ(before, after), f"{argument} has no effect"
+
+
+@pytest.mark.parametrize(("name", "argument", "choices"), CHOICES)
+def test_no_two_choices_of_an_argument_are_the_same(
+    name: str, argument: str, choices: tuple[str, ...]
+) -> None:
+    around = AROUND.get((name, argument), {})
+    results = {choice: result(name, 3, around | {argument: choice}) for choice in choices}
+    same = {pair for pair in combinations(choices, 2) if not differ(*(results[c] for c in pair))}
+    assert same <= EQUAL
+
+
+@pytest.mark.parametrize(("name", "argument"), WITHOUT_EFFECT)
+def test_an_argument_that_is_listed_without_effect_has_none(name: str, argument: str) -> None:
+    assert not differ(*(result(name, 2, {argument: by}) for by in ("gradient", "update")))
