@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -235,6 +237,42 @@ def test_teachers_are_frozen_and_their_output_is_in_no_graph() -> None:
         for m, t in given.items()
         for name, value in t.state_dict().items()
     )
+
+
+class Own(nn.Module):
+    """A user's teacher, which is no multimodal model.
+
+    Args:
+        teacher: Its encoder and head are used.
+        features: Whether to return the features too.
+    """
+
+    def __init__(self, teacher: MultimodalModel, features: bool) -> None:
+        super().__init__()
+        (self.encoder,) = copy.deepcopy(teacher).encoders.values()
+        (self.head,) = copy.deepcopy(teacher).fusion.heads.values()
+        self.features = features
+
+    def forward(self, values: Any) -> Any:
+        features = self.encoder(values)
+        logits = self.head(features)
+        return (features, logits) if self.features else logits
+
+
+@pytest.mark.parametrize("features", [True, False])
+@pytest.mark.parametrize("kind", [Teachers, partial(CachedTeachers, rows=8)])
+def test_any_module_with_logits_can_be_a_teacher(kind: Any, features: bool) -> None:
+    given, target = teachers(), torch.zeros(8, dtype=torch.int64)
+    batch = Batch(inputs(), target, torch.arange(8))
+    own = {m: Own(teacher, features) for m, teacher in given.items()}
+    expected, answer = Teachers(given)(batch), kind(own, own)(batch)
+    assert answer.features.keys() == (expected.features.keys() if features else set())
+    for name in ("features", "logits", "ranking_logits"):
+        for m, values in getattr(answer, name).items():
+            torch.testing.assert_close(values, getattr(expected, name)[m])
+    assert not any(module.training for module in own.values())
+    assert not any(p.requires_grad for module in own.values() for p in module.parameters())
+    assert Teachers(kind(own).models)(batch).logits.keys() == own.keys()
 
 
 def test_cached_teachers_compute_the_same_output_once_per_row() -> None:

@@ -199,7 +199,8 @@ def check_model(model: object) -> None:
     if _is_multimodal(getattr(model, "module", None)):
         raise ArgumentError(
             f"model must not be wrapped, found {name}: a method sums the gradients of all "
-            "processes itself. Pass the model itself (model.module) and start the script with torchrun."
+            "processes itself. Pass the model itself (model.module) and start the script with "
+            "torchrun."
         )
     raise ArgumentError(
         f"model must be a g2d.MultimodalModel, found {name}. Build one from your encoders: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,31 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does_bit_for_bit(
     checkpoint.load(tmp_path / "last", resumed, again, state)
     run(bench, again, state, [2])
     close(weights(model, method), weights(resumed, again), 0.0)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_loop_of_ones_own_resumes_bit_for_bit_from_state_dicts(name: str) -> None:
+    bench = bench_of(name, "classification" not in DEFINED[name], k=2, batchnorm=True)
+
+    def fresh() -> tuple[Any, list[Any]]:
+        model = bench.model()
+        method = bench.method(model)
+        state = bench.state(method, model)
+        state.optimizer = torch.optim.AdamW([*model.parameters(), *method.parameters()], lr=0.01)
+        return state, [model, method, state, state.optimizer]
+
+    state, parts = fresh()
+    run(bench, parts[1], state, [1, 2])
+    kept = copy.deepcopy([part.state_dict() for part in parts]), torch.get_rng_state()
+    run(bench, parts[1], state, range(state.epoch + 1, 5))
+    resumed, others = fresh()
+    for part, saved in zip(others, kept[0], strict=True):
+        part.load_state_dict(saved)
+    torch.set_rng_state(kept[1])
+    run(bench, others[1], resumed, range(resumed.epoch + 1, 5))
+    close(weights(parts[0], parts[1]), weights(others[0], others[1]), 0.0)
+    assert (resumed.epoch, resumed.step, resumed.stop) == (4, state.step, state.stop)
+    assert resumed.generator.get_state().equal(state.generator.get_state())
 
 
 @pytest.mark.parametrize("name", NO_STRENGTH)
