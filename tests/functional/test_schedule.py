@@ -99,6 +99,7 @@ def test_the_default_is_half_the_run_in_stages_that_differ_by_one_epoch_at_most(
         ([0.0, 0.5, 0.5], 4, (0, 2, 2)),
         ([0.333, 0.333, 0.333], 6, (2, 2, 2)),
         ([0.1, 0.2, 0.7], 10, (1, 2, 7)),
+        ([0.14, 0.28, 0.58], 10, (1, 3, 6)),
         ([0, 1.0], 3, (0, 3)),
         ([1, 2, 3], 99, (1, 2, 3)),
         ([1, 2, 3], None, (1, 2, 3)),
@@ -222,6 +223,7 @@ def test_a_wrong_window_is_refused_with_both_forms(window: Window) -> None:
 
 def test_shares_need_the_length_of_the_run_and_whole_epochs_do_not() -> None:
     assert within((1, 3), 2)
+    assert [first_epochs(length, 4) for length in (3, 0.1, 0.5, 1.0, None)] == [3, 1, 2, 4, None]
     assert first_epochs(3, None) == 3
     for ask in (lambda: within((0.0, 0.5), 1), lambda: first_epochs(0.5, None, "window")):
         with pytest.raises(ArgumentError, match="epochs must be known for window in shares"):

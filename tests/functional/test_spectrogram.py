@@ -64,4 +64,7 @@ def test_a_tone_is_loudest_in_the_band_around_it() -> None:
     filters = spectrogram.mel_filters(8000, 512, 12)
     bands = spectrogram.log_mel(tone(1500, 8000, 8000), 8000, 512, 256, 12)
     assert bands.shape == (1, 12, 32)
+    power = spectrogram.magnitudes(tone(1500, 8000, 8000), 512, 256) ** 2
+    floored = spectrogram.log_mel(tone(1500, 8000, 8000), 8000, 512, 256, 12, floor=0.5)
+    torch.testing.assert_close(floored, (filters @ power + 0.5).log())
     assert (bands[0, :, 1:-1].argmax(0) == filters[:, 1500 * 512 // 8000].argmax()).all()
