@@ -77,7 +77,7 @@ def test_an_alarm_needs_a_large_share_that_is_certain() -> None:
     assert unsure.z == pytest.approx(0.3 / (0.75 / 3.92), rel=1e-3)
     assert unsure.state == "not found"
     assert "could not learn is not seen" in str(unsure)
-    assert "must be read together: 0.30 [0.20, 0.40]" in str(
+    assert "must be read together: 30.0 % [20.0, 40.0]" in str(
         Interaction(Interval(0.3, 0.2, 0.4), 9)
     )
     constant = analysis.interaction_share(

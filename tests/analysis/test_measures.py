@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -278,3 +280,18 @@ def test_integers_have_no_mean_and_no_rows_are_refused() -> None:
         g2d.diagnose(lambda x: x["words"].float(), [(ids, torch.tensor([0, 1, 0, 1]))])
     with pytest.raises(ArgumentError, match="batches must hold rows to analyze, found none"):
         g2d.diagnose(image_alone, [])
+
+
+def test_the_example_of_the_guide_runs_as_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    guide = Path(__file__).parents[2] / "docs" / "guide" / "diagnosis.md"
+    printed = re.search(
+        r"<!-- example: any-model -->\s*```python\n(.*?)```",
+        guide.read_text(encoding="utf-8"),
+        re.S,
+    )
+    assert printed
+    inputs = {"image": shown(FIRST), "tone": shown(SECOND)}
+    exec(printed[1], {"net": lambda image, tone: image + 0 * tone, "batches": [(inputs, FIRST)]})
+    text = capsys.readouterr().out
+    assert "tone is ignored" in text
+    assert "['tone'] not tested Interval(value=0.0, low=0.0, high=0.0)" in text

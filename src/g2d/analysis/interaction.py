@@ -65,14 +65,14 @@ class Interaction:
                 "Interaction not tested: the prediction is a sum of one part per modality, which "
                 "cannot represent an interaction."
             )
-        figures = f"{self.share.value:.2f} [{self.share.low:.2f}, {self.share.high:.2f}]"
+        share = self.share.in_percent
         if self.alarm:
             return (
-                f"The modalities must be read together: {figures} of the variance of the "
+                f"The modalities must be read together: {share} of the variance of the "
                 "prediction comes from their interaction."
             )
         return (
-            f"No interaction was found: {figures} of the variance of the prediction comes from "
+            f"No interaction was found: {share} of the variance of the prediction comes from "
             "one. An interaction that training could not learn is not seen either."
         )
 

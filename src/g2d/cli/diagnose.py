@@ -32,7 +32,7 @@ def diagnose(
     from g2d.runs import DataFacts
 
     for folder in runs:
-        run, diagnosis = diagnose_run(folder, split=chosen(split), teachers=teachers)
+        run, diagnosis, content = diagnose_run(folder, split=chosen(split), teachers=teachers)
         facts = DataFacts.model_validate(run.source.describe())
         typer.echo(f"{folder} · {run.name} · {run.source.protocol} · {split.value}\n")
-        typer.echo(f"{diagnosis}\n\n{described(diagnosis, facts)}\n")
+        typer.echo(f"{diagnosis}\n\n{described(diagnosis, content, facts)}\n")

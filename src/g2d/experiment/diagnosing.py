@@ -8,18 +8,19 @@ from g2d import analysis
 from g2d.data import Split
 from g2d.experiment.console import Console
 from g2d.experiment.loading import Run, load
-from g2d.experiment.measurements import Measurements, plain_finding
+from g2d.experiment.measurements import Measurements
 from g2d.experiment.teachers import teacher_cache
 from g2d.model import MultimodalModel
 from g2d.report import write_report
 from g2d.report.comparison import cautions
 from g2d.report.diagnosis import modality_table
+from g2d.report.use import use_table
 from g2d.runs import RESULT, TEACHERS, Analysis, DataFacts
 
 
 def diagnose_run(
     folder: str | Path, *, split: Split = "test", teachers: str | Path | None = None
-) -> tuple[Run, analysis.Diagnosis]:
+) -> tuple[Run, analysis.Diagnosis, Analysis]:
     """Diagnose a run, compared with the teachers of its own recipe or of another run.
 
     Teachers are searched for next to the run and in ``teachers``; none is trained. The figures are
@@ -30,16 +31,20 @@ def diagnose_run(
         split: Name of the split to diagnose.
         teachers: A run on the same data with the same encoders, whose teachers to compare with.
 
+    Returns:
+        The run, its diagnosis, and the content of ``analysis.json``.
+
     Raises:
         RunError: The folder is not a run.
     """
     run = load(folder)
     measured = Measurements(run, split, find_teachers(run if teachers is None else load(teachers)))
     diagnosis = measured.diagnosis()
-    measured.analysis(diagnosis).write(run.folder)
+    content = measured.analysis(diagnosis)
+    content.write(run.folder)
     if (run.folder / RESULT).is_file():
         write_report(run.folder)
-    return run, diagnosis
+    return run, diagnosis, content
 
 
 def find_teachers(run: Run) -> dict[str, MultimodalModel]:
@@ -61,18 +66,20 @@ def find_teachers(run: Run) -> dict[str, MultimodalModel]:
     return {}
 
 
-def described(diagnosis: analysis.Diagnosis, data: DataFacts) -> str:
-    """Return the figures of a diagnosis as a table, followed by cautions about the data.
+def described(diagnosis: analysis.Diagnosis, content: Analysis, data: DataFacts) -> str:
+    """Return the figures of a diagnosis as tables, followed by cautions about the data.
 
     Args:
         diagnosis: The diagnosis.
+        content: The content of ``analysis.json``.
         data: Facts about the data.
     """
-    findings = {m: plain_finding(finding) for m, finding in diagnosis.modalities.items()}
-    table = modality_table(Analysis.model_validate({"modalities": findings}))
-    fused = diagnosis.fused
-    together = (
+    fused, tables = diagnosis.fused, [modality_table(content)]
+    if content.uses:
+        tables.append(use_table(content))
+    sentences = [
         f"All modalities together: {100 * fused.value:.1f} % [{100 * fused.low:.1f}, "
-        f"{100 * fused.high:.1f}]; chance: {100 * diagnosis.chance:.1f} %."
-    )
-    return "\n".join([table.text(), "", together, *cautions(data)])
+        f"{100 * fused.high:.1f}]; chance: {100 * diagnosis.chance:.1f} %.",
+        *([content.interaction.text] if content.interaction is not None else []),
+    ]
+    return "\n\n".join([*(table.text() for table in tables), "\n".join(sentences + cautions(data))])

@@ -15,6 +15,7 @@ from torch import Tensor
 from g2d import analysis
 from g2d.data import Loader, Split
 from g2d.experiment.loading import Run
+from g2d.experiment.plain_measures import plain_measures
 from g2d.model import MultimodalModel
 from g2d.runs import Analysis, Plot
 from g2d.types import Batch, Output
@@ -77,16 +78,16 @@ class Measurements:
         )
 
     @cached_property
-    def interaction(self) -> analysis.Interaction | None:
-        """Share of the prediction that comes from the interaction of modalities, if measured."""
-        return None if self.pool is None else analysis.interaction_share(self.pool)
+    def measures(self) -> analysis.Measures | None:
+        """Measures of how the model uses its modalities; None for stacks."""
+        if self.pool is None:
+            return None
+        return analysis.measure(self.pool, self.run.task, self.rows)
 
     @cached_property
-    def error_table(self) -> analysis.ErrorTable | None:
-        """Which heads are right, against the fused prediction; None for values."""
-        if self.rows.target.ndim != 1 or not self.rows.unimodal:
-            return None
-        return analysis.error_table(self.rows, self.run.task)
+    def interaction(self) -> analysis.Interaction | None:
+        """Share of the prediction that comes from the interaction of modalities, if measured."""
+        return None if self.measures is None else self.measures.interaction
 
     @cached_property
     def coalitions(self) -> dict[frozenset[str], tuple[Tensor, Tensor]]:
@@ -145,6 +146,7 @@ class Measurements:
             "plane": self._plane(),
             "gradients": self._gradients(),
             "calibrated_heads": self._calibrated_heads(),
+            **({} if self.measures is None else plain_measures(self.measures)),
         }
         return Analysis.model_validate(content)
 

@@ -2,39 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
-from g2d.report.curves import Figure, plot_figure
+from g2d.report.curves import plot_figure
 from g2d.report.formatting import POINTS, Scale, number, scale_of
+from g2d.report.parts import PLAIN, SHARE, Part, estimated
 from g2d.report.tables import Cell, Column, Row, Table
+from g2d.report.use import use_parts
 from g2d.runs import Analysis, Plot, RunRecord
-
-PLAIN = Scale()
-SHARE = Scale(100.0, "%", 1)
-"""Shares in percent that may be negative, like an explained variance or a loss of score."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """Part of a diagnosis: sentences, a table or a figure.
-
-    Args:
-        title: Heading.
-        words: Sentences.
-        tables: Tables without a title.
-        figures: Figures.
-    """
-
-    title: str
-    words: Sequence[str] = ()
-    tables: Sequence[Table] = ()
-    figures: Sequence[Figure] = ()
-
-    @property
-    def broad(self) -> bool:
-        """Whether the part takes the whole width of the page."""
-        return bool(self.words) or any(len(table.columns) > 3 for table in self.tables)
 
 
 def diagnosis_parts(run: RunRecord, *, several: bool = False) -> list[Part]:
@@ -55,6 +30,7 @@ def _parts(analysis: Analysis, scale: Scale, seed: str) -> Iterator[Part]:
         yield Part(f"Verdict{seed}", words=analysis.verdict)
     if analysis.modalities:
         yield Part(f"Modalities{seed}", tables=[modality_table(analysis)])
+    yield from use_parts(analysis, seed)
     for title, values, unit in (
         ("Share of the score (Shapley)", analysis.shapley_shares, SHARE),
         ("Score of every subset", analysis.subset_scores, SHARE),
@@ -80,6 +56,7 @@ def _plots(analysis: Analysis, scale: Scale, seed: str) -> Iterator[Part]:
         ("reliability", "Reliability", analysis.reliability, POINTS, POINTS),
         ("noise", "Score under noise", analysis.noise, scale, PLAIN),
         ("plane", "Modalities in a plane", analysis.plane, PLAIN, PLAIN),
+        ("contributions", "Contribution to rows", analysis.contributions, POINTS, PLAIN),
     ]
     for name, title, plot, up, across in plots:
         if plot is not None and any(plot.points.values()):
@@ -109,9 +86,9 @@ def modality_table(analysis: Analysis) -> Table:
             (
                 Cell(SHARE.of(d.own)),
                 Cell(SHARE.of(d.teacher)),
-                _estimate(d.gap, SHARE),
-                _estimate(d.ratio, PLAIN),
-                _estimate(d.drop, SHARE),
+                estimated(d.gap, SHARE),
+                estimated(d.ratio, PLAIN),
+                estimated(d.drop, SHARE),
                 Cell(d.shapley),
                 Cell(SHARE.of(d.probe)),
                 Cell(d.state or None),
@@ -120,13 +97,6 @@ def modality_table(analysis: Analysis) -> Table:
         for m, d in analysis.modalities.items()
     ]
     return Table("", columns, tuple(rows), corner="modality")
-
-
-def _estimate(estimate: tuple[float, float, float] | float | None, scale: Scale) -> Cell:
-    if not isinstance(estimate, tuple):
-        return Cell(scale.of(estimate))
-    value, low, high = map(scale.of, estimate)
-    return Cell(value, low=low, high=high)
 
 
 def _list(values: Mapping[str, float | None], scale: Scale) -> Table:

@@ -15,10 +15,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from g2d.files import write_text
 from g2d.report.comparison import cautions, comparison_table
 from g2d.report.curves import Figure, epoch_figures, fused_figure, unimodal_figures
-from g2d.report.diagnosis import Part, diagnosis_parts
+from g2d.report.diagnosis import diagnosis_parts
 from g2d.report.drawing import DARK, LIGHT, css_variables
 from g2d.report.formatting import ABSENT, COUNTS, number, scale_of
 from g2d.report.lines import Group, groups_of
+from g2d.report.parts import Part
 from g2d.report.tables import Cell, Column, Row, Table
 from g2d.report.words import comparison_words, run_words, seeds_words
 from g2d.runs import FIGURES, PAGE, Cost, RunRecord, read_run

@@ -17,6 +17,7 @@ No other package knows these names or formats.
 """
 
 from g2d.runs.analysis import Analysis as Analysis
+from g2d.runs.analysis import Errors as Errors
 from g2d.runs.analysis import Plot as Plot
 from g2d.runs.analysis import read_analysis as read_analysis
 from g2d.runs.grouping import Problem as Problem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, ValidationError
 
@@ -62,6 +63,75 @@ class ModalityDiagnosis(Content):
     state: str = ""
 
 
+class ModalityUse(Content):
+    """Measures of how a model uses one modality; one that is not defined is None.
+
+    Args:
+        alone: Score with all other modalities absent.
+        utilization: Share of the score that is lost without the modality.
+        perceptual: Share of the score that is lost if the modality comes from another row,
+            ``perceptual score``.
+        follow: Share of predictions that follow the modality where it contradicts the others.
+        rest: Share of predictions that follow the others there, ``follow the others``.
+        contribution: Mean contribution to a row, ``contribution to a row``.
+        harmed: Share of rows to which the contribution is below -0.1, ``harmed rows``.
+    """
+
+    alone: Estimate | None = None
+    utilization: Estimate | None = None
+    perceptual: Estimate | None = Field(None, alias="perceptual score")
+    follow: Estimate | None = None
+    rest: Estimate | None = Field(None, alias="follow the others")
+    contribution: Estimate | None = Field(None, alias="contribution to a row")
+    harmed: Estimate | None = Field(None, alias="harmed rows")
+
+
+class InteractionShare(Content):
+    """Share of a prediction that comes from the interaction of modalities.
+
+    Args:
+        share: The share with its interval.
+        state: ``"found"``, ``"not found"`` or ``"not tested"``.
+        text: What it means.
+    """
+
+    share: Estimate
+    state: str
+    text: str = ""
+
+
+class Pattern(Content):
+    """Rows for which the same heads are right.
+
+    Args:
+        right: Modalities whose own prediction is right.
+        share: Share of all rows.
+        fused: Share of these rows for which the fused prediction is right; None without rows.
+    """
+
+    right: list[str]
+    share: float
+    fused: float | None = None
+
+
+class Errors(Content):
+    """Table of which heads are right, against the fused prediction.
+
+    Args:
+        patterns: Every pattern of right heads.
+        oracle: Share of rows for which some head is right.
+        loss: Share of rows for which some head is right and the fused prediction is wrong.
+        rescue: Share of rows for which no head is right and the fused prediction is.
+        ensemble: Accuracy of the mean of the heads' probabilities.
+    """
+
+    patterns: list[Pattern] = Field(default_factory=list)
+    oracle: Estimate
+    loss: Estimate
+    rescue: Estimate
+    ensemble: Estimate
+
+
 class Analysis(Content):
     """Content of ``analysis.json``. Scores are shares: 1 is perfect.
 
@@ -79,6 +149,12 @@ class Analysis(Content):
         plane: Features of every modality, projected to a plane.
         gradients: Gradient of each encoder: its norm, and its cosine with that of its own loss.
         calibrated_heads: Weights of calibrated heads, and the fused score before and after.
+        uses: Measures of how the model uses every modality.
+        imbalance: Largest minus smallest utilization.
+        interaction: Share of the prediction that comes from the interaction of modalities.
+        errors: Which heads are right, against the fused prediction.
+        co_information: Co-information of the predictions of two modalities, in bits.
+        contributions: Share of the rows by contribution of every modality.
     """
 
     verdict: list[str] = Field(default_factory=list)
@@ -94,6 +170,12 @@ class Analysis(Content):
     plane: Plot | None = Field(None, alias="modalities_in_a_plane")
     gradients: dict[str, Scored] = Field(default_factory=dict, alias="gradient_of_every_encoder")
     calibrated_heads: Scored = Field(default_factory=dict)
+    uses: dict[str, ModalityUse] = Field(default_factory=dict, alias="use_of_every_modality")
+    imbalance: float | None = Field(None, alias="imbalance_of_utilization")
+    interaction: InteractionShare | None = None
+    errors: Errors | None = Field(None, alias="error_table")
+    co_information: Scored = Field(default_factory=dict, alias="co_information_in_bits")
+    contributions: Plot | None = Field(None, alias="contributions_to_rows")
 
     def __repr__(self) -> str:
         states = [f"{m}: {diagnosis.state}" for m, diagnosis in self.modalities.items()]
@@ -103,7 +185,9 @@ class Analysis(Content):
 
     def write(self, folder: Path) -> None:
         """Write ``analysis.json`` in a run folder atomically; empty sections are left out."""
-        write_json(folder / ANALYSIS, {name: part for name, part in self.plain().items() if part})
+        empty: tuple[Any, ...] = (None, "", [], {})
+        parts = {name: part for name, part in self.plain().items() if part not in empty}
+        write_json(folder / ANALYSIS, parts)
 
 
 def read_analysis(folder: Path) -> Analysis | None:
