@@ -19,6 +19,8 @@ HOMES = {
     "mel scale": (r"\b2595\b", "functional/spectrogram.py"),
     "confusion matrix": (r"minlength=classes\*\*2", "functional/metrics.py"),
     "scaling of a gradient": (r"autograd\.Function\b", "functional/gradients.py"),
+    "scaled updates": (r"param_groups\[:\]", "method/updates.py"),
+    "heads of a method in the optimizer": (r"optimizer must hold", "method/mistakes.py"),
     "teachers' calibration": (r"optim\.LBFGS\b", "functional/calibration.py"),
     # rules and messages
     "nearest name": (r"get_close_matches", "files.py"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 GUIDE, README = ROOT / "docs" / "guide" / "own-loop.md", ROOT / "README.md"
+OPTIONS = ROOT / "docs" / "guide" / "own-loop-options.md"
 
 PREAMBLE = '''
 import sys
@@ -70,24 +72,62 @@ assert state.step == 20 * len(loader)
 """
 
 
-def example(name: str) -> str:
-    """Return the code block of the guide that follows the comment ``<!-- example: name -->``."""
+INTERRUPTED = """
+whole, _ = train("whole.pt", 6)
+
+class Interrupted(list):
+    starts = 0
+    def __iter__(self):
+        Interrupted.starts += 1
+        for number, batch in enumerate(super().__iter__()):
+            if (Interrupted.starts, number) == (4, 2):
+                raise KeyboardInterrupt
+            yield batch
+
+batches, loader = loader, Interrupted(loader)
+try:
+    train("half.pt", 6)
+except KeyboardInterrupt:
+    loader = batches
+resumed, state = train("half.pt", 6)
+assert state.step == 6 * len(loader) and state.started == 6
+for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+    assert torch.equal(a, b), "the resumed run ends elsewhere"
+inputs, target = loader[0]
+accuracy = (resumed.eval()(inputs).logits.argmax(1) == target).float().mean()
+assert accuracy > 0.5, "the model learned nothing"
+"""
+
+ON_EVERY_PROCESS = """
+import os
+from pathlib import Path
+prediction = model.eval()({"image": images, "tone": tones}).logits.argmax(1)
+assert (prediction == digit).float().mean() > 0.5, "the model learned nothing"
+weights = torch.cat([p.detach().flatten() for p in model.parameters()])
+Path(os.environ["RANK"]).write_bytes(weights.numpy().tobytes())
+os._exit(0)  # threads of gloo can abort the interpreter on its way out
+"""
+
+
+def example(name: str, page: Path = GUIDE) -> str:
+    """Return the code block of a page that follows the comment ``<!-- example: name -->``."""
     match = re.search(
         rf"<!-- example: {name} -->\s*```python\n(.*?)```",
-        GUIDE.read_text(encoding="utf-8"),
+        page.read_text(encoding="utf-8"),
         re.DOTALL,
     )
     assert match, f"the guide must have an example named {name!r}"
     return match[1]
 
 
-def run(code: str) -> None:
+def run(code: str, folder: Path | None = None) -> None:
     """Run code after the preamble in a fresh interpreter, with warnings as errors."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", PREAMBLE + code],
         capture_output=True,
         text=True,
         check=False,
+        cwd=folder,
     )
     assert done.returncode == 0, done.stderr
 
@@ -97,6 +137,31 @@ def run(code: str) -> None:
 )
 def test_the_loops_of_the_guide_run_as_printed(name: str, before: str) -> None:
     run(before + example(name) + CHECK)
+
+
+def test_the_loop_with_all_options_resumes_bit_for_bit_after_an_interruption(
+    tmp_path: Path,
+) -> None:
+    run(example("options", OPTIONS) + INTERRUPTED, tmp_path)
+
+
+def test_the_script_for_several_processes_gives_all_of_them_the_same_weights(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "train.py").write_text(PREAMBLE + example("processes", OPTIONS) + ON_EVERY_PROCESS)
+    launcher = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone"]
+    done = subprocess.run(
+        [*launcher, "--nproc-per-node", "2", "train.py"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        timeout=240,
+        env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "0").read_bytes() == (tmp_path / "1").read_bytes()
+    assert (tmp_path / "model.pt").is_file()
 
 
 def test_the_four_lines_of_the_readme_train_a_model() -> None:
