@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import struct
 import sys
 import tarfile
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from g2d.prepare import prepare
 from g2d.prepare.media import (
     at_least,
     count_frames,
+    decode_span,
     fit_length,
     is_silent,
     legacy_frames,
@@ -30,7 +33,10 @@ from g2d.prepare.media import (
     resample,
     spread,
 )
+from g2d.prepare.media import files as files_of
 from g2d.prepare.media import frames as frames_of
+from g2d.prepare.media import pictures as pictures_of
+from g2d.prepare.media import sound as sound_of
 from support.media_files import moving, tone, write_riff, write_video, write_wav
 
 SHARED = Path(os.environ.get("G2D_DATA") or Path(__file__).parents[3] / "shared" / "data")
@@ -409,3 +415,142 @@ def test_a_span_of_a_container_without_an_index_loses_no_frame(tmp_path: Path) -
                 begin,
                 end,
             )
+
+
+MATRICES = {
+    2: (-1, 0, 0, 1),
+    3: (-1, 0, 0, -1),
+    4: (1, 0, 0, -1),
+    5: (0, 1, 1, 0),
+    6: (0, 1, -1, 0),
+    7: (0, -1, -1, 0),
+    8: (0, -1, 1, 0),
+}
+
+
+@pytest.mark.parametrize(("orientation", "axes"), MATRICES.items())
+def test_a_video_is_turned_as_a_photo_with_the_same_orientation(
+    tmp_path: Path, orientation: int, axes: tuple[int, int, int, int]
+) -> None:
+    stored = np.zeros((48, 64, 3), np.uint8)
+    stored[:24, :32, 0] = stored[:24, 32:, 1] = stored[24:, :32, 2] = 255
+    write_video(tmp_path / "a.mp4", np.stack([stored] * 5), 5)
+    data = bytearray((tmp_path / "a.mp4").read_bytes())
+    box = data.find(b"tkhd")
+    start = box + 8 + (20 if data[box + 4] == 0 else 32) + 16
+    a, b, c, d = (value << 16 for value in axes)
+    data[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    (tmp_path / "a.mp4").write_bytes(data)
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    frame = read_frames(tmp_path / "a.mp4", spread(1), (32, 32))[0].astype(int)
+    photo = read_image(tmp_path / "a.png", (32, 32)).astype(int)
+    assert np.abs(frame - photo).mean() < 12
+    gray = next(iter(decode_span(tmp_path / "a.mp4", (0.0, 9.0))))
+    assert gray.shape == ((64, 48) if a == 0 else (48, 64))
+
+
+def test_frames_that_last_unequally_long_are_picked_by_time(tmp_path: Path) -> None:
+    import av
+
+    starts = [0, 90, 91, 92, 93, 94, 95, 96]
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        for number, start in enumerate(starts):
+            picture = np.full((32, 32, 3), 30 * number, np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = start, Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    path = tmp_path / "a.mkv"
+    assert read_frames(path, spread(4), (4, 4)).mean((1, 2, 3)).round(-1).tolist() == [0, 0, 0, 0]
+    by_count = at_least(2, lambda frames, rate: [1, 3])
+    assert read_frames(path, by_count, (4, 4)).mean((1, 2, 3)).round(-1).tolist() == [30, 90]
+
+
+@pytest.mark.parametrize(
+    ("weights", "loudest"), [((1, -1), 0), ((-0.5, 0.5), 0), ((1, -2, 1.001), 1)]
+)
+def test_channels_that_cancel_are_not_silent(
+    tmp_path: Path, weights: tuple[float, ...], loudest: int
+) -> None:
+    sound = tone(0.5, 8_000).astype(float) / 4
+    channels = np.stack([sound * weight for weight in weights], 1).astype("<i2")
+    write_wav(tmp_path / "a.wav", channels, 8_000)
+    sentences: list[str] = []
+    assert np.array_equal(read_audio(tmp_path / "a.wav", 8_000, sentences), channels[:, loudest])
+    assert "cancel" in sentences[0]
+
+
+def test_one_loud_channel_among_silent_ones_is_mixed_down(tmp_path: Path) -> None:
+    sound = tone(0.5, 8_000)
+    write_wav(tmp_path / "a.wav", np.stack([sound, 0 * sound], 1), 8_000)
+    sentences: list[str] = []
+    heard = read_audio(tmp_path / "a.wav", 8_000, sentences).astype(int)
+    assert np.abs(heard - sound / 2).max() <= 1
+    assert sentences == []
+
+
+def test_a_limit_stops_decoding_and_changes_no_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = np.random.default_rng(0).integers(-9_000, 9_000, 44_100 * 9).astype("<i2")
+    write_wav(tmp_path / "a.wav", draw, 44_100)
+    whole = read_audio(tmp_path / "a.wav", 16_000)
+    samples: list[int] = []
+    counted = sound_of._channels
+
+    def count(frame: object) -> object:
+        channels = counted(frame)
+        samples.append(channels.shape[1])
+        return channels
+
+    monkeypatch.setattr(sound_of, "_channels", count)
+    part = read_audio(tmp_path / "a.wav", 16_000, seconds=2.5)
+    assert np.array_equal(part, whole[: 16_000 * 5 // 2])
+    assert sum(samples) < 44_100 * 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\na.wav\n#EXT-X-ENDLIST\n",
+        "ffconcat version 1.0\nfile a.wav\n",
+        "[playlist]\nFile1=a.wav\n",
+    ],
+)
+@pytest.mark.parametrize("suffix", [".wav", ".m3u8", ".mp4"])
+def test_a_file_that_names_other_files_reads_none_of_them(
+    tmp_path: Path, text: str, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_wav(tmp_path / "a.wav", tone(1.0, 8_000), 8_000)
+    path = tmp_path / f"list{suffix}"
+    path.write_text(text)
+    with pytest.raises(UnreadableError, match="names other files"):
+        read_audio(path, 8_000)
+    monkeypatch.setattr(files_of, "SCRIPTS", (b"nothing",))
+    with pytest.raises(UnreadableError, match="undecodable"):
+        read_audio(path, 8_000)
+
+
+def test_pipes_and_devices_are_refused_before_they_are_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    with pytest.raises(UnreadableError, match="not a regular file"):
+        read_audio(tmp_path / "pipe.wav", 8_000)
+    with pytest.raises(UnreadableError, match="not a regular file"):
+        read_image(tmp_path / "zero.png", (8, 8))
+
+
+def test_pictures_and_frames_with_too_many_pixels_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(moving(1, (64, 64), 0)[0]).save(tmp_path / "a.png")
+    write_video(tmp_path / "a.mp4", moving(3, (64, 64), 1), 5)
+    monkeypatch.setattr(pictures_of, "MOST_PIXELS", 64 * 64 - 1)
+    with pytest.raises(UnreadableError, match="64 x 64 pixels are too many"):
+        read_image(tmp_path / "a.png", (8, 8))
+    with pytest.raises(UnreadableError, match="64 x 64 pixels are too many"):
+        read_frames(tmp_path / "a.mp4", spread(1), (8, 8))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,93 @@ WHOLE = 0.9
 """Share of the length in the header below which a file counts as cut off."""
 CALLED = {"audio": "sound", "video": "video"}
 """Names of stream types in messages."""
+CONTAINERS = [
+    "3dostr",
+    "3g2",
+    "3gp",
+    "aac",
+    "ac3",
+    "aiff",
+    "amr",
+    "amrnb",
+    "amrwb",
+    "ape",
+    "apng",
+    "asf",
+    "ast",
+    "au",
+    "av1",
+    "avi",
+    "caf",
+    "dsf",
+    "dts",
+    "dtshd",
+    "dv",
+    "eac3",
+    "ea",
+    "flac",
+    "flic",
+    "flv",
+    "gif",
+    "gsm",
+    "gxf",
+    "h261",
+    "h263",
+    "h264",
+    "hevc",
+    "iff",
+    "ircam",
+    "ivf",
+    "loas",
+    "m4v",
+    "matroska",
+    "mjpeg",
+    "mlp",
+    "mov",
+    "mp3",
+    "mp4",
+    "mpc",
+    "mpc8",
+    "mpeg",
+    "mpegts",
+    "mpegvideo",
+    "mxf",
+    "nistsphere",
+    "nsv",
+    "nut",
+    "obu",
+    "ogg",
+    "oma",
+    "qoa",
+    "rm",
+    "rso",
+    "shn",
+    "sds",
+    "smjpeg",
+    "sol",
+    "sox",
+    "spdif",
+    "swf",
+    "tak",
+    "truehd",
+    "tta",
+    "vc1",
+    "voc",
+    "vvc",
+    "w64",
+    "wav",
+    "webm",
+    "wsaud",
+    "wtv",
+    "wv",
+    "xa",
+    "yuv4mpegpipe",
+]
+"""Formats of FFmpeg that hold sound or video and name no other file."""
+SCRIPTS = (b"#EXTM3U", b"ffconcat", b"[playlist]", b"<MPD", b"v=0")
+"""First bytes of playlists and scripts, which make FFmpeg read other files or addresses."""
+ONLY_THIS_FILE = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
+"""Options of FFmpeg that keep it from other formats and other sources."""
 UNKNOWN_SIZE = 2**32 - 2**16
 """Size from which the header of a RIFF file is not believed: programs that write to a pipe."""
 
@@ -32,8 +120,13 @@ def media_library(name: str) -> Any:
 
 
 def check_readable(path: Path) -> None:
-    """Refuse a path that cannot be a media file, with a clearer reason than a decoder gives."""
+    """Refuse a path that cannot be a media file, with a clearer reason than a decoder gives.
+
+    A pipe or a device is refused before it is opened, because reading it might never end.
+    """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UnreadableError("undecodable", f"{path.name} is not a regular file")
         with path.open("rb") as file:
             start = file.read(24)
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a name with a NUL
@@ -44,14 +137,19 @@ def check_readable(path: Path) -> None:
         raise UnreadableError("zero-length", f"{path.name} has no bytes")
     if start == b"version https://git-lfs."[:24]:
         raise UnreadableError("lfs-pointer", "run git lfs pull in the data set's folder")
+    if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(SCRIPTS):
+        raise UnreadableError("undecodable", "it is a text that names other files, not a medium")
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """Open a media file with FFmpeg.
+    """Open a media file with FFmpeg; nothing but this file is read.
+
+    Only :data:`CONTAINERS` are opened: FFmpeg also has formats (playlists, scripts, numbered
+    pictures) that make it read other files or addresses.
 
     Args:
-        path: Media file of any kind that FFmpeg knows.
+        path: Media file.
 
     Raises:
         UnreadableError: The file cannot be opened, or an error occurs while it is decoded.
@@ -62,7 +160,7 @@ def opened(path: Path) -> Iterator[Any]:
     media_library("av.logging").set_level(av.logging.PANIC)
     try:
         # "file:" because a file name can look like another protocol of FFmpeg ("take:1.wav").
-        with av.open(f"file:{path}") as container:
+        with av.open(f"file:{path}", options=ONLY_THIS_FILE) as container:
             yield container
     except (av.FFmpegError, EOFError, ValueError) as error:
         raise UnreadableError("undecodable", short(error)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -12,38 +13,91 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2d.errors import UnreadableError
-from g2d.prepare.media.files import Reach, decoded, opened, warn_if_cut
-from g2d.prepare.media.pictures import Box, resized
+from g2d.prepare.media.files import Reach, decoded, media_library, opened, warn_if_cut
+from g2d.prepare.media.pictures import UPRIGHT, Box, check_size, resized
 
 Pick = Callable[[int, float], Sequence[int]]
 """Rule that returns the numbers of the frames to keep, given the frame count and the frame rate."""
+UPRIGHT_BY_AXES = {
+    (-1, 0, 0, 1): UPRIGHT[2],
+    (-1, 0, 0, -1): UPRIGHT[3],
+    (1, 0, 0, -1): UPRIGHT[4],
+    (0, 1, 1, 0): UPRIGHT[5],
+    (0, 1, -1, 0): UPRIGHT[6],
+    (0, -1, -1, 0): UPRIGHT[7],
+    (0, -1, 1, 0): UPRIGHT[8],
+}
+"""Operation of Pillow by where a display matrix moves the axes to the right and down."""
 Span = tuple[float, float]
 """Start and end in seconds."""
 CACHED = 200 * 2**20
 """Bytes of decoded frames kept in memory while a video is read; longer videos are read twice."""
 
 
-def spread(count: int) -> Pick:
-    """Return a rule that picks ``count`` evenly spread frames.
+@dataclass(frozen=True)
+class Spread:
+    """Rule that picks ``count`` evenly spread frames.
 
-    Of n frames it picks floor((i + 0.5) n / count); a short video repeats some.
+    Of n frames it picks floor((i + 0.5) n / count); a short video repeats some. Where frames last
+    unequally long (recordings of screens and phones), :meth:`by_time` picks those that are shown at
+    the same shares of the time.
+
+    Args:
+        count: Number of frames to pick.
 
     Example:
-        >>> list(spread(3)(75, 25.0))
+        >>> Spread(3)(75, 25.0)
         [12, 37, 62]
     """
-    return lambda frames, rate: [int((2 * i + 1) * frames // (2 * count)) for i in range(count)]
+
+    count: int
+
+    def __call__(self, frames: int, rate: float) -> list[int]:
+        """Return the numbers of the frames, of a video whose frames last equally long."""
+        return [int((2 * i + 1) * frames // (2 * self.count)) for i in range(self.count)]
+
+    def by_time(self, starts: Sequence[float], end: float) -> list[int]:
+        """Return the numbers of the frames that are shown at evenly spread times.
+
+        Args:
+            starts: When each frame appears, in seconds, in rising order.
+            end: When the last frame ends.
+
+        Example:
+            >>> Spread(2).by_time([0.0, 9.0, 9.5], 10.0)
+            [0, 0]
+        """
+        times = np.linspace(starts[0], end, 2 * self.count + 1)[1::2]
+        return [int(i) for i in np.searchsorted(starts, times, side="right") - 1]
 
 
-def at_least(least: int, pick: Pick) -> Pick:
-    """Return a rule that refuses videos with fewer than ``least`` frames."""
+@dataclass(frozen=True)
+class AtLeast:
+    """Rule that refuses videos with fewer than ``least`` frames and else follows another rule.
 
-    def checked(frames: int, rate: float) -> Sequence[int]:
-        if frames < least:
+    Args:
+        least: Number of frames that a video must have.
+        pick: Rule that chooses among them.
+    """
+
+    least: int
+    pick: Pick
+
+    def __call__(self, frames: int, rate: float) -> Sequence[int]:
+        """Return the numbers of the frames."""
+        if frames < self.least:
             raise UnreadableError("too-few-frames", f"{frames}")
-        return pick(frames, rate)
+        return self.pick(frames, rate)
 
-    return checked
+
+def spread(count: int) -> Spread:
+    """Return a rule that picks ``count`` evenly spread frames (:class:`Spread`)."""
+    return Spread(count)
+
+
+def at_least(least: int, pick: Pick) -> AtLeast:
+    """Return a rule that refuses videos with fewer than ``least`` frames (:class:`AtLeast`)."""
+    return AtLeast(least, pick)
 
 
 def legacy_frames(per_second: int) -> Pick:
@@ -103,10 +157,10 @@ def read_frames(
     box: Box | None = None,
     warnings: list[str] | None = None,
 ) -> NDArray[np.uint8]:
-    """Read some frames of a video and resize them bilinearly with antialiasing.
+    """Read some frames of a video, upright, and resize them bilinearly with antialiasing.
 
     The file is first decoded to its end to count its frames, because the count in a header can be
-    wrong.
+    wrong. A mark that the picture is to be turned or mirrored (phones write one) is obeyed.
 
     Args:
         path: Video file of any kind that FFmpeg knows.
@@ -126,43 +180,80 @@ def read_frames(
         MissingDependencyError: PyAV or Pillow is not installed.
     """
     cached: list[Any] = []
-    frames, room, end, reach = 0, CACHED, 0.0, Reach()
+    starts: list[float | None] = []
+    room, end, reach = CACHED, 0.0, Reach()
     with opened(path) as container:
         rate = _rate(container)
         for frame in _within(container, path, span, reach):
-            frames += 1
+            starts.append(frame.time)
             room -= 2 * frame.width * frame.height
             end = max(end, _end(frame, rate))
             if room > 0:
                 cached.append(frame)
         if span is None:
             warn_if_cut(container, container.streams.video[0], path, end, reach, warnings)
-    if not frames:
+    if not starts:
         raise UnreadableError("too-few-frames", "no frame could be decoded")
-    chosen = list(pick(frames, rate))
+    chosen = _chosen(pick, starts, end, rate)
     if not chosen:
-        raise UnreadableError("too-few-frames", f"{frames} frames at {rate:g} per second")
+        raise UnreadableError("too-few-frames", f"{len(starts)} frames at {rate:g} per second")
     early = {number for number in chosen if number < len(cached)}
-    pictures = {number: resized(cached[number].to_image(), size, gray, box) for number in early}
+    pictures = {number: resized(_upright(cached[number]), size, gray, box) for number in early}
     if len(pictures) < len(set(chosen)):
         with opened(path) as container:
             for number, frame in enumerate(_within(container, path, span)):
                 if number in chosen and number not in pictures:
-                    pictures[number] = resized(frame.to_image(), size, gray, box)
+                    pictures[number] = resized(_upright(frame), size, gray, box)
     return np.stack([pictures[number] for number in chosen])
 
 
 def decode_span(path: Path, span: Span) -> Iterator[NDArray[np.uint8]]:
-    """Yield the gray frames ``(H, W)`` between two times in seconds."""
+    """Yield the gray frames ``(H, W)`` between two times in seconds, upright."""
     with opened(path) as container:
         for frame in _within(container, path, span):
-            yield frame.to_ndarray(format="gray")
+            if _operation(frame):
+                yield np.asarray(_upright(frame).convert("L"))
+            else:
+                yield frame.to_ndarray(format="gray")
 
 
 def count_frames(path: Path, span: Span | None = None) -> tuple[int, float]:
     """Return how many frames can be decoded, and the frame rate that the container states."""
     with opened(path) as container:
         return sum(1 for _ in _within(container, path, span)), _rate(container)
+
+
+def _chosen(pick: Pick, starts: list[float | None], end: float, rate: float) -> list[int]:
+    """Return the frames that a rule picks, by time where frames last unequally long.
+
+    Times that differ from equally long frames by less than one frame are rounding of the container.
+    """
+    rule = pick.pick if isinstance(pick, AtLeast) else pick
+    picked = list(pick(len(starts), rate))
+    if not isinstance(rule, Spread) or None in starts:
+        return picked
+    times = np.asarray(starts, float)
+    lasts = (end - times[0]) / len(times)
+    uneven = np.abs(times - times[0] - lasts * np.arange(len(times))).max() >= lasts
+    rising = bool((np.diff(times) >= 0).all()) and end > times[-1]
+    return rule.by_time(times.tolist(), end) if uneven and rising else picked
+
+
+def _operation(frame: Any) -> str | None:
+    """Return the operation of Pillow that turns a frame upright; None if it is upright."""
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX":
+            a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5]
+            return UPRIGHT_BY_AXES.get((np.sign(a), np.sign(b), np.sign(c), np.sign(d)))
+    return None
+
+
+def _upright(frame: Any) -> Any:
+    """Return a frame as a Pillow image, turned and mirrored as its display matrix says."""
+    check_size(frame.width, frame.height)
+    picture, operation = frame.to_image(), _operation(frame)
+    transposes = media_library("PIL.Image").Transpose
+    return picture.transpose(transposes[operation]) if operation else picture
 
 
 def _end(frame: Any, rate: float) -> float:
@@ -172,10 +263,11 @@ def _end(frame: Any, rate: float) -> float:
 
 
 def _rate(container: Any) -> float:
-    """Return the frame rate of the video stream; refuse a file that has none."""
+    """Return the frame rate of the video stream; refuse a file without one or too large."""
     if not container.streams.video:
         raise UnreadableError("too-few-frames", "it has no video stream")
     stream = container.streams.video[0]
+    check_size(stream.width or 0, stream.height or 0)
     return float(stream.average_rate or stream.base_rate or Fraction(0))
 
 

@@ -21,6 +21,8 @@ ORIENTATION = 274
 _TURNS = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
 UPRIGHT = dict(enumerate(_TURNS.split(), start=2))
 """Operation of Pillow that makes an image upright, by EXIF orientation."""
+MOST_PIXELS = 2**27
+"""Pixels of the largest picture or frame that is decoded (about 134 million)."""
 
 
 def read_image(path: Path | BinaryIO, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -48,11 +50,18 @@ def read_image(path: Path | BinaryIO, size: tuple[int, int]) -> NDArray[np.uint8
             warnings.catch_warnings(action="ignore"),  # about damaged metadata
             image_module.open(path) as picture,
         ):
+            check_size(*picture.size)
             return resized(_as_rgb(picture), size, gray=False)
     except media_library("PIL").UnidentifiedImageError as error:
         raise UnreadableError("undecodable", "it is no image of a known format") from error
     except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as error:
         raise UnreadableError("undecodable", short(error)) from error
+
+
+def check_size(width: int, height: int) -> None:
+    """Refuse a picture whose pixels would fill the memory."""
+    if width * height > MOST_PIXELS:
+        raise UnreadableError("undecodable", f"its {width} x {height} pixels are too many")
 
 
 def _as_rgb(picture: Any) -> Any:
