@@ -75,7 +75,9 @@ def test_other_problems_get_every_distinct_run_once(tmp_path: Path) -> None:
         *(f"digits-mild-g2d-tau-{first}-15" for first in (0, 5, 10)),
         "digits-mild-g2d",
     ]
-    assert "Table 7 of the paper has 7 runs; 4 of them differ on digits/mild." in schedules
+    assert (
+        "7 runs of Table 7 in the paper correspond to 4 different ones on digits/mild." in schedules
+    )
     assert (
         "Without a counterpart on digits/mild: audio + video + text of iemocap: (0, 0, 150), "
         "(50, 50, 150), (75, 75, 150)."
@@ -115,6 +117,9 @@ def test_the_paper_protocol_trains_on_the_validation_rows_and_is_marked(
     made_clips(
         tmp_path, "crema_d_paper", name="crema_d", protocols=protocols, parameters=parameters
     )
+    missing = call("table1", "--dry-run", "--out", tmp_path / "out").output
+    assert "crema_d is not prepared" not in missing
+    assert "av_mnist is not prepared" in missing
     small = {m: {"name": "mlp", "widths": [4]} for m in ("audio", "video")}
     result = g2d.reproduce(
         1, data="crema_d", methods=["joint", "umt"], out=tmp_path / "out", progress=False,
@@ -135,7 +140,7 @@ def test_the_paper_protocol_trains_on_the_validation_rows_and_is_marked(
     assert difference == pytest.approx(measured - 67.47)
     assert (
         repr(result)
-        == "Reproduction of Table 1, crema_d, audio and video from 2 runs; print() shows it"
+        == "Reproduction of Table 1, crema_d, audio + video from 2 runs; print() shows it"
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from g2d.paper import grid
 from g2d.paper.grid import Cell, cells
 from g2d.paper.matching import printed_for
-from g2d.paper.published import TEACHER, published, published_values
+from g2d.paper.published import NOTE, TEACHER, published, published_values
 from g2d.paper.reproduced import Repetition, reproduced_tables
 from g2d.recipe import Recipe
 from g2d.runs import RunRecord
@@ -160,6 +160,10 @@ def test_measured_values_and_differences_are_next_to_the_published_ones(tmp_path
     assert [rows["g2d"][f"fused {part}"].value for part in parts] == [85.89, None, None]
     assert [row.marks for row in table.rows] == [("test",), ("test",), ()]
     assert published(g2d, "accuracy") == 85.89
+    assert NOTE in table.notes
+    (leak_free,) = reproduced_tables(repeated, same_protocol=False)
+    assert NOTE not in leak_free.notes
+    assert "measured on crema_d/legacy with the epoch selected on" in " ".join(leak_free.notes)
     (other,) = reproduced_tables([Repetition(joint, "toy", modalities, runs)], same_protocol=False)
     assert [column.name for column in other.columns] == [
         "audio measured",

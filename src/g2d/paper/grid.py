@@ -46,6 +46,8 @@ TABLES = tuple(METHODS)
 """Numbers of the tables."""
 PARTIAL, COMPLETE = "partial", "complete"
 """Kinds of suppression of Table 6."""
+PARTIALLY = {"name": "partial_suppression", "epochs": 0.5}
+"""Partial suppression in the half of the run in which the other runs have exclusive stages."""
 SCHEDULES: dict[str, tuple[tuple[int, ...], ...]] = {
     "crema_d": ((0, 150), (50, 150), (100, 150), (150, 150)),
     "iemocap": ((0, 0, 150), (50, 50, 150), (75, 75, 150)),
@@ -123,8 +125,7 @@ class Cell:
             settings["fusion"] = self.variant
             names += [] if self.variant == problem.fusion.name else [self.variant]
         if self.variant == PARTIAL:
-            window = {"name": "partial_suppression", "epochs": problem.train.epochs // 2}
-            settings["method"] = {"name": self.method, "modulation": window}
+            settings["method"] = {"name": self.method, "modulation": PARTIALLY}
             names.append(PARTIAL)
         elif prioritizes := _prioritizes(self.method):
             settings[f"{prioritizes}.ranking"] = "batch"

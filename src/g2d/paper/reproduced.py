@@ -101,7 +101,7 @@ def _table(block: Sequence[Repetition], same_protocol: bool) -> Table:
         for name in dict.fromkeys(name for _, cells in columns for name in cells)
     ]
     seeds = sorted({run.seed for run in runs})
-    modalities = f", {' and '.join(block[0].modalities)}" if cell.table in UNIMODAL else ""
+    modalities = f", {' + '.join(block[0].modalities)}" if cell.table in UNIMODAL else ""
     over = f", {over_seeds(seeds)}" if len(seeds) > 1 else f", seed {seeds[0]}" if seeds else ""
     title = f"Table {cell.table}, {block[0].problem}{modalities}: test {', '.join(metrics)}{over}"
     notes = [note for group in groups_of(runs) for note in protocol_notes(group)]
