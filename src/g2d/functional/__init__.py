@@ -29,6 +29,7 @@ from g2d.functional.scoring import *
 from g2d.functional.shapley import *
 from g2d.functional.spectrogram import *
 from g2d.functional.sums import *
+from g2d.functional.windows import *
 
 __all__ = [
     name

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from g2d.functional.gradients import scale_gradient
 from g2d.functional.precision import at_least_float32
-from g2d.functional.schedule import Window, checked_window, window_epochs
 from g2d.functional.shapley import Coalition, coalitions, modulation_coefficients, shares
 from g2d.functional.sums import sum_and_count
+from g2d.functional.windows import Window, checked_window, window_epochs
 from g2d.fusion import Additive
 from g2d.method import (
     Cost,

@@ -14,14 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from g2d.functional.noise import gradient_noise
-from g2d.functional.schedule import (
-    Others,
-    Window,
-    checked_window,
-    partial_suppression,
-    within,
-)
+from g2d.functional.schedule import Others, partial_suppression
 from g2d.functional.sums import sum_and_count
+from g2d.functional.windows import Window, checked_window, within
 from g2d.method import Log, Modulate, SinglePass, TrainState, modulated, scales_update, spaces
 from g2d.types import Batch, Output
 

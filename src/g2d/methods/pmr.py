@@ -22,14 +22,14 @@ from g2d.functional.prototypes import (
     prototype_logits,
     rebalance_weights,
 )
-from g2d.functional.schedule import (
+from g2d.functional.sums import sum_and_count
+from g2d.functional.windows import (
     Window,
     checked_length,
     checked_window,
     first_epochs,
     within,
 )
-from g2d.functional.sums import sum_and_count
 from g2d.method import Cost, Log, Method, Record, TrainState, pooled_features, spaces
 from g2d.model import MultimodalModel, evaluating
 from g2d.task import Task
