@@ -11,15 +11,14 @@ from typing import Literal
 
 from g2d.functional.schedule import (
     Tau,
-    checked_length,
     checked_tau,
     coefficients,
-    first_epochs,
     partial_suppression,
     prioritized,
     stage_epochs,
 )
 from g2d.functional.scoring import ranking
+from g2d.functional.windows import checked_length, first_epochs
 from g2d.method import Modulate, Modulation, TrainState, split_confidence
 from g2d.model import MultimodalModel, Teachers
 from g2d.task import Task
