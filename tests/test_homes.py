@@ -25,7 +25,7 @@ HOMES = {
     # rules and messages
     "nearest name": (r"get_close_matches", "files.py"),
     "choices in a message": (r"must be one of", "files.py"),
-    "compared names must differ": (r"recipes must differ", "recipe/recipe.py"),
+    "compared names must differ": (r"recipes must differ", "experiment/training.py"),
     "splitting KEY=VALUE": (r"assignment\.partition", "recipe/reading.py"),
     "options that do not change a result": (r'"workers", "threads"', "runs/resuming.py"),
     "command that installs an extra": (r"pip install 'g2d\[\{", "experiment/registry.py files.py"),

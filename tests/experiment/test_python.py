@@ -128,7 +128,8 @@ def test_every_repr_fits_one_screen(trained: g2d.experiment.Run, tmp_path: Path)
     rows = trained.source.gather(trained.source.rows("test")[:20])
     seen = trained.source.view(rows, seed=0, epoch=0, train=False)
     comparison = g2d.compare(trained.recipe, seeds=1, out=tmp_path, controls=False, **QUIET)
-    for thing in (trained, trained.result, evaluation, trained.predict(seen.inputs), comparison):
+    things = (trained.result, evaluation, trained.predict(seen.inputs), comparison)
+    for thing in (trained, trained.recipe, *things):
         text = repr(thing)
         assert len(text) <= SCREEN, text
         assert len(text.splitlines()) <= 24

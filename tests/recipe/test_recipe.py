@@ -11,6 +11,7 @@ import torch
 from jsonschema import Draft202012Validator
 
 from g2d.errors import RecipeError
+from g2d.experiment.schema import json_schema
 from g2d.methods import G2D, METHODS
 from g2d.model import Teachers
 from g2d.modulations import SMP
@@ -18,7 +19,6 @@ from g2d.plainyaml import parse
 from g2d.recipe import Recipe
 from g2d.recipe.packaged import packaged, recipe_names
 from g2d.recipe.reading import override
-from g2d.recipe.schema import json_schema
 from g2d.recipe.variants import VARIANTS
 
 TWO = {"data": "digits", "encoders": {"image": "cnn", "tone": "mlp"}}

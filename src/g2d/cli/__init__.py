@@ -229,7 +229,7 @@ def schema() -> None:
     """
     import json
 
-    from g2d.recipe.schema import json_schema
+    from g2d.experiment.schema import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=1))
 

@@ -118,8 +118,8 @@ def load_recipes(words: Sequence[str], methods: str | None = None) -> list[Recip
     Raises:
         RecipeError: There is no recipe, or one has faults.
     """
+    from g2d.experiment.training import method_choices
     from g2d.recipe import Recipe
-    from g2d.recipe.variants import method_choices
 
     sources = [word for word in words if "=" not in word]
     overrides = [word for word in words if "=" in word]

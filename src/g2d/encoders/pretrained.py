@@ -9,8 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from g2d.encoders.frames import over_frames
@@ -244,6 +242,9 @@ def _loaded(family: Any, name: str, config: Any = None) -> tuple[Any, set[str]]:
     Returns:
         The model, and the names of weights that the source lacks and that are random.
     """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     logging = import_extra("transformers.utils.logging", "hf", f"the encoder {name!r}")
     logging.disable_progress_bar()  # the command line draws its own, or none
     try:

@@ -11,12 +11,10 @@ from typing import Any, cast
 from g2d.errors import ArgumentError, RecipeError, UnsupportedError
 from g2d.experiment.console import Say
 from g2d.experiment.run import run
-from g2d.experiment.training import RecipeLike, as_recipe
+from g2d.experiment.training import RecipeLike, as_recipe, check_names, method_choices
 from g2d.files import choice_fault, write_text
 from g2d.paper import build
 from g2d.recipe import Recipe
-from g2d.recipe.recipe import check_names
-from g2d.recipe.variants import method_choices
 from g2d.report import FORMATS, Table, groups_of, write_page
 from g2d.runs import PAGE, TEACHERS, RunRecord
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from g2d.errors import ArgumentError
+from g2d.errors import ArgumentError, RecipeError
 from g2d.experiment.console import Say
 from g2d.experiment.loading import Run, load
 from g2d.experiment.run import run
@@ -129,3 +129,37 @@ def dotted(overrides: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
             yield from dotted(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def method_choices(methods: Iterable[str], recipes: int) -> list[dict[str, Any]]:
+    """Return the overrides that run every method; one empty mapping if there are no methods.
+
+    Args:
+        methods: Names of methods or variants.
+        recipes: Number of recipes that run them. Runs of a single recipe get the method's name.
+
+    Example:
+        >>> method_choices(["joint", "g2d"], recipes=1)
+        [{'method': 'joint', 'name': 'joint'}, {'method': 'g2d', 'name': 'g2d'}]
+    """
+    choices: list[dict[str, Any]] = [
+        {"method": method, "name": method} if recipes == 1 else {"method": method}
+        for method in methods
+    ]
+    return choices or [{}]
+
+
+def check_names(recipes: Sequence[Recipe], command: str) -> None:
+    """Refuse recipes of which two have the same name: their results would share a folder.
+
+    Args:
+        recipes: The recipes of a comparison or a search.
+        command: The name of the command, for the error message.
+
+    Raises:
+        RecipeError: A name occurs twice.
+    """
+    names = [recipe.name for recipe in recipes]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        fault = f"the names of recipes must differ, found {', '.join(map(repr, twice))} twice."
+        raise RecipeError([fault], command)

@@ -17,13 +17,13 @@ from g2d.errors import RecipeError, RunError
 from g2d.experiment.console import Console, Say
 from g2d.experiment.student import Student
 from g2d.experiment.teachers import teacher_sets
+from g2d.experiment.training import check_names
 from g2d.files import import_extra, write_json, write_text
 from g2d.method import Choice, Log, Space, Whole
 from g2d.methods import METHODS
 from g2d.model import Teachers
 from g2d.plainyaml import parse
 from g2d.recipe import Recipe
-from g2d.recipe.recipe import check_names
 from g2d.report.formatting import spread
 from g2d.report.tables import Cell, Column, Row, Table
 from g2d.task import TASKS

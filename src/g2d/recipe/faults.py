@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -19,13 +21,17 @@ _WORDS: dict[Any, str] = {
     bool: "true or false",
     str: "a text",
     NoneType: "null",
+    Path: "a path",
     Any: "any value",
 }
-_PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
+_PLURALS = {Any: "values", int: "whole numbers", float: "numbers", str: "texts"}
 
 
 class Faults(list[str]):
     """The faults of a recipe found so far, one sentence each."""
+
+    top: Collection[str] = ()
+    """Keys of the recipe itself."""
 
     def unknown(self, path: str, valid: Iterable[str], owner: str) -> None:
         """Add a key that does not exist, with the nearest one that does.
@@ -60,31 +66,44 @@ class Faults(list[str]):
         )
         return False
 
-    def values(
-        self, path: str, given: Mapping[str, Any], model: type[BaseModel], owner: str
-    ) -> dict[str, Any]:
+    def values(self, path: str, given: Any, model: type[BaseModel], owner: str) -> dict[str, Any]:
         """Return the given values, converted and with defaults; add a fault for each wrong one.
 
         Values are read strictly: no text becomes a number, and no number a truth value. A value of
-        null counts as left out where the model does not allow it.
+        null counts as left out where the model does not allow it. Sections inside the section are
+        read in the same way.
 
         Args:
             path: The dotted key of the section; empty for the recipe itself.
-            given: The values.
+            given: The values; None for an empty section.
             model: The model of the section.
             owner: What the keys belong to.
         """
+        if given is not None and not isinstance(given, Mapping):
+            self.wrong(path, "a mapping of keys to values", given)
+        given = given if isinstance(given, Mapping) else {}
         fields = model.model_fields
+        self.top = self.top if path else fields
         for key in given.keys() - fields.keys():
-            self.unknown(join(path, key), fields, owner)
+            if key in self.top:
+                rule = f"must be outside the section {path!r}: write {key}=VALUE"
+                self.append(f"{join(path, key)} {rule}.")
+            else:
+                self.unknown(join(path, key), fields, owner)
+        sections = {
+            key: self.values(join(path, key), given.get(key), field.annotation, key)
+            for key, field in fields.items()
+            if inspect.isclass(field.annotation) and issubclass(field.annotation, BaseModel)
+        }
         known = {
             key: value
             for key, value in given.items()
-            if key in fields and (value is not None or _allows_null(fields[key].annotation))
+            if key in fields.keys() - sections.keys()
+            and (value is not None or _allows_null(fields[key].annotation))
         }
         try:
             made = model.model_validate_json(json.dumps(known), strict=True)
-            return plain_mapping(made.model_dump())
+            return plain_mapping(made.model_dump() | sections)
         except TypeError as error:
             self.append(f"{path or owner} must hold plain values, found: {error}.")
         except ValidationError as error:
@@ -97,7 +116,7 @@ class Faults(list[str]):
             for key, field in fields.items()
             if not field.is_required()
         }
-        return plain_mapping(defaults | known)
+        return plain_mapping(defaults | known | sections)
 
     def construct(self, path: str, build: Callable[[], Any]) -> Any:
         """Return what a function returns, or None if it raises; its message is added once."""

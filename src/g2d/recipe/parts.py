@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from g2d.engine.options import TrainOptions
-from g2d.recipe.schema import Checkpoint
+
+Checkpoint = Literal["best", "last"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +24,18 @@ class Named:
     name: str
     options: dict[str, Any] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        options = in_words(self.options)
+        return f"{self.name}({options})" if options else self.name
+
     def plain(self) -> dict[str, Any]:
         """Return the section as it is written in a recipe."""
         return {"name": self.name, **self.options}
+
+
+def in_words(options: Mapping[str, Any]) -> str:
+    """Return options as they are written in Python, without those that are null or empty."""
+    return ", ".join(f"{k}={v!r}" for k, v in options.items() if v is not None and v != {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,12 +231,12 @@ def _deselect(content: dict[str, Any], file: Mapping[str, Any]) -> None:
     if not dropped or len(dropped) == len(before):
         return
     method = content.get("method")
-    sections = [content.get("encoders"), method]
+    changed = [content.get("encoders"), method]
     if isinstance(method, dict):
-        sections += [*method.values(), *_sections(method, "modulation")]
-    for plan in [content.get("train"), *_sections(content, "teachers", "train")]:
-        sections += _sections(plan, "group_lr")
-    for section in sections:
+        changed += [*method.values(), *sections(method, "modulation")]
+    for plan in [content.get("train"), *sections(content, "teachers", "train")]:
+        changed += sections(plan, "group_lr")
+    for section in changed:
         if not isinstance(section, dict):
             continue
         for m in dropped:
@@ -246,7 +246,8 @@ def _deselect(content: dict[str, Any], file: Mapping[str, Any]) -> None:
             section["tau"] = _fewer_stages(tau, len(tau) - len(dropped))
 
 
-def _sections(content: Any, *keys: str) -> list[Any]:
+def sections(content: Any, *keys: str) -> list[Any]:
+    """Return the value at a path of keys in a list, or an empty list if there is none."""
     for key in keys:
         content = content.get(key) if isinstance(content, dict) else None
     return [] if content is None else [content]

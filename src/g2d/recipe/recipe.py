@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Self
 
 import yaml
 from torch import nn
 
+from g2d.configured import WIDTH
 from g2d.data import Source
 from g2d.data.store.facts import DATASET, read_facts
 from g2d.data.store.opening import StoreOptions
@@ -25,8 +27,9 @@ from g2d.methods import METHODS
 from g2d.model import MultimodalModel, Teachers, example_features, feature_dims
 from g2d.recipe.earlier import continued
 from g2d.recipe.faults import plain_mapping
-from g2d.recipe.parts import Named, TeacherPlan
+from g2d.recipe.parts import Named, TeacherPlan, in_words
 from g2d.recipe.reading import Given, named, read_settings, rooted
+from g2d.recipe.schema import OUTSIDE
 from g2d.recipe.validation import make_method, validate
 from g2d.types import Batch
 
@@ -57,6 +60,25 @@ class Recipe:
     controls: bool
     stack: int
     given: Given = field(compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        """Return the name and the parts, one per line."""
+        encoders = {f"encoders.{m}": encoder for m, encoder in self.encoders.items()}
+        modulation = {} if self.modulation is None else {"method.modulation": self.modulation}
+        parts = {
+            "data": self.data,
+            **encoders,
+            "fusion": self.fusion,
+            "method": self.method,
+            **modulation,
+            "train": in_words(vars(self.train)),
+            "teachers": f"{self.teachers.train.epochs} epochs, seed {self.teachers.train.seed}",
+        }
+        lines = [
+            f"  {shorten(f'{key}: {part}', WIDTH, placeholder=' ...')}"
+            for key, part in parts.items()
+        ]
+        return "\n".join([f"Recipe {self.name!r}", *lines])
 
     @classmethod
     def load(cls, source: str | Path, overrides: Iterable[str] = ()) -> Self:
@@ -120,26 +142,23 @@ class Recipe:
         Prioritization epochs are whole epochs here, whether they were shares or left out.
         """
         modulation = {} if self.modulation is None else {"modulation": self.modulation.plain()}
-        own, theirs = _plain_train(self.train), _plain_train(self.teachers.train)
+        teachers = asdict(self.teachers)
+        own, theirs = asdict(self.train), teachers.pop("train")
+        outside = {key: own.pop(key) for key in OUTSIDE}
+        teachers = {key: theirs.pop(key) for key in OUTSIDE} | teachers
+        folder = self.teachers.folder and str(self.teachers.folder)
+        changed = {key: value for key, value in theirs.items() if value != own[key]}
         return plain_mapping(
             {
                 "name": self.name,
-                "seed": self.train.seed,
-                "epochs": self.train.epochs,
+                **outside,
                 "data": self.data.plain(),
                 "encoders": {m: encoder.plain() for m, encoder in self.encoders.items()},
                 "fusion": self.fusion.plain(),
                 "method": self.method.plain() | modulation,
                 "warm_start": self.warm_start,
                 "train": own,
-                "teachers": {
-                    "seed": self.teachers.train.seed,
-                    "epochs": self.teachers.train.epochs,
-                    "distil_checkpoint": self.teachers.distil_checkpoint,
-                    "ranking_checkpoint": self.teachers.ranking_checkpoint,
-                    "folder": None if self.teachers.folder is None else str(self.teachers.folder),
-                    "train": {key: value for key, value in theirs.items() if value != own[key]},
-                },
+                "teachers": {**teachers, "folder": folder, "train": changed},
                 "controls": self.controls,
                 "stack": self.stack,
             }
@@ -282,22 +301,6 @@ class Recipe:
         return MultimodalModel(encoder, Late(dims, source.task.outputs))
 
 
-def check_names(recipes: Sequence[Recipe], command: str) -> None:
-    """Refuse recipes of which two have the same name: their results would share a folder.
-
-    Args:
-        recipes: The recipes of a comparison or a search.
-        command: The name of the command, for the error message.
-
-    Raises:
-        RecipeError: A name occurs twice.
-    """
-    names = [recipe.name for recipe in recipes]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        fault = f"the names of recipes must differ, found {', '.join(map(repr, twice))} twice."
-        raise RecipeError([fault], command)
-
-
 def _other_stores(content: Mapping[str, Any], folder: Path) -> Iterator[str]:
     """Refuse a recipe in a copied or renamed store that would train on the original one."""
     data = content.get("data")
@@ -314,7 +317,3 @@ def _other_stores(content: Mapping[str, Any], folder: Path) -> Iterator[str]:
             f"data.store must be the store that contains the recipe, found {store!r} in"
             f" {folder.name}. Write store: {folder.name}."
         )
-
-
-def _plain_train(options: TrainOptions) -> dict[str, Any]:
-    return {key: value for key, value in asdict(options).items() if key not in ("epochs", "seed")}

@@ -1,4 +1,4 @@
-"""The schema of a recipe: a pydantic model per section, and all of them as one JSON Schema.
+"""The schema of a recipe: a pydantic model per section.
 
 Options of methods, fusions, encoders and modulations are read from the signatures of their
 constructors, so that a new option needs no second description.
@@ -7,9 +7,10 @@ constructors, so that a new option needs no second description.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from functools import cache
-from typing import Any, Literal, get_type_hints
+from pathlib import Path
+from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -20,55 +21,12 @@ from g2d.engine.options import TrainOptions
 from g2d.fusion import FUSIONS, READ_FROM_DATA
 from g2d.methods import METHODS
 from g2d.modulations import MODULATIONS
-from g2d.recipe.reading import METHODS_KEY
+from g2d.recipe.parts import Checkpoint
 from g2d.recipe.variants import VARIANTS
 
-Checkpoint = Literal["best", "last"]
 METHOD_NAMES = (*METHODS, *VARIANTS)
 """What a user may write where a method is chosen."""
 FORBID = ConfigDict(extra="forbid", protected_namespaces=())
-
-
-class Top(BaseModel):
-    """Keys of a recipe that are not sections.
-
-    Args:
-        name: Name of the recipe and of its run folder.
-        seed: Seed of everything random but the data.
-        epochs: Passes over the training rows.
-        warm_start: Whether the student starts from the teachers' weights.
-        controls: Whether the run also evaluates the teachers and their ensembles.
-        stack: Sets of teachers that are stacked with the student; 0 for none.
-    """
-
-    model_config = FORBID
-
-    name: str = ""
-    seed: int = 0
-    epochs: int | None = None
-    warm_start: bool = False
-    controls: bool = False
-    stack: int = Field(0, ge=0)
-
-
-class TeacherSection(BaseModel):
-    """The section ``teachers``, apart from its own section ``train``.
-
-    Args:
-        seed: Seed of the teachers; by default the student's.
-        epochs: Epochs of the teachers; by default the student's.
-        distil_checkpoint: The checkpoint whose features and logits are distilled.
-        ranking_checkpoint: The checkpoint whose confidence ranks the modalities.
-        folder: Where teachers are kept; by default ``teachers`` in the parent of the run folder.
-    """
-
-    model_config = FORBID
-
-    seed: int | None = None
-    epochs: int | None = None
-    distil_checkpoint: Checkpoint = "best"
-    ranking_checkpoint: Checkpoint = "best"
-    folder: str | None = None
 
 
 def model_of(function: Callable[..., Any], leave_out: Collection[str] = ()) -> type[BaseModel]:
@@ -92,18 +50,78 @@ def model_of(function: Callable[..., Any], leave_out: Collection[str] = ()) -> t
     return create_model("Options", __config__=FORBID, **options)
 
 
+OUTSIDE = ("epochs", "seed")
+"""Options of training that are keys of the recipe itself, outside its sections."""
+
+
 def _train_model() -> type[BaseModel]:
-    defaults = vars(TrainOptions(epochs=1))
+    defaults, hints = vars(TrainOptions(epochs=1)), get_type_hints(TrainOptions)
     options: dict[str, Any] = {
-        name: (hint, defaults[name])
-        for name, hint in get_type_hints(TrainOptions).items()
-        if name not in Top.model_fields
+        name: (hint, defaults[name]) for name, hint in hints.items() if name not in OUTSIDE
     }
     return create_model("TrainSection", __config__=FORBID, **options)
 
 
 TRAIN = _train_model()
-"""The section ``train``; the options ``epochs`` and ``seed`` are keys of the recipe itself."""
+"""The section ``train``."""
+
+
+class TeacherSection(BaseModel):
+    """The section ``teachers``.
+
+    Args:
+        seed: Seed of the teachers; by default the student's.
+        epochs: Epochs of the teachers; by default the student's.
+        distil_checkpoint: The checkpoint whose features and logits are distilled.
+        ranking_checkpoint: The checkpoint whose confidence ranks the modalities.
+        folder: Where teachers are kept; by default ``teachers`` in the parent of the run folder.
+        train: Options of training that differ from the student's.
+    """
+
+    model_config = FORBID
+
+    seed: int | None = None
+    epochs: int | None = None
+    distil_checkpoint: Checkpoint = "best"
+    ranking_checkpoint: Checkpoint = "best"
+    folder: Path | None = None
+    train: TRAIN = Field(default_factory=TRAIN)  # type: ignore[valid-type]
+
+
+class Keys(BaseModel):
+    """All keys of a recipe. Sections that begin with a name are checked by that name.
+
+    Args:
+        name: Name of the recipe and of its run folder.
+        seed: Seed of everything random but the data.
+        epochs: Passes over the training rows.
+        data: The data set.
+        encoders: The encoder of every modality.
+        fusion: The fusion.
+        method: The method.
+        train: Options of training.
+        teachers: How the teachers are trained and which of their checkpoints are used.
+        warm_start: Whether the student starts from the teachers' weights.
+        controls: Whether the run also evaluates the teachers and their ensembles.
+        stack: Sets of teachers that are stacked with the student; 0 for none.
+        methods: Values by dotted key for single methods.
+    """
+
+    model_config = FORBID
+
+    name: str = ""
+    seed: int = 0
+    epochs: int | None = None
+    data: Any = None
+    encoders: Any = None
+    fusion: Any = "late"
+    method: Any = None
+    train: TRAIN = Field(default_factory=TRAIN)  # type: ignore[valid-type]
+    teachers: TeacherSection = Field(default_factory=TeacherSection)
+    warm_start: bool = False
+    controls: bool = False
+    stack: int = Field(0, ge=0)
+    methods: dict[str, Any] = {}
 
 
 class EncoderNames(dict[str, Any]):
@@ -146,57 +164,3 @@ def options_model(kind: str, name: str) -> type[BaseModel]:
 def takes_modulation(method: str) -> bool:
     """Return whether a method has the option ``modulation``."""
     return "modulation" in inspect.signature(METHODS[method]).parameters
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a recipe file, with which editors complete and check recipes."""
-    definitions: dict[str, Any] = {}
-    train = _object(TRAIN, definitions)
-    teachers = _object(TeacherSection, definitions)
-    teachers["properties"]["train"] = train
-    modulation = _alternatives("modulation", MODULATIONS, definitions)
-    method = _alternatives("method", METHODS, definitions)
-    method["anyOf"][0]["enum"] = list(METHOD_NAMES)
-    for alternative in method["anyOf"][1:]:
-        if takes_modulation(alternative["properties"]["name"]["const"]):
-            alternative["properties"]["modulation"] = modulation
-    encoder = _alternatives("encoder", ENCODERS, definitions)
-    encoder["anyOf"].append({"type": "string", "pattern": f"^{HUGGING_FACE}."})
-    values = {"type": "object", "description": "Values by dotted key, applied for this method."}
-    schema = _object(Top, definitions)
-    schema["properties"] |= {
-        "data": _alternatives("data set", DATASETS, definitions),
-        "encoders": {"type": "object", "additionalProperties": encoder, "minProperties": 1},
-        "fusion": _alternatives("fusion", FUSIONS, definitions),
-        "method": method,
-        "train": train,
-        "teachers": teachers,
-        METHODS_KEY: {"type": "object", "properties": dict.fromkeys(METHOD_NAMES, values)},
-    }
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
-        "title": "g2d recipe",
-        "required": ["data", "encoders", "method"],
-        "$defs": definitions,
-    }
-
-
-def _object(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a model; what it refers to is added to the definitions."""
-    schema = model.model_json_schema()
-    definitions |= schema.pop("$defs", {})
-    return {"properties": {}, **schema}
-
-
-def _alternatives(
-    kind: str, names: Mapping[str, Any], definitions: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the schema of a section that is a name, or a mapping with a name and options."""
-    alternatives: list[dict[str, Any]] = [{"enum": list(names)}]
-    for name in names:
-        schema = _object(options_model(kind, name), definitions)
-        schema["properties"] = {"name": {"const": name}, **schema["properties"]}
-        schema["required"] = ["name", *schema.get("required", ())]
-        alternatives.append(schema)
-    return {"anyOf": alternatives}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from g2d.engine.options import TrainOptions
@@ -18,18 +17,17 @@ from g2d.modulations import MODULATIONS
 from g2d.recipe.earlier import completed
 from g2d.recipe.faults import Faults, join
 from g2d.recipe.parts import Named, TeacherPlan
-from g2d.recipe.reading import METHODS_KEY, Given, named
+from g2d.recipe.reading import METHODS_KEY, Given, named, sections
 from g2d.recipe.schema import (
     METHOD_NAMES,
     NAMES,
-    TRAIN,
-    TeacherSection,
-    Top,
+    Keys,
     options_model,
     takes_modulation,
 )
 
-SECTIONS = ("data", "encoders", "fusion", "method", "train", "teachers")
+BY_NAME = ("data", "encoders", "fusion", "method")
+"""Sections whose keys depend on the name that is chosen in them."""
 NO_STAGES = "none"
 """The tau of a method that trains its loss without prioritization."""
 
@@ -54,8 +52,11 @@ def validate(
         RecipeError: The recipe has faults; the message lists all of them.
     """
     check = Faults(faults)
-    _check_keys(check, content, given.content.get(METHODS_KEY))
-    top = check.values("", {k: content[k] for k in Top.model_fields if k in content}, Top, "it")
+    plans = {key: value for key, value in content.items() if key not in BY_NAME}
+    table = given.content.get(METHODS_KEY)
+    top = check.values("", plans | {METHODS_KEY: table}, Keys, "a recipe")
+    for name in top[METHODS_KEY]:
+        check.choose(METHODS_KEY, name, METHOD_NAMES, "method")
     data, encoders = _data(check, content.get("data"), content.get("encoders"))
     modalities = tuple(encoders)
     fusion = _named(check, "fusion", content.get("fusion") or "late", "fusion")
@@ -63,12 +64,17 @@ def validate(
     if content.get("epochs") is not None and top["epochs"] is None:
         method = None  # unreadable: whatever depends on the number of epochs is not checked
     epochs = _epochs(check, top["epochs"], method, modulation, modalities)
-    right = _train_section(check, "train", content.get("train"), modalities)
-    train: TrainOptions | None = None
-    if epochs is not None and right is not None:
-        options = {"epochs": epochs, "seed": top["seed"], **right}
+    groups = (*modalities, "fusion", "method")
+    for path, section in (("train", top["train"]), ("teachers.train", top["teachers"]["train"])):
+        for name in section["group_lr"].keys() - set(groups):
+            check.unknown(f"{path}.group_lr.{name}", groups, "the parameter groups")
+    train = teachers = None
+    if epochs is not None:
+        options = {"epochs": epochs, "seed": top["seed"], **_tuples(top["train"])}
         train = check.construct("train", lambda: TrainOptions(**options))
-    teachers = _teachers(check, content.get("teachers"), train, top["epochs"], modalities)
+    if train is not None:
+        (own,) = sections(content, "teachers", "train") or [{}]
+        teachers = _teachers(check, top["teachers"], own, train, top["epochs"])
     _check_validation(check, data, train, teachers)
     if check:
         raise RecipeError(check, source)
@@ -104,16 +110,6 @@ def make_method(method: Named, modulation: Named | None, teachers: Teachers | No
         options["teachers"] = teachers
     made: Method = cls(**options)
     return made
-
-
-def _check_keys(check: Faults, content: Mapping[str, Any], table: Any) -> None:
-    valid = [*Top.model_fields, *SECTIONS, METHODS_KEY]
-    for key in content.keys() - set(valid):
-        check.unknown(str(key), valid, "a recipe")
-    if table is not None and not isinstance(table, Mapping):
-        check.wrong(METHODS_KEY, "a mapping of methods to values", table)
-    for name in table if isinstance(table, Mapping) else ():
-        check.choose(METHODS_KEY, name, METHOD_NAMES, "method")
 
 
 def _check_validation(
@@ -276,66 +272,43 @@ def _epochs(
     return None
 
 
-def _train_section(
-    check: Faults, path: str, value: Any, modalities: tuple[str, ...]
-) -> dict[str, Any] | None:
-    """Return the options that the section gives, or None if it is not a mapping."""
-    if value is not None and not isinstance(value, dict):
-        check.wrong(path, "a mapping of keys to values", value)
-        return None
-    section = dict(value or {})
-    for key in ("epochs", "seed"):
-        if key in section:
-            del section[key]
-            check.append(f"{path}.{key} must be outside the section {path!r}: write {key}=VALUE.")
-    right = check.values(path, section, TRAIN, "train")
-    groups = (*modalities, "fusion", "method")
-    for name in right["group_lr"].keys() - set(groups):
-        check.unknown(f"{path}.group_lr.{name}", groups, "the parameter groups")
-    return {
-        key: tuple(inner) if isinstance(inner, list) else inner
-        for key, inner in right.items()
-        if section.get(key) is not None
-    }
-
-
 def _teachers(
     check: Faults,
-    value: Any,
-    train: TrainOptions | None,
+    section: Mapping[str, Any],
+    own: Any,
+    train: TrainOptions,
     given: int | None,
-    modalities: tuple[str, ...],
 ) -> TeacherPlan | None:
     """Return how the teachers are trained: like the student, unless the section differs.
 
     A student that is not trained leaves its number of epochs to its teachers.
+
+    Args:
+        check: The faults so far.
+        section: The section ``teachers`` with its defaults.
+        own: Options of training as the section gives them.
+        train: The student's options.
+        given: Number of epochs that the recipe gives.
     """
-    if value is not None and not isinstance(value, dict):
-        check.wrong("teachers", "a mapping of keys to values", value)
-        return None
-    section = dict(value or {})
-    own = _train_section(check, "teachers.train", section.pop("train", None), modalities)
-    plan = check.values("teachers", section, TeacherSection, "teachers")
-    if train is None or own is None:
-        return None
-    epochs = (train.epochs or given or 0) if plan["epochs"] is None else plan["epochs"]
-    if epochs < 1:
-        number = "nothing" if plan["epochs"] is None else epochs
+    plan = dict(section)
+    options = _tuples(plan.pop("train"))
+    given_here = {k for k, v in own.items() if v is not None} if isinstance(own, Mapping) else set()
+    options = {key: value for key, value in options.items() if key in given_here}
+    epochs, seed = plan.pop("epochs"), plan.pop("seed")
+    length = (train.epochs or given or 0) if epochs is None else epochs
+    if length < 1:
+        number = "nothing" if epochs is None else epochs
         check.append(
             f"teachers.epochs must be 1 or more, found {number}. Give teachers.epochs or epochs."
         )
         return None
-    seed = train.seed if plan["seed"] is None else plan["seed"]
+    options |= {"epochs": length, "seed": train.seed if seed is None else seed}
     # Calibration weights heads against each other; a teacher has one head.
-    options = {"calibrate": False, **own, "epochs": epochs, "seed": seed}
+    options = {"calibrate": False, **options}
     trained = check.construct("teachers.train", lambda: replace(train, **options))
-    return (
-        None
-        if trained is None
-        else TeacherPlan(
-            trained,
-            plan["distil_checkpoint"],
-            plan["ranking_checkpoint"],
-            None if plan["folder"] is None else Path(plan["folder"]),
-        )
-    )
+    return trained and TeacherPlan(trained, **plan)
+
+
+def _tuples(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with tuples in place of lists."""
+    return {k: tuple(value) if isinstance(value, list) else value for k, value in options.items()}

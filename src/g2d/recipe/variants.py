@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,21 +48,3 @@ VARIANTS: dict[str, Variant] = {
     ),
 }
 """All variants by name."""
-
-
-def method_choices(methods: Iterable[str], recipes: int) -> list[dict[str, Any]]:
-    """Return the overrides that run every method; one empty mapping if there are no methods.
-
-    Args:
-        methods: Names of methods or variants.
-        recipes: Number of recipes that run them. Runs of a single recipe get the method's name.
-
-    Example:
-        >>> method_choices(["joint", "g2d"], recipes=1)
-        [{'method': 'joint', 'name': 'joint'}, {'method': 'g2d', 'name': 'g2d'}]
-    """
-    choices: list[dict[str, Any]] = [
-        {"method": method, "name": method} if recipes == 1 else {"method": method}
-        for method in methods
-    ]
-    return choices or [{}]
