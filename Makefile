@@ -11,6 +11,7 @@ help:
 	@echo "make test   everything that a change must pass: lint, documentation, tests"
 	@echo "make lint   format, style, types, import layers"
 	@echo "make docs   the documentation, in docs/_build/html"
+	@echo "make check-docs  the same without pages of source code, faster"
 	@echo "make bench  measure cost and speed on this machine"
 	@echo "make clean  delete the environment and everything built; runs are kept"
 

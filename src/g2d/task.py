@@ -267,7 +267,7 @@ class Regression(Task):
         raise ArgumentError(
             f"target must hold values of shape (rows, {self.outputs}) and a floating-point type, "
             f"found shape {tuple(target.shape)} and type {target.dtype}. "
-            f"Pass target.float().reshape(-1, {self.outputs})."
+            f"Pass target.to(torch.float).reshape(-1, {self.outputs})."
         )
 
     def squash(self, logits: Tensor) -> Tensor:

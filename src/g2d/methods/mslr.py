@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from g2d.errors import ArgumentError, UnsupportedError
-from g2d.fusion import Additive
 from g2d.method import (
     Choice,
     Cost,
@@ -94,13 +93,11 @@ class MSLR(SinglePass):
         return self
 
     def parameter_groups(self, model: MultimodalModel) -> list[dict[str, Any]]:
-        """Return the groups of the model, with a group ``head/<modality>`` per separate head."""
+        """Return the groups of the model, with a group ``head/<modality>`` per head."""
         groups = super().parameter_groups(model)
-        if not isinstance(model.fusion, Additive):
-            return groups
         heads = [
             {"name": f"head/{m}", "params": list(head.parameters())}
-            for m, head in model.fusion.heads.items()
+            for m, head in separate_heads(self, model).heads.items()
         ]
         in_heads = {id(p) for head in heads for p in head["params"]}
         rest = [
