@@ -148,6 +148,14 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: TrainState(Wrapper(), sgd(Wrapper()), BENCH.task),  # type: ignore[arg-type]
         "model must not be wrapped, found Wrapper.*Pass the model itself.*start the script",
     ),
+    "a plain module and no task": (
+        lambda: Joint().build(nn.Linear(1, 1)),  # type: ignore[arg-type, call-arg]
+        "model must be a g2d.MultimodalModel, found Linear. Build one from your encoders",
+    ),
+    "a model without a task": (
+        lambda: Joint().build(BENCH.model()),  # type: ignore[call-arg]
+        r"task must be a g2d.Classification.*found NoneType. Call method.build\(model, task\)",
+    ),
     "a number as task": (
         lambda: Joint().build(BENCH.model(), 3),  # type: ignore[arg-type]
         "task must be a g2d.Classification or a g2d.Regression, found int",

@@ -11,6 +11,7 @@ from torch import nn
 
 from g2d.errors import UnsupportedError
 from g2d.method.updates import PROPORTIONAL, Updates, check_optimizer
+from support.workbench import Bench
 
 Parameters = list[nn.Parameter]
 
@@ -133,3 +134,24 @@ def test_an_optimizer_that_would_undo_a_factor_is_refused_in_the_first_step(kind
 def test_an_optimizer_that_needs_a_closure_is_refused() -> None:
     with pytest.raises(UnsupportedError, match=r"without a closure.*found LBFGS"):
         check_optimizer(torch.optim.LBFGS(weights()))
+
+
+def test_an_update_that_loss_scaling_skips_changes_nothing_and_forgets_its_factors() -> None:
+    bench = Bench("joint")
+    model = bench.model()
+    method, scaler = bench.method(model), torch.amp.GradScaler("cpu")
+    state = bench.state(method, model, scaler=scaler)
+    state.optimizer = torch.optim.RMSprop(model.parameters())
+    batch = next(bench.rows())
+    scaler.scale(method.task.loss(model(batch.inputs).logits, batch.target)).backward()
+    model.encoders["sound"][0].weight.grad[0, 0] = float("inf")
+    state.scale_update({"sight": 0.5})
+    state.update()
+    assert all(map(torch.equal, model.parameters(), bench.model().parameters()))
+    method.training_step(state, batch)
+    other = bench.model()
+    plain = bench.state(bench.method(other), other)
+    plain.optimizer = torch.optim.RMSprop(other.parameters())
+    method.training_step(plain, batch)
+    for a, b in zip(model.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)

@@ -110,6 +110,19 @@ def test_under_adam_the_update_is_scaled_instead_of_the_gradient() -> None:
         gradients(optimizer="adamw", modulate="gradient")
 
 
+def test_under_adam_a_coefficient_of_zero_leaves_an_encoder_without_noise_too() -> None:
+    bench = Bench("ogm_ge", k=3, options={"alpha": 1e3})
+    model = bench.model()
+    method = bench.method(model)
+    record = method.training_step(bench.state(method, model, "adamw"), next(bench.rows()))
+    start = bench.model()
+    kappa = {m: float(record[f"kappa/{m}"]) for m in model.modalities}
+    assert set(kappa.values()) == {0.0, 1.0}
+    for m, value in kappa.items():
+        pairs = zip(start.encoders[m].parameters(), model.encoders[m].parameters(), strict=True)
+        assert all(torch.equal(a, b) == (value == 0) for a, b in pairs), m
+
+
 def test_gradients_have_no_graph() -> None:
     received, _ = gradients()
     assert all(gradient.grad_fn is None for gradient in received.values())

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from g2d.configured import Configured
 from g2d.errors import ArgumentError, UnsupportedError
 from g2d.fusion import Additive
-from g2d.method.mistakes import checked_start, checked_step, require_built
+from g2d.method.mistakes import CHECKED, checked_build, checked_start, require_built
 from g2d.method.search import Space, spaces
 from g2d.method.state import TrainState
-from g2d.model import MultimodalModel, check_model
+from g2d.model import MultimodalModel
 from g2d.task import Task
 from g2d.types import Batch, Inputs, Output, Present
 
@@ -98,7 +98,7 @@ class Method(Configured, nn.Module):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name, checked in (("epoch_start", checked_start), ("training_step", checked_step)):
+        for name, checked in CHECKED.items():
             if name in vars(cls):
                 setattr(cls, name, checked(vars(cls)[name]))
 
@@ -111,6 +111,7 @@ class Method(Configured, nn.Module):
             require_built(self)
         return super().__getattr__(name)
 
+    @checked_build
     def build(self, model: MultimodalModel, task: Task) -> Self:
         """Bind the method to a model and a task, and create its own heads.
 
@@ -122,12 +123,6 @@ class Method(Configured, nn.Module):
             UnsupportedError: if the method is not defined for this task, number of modalities or
                 fusion.
         """
-        check_model(model)
-        if not isinstance(task, Task):
-            raise ArgumentError(
-                "task must be a g2d.Classification or a g2d.Regression, "
-                f"found {type(task).__name__}."
-            )
         if task.kind not in self.tasks:
             kinds = " or ".join(sorted(self.tasks))
             raise UnsupportedError(

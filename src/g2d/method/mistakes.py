@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from g2d.errors import ArgumentError
+from g2d.model import check_model
+from g2d.task import Task
 from g2d.types import Batch
 
 if TYPE_CHECKING:
     from g2d.method.contract import Method
     from g2d.method.state import TrainState
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def require_built(method: Method) -> None:
@@ -27,7 +31,23 @@ def require_built(method: Method) -> None:
         )
 
 
-def checked_start(epoch_start: Callable[..., None]) -> Callable[..., None]:
+def checked_build(build: Function) -> Function:
+    """Return ``build`` with checks of model and task before it."""
+
+    @wraps(build)
+    def bind(self: Method, model: object, task: object = None) -> Any:
+        check_model(model)
+        if not isinstance(task, Task):
+            raise ArgumentError(
+                "task must be a g2d.Classification or a g2d.Regression, "
+                f"found {type(task).__name__}. Call method.build(model, task)."
+            )
+        return build(self, model, task)
+
+    return cast("Function", bind)
+
+
+def checked_start(epoch_start: Function) -> Function:
     """Return ``epoch_start`` with checks of method, optimizer and epoch before it."""
 
     @wraps(epoch_start)
@@ -37,10 +57,10 @@ def checked_start(epoch_start: Callable[..., None]) -> Callable[..., None]:
         state.start_epoch()
         epoch_start(self, state)
 
-    return start
+    return cast("Function", start)
 
 
-def checked_step(training_step: Callable[..., Any]) -> Callable[..., Any]:
+def checked_step(training_step: Function) -> Function:
     """Return ``training_step`` with checks of method, epoch and batch before it."""
 
     @wraps(training_step)
@@ -55,7 +75,11 @@ def checked_step(training_step: Callable[..., Any]) -> Callable[..., Any]:
         self.task.check_target(batch.target)
         return training_step(self, state, batch)
 
-    return step
+    return cast("Function", step)
+
+
+CHECKED = {"build": checked_build, "epoch_start": checked_start, "training_step": checked_step}
+"""Methods of every subclass that get checks, by name."""
 
 
 def _check_optimizer(method: Method, state: TrainState) -> None:
