@@ -318,3 +318,19 @@ def test_a_method_with_its_own_heads_predicts_by_its_own_rule() -> None:
     assert all(
         torch.allclose(empty[target == c], empty[target == c][0], atol=1e-5) for c in range(3)
     )  # no modality of the row is used
+
+
+def test_kept_features_are_those_of_a_method_that_also_encodes_inputs_of_zeros() -> None:
+    """AGM's unimodal logits compare a modality with an input of zeros; calibration weighs them."""
+    bench = Bench("agm")
+    model, method, _ = bench.train()
+    method.eval().head_weights.copy_(torch.tensor([0.5, 2.0]))
+    pool = analysis.feature_pool(
+        model,
+        bench.rows(),
+        analysis.feature_means(model, bench.rows()),
+        predict=lambda batch: method.predict(model, batch.inputs, batch.present),
+    )
+    with torch.no_grad():
+        predicted = [method.predict(model.eval(), batch.inputs).logits for batch in bench.rows()]
+    torch.testing.assert_close(pool.logits(pool.own), torch.cat(predicted))

@@ -98,7 +98,8 @@ def _of_model(
         means = {m: torch.zeros_like(mean) for m, mean in means.items()}
     pool = feature_pool(model, batches, means)
     if drop == "permutation":
-        pool = replace(pool, absent=dict.fromkeys(pool.modalities, _order(len(pool), seed)))
+        order = _order(len(pool), seed)
+        pool = replace(pool, absent={m: rows[order] for m, rows in pool.inputs.items()})
     with evaluating(model):
         rows = collect(
             lambda batch: model(batch.inputs, present=batch.present, unimodal=True), batches

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from g2d.analysis.readout import zeros_like
 from g2d.analysis.rows import Predict, group_numbers
 from g2d.errors import ArgumentError
 from g2d.functional.precision import at_least_float32
@@ -123,6 +124,10 @@ def feature_pool(
     kept: list[Batch] = []
     with evaluating(model):
         for batch in batches:
+            if not kept:
+                # A method may predict from inputs of zeros; zero is the number of this row.
+                zeros = {m: zeros_like(values[:1]) for m, values in batch.inputs.items()}
+                tables = {m: [encoded] for m, encoded in model.encode(zeros).items()}
             kept.append(batch)
             for m, encoded in model.encode(batch.inputs, present=batch.present).items():
                 tables[m].append(encoded)
@@ -137,11 +142,11 @@ def feature_pool(
         with evaluating(model), _encoders(model, lookups):
             return answer(batch.to(device)).logits
 
-    rows = torch.arange(len(target))
+    rows = torch.arange(1, len(target) + 1)
     return Pool(
         ask,
         dict.fromkeys(tables, rows),
-        dict.fromkeys(tables, torch.full_like(rows, len(rows))),
+        dict.fromkeys(tables, torch.full_like(rows, len(rows) + 1)),
         {m: torch.cat([batch.has(m) for batch in kept]).cpu() for m in tables},
         target,
         group_numbers(group, len(target)),
@@ -152,8 +157,8 @@ class _Features(nn.Module):
     """An encoder that looks up the features of rows by their numbers.
 
     Args:
-        parts: Features of all N rows.
-        mean: Features ``(D,)`` of row number N, used for an absent modality.
+        parts: Features of an input of zeros, number 0, and of all N rows, numbers 1 to N.
+        mean: Features ``(D,)`` of number N + 1, used for an absent modality.
         keep_tokens: Whether the fusion attends to tokens.
     """
 
