@@ -154,6 +154,24 @@ def test_a_diagnosis_is_on_the_page_in_the_units_of_the_tables(make_run: Any) ->
     assert text.count("<svg") == plain.count("<svg") + 2
 
 
+def test_a_summary_leaves_the_judgment_of_modalities_to_the_verdict(make_run: Any) -> None:
+    folder = make_run("joint", 0, 0.75, with_teachers=True)
+    summary = "joint leaves no modality clearly below what its teacher learns alone"
+    assert summary not in page_of(read_run(folder))
+    assert "joint leaves tone at 55.0 % (its teacher alone: 70.0 %)" in page_of(read_run(folder))
+    content = {
+        "verdict": ["image is suppressed"],
+        "split": "valid",
+        "modalities": {"image": {"gap": [0.06, 0.055, 0.065], "state": "suppressed"}},
+    }
+    (folder / "analysis.json").write_text(json.dumps(content))
+    text = page_of(read_run(folder))
+    assert "joint leaves" not in text
+    assert "image is suppressed" in text
+    assert "Verdict on the rows of valid" in text
+    assert "Controls that need no multimodal training reach more" in text
+
+
 def test_a_page_groups_its_runs_once(
     make_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

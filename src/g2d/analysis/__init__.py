@@ -6,9 +6,10 @@ from g2d.analysis.alignment import feature_alignment, modality_gap, projected
 from g2d.analysis.bootstrap import Interval, bootstrap_difference, bootstrap_mean, bootstrap_ratio
 from g2d.analysis.coalitions import coalition_values, feature_means, shapley_values
 from g2d.analysis.confidence import confidence_ratio, unimodal_accuracy
-from g2d.analysis.diagnosis import Diagnosis, Finding, diagnose
+from g2d.analysis.diagnosis import Diagnosis, diagnose
 from g2d.analysis.error_table import ErrorTable, Pattern, error_table
 from g2d.analysis.exchange import Follow, follow_rates, perceptual_scores
+from g2d.analysis.figures import Figures, Finding
 from g2d.analysis.gradients import Pull, gradient_pull
 from g2d.analysis.heads import Reliability, Reweighed, per_class, reliability, reweighed
 from g2d.analysis.information import co_information, co_informations, mutual_information
@@ -24,6 +25,7 @@ from g2d.analysis.utilization import row_contributions, subset_rewards, utilizat
 __all__ = [
     "Diagnosis",
     "ErrorTable",
+    "Figures",
     "Finding",
     "Follow",
     "Interaction",

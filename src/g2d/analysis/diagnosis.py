@@ -12,86 +12,55 @@ from numpy.typing import NDArray
 
 from g2d.analysis.bootstrap import Interval, bootstrap_difference, bootstrap_mean
 from g2d.analysis.confidence import confidence_ratio
+from g2d.analysis.figures import Figures, Finding
+from g2d.analysis.heads import Reweighed, crossfitted, heads_scale
+from g2d.analysis.interaction import Interaction
 from g2d.analysis.rows import Rows, chance_score, variance
+from g2d.analysis.states import FAULTS, STATES, SUPPRESSED
+from g2d.analysis.verdict import advice_of, sentences_of
 from g2d.task import Task
 
-CLEARLY = 0.05
-"""A gap counts if its whole interval is above this share of the score.
-
-It is five points of accuracy, or of the explained variance.
-"""
-SUPPRESSED, SPARE, DEAD, WELL, UNKNOWN = (
-    "suppressed",
-    "used little",
-    "without information",
-    "well",
-    "unknown",
-)
-"""States of a modality."""
+Hits = NDArray[np.float64]
+"""What the headline metric rewards of every row ``(N,)``, see :func:`g2d.analysis.rows.hits`."""
+ENSEMBLE = "the mean of the teachers' logits"
+"""Name of the control that is measured by default."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Figures and state of one modality.
-
-    A score is the share of right rows, or the explained share of the variance.
-
-    Args:
-        own: Score of its own prediction inside the model.
-        teacher: Score of its teacher alone; None without one.
-        gap: Teacher minus own, on the same rows.
-        ratio: Mean confidence in the truth, own divided by the teacher's.
-        drop: Loss of the fused score if the modality's features are replaced by their training
-            mean.
-        shapley: Its share of the mean value of the true class, against all modalities absent.
-        probe: Score of a linear probe of its encoder.
-        state: ``"suppressed"``, ``"used little"`` (below its teacher, but the prediction loses
-            nothing by it), ``"without information"``, ``"well"`` or ``"unknown"``.
-    """
-
-    own: Interval
-    teacher: Interval | None = None
-    gap: Interval | None = None
-    ratio: Interval | None = None
-    drop: Interval | None = None
-    shapley: float | None = None
-    probe: float | None = None
-    state: str = UNKNOWN
-
-
-@dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(Figures):
     """Findings and verdict; ``str()`` is the verdict.
 
     Args:
-        fused: Score of all modalities together.
-        chance: Score of the best constant prediction.
-        modalities: Finding per modality.
+        faults: Faults of the fusion, names of :data:`g2d.analysis.states.FAULTS`.
         verdict: Sentences that summarize the findings.
         advice: What to try if something is wrong.
-        behind: Score of the mean of all teachers' logits minus ``fused``; None without teachers.
     """
 
-    fused: Interval
-    chance: float
-    modalities: Mapping[str, Finding]
-    verdict: list[str]
+    faults: list[str] = field(default_factory=list)
+    verdict: list[str] = field(default_factory=list)
     advice: list[str] = field(default_factory=list)
-    behind: Interval | None = None
 
     @property
     def suppressed(self) -> list[str]:
         """Modalities of which the model uses clearly less than they hold."""
         return [m for m, finding in self.modalities.items() if finding.state == SUPPRESSED]
 
+    @property
+    def behind(self) -> Interval | None:
+        """Score of the best control minus ``fused``; None without controls."""
+        return max(self.controls.values(), key=lambda lead: lead.value, default=None)
+
     def plain(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return {
             "verdict": self.verdict,
             "advice": self.advice,
+            "faults": self.faults,
             "fused": asdict(self.fused),
             "chance": self.chance,
-        } | {"modalities": {m: asdict(finding) for m, finding in self.modalities.items()}}
+            "controls": {name: asdict(lead) for name, lead in self.controls.items()},
+            "modalities": {m: asdict(finding) for m, finding in self.modalities.items()},
+        }
 
     def __str__(self) -> str:
         return "\n".join([*self.verdict, *(f"Try: {sentence}" for sentence in self.advice)])
@@ -103,9 +72,12 @@ def diagnose(
     *,
     teachers: Mapping[str, Rows] | None = None,
     probe: Mapping[str, float] | None = None,
-    without: Mapping[str, NDArray[np.float64]] | None = None,
-    complete: NDArray[np.float64] | None = None,
+    without: Mapping[str, Hits] | None = None,
+    complete: Hits | None = None,
     shapley: Mapping[str, float] | None = None,
+    heads: Reweighed | None = None,
+    controls: Mapping[str, Hits] | None = None,
+    interaction: Interaction | None = None,
 ) -> Diagnosis:
     """Diagnose a model by its output for some rows.
 
@@ -119,163 +91,129 @@ def diagnose(
         probe: Score per modality (:func:`g2d.analysis.linear_probe`).
         without: Hits ``(N,)`` with one modality absent, per modality
             (:func:`g2d.analysis.coalition_values`).
-        complete: Hits ``(N,)`` with all modalities.
-        shapley: Mean Shapley value per modality.
+        complete: Hits ``(N,)`` with all modalities; by default those of ``rows``.
+        shapley: Mean Shapley value per modality; by default that of a sum of heads, if the
+            prediction is one.
+        heads: Effect of weighting the heads (:func:`g2d.analysis.reweighed`). By default the
+            weights are fitted on one half of the rows and scored on the other, if the prediction
+            is a sum of heads.
+        controls: Hits ``(N,)`` of controls on the same rows, by name; by default those of the mean
+            of the teachers' logits, if every modality has a teacher.
+        interaction: Interaction of the modalities (:func:`g2d.analysis.interaction_share`).
+            Without it a modality near chance is never called useless.
 
     Returns:
         Findings, verdict and advice.
     """
-    unit, chance = _unit(rows), chance_score(rows.target)
-    fused = _score(rows.hits(task), rows, unit)
-    ratios = {} if teachers is None else confidence_ratio(rows, teachers, task)
-    behind = _behind(rows, teachers, task, unit)
+    unit, teachers, scale = _unit(rows), teachers or {}, heads_scale(rows)
+    if heads is None and len(rows.unimodal) > 1 and scale is not None:
+        heads = crossfitted(rows, task)
+    hits = rows.hits(task)
+    controls = _ensemble(rows, teachers, task) if controls is None else controls
+    figures = Diagnosis(
+        fused=_score(hits, rows, unit),
+        chance=chance_score(rows.target),
+        modalities=_findings(
+            rows, task, teachers, without or {}, hits if complete is None else complete
+        ),
+        controls={
+            name: bootstrap_difference(control, hits, rows.group).scaled(unit)
+            for name, control in controls.items()
+        },
+        heads=None if heads is None else heads.gain.scaled(unit),
+        interaction=interaction,
+        additive=scale is not None or (interaction is not None and interaction.additive),
+    )
+    shapley = _shapley(rows, scale) if shapley is None else shapley
+    figures = replace(figures, modalities=_completed(figures, shapley, heads, probe or {}))
+    figures = replace(figures, modalities=_judged(figures))
+    faults = [fault.name for fault in FAULTS if any(fault.holds(figures, m) for m in rows.unimodal)]
+    return replace(figures, faults=faults, verdict=sentences_of(figures), advice=advice_of(figures))
+
+
+def _findings(
+    rows: Rows,
+    task: Task,
+    teachers: Mapping[str, Rows],
+    without: Mapping[str, Hits],
+    complete: Hits,
+) -> dict[str, Finding]:
+    """Return the figures per modality that come from its own rows."""
+    unit, fused = _unit(rows), rows.hits(task)
+    ratios = confidence_ratio(rows, teachers, task) if teachers else {}
+
+    def minus(first: Hits, second: Hits) -> Interval:
+        """Return a difference over the rows that both have."""
+        both = np.isnan(first) | np.isnan(second)
+        first, second = (np.where(both, np.nan, hits) for hits in (first, second))
+        return bootstrap_difference(first, second, rows.group).scaled(unit)
+
     findings = {}
     for m in rows.unimodal:
-        own, gap, teacher, drop = rows.hits(task, m), None, None, None
-        if teachers is not None and m in teachers:
-            alone = teachers[m].hits(task)
-            gap = bootstrap_difference(alone, own, rows.group).scaled(unit)
-            teacher = _score(alone, rows, unit)
-        if without is not None and complete is not None:
-            drop = bootstrap_difference(complete, without[m], rows.group).scaled(unit)
-        findings[m] = Finding(
-            _score(own, rows, unit),
-            teacher,
-            gap,
-            ratios.get(m),
-            drop,
-            None if shapley is None else shapley[m],
-            None if probe is None else probe.get(m),
-            _state(gap, teacher, chance, behind),
-        )
-    return Diagnosis(fused, chance, findings, _verdict(findings, fused), _advice(findings), behind)
-
-
-def _behind(
-    rows: Rows, teachers: Mapping[str, Rows] | None, task: Task, unit: float
-) -> Interval | None:
-    """Return the score of the mean of all teachers' logits minus the fused score."""
-    if teachers is None or set(teachers) != set(rows.unimodal):
-        return None
-    mean = torch.stack([teacher.logits for teacher in teachers.values()]).mean(0)
-    ensemble = replace(rows, logits=mean)
-    return bootstrap_difference(ensemble.hits(task), rows.hits(task), rows.group).scaled(unit)
-
-
-def _state(
-    gap: Interval | None, teacher: Interval | None, chance: float, behind: Interval | None
-) -> str:
-    """Return the state of a modality, see :class:`Finding`."""
-    if gap is None or teacher is None:
-        return UNKNOWN
-    if teacher.low <= chance + CLEARLY / 2 and teacher.value <= chance + CLEARLY:
-        return DEAD
-    if gap.low <= CLEARLY:
-        return WELL
-    return SPARE if behind is not None and behind.low <= 0 else SUPPRESSED
-
-
-def _verdict(findings: Mapping[str, Finding], fused: Interval) -> list[str]:
-    """Return the findings as sentences."""
-    states = {
-        state: [m for m, finding in findings.items() if finding.state == state]
-        for state in (SUPPRESSED, SPARE, DEAD, WELL, UNKNOWN)
-    }
-    return [
-        *(_suppressed(m, findings[m]) for m in states[SUPPRESSED]),
-        *_dominant(findings, states),
-        *(
-            f"{m} holds no information that its teacher could use: alone it stays near chance. "
-            "There is nothing to repair; leave it out, or get better data."
-            for m in states[DEAD]
-        ),
-        *_nothing_wrong(findings, states, fused),
-        *_unknown(findings, states[UNKNOWN]),
-    ]
-
-
-def _suppressed(m: str, finding: Finding) -> str:
-    gap, teacher = finding.gap, finding.teacher
-    assert gap is not None
-    assert teacher is not None
-    return (
-        f"{m} is suppressed: alone it could reach {_percent(teacher.value)}, inside this model it "
-        f"reaches {_percent(finding.own.value)}, {100 * gap.value:.1f} points less "
-        f"(95 % interval {100 * gap.low:.1f} to {100 * gap.high:.1f}){_surety(finding)}."
-    )
-
-
-def _dominant(findings: Mapping[str, Finding], states: Mapping[str, list[str]]) -> list[str]:
-    """Name the modality that kept most of its confidence, if another is suppressed."""
-    kept = {m: ratio.value for m in states[WELL] if (ratio := findings[m].ratio) is not None}
-    if not states[SUPPRESSED] or not kept:
-        return []
-    leader = max(kept, key=lambda m: kept[m])
-    return [
-        f"{leader} dominates: the model uses about all that its teacher learned from it"
-        f"{_surety(findings[leader])}."
-    ]
-
-
-def _nothing_wrong(
-    findings: Mapping[str, Finding], states: Mapping[str, list[str]], fused: Interval
-) -> list[str]:
-    """Return a sentence of relief if no modality is suppressed."""
-    if states[SUPPRESSED]:
-        return []
-    if states[SPARE]:
-        little = " and ".join(
-            f"{m} ({_percent(findings[m].own.value)}, alone {_percent(teacher.value)})"
-            for m in states[SPARE]
-            if (teacher := findings[m].teacher) is not None
-        )
-        return [
-            f"Nothing is wrong: all modalities together reach {_percent(fused.value)}, no less "
-            f"than the mean of their teachers, although {little} is used little."
-        ]
-    if not states[WELL]:
-        return []
-    if not states[DEAD] and not states[UNKNOWN]:
-        return [
-            "No modality is suppressed: inside this model each gives about what its teacher "
-            "learned alone."
-        ]
-    return [
-        f"Nothing is wrong with {', '.join(states[WELL])}: inside this model it gives about what "
-        "its teacher learned alone."
-    ]
-
-
-def _unknown(findings: Mapping[str, Finding], unknown: list[str]) -> list[str]:
-    """Return what can be concluded about modalities without a teacher."""
-    if not unknown:
-        return []
-    sentences = [
-        f"How much {', '.join(unknown)} could give is not known: "
-        "there are no teachers to compare with."
-    ]
-    for m in unknown:
-        probe = findings[m].probe
-        if probe is not None and probe > max(findings[m].own.value + CLEARLY, 0):
-            sentences.append(
-                f"The encoder of {m} knows more than its head uses: "
-                f"a linear probe reaches {_percent(probe)}."
+        own = rows.hits(task, m)
+        finding = Finding(_score(own, rows, unit), own_lead=minus(own, fused))
+        if m in teachers:
+            alone = np.where(np.isnan(own), np.nan, teachers[m].hits(task))
+            finding = replace(
+                finding,
+                teacher=_score(alone, rows, unit),
+                gap=minus(alone, own),
+                ratio=ratios.get(m),
+                teacher_lead=minus(alone, fused),
             )
-    return sentences
+        if m in without:
+            finding = replace(finding, drop=minus(complete, without[m]))
+        findings[m] = finding
+    return findings
 
 
-def _advice(findings: Mapping[str, Finding]) -> list[str]:
-    """Return what to try if a modality is suppressed, the cheapest first."""
-    if not any(finding.state == SUPPRESSED for finding in findings.values()):
-        return []
-    return [
-        "joint training that starts from the teachers (warm_start: true); "
-        "it costs nothing more and is often enough.",
-        "the teachers' calibrated ensemble (method: ume, train.calibrate: true), "
-        "the control that any gain must beat.",
-        "g2d, ranked by the teachers' last checkpoints (teachers.ranking_checkpoint: last) "
-        "or by memorization; look at its notices.",
-    ]
+def _completed(
+    figures: Figures,
+    shapley: Mapping[str, float],
+    heads: Reweighed | None,
+    probe: Mapping[str, float],
+) -> dict[str, Finding]:
+    """Return the findings with figures that were computed for all modalities at once."""
+    total = sum(shapley.values())
+    return {
+        m: replace(
+            finding,
+            shapley=shapley.get(m),
+            share=shapley[m] / total if m in shapley and total > 0 else None,
+            weight=None if heads is None else heads.weights.get(m),
+            probe=probe.get(m),
+        )
+        for m, finding in figures.modalities.items()
+    }
+
+
+def _judged(figures: Figures) -> dict[str, Finding]:
+    """Return the findings with their states."""
+    return {
+        m: replace(finding, state=next(state.name for state in STATES if state.holds(figures, m)))
+        for m, finding in figures.modalities.items()
+    }
+
+
+def _ensemble(rows: Rows, teachers: Mapping[str, Rows], task: Task) -> dict[str, Hits]:
+    """Return the hits of the mean of all teachers' logits; empty if a teacher is missing."""
+    if not teachers or set(teachers) != set(rows.unimodal):
+        return {}
+    mean = torch.stack([teacher.logits for teacher in teachers.values()]).mean(0)
+    return {ENSEMBLE: replace(rows, logits=mean).hits(task)}
+
+
+def _shapley(rows: Rows, scale: float | None) -> dict[str, float]:
+    """Return the mean Shapley values of the truth's logit of s times a sum of heads.
+
+    They are empty where the prediction is no such sum. The Shapley value of a modality is s z^m
+    minus its mean over the rows.
+    """
+    if scale is None or rows.target.ndim != 1:
+        return {}
+    centered = {m: scale * (z - z.mean(0)) for m, z in rows.unimodal.items()}
+    truth = rows.target[:, None]
+    return {m: float(z.gather(1, truth).mean()) for m, z in centered.items()}
 
 
 def _score(values: NDArray[np.float64], rows: Rows, unit: float) -> Interval:
@@ -291,20 +229,4 @@ def _unit(rows: Rows) -> float:
 
     It is 1 for classes. For values it divides the squared error by the outputs' mean variance.
     """
-    if rows.target.ndim == 1:
-        return 1.0
-    return 1 / variance(rows.target)
-
-
-def _surety(finding: Finding) -> str:
-    ratio = finding.ratio
-    if ratio is None:
-        return ""
-    return (
-        f"; its confidence in the truth is {ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}] "
-        "times that of its teacher"
-    )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return 1.0 if rows.target.ndim == 1 else 1 / variance(rows.target)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from g2d.analysis.bootstrap import Interval, bootstrap_difference
 from g2d.analysis.rows import Rows
 from g2d.errors import ArgumentError
 from g2d.functional.calibration import fit_head_weights
@@ -88,11 +89,27 @@ class Reweighed:
         weights: Weight per modality; 1 leaves a head as it is.
         before: Fused score on rows that the weights were not fitted on.
         after: Fused score of the weighted heads on the same rows.
+        gain: ``after`` minus ``before``, with its interval.
     """
 
     weights: Mapping[str, float]
     before: float
     after: float
+    gain: Interval
+
+
+def heads_scale(rows: Rows) -> float | None:
+    """Return s if the fused logits are s times the sum of the unimodal logits, else None.
+
+    Args:
+        rows: Output of a model with unimodal logits.
+    """
+    if not rows.unimodal:
+        return None
+    summed = torch.stack(tuple(rows.unimodal.values())).sum(0)
+    scale = ((summed * rows.logits).sum() / summed.square().sum().clamp_min(1e-12)).item()
+    tolerance = 1e-3 * float(rows.logits.abs().max())
+    return scale if torch.allclose(scale * summed, rows.logits, 1e-3, tolerance) else None
 
 
 def reweighed(valid: Rows, test: Rows, task: Task) -> Reweighed:
@@ -110,23 +127,57 @@ def reweighed(valid: Rows, test: Rows, task: Task) -> Reweighed:
     Raises:
         ArgumentError: The heads do not add up to the fused logits.
     """
-    k = len(valid.unimodal)
-    stacked = torch.stack(tuple(valid.unimodal.values())).sum(0)
-    scale = ((stacked * valid.logits).sum() / stacked.square().sum()).item()
-    if not torch.allclose(
-        scale * stacked, valid.logits, rtol=1e-3, atol=1e-3 * float(valid.logits.abs().max())
-    ):
+    weights, scale = _fitted(valid, task), heads_scale(valid)
+    return _effect(weights, test, _weighted(test, weights, scale or 0.0), task)
+
+
+def crossfitted(rows: Rows, task: Task) -> Reweighed:
+    """Fit weights of the heads on each half of the rows, and score them on the other half.
+
+    A group of rows is never in both halves. The weights are the mean of both fits.
+
+    Args:
+        rows: Output of a model for held-out rows.
+        task: Kind of target.
+
+    Raises:
+        ArgumentError: The heads do not add up to the fused logits.
+    """
+    half = np.random.default_rng(0).permutation(int(rows.group.max()) + 1)[rows.group] % 2
+    fits, logits = [], rows.logits.clone()
+    for fold in (0, 1):
+        other, own = np.flatnonzero(half != fold), np.flatnonzero(half == fold)
+        if len(other) and len(own):
+            fits.append(_fitted(rows.at(other), task))
+            scale = heads_scale(rows.at(other)) or 0.0
+            logits[torch.from_numpy(own)] = _weighted(rows.at(own), fits[-1], scale)
+    weights = {m: float(np.mean([fit[m] for fit in fits])) for m in rows.unimodal} if fits else {}
+    return _effect(weights, rows, logits, task)
+
+
+def _fitted(rows: Rows, task: Task) -> dict[str, float]:
+    """Return the weight of every head, fitted on some rows."""
+    k, scale = len(rows.unimodal), heads_scale(rows)
+    if scale is None:
         raise ArgumentError(
             "unimodal logits must add up to the fused logits to be weighed, found a difference: "
             "the fusion is not additive."
         )
     with torch.enable_grad():
         a = fit_head_weights(
-            [k * scale * z for z in valid.unimodal.values()],
-            valid.target,
+            [k * scale * z for z in rows.unimodal.values()],
+            rows.target,
             task.negative_log_likelihood,
         )
-    weights = dict(zip(valid.unimodal, (k * a).tolist(), strict=True))
-    after = scale * torch.stack([weights[m] * z for m, z in test.unimodal.items()]).sum(0)
-    scores = (np.nanmean(rows.hits(task)) for rows in (test, replace(test, logits=after)))
-    return Reweighed(weights, *map(float, scores))
+    return dict(zip(rows.unimodal, (k * a).tolist(), strict=True))
+
+
+def _weighted(rows: Rows, weights: Mapping[str, float], scale: float) -> Tensor:
+    return scale * torch.stack([weights[m] * z for m, z in rows.unimodal.items()]).sum(0)
+
+
+def _effect(weights: Mapping[str, float], rows: Rows, logits: Tensor, task: Task) -> Reweighed:
+    """Return the effect of replacing the fused logits of some rows."""
+    before, after = rows.hits(task), replace(rows, logits=logits).hits(task)
+    gain = bootstrap_difference(after, before, rows.group)
+    return Reweighed(weights, float(np.nanmean(before)), float(np.nanmean(after)), gain)

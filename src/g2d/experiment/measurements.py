@@ -14,9 +14,12 @@ from torch import Tensor
 
 from g2d import analysis
 from g2d.data import Loader, Split
+from g2d.engine.calibration import calibrate
+from g2d.experiment.evaluation import teacher_ensemble
 from g2d.experiment.loading import Run
 from g2d.experiment.plain_measures import plain_measures
-from g2d.model import MultimodalModel
+from g2d.model import MultimodalModel, Teachers
+from g2d.report.lines import CONTROLS
 from g2d.runs import Analysis, Plot
 from g2d.types import Batch, Output
 
@@ -37,6 +40,7 @@ class Measurements:
         self.run, self.split = run, split
         groups = run.source.groups(split)
         self.rows = self.collected(split)
+        self.models = teachers
         self.teachers = {
             m: analysis.collect(partial(_teacher_output, teacher, m), self.batches(split), groups)
             for m, teacher in teachers.items()
@@ -114,12 +118,44 @@ class Measurements:
         return analysis.diagnose(
             self.rows,
             self.run.task,
-            teachers=self.teachers or None,
+            teachers=self.teachers,
             probe=analysis.linear_probe(self.collected("train"), self.rows),
             without=without,
             complete=self.correct.get(everyone),
             shapley=self.shapley(values) or None,
+            heads=self.heads,
+            controls=self.controls(),
+            interaction=self.interaction,
         )
+
+    def controls(self) -> dict[str, NDArray[np.float64]]:
+        """Return what the headline metric rewards of every row, of each ensemble of the teachers.
+
+        It is empty if a modality has no teacher.
+        """
+        run, groups = self.run, self.run.source.groups(self.split)
+        if set(self.models) != set(run.modalities):
+            return {}
+        model, method = teacher_ensemble(Teachers(self.models), run.task)
+
+        def hits() -> NDArray[np.float64]:
+            rows = analysis.collect(
+                lambda batch: method.predict(model, batch.inputs, batch.present),
+                self.batches(self.split),
+                groups,
+            )
+            return rows.hits(run.task)
+
+        plain = hits()
+        calibrate(method, model, run.source, run.recipe.train.eval_batch_size)
+        return {CONTROLS["ensemble"]: plain, CONTROLS["ensemble_calibrated"]: hits()}
+
+    @cached_property
+    def heads(self) -> analysis.Reweighed | None:
+        """Effect of weights for the heads; None where the prediction is no sum of heads."""
+        if self.run.method.head_scale(self.run.model) is None:
+            return None
+        return analysis.reweighed(self.collected("valid"), self.rows, self.run.task)
 
     def analysis(self, diagnosis: analysis.Diagnosis) -> Analysis:
         """Return the content of ``analysis.json``.
@@ -134,6 +170,9 @@ class Measurements:
         gaps = {" to ".join(pair): gap for pair, gap in analysis.modality_gap(self.rows).items()}
         content = {
             "verdict": [*diagnosis.verdict, *(f"Try: {advice}" for advice in diagnosis.advice)],
+            "split": self.split,
+            "faults": diagnosis.faults,
+            "controls": {name: astuple(lead) for name, lead in diagnosis.controls.items()},
             "modalities": findings,
             "shapley_shares": self.shapley(scores),
             "subset_scores": {
@@ -218,10 +257,9 @@ class Measurements:
         return {m: {"norm": p.norm, "cosine with its own loss": p.agreement} for m, p in pulls}
 
     def _calibrated_heads(self) -> dict[str, float | None]:
-        run = self.run
-        if run.method.head_scale(run.model) is None:
+        heads = self.heads
+        if heads is None:
             return {}
-        heads = analysis.reweighed(self.collected("valid"), self.rows, run.task)
         weights = {f"weight of {m}": weight for m, weight in heads.weights.items()}
         return {**weights, "fused before": heads.before, "fused after": heads.after}
 

@@ -27,7 +27,8 @@ def diagnosis_parts(run: RunRecord, *, several: bool = False) -> list[Part]:
 
 def _parts(analysis: Analysis, scale: Scale, seed: str) -> Iterator[Part]:
     if analysis.verdict:
-        yield Part(f"Verdict{seed}", words=analysis.verdict)
+        rows = "" if analysis.split in ("", "test") else f" on the rows of {analysis.split}"
+        yield Part(f"Verdict{rows}{seed}", words=analysis.verdict)
     if analysis.modalities:
         yield Part(f"Modalities{seed}", tables=[modality_table(analysis)])
     yield from use_parts(analysis, seed)

@@ -105,10 +105,15 @@ def _against(differences: Mapping[str, Difference | None], base: str, metric: st
 
 
 def _suppressed(group: Group, name: str) -> list[str]:
-    """Return a sentence about modalities that a model uses less than their teachers do."""
+    """Return a sentence about modalities that a model uses less than their teachers do.
+
+    Where a diagnosis judges them with intervals, its verdict on the same page is the only one.
+    """
     teachers = next((line for line in group.lines if line.kind == TEACHER), None)
     line = next((line for line in group.lines if line.name == name), None)
     if teachers is None or line is None:
+        return []
+    if any(run.analysis is not None and run.analysis.modalities for run in line.runs):
         return []
     metric = group.metric
     pairs = {

@@ -50,7 +50,11 @@ class ModalityDiagnosis(Content):
         drop: Loss of the fused score without the modality, ``loss without it``.
         shapley: Its mean Shapley value, ``Shapley value``.
         probe: Score of a linear probe of its encoder, ``linear probe``.
-        state: The judgment in one or two words.
+        own_lead: Own minus fused score, with its interval.
+        teacher_lead: Teacher minus fused score, with its interval.
+        share: Its part of the sum of all Shapley values, ``share of the value``.
+        weight: Weight of its head if the heads are calibrated, ``weight of its head``.
+        state: The judgment in a few words.
     """
 
     own: float | None = Field(None, alias="inside the model")
@@ -60,6 +64,10 @@ class ModalityDiagnosis(Content):
     drop: float | Estimate | None = Field(None, alias="loss without it")
     shapley: float | None = Field(None, alias="Shapley value")
     probe: float | None = Field(None, alias="linear probe")
+    own_lead: Estimate | None = Field(None, alias="inside minus fused")
+    teacher_lead: Estimate | None = Field(None, alias="teacher minus fused")
+    share: float | None = Field(None, alias="share of the value")
+    weight: float | None = Field(None, alias="weight of its head")
     state: str = ""
 
 
@@ -137,6 +145,9 @@ class Analysis(Content):
 
     Args:
         verdict: The diagnosis in sentences.
+        split: Split that was diagnosed; empty in files of earlier versions.
+        faults: Faults of the fusion, in a few words each.
+        controls: Score of each control minus the fused score, with its interval.
         modalities: Diagnosis by modality.
         shapley_shares: Share of every modality in the score.
         subset_scores: Score of every subset of modalities.
@@ -158,6 +169,9 @@ class Analysis(Content):
     """
 
     verdict: list[str] = Field(default_factory=list)
+    split: str = ""
+    faults: list[str] = Field(default_factory=list)
+    controls: dict[str, Estimate] = Field(default_factory=dict, alias="controls_minus_fused")
     modalities: dict[str, ModalityDiagnosis] = Field(default_factory=dict)
     shapley_shares: Scored = Field(default_factory=dict, alias="Shapley_share_of_the_score")
     subset_scores: Scored = Field(default_factory=dict, alias="score_of_every_subset")
