@@ -55,6 +55,17 @@ def test_the_tables_have_122_runs_of_which_common_ones_are_trained_once() -> Non
     assert len(recipes) == 122 - 9 - 4 - 4 - 1
 
 
+def test_a_run_has_the_strength_that_is_published_for_its_data_set() -> None:
+    alpha = {
+        (cell.dataset, cell.method): paper_recipe(cell).method.options["alpha"]
+        for cell in cells("1")
+        if cell.method in ("ogm_ge", "agm")
+    }
+    assert alpha["vggsound", "ogm_ge"] == 0.1
+    assert alpha["crema_d", "ogm_ge"] == 0.8
+    assert alpha["vggsound", "agm"] == 1.5
+
+
 def test_every_printed_value_belongs_to_one_run_or_to_a_teacher() -> None:
     values = published_values()
     assert len(values) == 262

@@ -225,7 +225,8 @@ def _seeds(recipe: Recipe, seeds: int) -> Iterator[int]:
 
 def _finished(recipe: Recipe, folder: Path, seed: int) -> bool:
     """Return whether a run of a recipe is finished."""
+    run = folder / recipe.name / f"seed-{seed}"
+    if not run.exists():
+        return False
     seeded = recipe.changed({"seed": seed})
-    return (
-        claim(folder / recipe.name / f"seed-{seed}", seeded.resolved(), Recipe.upgraded) is not None
-    )
+    return claim(run, seeded.resolved(), Recipe.upgraded) is not None

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from itertools import combinations, product
+from itertools import combinations, count, product
 from typing import Any
 
+from g2d.errors import ArgumentError
 from g2d.functional.schedule import stage_epochs
 from g2d.fusion import FUSIONS
 from g2d.plainyaml import read_mapping
@@ -114,6 +115,9 @@ class Cell:
 
         Args:
             problem: The problem; its epochs scale the schedules.
+
+        Raises:
+            ArgumentError: The problem has too few epochs for a schedule.
         """
         settings: dict[str, Any] = {"method": self.method}
         names = [self.method]
@@ -137,11 +141,28 @@ class Cell:
         return {**settings, "name": "-".join(names)}
 
     def _scaled(self, problem: Recipe) -> tuple[int, ...]:
-        """Return the schedule for the number of epochs of a problem."""
+        """Return the schedule for the number of epochs of a problem.
+
+        Raises:
+            ArgumentError: The epochs are too few for one per stage.
+        """
+        given = problem.train.epochs
+        if (tau := self._at(given, problem)) is None:
+            enough = next(e for e in count(given + 1) if self._at(e, problem))
+            raise ArgumentError(
+                f"epochs must be {enough} or more for the schedule {self.variant} of Table "
+                f"{self.table}, found {given}."
+            )
+        return tau
+
+    def _at(self, epochs: int, problem: Recipe) -> tuple[int, ...] | None:
+        """Return the schedule for a number of epochs; None if a stage would have no epoch."""
         whole = sum(self.tau)
         shares = [length / whole for length in self.tau]
-        epochs = max(1, round(whole * problem.train.epochs / EPOCHS))
-        return stage_epochs(shares, epochs, problem.modalities)
+        try:
+            return stage_epochs(shares, round(whole * epochs / EPOCHS), problem.modalities)
+        except ArgumentError:
+            return None
 
 
 def _prioritizes(method: str) -> str:

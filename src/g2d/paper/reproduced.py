@@ -104,7 +104,9 @@ def _table(block: Sequence[Repetition], same_protocol: bool) -> Table:
     modalities = f", {' + '.join(block[0].modalities)}" if cell.table in UNIMODAL else ""
     over = f", {over_seeds(seeds)}" if len(seeds) > 1 else f", seed {seeds[0]}" if seeds else ""
     title = f"Table {cell.table}, {block[0].problem}{modalities}: test {', '.join(metrics)}{over}"
-    notes = [note for group in groups_of(runs) for note in protocol_notes(group)]
+    groups = sorted(groups_of(runs), key=lambda group: len(group.modalities))
+    by_protocol = {group.data.protocol: group for group in groups}  # the most modalities last
+    notes = [note for group in by_protocol.values() for note in protocol_notes(group)]
     if block[0].own_data:
         protocol = PROTOCOLS[cell.dataset]["data.protocol"]
         notes.append(NOTE if same_protocol else OTHER_PROTOCOL.format(protocol=protocol))
@@ -126,7 +128,7 @@ def _columns(block: Sequence[Repetition], metric: str) -> Iterator[Cells]:
     for of in (*unimodal, FUSED):
         name = f"{of} {metric}" if metric in METRICS.get(block[0].cell.table, ()) else of
         lines: dict[str, tuple[float | None, Values]] = {}
-        if unimodal:
+        if unimodal and _has_teachers(block):
             lines[TEACHERS] = _teacher(block, metric, of)
         for one in block:
             printed = published(one.cell, metric, of) if one.own_data else None
@@ -164,6 +166,11 @@ def _difference(printed: float | None, measured: TableCell) -> TableCell:
 
 def _score(run: RunRecord, metric: str, of: str) -> float | None:
     return run.fused(metric) if of == FUSED else run.unimodal(of, metric)
+
+
+def _has_teachers(block: Sequence[Repetition]) -> bool:
+    """Return whether a row of teachers has a published or a measured value."""
+    return block[0].own_data or any(run.result.teachers for one in block for run in one.runs)
 
 
 def _teacher(block: Sequence[Repetition], metric: str, of: str) -> tuple[float | None, Values]:
