@@ -89,7 +89,7 @@ SUM = Interaction(Interval(0.0, 0.0, 0.0), 600)
         (NOT_FOUND, 0.0, "without information", "tone holds no information"),
         (NOT_FOUND, -0.3, "without information", "without it all together reach 30"),
         (NOT_FOUND, 0.3, "of use only together", "tone is of use only together with others"),
-        (FOUND, 0.3, "of use only together", "must be read together: 0.40 [0.35, 0.45]"),
+        (FOUND, 0.3, "of use only together", str(FOUND)),
         (FOUND, 0.0, "cannot tell", "although the model reads modalities together"),
         (SUM, 0.0, "cannot tell", "a sum of one part per modality"),
         (None, 0.0, "cannot tell", "was not measured"),
