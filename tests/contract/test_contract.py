@@ -236,7 +236,7 @@ def test_a_batch_in_parts_is_the_same_update(name: str) -> None:
     if takes(METHODS[name], "approach"):
         options["approach"] = "weighted"  # the other two have BatchNorm and dropout
     bench = bench_of(name, "classification" not in DEFINED[name], k=3, absent=True, options=options)
-    whole, parts = bench.train(), bench.train(accumulate=3)
+    whole, parts = bench.train(), bench.train(accumulate=5)  # of two and of three rows
     close(weights(*whole[:2]), weights(*parts[:2]), 2e-5)
     for a, b in zip(whole[2], parts[2], strict=True):
         assert a == pytest.approx(b, rel=1e-4, abs=1e-5)

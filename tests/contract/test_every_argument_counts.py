@@ -6,8 +6,10 @@ Arguments and choices are read from the constructors, so that a new one cannot b
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from itertools import combinations
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
@@ -19,6 +21,7 @@ from g2d.modulations import MODULATIONS, PartialSuppression
 from g2d.types import Batch
 from support.workbench import Bench, predicted, takes
 
+WRITTEN_OUT = Path(__file__).parents[1] / "methods"
 KINDS: dict[str, type[Method | Modulation]] = {**METHODS, **MODULATIONS}
 
 CHANGED: dict[str, dict[str, Any]] = {
@@ -206,6 +209,16 @@ def test_every_argument_is_listed(name: str) -> None:
     if name != "g2d":
         arguments -= {"modulation"}  # the same for all; only G²D has a modulation to replace
     assert set(CHANGED[name]) == {a for a in arguments if (name, a) not in WITHOUT_EFFECT}
+
+
+@pytest.mark.parametrize("name", [name for name in CHANGED if name != "ume"])
+def test_every_argument_has_a_step_that_is_written_out(name: str) -> None:
+    """UME takes no steps."""
+    kind = rf"(\bcompare\(\s*|\W){KINDS[name].__name__}[,(]"
+    texts = [path.read_text() for path in WRITTEN_OUT.glob("test_written_out_*.py")]
+    text = "".join(text for text in texts if re.search(kind, text))
+    left_out = {a for a in CHANGED[name] if not re.search(rf'"{a}"|\b{a}=', text)}
+    assert left_out == set()
 
 
 @pytest.mark.parametrize(("name", "argument"), EVERY)

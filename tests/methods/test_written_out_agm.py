@@ -13,7 +13,8 @@ from torch import Tensor
 from g2d.fusion import Late, Sum
 from g2d.methods import AGM
 from g2d.types import Batch
-from support.written_out import WIDTHS, WrittenOut, compare
+from support.tiny import WIDTHS
+from support.written_out import WrittenOut, compare
 
 
 class Shares(WrittenOut):

@@ -12,7 +12,8 @@ from torch import Tensor
 from g2d.fusion import Late, Sum
 from g2d.methods import MLA, OGMGE, MMPareto
 from g2d.types import Batch
-from support.written_out import WIDTHS, WrittenOut, compare, entropy
+from support.tiny import WIDTHS
+from support.written_out import WrittenOut, compare, entropy
 
 
 class OGM(WrittenOut):
@@ -49,23 +50,32 @@ class OGM(WrittenOut):
                 kappa[m] = 1 - math.tanh(self.o.alpha * x) if x > 1 else 1.0
             for m in self.modalities:
                 self.modulate(m, kappa[m], gradients)
-        update = self.o.modulate == "update"
-        self.descend(gradients, lambda name: kappa[name.split(".")[2]] if update else 1.0)
+
+        def rate(name: str) -> float:
+            scaled = self.o.modulate == "update" and "encoders" in name and self.selected(name)
+            return kappa[name.split(".")[2]] if scaled else 1.0
+
+        self.descend(gradients, rate)
         return {"loss/task": loss} | {f"kappa/{m}": value for m, value in kappa.items()}
 
+    def selected(self, name: str) -> bool:
+        """Return whether a parameter is in the scope."""
+        return self.o.scope == "all" or self.t[name].ndim == 4
+
     def modulate(self, m: str, kappa: float, gradients: dict[str, Tensor]) -> None:
+        noise = self.o.noise and not (kappa == 0 and self.o.modulate == "update")
         for name in [name for name in gradients if name.startswith(self.of(m))]:
-            g = gradients[name]
-            if self.o.scope == "conv_only" and g.ndim != 4:
+            if not self.selected(name):
                 continue
+            g = gradients[name]
             scaled = g if self.o.modulate == "update" else kappa * g
-            if self.o.noise and g.numel() > 1:
+            if noise and g.numel() > 1:
                 deviation = ((g - g.mean()).square().sum() / (g.numel() - 1)).sqrt() + 1e-8
                 scaled = (
                     scaled + deviation * torch.randn(g.shape, generator=self.generator).double()
                 )
             gradients[name] = scaled
-            if kappa == 0 and not self.o.noise:
+            if kappa == 0 and not noise:
                 del gradients[name]
 
 
@@ -77,6 +87,7 @@ class OGM(WrittenOut):
         {"alpha": 0.2, "against": "min"},
         {"alpha": 0.2, "against": "sum", "noise": False, "window": None},
         {"scope": "conv_only", "window": (2, 2)},
+        {"modulate": "update", "alpha": 0.3, "window": (1, 3), "scope": "conv_only"},
         {"scope": "conv_only", "noise": False, "window": (0.34, 1.0)},
     ],
     ids=str,
@@ -90,7 +101,9 @@ def test_ogm_ge_damps_modalities_above_the_others_and_adds_noise(
     assert 0 < max(damped) < k
     epochs = {1 + i // 2 for i, number in enumerate(damped) if number}
     if (window := changed.get("window", (0.0, 0.5))) is not None:
-        assert epochs == {(0.0, 0.5): {1}, (2, 2): {2}, (0.34, 1.0): {2, 3}}[window]
+        assert (
+            epochs == {(0.0, 0.5): {1}, (2, 2): {2}, (0.34, 1.0): {2, 3}, (1, 3): {1, 2, 3}}[window]
+        )
 
 
 class Pareto(WrittenOut):

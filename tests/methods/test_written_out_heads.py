@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from g2d.method import Method
 from g2d.methods import MISME, ReconBoost
 from g2d.types import Batch
-from support.written_out import CLASSES, WIDTHS, WrittenOut, compare, log_softmax, weight_of
+from support.tiny import CLASSES, WIDTHS
+from support.written_out import WrittenOut, compare, log_softmax, weight_of
 
 
 class Boosted(WrittenOut):

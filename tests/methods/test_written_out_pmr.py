@@ -12,7 +12,8 @@ from torch import Tensor
 from g2d.fusion import Late, Sum
 from g2d.methods import PMR
 from g2d.types import Batch
-from support.written_out import BATCHES, CLASSES, WrittenOut, compare, entropy
+from support.tiny import BATCHES, CLASSES
+from support.written_out import WrittenOut, compare, entropy
 
 
 class Prototypes(WrittenOut):

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import pytest
-import torch
 from torch import Tensor
 
 from g2d.fusion import Late, Sum
 from g2d.methods import G2D, UMT, G2DReleased, Joint
 from g2d.modulations import SMP, PartialSuppression
 from g2d.types import Batch
-from support.written_out import (
-    CLASSES,
-    WIDTHS,
-    WrittenOut,
-    compare,
-    log_softmax,
-    teachers_of,
-    weight_of,
-)
+from support.tiny import CLASSES, WIDTHS, teachers_of
+from support.written_out import WrittenOut, compare, log_softmax, weight_of
 
 
 class Distilled(WrittenOut):
@@ -75,9 +68,14 @@ class Distilled(WrittenOut):
                 "memorization": {m: train[m] - valid[m] for m in train},
             }[self.o.ranking]
 
-    def kappa(self, batch: Batch) -> dict[str, float]:
-        """Return the coefficients of the modulation, or none without one."""
-        tau, partial = getattr(self.o, "tau", None), getattr(self.o, "epochs", "no")
+    def kappa(self, batch: Batch, z: dict[str, Tensor] | None = None) -> dict[str, float]:
+        """Return the coefficients of the modulation, or none without one.
+
+        Args:
+            batch: The batch.
+            z: Unimodal logits of the student; None before the forward pass.
+        """
+        tau, damping = getattr(self.o, "tau", None), getattr(self.o, "damping", None)
         if tau is not None:
             score = self.rho([batch]) if self.score is None else self.score
             order = sorted(self.modalities, key=lambda m: (score[m], self.modalities.index(m)))
@@ -87,14 +85,18 @@ class Distilled(WrittenOut):
                 if self.epoch <= end:
                     return {m: float(m == order[stage]) for m in self.modalities}
             return dict.fromkeys(self.modalities, 1.0)
-        if partial == "no":
+        if damping is None or (damping["scores"] == "student" and z is None):
             return {}
-        rho, kappa = self.rho([batch]), dict.fromkeys(self.modalities, 1.0)
+        scores = self.rho([batch]) if z is None else self.mean_confidence(z, batch, 0.0)
+        kappa = dict.fromkeys(self.modalities, 1.0)
+        last = damping["epochs"] or self.epochs
+        if isinstance(last, float):
+            last = math.floor(last * self.epochs + 1e-6)
         for m in self.modalities:
-            others = [rho[j] for j in self.modalities if j != m]
-            x = rho[m] / (sum(others) / len(others))
-            if x > 1 and (partial is None or self.epoch <= partial):
-                kappa[m] = 1 - float(torch.tensor(x, dtype=torch.float64).tanh())
+            others = [scores[j] for j in self.modalities if j != m]
+            x = scores[m] / max(sum(others) / len(others), 1e-8)
+            if x > 1 and self.epoch <= last:
+                kappa[m] = 1 - math.tanh(damping["alpha"] * x)
         return kappa
 
     def terms(self, batch: Batch, f: dict[str, Tensor], z: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -117,9 +119,8 @@ class Distilled(WrittenOut):
                 q, p = log_softmax(logits / o.temperature), log_softmax(fused / o.temperature)
                 divergence = (q.exp() * (q - p)).sum(1) * o.temperature**2
             else:
-                divergence = ((self.values(fused) - self.values(logits)) ** 2).sum(1) / fused.shape[
-                    1
-                ]
+                apart = (self.values(fused) - self.values(logits)).square()
+                divergence = apart.sum(1) / apart.shape[1]
             if beta := weight_of(o.beta, m):
                 terms[f"loss/logit/{m}"] = beta * (divergence * has).sum() / n
         return terms
@@ -133,11 +134,25 @@ class Distilled(WrittenOut):
             m: self.encode(m, batch.inputs[m], train=m not in frozen) * self.has(batch, m)[:, None]
             for m in self.modalities
         }
-        terms = self.terms(batch, f, self.logits(f))
+        z = self.logits(f)
+        terms = self.terms(batch, f, z)
+        if getattr(self.o, "damping", {}).get("scores") == "student":
+            kappa = self.kappa(batch, z)
         self.move(self.gradients(sum(terms.values())), kappa)
-        return terms | {f"kappa/{m}": value for m, value in kappa.items()}
+        return terms | self.alignment(batch, f) | {f"kappa/{m}": v for m, v in kappa.items()}
+
+    def alignment(self, batch: Batch, f: dict[str, Tensor]) -> dict[str, float]:
+        """Return the mean cosine between the features of student and teachers."""
+        cosines = {}
+        teachers = self.teachers_output(batch, "models") if self.o.teachers else {}
+        for m, (features, _) in teachers.items():
+            lengths = f[m].square().sum(1).sqrt() * features.square().sum(1).sqrt()
+            cosine = (f[m] * features).sum(1) / lengths.clamp_min(1e-8)
+            cosines[f"alignment/{m}"] = float(cosine.detach().mean())
+        return cosines
 
     def move(self, gradients: dict[str, Tensor], kappa: dict[str, float]) -> None:
+        damping = getattr(self.o, "damping", {})
         factor = {
             f"model.{part}.{m}.": value
             for m, value in kappa.items()
@@ -146,10 +161,12 @@ class Distilled(WrittenOut):
         }
 
         def of(name: str) -> float:
+            if damping.get("scope") == "conv_only" and self.t[name].ndim != 4:
+                return 1.0
             return next((v for start, v in factor.items() if name.startswith(start)), 1.0)
 
         kept = {name: g for name, g in gradients.items() if of(name) != 0}
-        if getattr(self.o, "modulate", "auto") == "update":
+        if damping.get("modulate") == "update":
             self.descend(kept, of)
         else:
             self.descend({name: of(name) * g for name, g in kept.items()})
@@ -164,7 +181,7 @@ class Plain(Distilled):
 class Released(Distilled):
     """Gradients of suppressed convolutions are zero, and the last exclusive stage is longer."""
 
-    def kappa(self, batch: Batch) -> dict[str, float]:
+    def kappa(self, batch: Batch, z: dict[str, Tensor] | None = None) -> dict[str, float]:
         tau = list(self.o.tau)
         if getattr(self.o, "extra_epoch", True):
             tau[-2] += 1
@@ -230,7 +247,9 @@ def test_the_five_rankings_are_those_written_out_and_differ(first: int) -> None:
 
 @pytest.mark.parametrize("regression", [False, True], ids=["classes", "values"])
 @pytest.mark.parametrize("k", [2, 3])
-@pytest.mark.parametrize("extra", [{}, {"extra_epoch": False}], ids=["extra", "exact"])
+@pytest.mark.parametrize(
+    "extra", [{}, {"extra_epoch": False, "init": "released"}], ids=["extra", "exact"]
+)
 def test_the_released_code_zeroes_gradients_of_convolutions_alone(
     extra: dict[str, Any], k: int, regression: bool
 ) -> None:
@@ -259,11 +278,16 @@ def test_umt_distills_features(k: int, regression: bool) -> None:
 @pytest.mark.parametrize("regression", [False, True], ids=["classes", "values"])
 @pytest.mark.parametrize("k", [2, 3])
 def test_joint_training_adds_the_losses_of_the_modalities(k: int, regression: bool) -> None:
-    for fusion, options in ((Sum, {"unimodal": 0.7}), (Late, {})):
-        compare(Joint, Plain, options, k, regression=regression, fusion=fusion)
+    for fusion, complete, options in ((Sum, False, {"unimodal": 0.7}), (Late, True, {})):
+        compare(Joint, Plain, options, k, regression=regression, complete=complete, fusion=fusion)
 
 
-DAMPING = ({}, {"epochs": 2}, {"modulate": "update"}, {"gate_heads": True})
+DAMPING: tuple[dict[str, Any], ...] = (
+    {},
+    {"epochs": 2, "modulate": "update", "gate_heads": True},
+    {"epochs": 0.67},
+    {"gate_heads": True, "freeze_batchnorm": True},
+)
 
 
 @pytest.mark.parametrize("k", [2, 3])
@@ -271,12 +295,18 @@ DAMPING = ({}, {"epochs": 2}, {"modulate": "update"}, {"gate_heads": True})
 def test_a_modulation_scales_the_encoders_of_every_single_pass_method(
     changed: dict[str, Any], k: int
 ) -> None:
-    written = {"epochs": None} | changed
+    damping = {"epochs": None, "scores": "teachers", "alpha": 1.0, "scope": "all"} | changed
+    gates = {name: v for name, v in changed.items() if name in Plain.defaults and name != "alpha"}
     options = options_of({"modulation": PartialSuppression(**changed)}, k, False)
-    records = compare(Joint, Plain, options, k, written=options | written)
+    written = options | gates | {"damping": damping}
+    records = compare(Joint, Plain, options, k, written=written)
     damped = [min(record[f"kappa/{m}"] for m in tuple(WIDTHS)[:k]) for record in records]
     assert any(0 < kappa < 1 for kappa in damped)
     assert (damped[-1] == 1) == ("epochs" in changed)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_prioritization_can_be_combined_with_umt(k: int) -> None:
     options = options_of({"modulation": SMP(tau=TAU[k], gate_heads=True), "weight": 2.0}, k, False)
     written = {"alpha": 2.0, "beta": 0.0, "tau": TAU[k], "gate_heads": True}
     compare(UMT, Distilled, options, k, epochs=4, written=options | written)

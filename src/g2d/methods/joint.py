@@ -30,6 +30,8 @@ class Joint(SinglePass):
 
     def objective(self, output: Output, batch: Batch, teacher: TeacherOutput | None) -> Terms:
         terms = super().objective(output, batch, teacher)
-        for m, z in (output.unimodal_logits or {}).items():
+        # A modulation can ask for unimodal logits that the loss does not need.
+        own = output.unimodal_logits if self.unimodal != 0 else None
+        for m, z in (own or {}).items():
             terms[f"unimodal/{m}"] = self.unimodal * self.task.loss(z, batch.target)
         return terms
