@@ -1,14 +1,17 @@
 """Modulations: Sequential Modality Prioritization, and the partial suppression of Table 6.
 
-Both read the teachers' confidence and give one coefficient kappa per modality before the forward
-pass.
+Both give one coefficient kappa per modality: from the teachers' confidence before the forward pass,
+or, if partial suppression scores the student, after the backward pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import chain
 from typing import Literal
 
+from g2d.errors import ArgumentError
 from g2d.functional.schedule import (
     Tau,
     checked_tau,
@@ -19,9 +22,20 @@ from g2d.functional.schedule import (
 )
 from g2d.functional.scoring import ranking
 from g2d.functional.windows import checked_length, first_epochs
-from g2d.method import Modulate, Modulation, TrainState, split_confidence
+from g2d.method import (
+    Modulate,
+    Modulation,
+    Scope,
+    StudentScores,
+    TrainState,
+    in_scope,
+    modulated,
+    scale_gradient_of,
+    split_confidence,
+)
 from g2d.model import MultimodalModel, Teachers
 from g2d.task import Task
+from g2d.types import Batch, Output
 
 RankingBy = Literal["batch", "epoch", "dataset", "validation", "memorization"]
 """Which confidence ranks the modalities, see :class:`SMP`."""
@@ -109,25 +123,37 @@ class SMP(Modulation):
 
 
 class PartialSuppression(Modulation):
-    """Damping of modalities whose teachers are more confident than the others  (Table 6).
+    """Damping of modalities that are more confident than the others  (Table 6).
 
-    kappa^m = 1 - tanh(x) if x = rho^m / mean_{j≠m} rho^j > 1, else 1.
+    kappa^m = 1 - tanh(alpha x) if x = s^m / mean_{j≠m} s^j > 1, else 1.
 
-    The paper does not say which confidence x compares; its section uses the teachers', and so does
-    this class.
+    The paper does not say which confidence x compares; its section uses the teachers', which is the
+    default. The only partial suppression of the authors' code is ``scores="student"`` with
+    ``scope="conv_only"``, the coefficient of :class:`~g2d.methods.ogm_ge.OGMGE` without noise.
 
     Args:
         epochs: First epochs that are modulated: their number as an int, or a share of the run as a
             float; None modulates in all epochs.
+        scores: Whose confidence in the true target is the score s^m: the ``"teachers"``', known
+            before the forward pass, or the ``"student"``'s own under its unimodal logits z^m.
+        alpha: Strength of the suppression.
+        scope: Parameters of an encoder that are damped: ``"all"``, or ``"conv_only"``, those with
+            four dimensions.
         modulate: See :class:`~g2d.method.Modulation`.
         gate_heads: See :class:`~g2d.method.Modulation`.
         freeze_batchnorm: See :class:`~g2d.method.Modulation`.
+
+    Raises:
+        ArgumentError: alpha is negative, or two arguments contradict each other.
     """
 
     def __init__(
         self,
         *,
         epochs: int | float | None = None,
+        scores: Literal["teachers", "student"] = "teachers",
+        alpha: float = 1.0,
+        scope: Scope = "all",
         modulate: Modulate = "auto",
         gate_heads: bool = False,
         freeze_batchnorm: bool = False,
@@ -135,13 +161,70 @@ class PartialSuppression(Modulation):
         super().__init__(
             modulate=modulate, gate_heads=gate_heads, freeze_batchnorm=freeze_batchnorm
         )
-        self.epochs = checked_length(epochs, "epochs")
+        if alpha < 0:
+            raise ArgumentError(f"alpha must not be negative, found {alpha}.")
+        if gate_heads and scope == "conv_only":
+            raise ArgumentError(
+                "scope must be 'all' with gate_heads, found 'conv_only': heads are linear layers. "
+                "Leave out gate_heads."
+            )
+        if freeze_batchnorm and (scores == "student" or scope == "conv_only"):
+            raise ArgumentError(
+                "freeze_batchnorm must have scores='teachers' and scope='all', which suppress "
+                f"before the forward pass, found {scores!r} and {scope!r}. "
+                "Leave out freeze_batchnorm."
+            )
+        self.epochs, self.alpha = checked_length(epochs, "epochs"), alpha
+        self.scope: Scope = scope
+        self.wants_unimodal_logits = scores == "student"
+        self.kappa: dict[str, float] = {}
+
+    @property
+    def at_features(self) -> bool:
+        """Whether the coefficients act on the gradient of the features, at the door."""
+        return self.scope == "all" and not self.wants_unimodal_logits
+
+    def build(self, model: MultimodalModel, task: Task) -> None:
+        self.own_scores = StudentScores(task)
+        if self.gate_heads and not model.fusion.additive:
+            model.fusion.refuse_head_gate({})
 
     def coefficients(self, state: TrainState, rho: Mapping[str, float]) -> dict[str, float]:
+        """Return kappa^m by the teachers; with the student's scores it is not known yet."""
+        self.own_scores.clear()
+        if self.wants_unimodal_logits:
+            return {}
+        self.kappa = self._suppressed(state, rho)
+        return self.kappa
+
+    def at_the_door(self, state: TrainState, kappa: dict[str, float]) -> dict[str, float]:
+        return super().at_the_door(state, kappa) if self.at_features else {}
+
+    def observe(self, output: Output, batch: Batch) -> None:
+        if self.wants_unimodal_logits:
+            self.own_scores.add(output, batch)
+
+    def before_update(self, state: TrainState) -> dict[str, float]:
+        if self.at_features:
+            return {}
+        if self.wants_unimodal_logits:
+            self.kappa = self._suppressed(state, self.own_scores.means(state))
+        selected = partial(in_scope, scope=self.scope)
+        at_gradient = modulated(
+            state, self.kappa, self.modulate, heads=self.gate_heads, only=selected
+        )
+        for m, kappa in at_gradient.items():
+            modules = state.branch(m) if self.gate_heads else [state.model.encoders[m]]
+            for parameter in chain.from_iterable(module.parameters() for module in modules):
+                if selected(parameter):
+                    scale_gradient_of(parameter, kappa)
+        return self.kappa
+
+    def _suppressed(self, state: TrainState, scores: Mapping[str, float]) -> dict[str, float]:
         last = first_epochs(self.epochs, state.epochs, "epochs")
         if last is not None and state.epoch > last:
-            return dict.fromkeys(rho, 1.0)
-        return partial_suppression(rho)
+            return dict.fromkeys(scores, 1.0)
+        return partial_suppression(scores, strength=self.alpha)
 
 
 MODULATIONS: dict[str, type[Modulation]] = {"smp": SMP, "partial_suppression": PartialSuppression}

@@ -1,12 +1,29 @@
-"""Every recorded file has a source."""
+"""Every recorded file is compared by a test and has a source."""
 
 from __future__ import annotations
+
+import ast
 
 import pytest
 
 from support.golden import FOLDER, Golden
 
 FILES = sorted(path.stem for path in FOLDER.glob("*.npz"))
+
+
+def texts() -> set[str]:
+    """Return every text in the code of the tests of this folder."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in FOLDER.glob("test_*.py")]
+    return {
+        node.value
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def test_every_file_is_named_by_a_test() -> None:
+    assert set(FILES) - texts() == set()
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -110,6 +110,15 @@ def test_partial_suppression_by_the_teachers_differs_from_the_released_one() -> 
     )
 
 
+def test_partial_suppression_by_the_student_on_convolutions_equals_the_released_one() -> None:
+    golden = Golden("g2d_late_partial")
+    suppression = PartialSuppression(
+        epochs=2, scores="student", alpha=golden.hyper["strength"], scope="conv_only"
+    )
+    model, method = built(golden, G2D, modulation=suppression)
+    check(replay(golden, model, method), Equal(), losses=losses_of(golden))
+
+
 @pytest.mark.parametrize("name", FUSIONS)
 def test_teachers_give_the_recorded_features_logits_and_scores(name: str) -> None:
     golden, teachers = Golden(name), Golden(name).teachers()

@@ -9,12 +9,21 @@ from __future__ import annotations
 from g2d.method.contract import Cost, Method, Validation, pooled_features
 from g2d.method.distillation import Distillation
 from g2d.method.distributed import processes
-from g2d.method.modulation import Modulate, Modulation, modulated, scales_update
+from g2d.method.modulation import (
+    Modulate,
+    Modulation,
+    Scope,
+    in_scope,
+    modulated,
+    scale_gradient_of,
+    scales_update,
+)
 from g2d.method.rankings import split_confidence
 from g2d.method.rules import check_names, order_of_turns, per_modality, separate_heads
 from g2d.method.search import Choice, Log, Space, Whole, spaces
 from g2d.method.single_pass import SinglePass
 from g2d.method.state import Record, TrainState, record_terms
+from g2d.method.student_scores import StudentScores
 
 __all__ = [
     "Choice",
@@ -25,18 +34,22 @@ __all__ = [
     "Modulate",
     "Modulation",
     "Record",
+    "Scope",
     "SinglePass",
     "Space",
+    "StudentScores",
     "TrainState",
     "Validation",
     "Whole",
     "check_names",
+    "in_scope",
     "modulated",
     "order_of_turns",
     "per_modality",
     "pooled_features",
     "processes",
     "record_terms",
+    "scale_gradient_of",
     "scales_update",
     "separate_heads",
     "spaces",

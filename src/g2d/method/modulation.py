@@ -13,9 +13,12 @@ from g2d.errors import UnsupportedError
 from g2d.method.state import TrainState
 from g2d.model import MultimodalModel, Teachers
 from g2d.task import Task
+from g2d.types import Batch, Output
 
 Modulate = Literal["auto", "gradient", "update"]
 """What a fractional coefficient scales, see :class:`Modulation`."""
+Scope = Literal["all", "conv_only"]
+"""Parameters that a coefficient scales, see :func:`in_scope`."""
 
 
 class Modulation(Configured, nn.Module):
@@ -34,6 +37,9 @@ class Modulation(Configured, nn.Module):
         gate_heads: Suppress the head of a modality together with its encoder.
         freeze_batchnorm: Freeze the running statistics of a suppressed encoder too.
     """
+
+    wants_unimodal_logits: bool = False
+    """Whether :meth:`observe` reads the student's own z^m."""
 
     def __init__(
         self,
@@ -64,6 +70,39 @@ class Modulation(Configured, nn.Module):
     def at_the_door(self, state: TrainState, kappa: dict[str, float]) -> dict[str, float]:
         """Return the coefficients for the gradients; the state keeps those for the update."""
         return modulated(state, kappa, self.modulate, heads=self.gate_heads)
+
+    def observe(self, output: Output, batch: Batch) -> None:
+        """Read the output of a part after its backward pass; runs without gradients."""
+
+    def before_update(self, state: TrainState) -> dict[str, float]:
+        """Scale the accumulated gradients of a modulation that has not acted at the door.
+
+        Returns:
+            The coefficients kappa^m, for the record; empty if they were known before.
+        """
+        return {}
+
+
+def in_scope(parameter: nn.Parameter, scope: Scope) -> bool:
+    """Return whether a coefficient scales a parameter.
+
+    Args:
+        parameter: Parameter of an encoder or a head.
+        scope: ``"all"`` parameters, or ``"conv_only"``: those with four dimensions.
+    """
+    return scope == "all" or parameter.ndim == 4
+
+
+def scale_gradient_of(parameter: nn.Parameter, kappa: float) -> None:
+    """Multiply an accumulated gradient.
+
+    A coefficient of 0 removes the gradient: with a gradient of zero, momentum and weight decay
+    would still move the parameter.
+    """
+    if kappa == 0:
+        parameter.grad = None
+    elif kappa != 1 and parameter.grad is not None:
+        parameter.grad.mul_(kappa)
 
 
 def scales_update(state: TrainState, modulate: Modulate) -> bool:

@@ -87,32 +87,38 @@ class SinglePass(Method):
         # Once per update, on the whole batch of all processes: a ranking per part could let two
         # encoders learn in one update.
         rho = None if teacher is None else batch_confidence(state, batch, teacher)
+        modulation, unimodal = self.modulation, self.wants_unimodal_logits
         kappa: dict[str, float] = {}
         options = {}
-        if self.modulation is not None and rho is not None:
-            kappa = self.modulation.coefficients(state, rho)
+        if modulation is not None and rho is not None:
+            kappa = modulation.coefficients(state, rho)
             options = {
-                "kappa": self.modulation.at_the_door(state, kappa),
-                "gate_heads": self.modulation.gate_heads,
-                "freeze_batchnorm": self.modulation.freeze_batchnorm,
+                "kappa": modulation.at_the_door(state, kappa),
+                "gate_heads": modulation.gate_heads,
+                "freeze_batchnorm": modulation.freeze_batchnorm,
             }
+            unimodal = unimodal or modulation.wants_unimodal_logits
         record: Record = {}
         for part in state.parts(batch):
             with state.autocast():
                 output = state.model(
                     part.batch.inputs,
                     present=part.batch.present,
-                    unimodal=self.wants_unimodal_logits,
+                    unimodal=unimodal,
                     **options,
                 )
                 terms = self.objective(output, part.batch, part.of(teacher))
             state.backward_terms(terms, part, record)
             with torch.no_grad():
                 self.observe(output, part.batch)
+                if modulation is not None:
+                    modulation.observe(output, part.batch)
                 for m, cosine in _alignment(output, part.of(teacher)).items():
                     key = f"alignment/{m}"
                     record[key] = record.get(key, 0.0) + cosine * part.share
         with torch.no_grad():
+            if modulation is not None:
+                kappa |= modulation.before_update(state)
             self.before_update(state)
         state.update()
         if rho is not None:

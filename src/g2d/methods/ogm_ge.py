@@ -8,16 +8,29 @@ Modulation", CVPR 2022.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from g2d.functional.noise import gradient_noise
 from g2d.functional.schedule import Others, partial_suppression
-from g2d.functional.sums import sum_and_count
 from g2d.functional.windows import Window, checked_window, within
-from g2d.method import Log, Modulate, SinglePass, TrainState, modulated, scales_update, spaces
+from g2d.method import (
+    Log,
+    Modulate,
+    Scope,
+    SinglePass,
+    StudentScores,
+    TrainState,
+    in_scope,
+    modulated,
+    scale_gradient_of,
+    scales_update,
+    spaces,
+)
+from g2d.model import MultimodalModel
+from g2d.task import Task
 from g2d.types import Batch, Output
 
 
@@ -58,27 +71,27 @@ class OGMGE(SinglePass):
         noise: bool = True,
         against: Others = "mean",
         window: Window = (0.0, 0.5),
-        scope: Literal["all", "conv_only"] = "all",
+        scope: Scope = "all",
         modulate: Modulate = "auto",
     ) -> None:
         super().__init__()
-        self.alpha, self.noise, self.scope = alpha, noise, scope
+        self.alpha, self.noise = alpha, noise
+        self.scope: Scope = scope
         self.against: Others = against
         self.modulate: Modulate = modulate
         self.window = checked_window(window)
         self.kappa: dict[str, float] = {}
-        self._scores: list[Tensor] = []
+
+    def build(self, model: MultimodalModel, task: Task) -> Self:
+        super().build(model, task)
+        self.scores = StudentScores(task)
+        return self
 
     def observe(self, output: Output, batch: Batch) -> None:
-        assert output.unimodal_logits is not None
-        sums = [
-            sum_and_count(self.task.confidence(z, batch.target), batch.has(m))
-            for m, z in output.unimodal_logits.items()
-        ]
-        self._scores.append(torch.stack(sums))
+        self.scores.add(output, batch)
 
     def before_update(self, state: TrainState) -> None:
-        scores = self._batch_scores(state)
+        scores = self.scores.means(state)
         if not within(self.window, state.epoch, state.epochs):
             self.kappa = dict.fromkeys(self.modalities, 1.0)
             return
@@ -89,35 +102,25 @@ class OGMGE(SinglePass):
         for m, kappa in at_gradient.items():
             # An update that is scaled by 0 has no noise either.
             noise = self.noise and not (at_update and kappa == 0)
-            for parameter in self._selected(state.model.encoders[m]):
-                self._modulate(parameter, kappa, state.generator if noise else None)
+            for parameter in state.model.encoders[m].parameters():
+                if parameter.grad is not None and self._in_scope(parameter):
+                    self._modulate(parameter, kappa, state.generator if noise else None)
 
     def training_step(self, state: TrainState, batch: Batch) -> dict[str, Tensor | float]:
-        self._scores = []
+        self.scores.clear()
         record = super().training_step(state, batch)
         return record | {f"kappa/{m}": value for m, value in self.kappa.items()}
 
-    def _batch_scores(self, state: TrainState) -> dict[str, float]:
-        """Return s^m over the whole batch of all processes; 0 for a modality that no row has."""
-        total = state.sum_across_processes(torch.stack(self._scores).sum(0)).tolist()
-        return {m: s / max(n, 1.0) for m, (s, n) in zip(self.modalities, total, strict=True)}
-
-    def _selected(self, encoder: nn.Module) -> list[nn.Parameter]:
-        return [p for p in encoder.parameters() if p.grad is not None and self._in_scope(p)]
-
     def _in_scope(self, parameter: nn.Parameter) -> bool:
-        return self.scope == "all" or parameter.ndim == 4
+        return in_scope(parameter, self.scope)
 
     def _modulate(
         self, parameter: nn.Parameter, kappa: float, generator: torch.Generator | None
     ) -> None:
         """Scale the gradient of a parameter, and add noise if there is a generator."""
         assert parameter.grad is not None
-        noise = None if generator is None else gradient_noise(parameter.grad, generator)
-        if kappa == 0 and noise is None:
-            parameter.grad = None  # with a zero gradient, momentum and weight decay would still act
+        if generator is None:
+            scale_gradient_of(parameter, kappa)
             return
-        if kappa != 1:
-            parameter.grad.mul_(kappa)
-        if noise is not None:
-            parameter.grad.add_(noise)
+        noise = gradient_noise(parameter.grad, generator)
+        parameter.grad.mul_(kappa).add_(noise)
