@@ -261,6 +261,8 @@ def test_a_small_gap_on_few_rows_is_no_verdict() -> None:
         teachers={m: teacher.at(few) for m, teacher in teachers.items()},
     )
     assert diagnosis.suppressed == []
+    assert "Not certain on these rows, but possible: image gives" in str(diagnosis)
+    assert "Nothing is wrong" not in str(diagnosis)
 
 
 def test_without_teachers_the_states_are_unknown() -> None:

@@ -111,8 +111,11 @@ def _interaction(figures: Figures) -> Iterator[str]:
 
 def _rest(figures: Figures, *, wrong: bool) -> Iterator[str]:
     """Report the modalities that are well or used little."""
-    well, spare = _in_state(figures, WELL), _in_state(figures, SPARE)
-    wrong = wrong or bool(figures.above or _in_state(figures, SUPPRESSED))
+    spare, doubts = _in_state(figures, SPARE), _doubts(figures)
+    well = [m for m in _in_state(figures, WELL) if m not in doubts]
+    wrong = wrong or bool(figures.above or _in_state(figures, SUPPRESSED) or doubts)
+    if doubts:
+        yield f"Not certain on these rows, but possible: {_listed([*doubts.values()])}."
     if spare:
         little = _listed(
             [
@@ -139,6 +142,18 @@ def _rest(figures: Figures, *, wrong: bool) -> Iterator[str]:
             "gives about what its teacher" if len(well) == 1 else "each give about what a teacher"
         )
         yield f"Inside this model {_listed(well)} {give} learned alone."
+
+
+def _doubts(figures: Figures) -> dict[str, str]:
+    """Return the losses that are large but not certain, by modality."""
+    doubts = {}
+    for m in _in_state(figures, WELL):
+        gap, lead = figures.modalities[m].gap, figures.modalities[m].own_lead
+        if gap is not None and gap.value > CLEARLY:
+            doubts[m] = f"{m} gives {points(gap, 'less')} than its teacher"
+        elif lead is not None and lead.value > CLEARLY >= lead.low:
+            doubts[m] = f"all modalities together reach {points(lead, 'less')} than {m} alone"
+    return doubts
 
 
 def _unknown(figures: Figures) -> Iterator[str]:
