@@ -76,7 +76,7 @@ def test_other_problems_get_every_distinct_run_once(tmp_path: Path) -> None:
         "digits-mild-g2d",
     ]
     assert (
-        "7 runs of Table 7 in the paper correspond to 4 different ones on digits/mild." in schedules
+        "7 runs of Table 7 in the paper correspond to 4 distinct runs on digits/mild." in schedules
     )
     assert (
         "Without a counterpart on digits/mild: audio + video + text of iemocap: (0, 0, 150), "
@@ -131,6 +131,7 @@ def test_the_paper_protocol_trains_on_the_validation_rows_and_is_marked(
     assert joint.selected_on_test
     assert joint.test.fused["accuracy"] == joint.valid.fused["accuracy"]
     (table,) = result.tables
+    assert "selected by accuracy on the test split" in table.notes[0]
     rows = {row.name: row for row in table.rows}
     assert rows["joint"].marks == ("test",)
     assert [*rows] == ["teachers alone", "joint", "umt"]

@@ -82,7 +82,7 @@ def plan(
             without.append(cell)
     remarks = [
         f"{counted(len(cells), 'run')} of Table {table} in the paper correspond to "
-        f"{len(distinct)} different ones on {data}."
+        f"{counted(len(distinct), 'distinct run')} on {data}."
     ]
     if without:
         remarks.append(f"Without a counterpart on {data}: {_listed(without)}.")

@@ -112,13 +112,16 @@ def cautions(data: DataFacts) -> list[str]:
 def protocol_notes(group: Group) -> list[str]:
     """Return the notes on protocol, selection rule and data."""
     data, metric = group.data, group.runs[0].result.selection_metric
+    on_test = [run.result.selected_on_test for run in group.runs]
+    selection = "validation (the last one of equal epochs), and the test split is opened once"
+    if all(on_test):
+        selection = "the test split (the last one of equal epochs)"
     notes = [
         f"Protocol {data.protocol} (data {data.content_hash[:12]}, split "
-        f"{data.protocol_hash[:12]}): the epoch is selected by {metric} on validation (the "
-        "last one of equal epochs), and the test split is opened once.",
+        f"{data.protocol_hash[:12]}): the epoch is selected by {metric} on {selection}.",
         *cautions(data),
     ]
-    if any(run.result.selected_on_test for run in group.runs):
+    if any(on_test):
         notes.append(
             "(*) selected on the test split: its value is too good to be compared with others."
         )
