@@ -105,6 +105,9 @@ CHANGED: dict[str, dict[str, Any]] = {
     },
     "partial_suppression": {
         "epochs": 2,
+        "scores": "student",
+        "alpha": 0.3,
+        "scope": "conv_only",
         "modulate": "update",
         "gate_heads": True,
         "freeze_batchnorm": True,

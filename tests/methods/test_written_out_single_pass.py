@@ -282,11 +282,16 @@ def test_joint_training_adds_the_losses_of_the_modalities(k: int, regression: bo
         compare(Joint, Plain, options, k, regression=regression, complete=complete, fusion=fusion)
 
 
+STUDENT = {"scores": "student", "alpha": 0.4}
 DAMPING: tuple[dict[str, Any], ...] = (
     {},
-    {"epochs": 2, "modulate": "update", "gate_heads": True},
-    {"epochs": 0.67},
+    {"epochs": 2, "alpha": 0.3, "modulate": "update", "gate_heads": True},
+    {"alpha": 0.6, "scope": "conv_only", "modulate": "update"},
+    {"alpha": 0.6, "scope": "conv_only", "epochs": 0.67},
     {"gate_heads": True, "freeze_batchnorm": True},
+    STUDENT,
+    STUDENT | {"scope": "conv_only", "epochs": 0.67},
+    STUDENT | {"gate_heads": True, "modulate": "update"},
 )
 
 
