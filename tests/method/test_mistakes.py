@@ -178,7 +178,8 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "values without a column": (
         lambda: step(lambda batch: Batch(batch.inputs, batch.target.float()), task=Regression()),
-        r"target must hold values of shape \(rows, 1\).*Pass target.to\(torch.float\).reshape\(-1, 1\)",
+        r"target must hold values of shape \(rows, 1\).*"
+        r"Pass target.to\(torch.float\).reshape\(-1, 1\)",
     ),
     "an optimizer without the method's heads": (
         without_heads_in_the_optimizer,
