@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= runs/demo
+# A module's tests run in one process, so that what they share is made once.
+TWO := -n 2 --dist loadscope --no-loadscope-reorder
 SPHINX := $(BIN)/sphinx-build --fresh-env --quiet --fail-on-warning --keep-going
 
 .PHONY: help demo test lint docs check-docs bench clean
@@ -27,7 +29,7 @@ demo: .venv/installed
 	$(BIN)/g2d demo --out $(DEMO)
 
 test: lint check-docs
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(TWO)
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .

@@ -22,6 +22,12 @@ settings.register_profile("g2d", deadline=None)
 settings.load_profile("g2d")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the modules that hold slow tests, so that no process ends alone with them."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
