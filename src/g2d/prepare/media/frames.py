@@ -241,11 +241,11 @@ def _chosen(pick: Pick, starts: list[float | None], end: float, rate: float) -> 
 
 def _operation(frame: Any) -> str | None:
     """Return the operation of Pillow that turns a frame upright; None if it is upright."""
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5]
-            return UPRIGHT_BY_AXES.get((np.sign(a), np.sign(b), np.sign(c), np.sign(d)))
-    return None
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return None
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5]
+    return UPRIGHT_BY_AXES.get((np.sign(a), np.sign(b), np.sign(c), np.sign(d)))
 
 
 def _upright(frame: Any) -> Any:
