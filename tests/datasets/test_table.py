@@ -60,7 +60,7 @@ def everything(folder: Path, rows: int = 40) -> Path:
             | {
                 "note": f'it is "{COLORS[c]}",\nor so',
                 "size": round(float(rng.normal(c)), 3),
-                "age": i,
+                "age": 3 * i % 50,
                 "label": COLORS[c],
             }
         )
@@ -189,21 +189,21 @@ def test_a_trained_model_answers_for_the_rows_of_another_table(tmp_path: Path) -
 
 
 def test_manifest_is_another_name_of_table_with_the_same_result(tmp_path: Path) -> None:
-    source = jsonl(tmp_path / "a.jsonl", rows_of(30, x=float, label=ab))
+    source = jsonl(tmp_path / "a.jsonl", rows_of(30, x=half, label=ab))
     facts = []
     for name in ("table", "manifest"):
         g2d("data", "prepare", name, "--source", source, "--out", tmp_path / name, "--quiet")
         facts.append(json.loads((tmp_path / name / "dataset.json").read_text()))
     assert facts[0] == facts[1]
     assert facts[0]["name"] == "a"
-    assert facts[0]["content_hash"].startswith("5550e4da5c83a8a74aba4893ea74cbf2")
+    assert facts[0]["content_hash"].startswith("f627a2f94eb7c554bcd9ea793fde66fa")
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 def test_preparing_reads_the_table_at_most_four_times(
     tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = rows_of(3000, id=str, x=float, note=lambda i: f"note {i}", label=ab)
+    rows = rows_of(3000, id=str, x=half, note=lambda i: f"note {i}", label=ab)
     source = jsonl(tmp_path / f"a{suffix}", rows)
     if suffix == ".csv":
         lines = ["id,x,note,label", *(",".join(map(str, row.values())) for row in rows)]
@@ -224,7 +224,7 @@ def test_preparing_reads_the_table_at_most_four_times(
 
 def test_a_change_of_the_table_or_of_a_role_is_another_plan(tmp_path: Path) -> None:
     split = {"split": lambda i: ("train", "valid", "test")[i % 3]}
-    rows = rows_of(30, x=float, label=ab, person=lambda i: f"p{i}", **split)
+    rows = rows_of(30, x=half, label=ab, person=lambda i: f"p{i}", **split)
     source = jsonl(tmp_path / "a.jsonl", rows)
     options = TableOptions(ignore=("person",))
     prepare(plan_table(source, options), tmp_path, tmp_path / "store")
@@ -268,7 +268,7 @@ def test_the_scale_of_a_regression_is_fitted_on_training_rows_only(tmp_path: Pat
 
 def test_several_targets_and_a_task_option(tmp_path: Path) -> None:
     source = jsonl(
-        tmp_path / "a.jsonl", rows_of(30, x=float, y1=lambda i: i % 3, y2=lambda i: i / 7)
+        tmp_path / "a.jsonl", rows_of(30, x=half, y1=lambda i: i % 3, y2=lambda i: i / 7)
     )
     both = plan_table(source, TableOptions(target=("y1", "y2")))
     assert both.task["outputs"] == 2
@@ -289,7 +289,7 @@ def test_several_targets_and_a_task_option(tmp_path: Path) -> None:
 def test_groups_stay_together_and_validation_is_taken_from_training(tmp_path: Path) -> None:
     source = jsonl(
         tmp_path / "a.jsonl",
-        rows_of(400, x=float, label=lambda i: "ab"[i % 2], group=lambda i: f"p{i // 4}"),
+        rows_of(400, x=half, label=lambda i: "ab"[i % 2], group=lambda i: f"p{i // 4}"),
     )
     plan = plan_table(source, TableOptions())
     ((name, place),) = plan.protocols.items()
@@ -301,7 +301,7 @@ def test_groups_stay_together_and_validation_is_taken_from_training(tmp_path: Pa
         tmp_path / "b.jsonl",
         rows_of(
             200,
-            x=float,
+            x=half,
             label=lambda i: "ab"[i % 2],
             split=lambda i: "test" if i % 4 == 0 else "train",
         ),
@@ -316,7 +316,7 @@ def test_many_rows_are_divided_by_hash_and_few_still_have_every_split(
     tmp_path: Path,
 ) -> None:
     def divided(count: int) -> Any:
-        source = jsonl(tmp_path / "a.jsonl", rows_of(count, x=float, label=lambda i: "ab"[i % 2]))
+        source = jsonl(tmp_path / "a.jsonl", rows_of(count, x=half, label=lambda i: "ab"[i % 2]))
         return next(iter(plan_table(source, TableOptions()).protocols.items()))
 
     (name, many), (_, more) = divided(1500), divided(2000)
@@ -335,8 +335,8 @@ def test_columns_with_reserved_names_are_modalities_too(tmp_path: Path) -> None:
             30,
             **notes,
             table=lambda i: f"{i} words",
-            x=float,
-            y=float,
+            x=half,
+            y=lambda i: i / 3,
             name=str,
             label=lambda i: "ab"[i % 2],
         ),
@@ -426,7 +426,7 @@ def test_a_protocol_without_training_rows_cannot_be_opened(tmp_path: Path) -> No
     split = ["valid"] * 5 + ["test"] * 5
     source = jsonl(
         tmp_path / "a.jsonl",
-        rows_of(10, x=float, label=lambda i: "ab"[i % 2], split=split.__getitem__),
+        rows_of(10, x=half, label=lambda i: "ab"[i % 2], split=split.__getitem__),
     )
     prepare(plan_table(source, TableOptions()), tmp_path, tmp_path / "store")
     with pytest.raises(DataError, match="must have training rows, found none among 10"):
@@ -435,7 +435,7 @@ def test_a_protocol_without_training_rows_cannot_be_opened(tmp_path: Path) -> No
 
 def test_an_infinite_target_is_skipped(tmp_path: Path) -> None:
     source = jsonl(
-        tmp_path / "a.jsonl", rows_of(30, x=float, target=lambda i: "inf" if i == 4 else i / 7)
+        tmp_path / "a.jsonl", rows_of(30, x=half, target=lambda i: "inf" if i == 4 else i / 7)
     )
     plan = plan_table(source, TableOptions())
     assert [(skip.id, skip.reason) for skip in plan.skipped] == [("00000004", "non-finite")]
@@ -463,19 +463,19 @@ def test_rows_are_read_one_by_one_whatever_their_cells_hold(tmp_path: Path) -> N
         ("a,b\n1,2\n", (), "a column for its target"),
         ("a,label\n1,x\n2,x\n", (), "at least two classes"),
         ("a,label\n1,\n2,\n", (), "must have values"),
-        ("label\nx\ny\n", (), "a column to learn from"),
-        ("a,label,split\n1,x,train\n2,y,nowhere\n", (), "train, valid or test"),
-        ("a,label\n1,x\n2,y\n", ("task=regression",), "numbers for a regression"),
-        ("a,label\n1,x\n2,y\n", ("kinds.a=smell",), "a kind"),
-        ("a,label\n1,x\n2,y\n", ("shade=1",), "shade"),
-        ("a,label\n1,x\n2,y\n", ("target",), "key=value"),
+        ("label\nx\ny\nx\n", (), "a column to learn from"),
+        ("a,label,split\n1,x,train\n2,y,nowhere\n3,x,train\n", (), "train, valid or test"),
+        ("a,label\n1,x\n2,y\n3,x\n", ("task=regression",), "numbers for a regression"),
+        ("a,label\n1,x\n2,y\n3,x\n", ("kinds.a=smell",), "a kind"),
+        ("a,label\n1,x\n2,y\n3,x\n", ("shade=1",), "shade"),
+        ("a,label\n1,x\n2,y\n3,x\n", ("target",), "key=value"),
         (
-            "a,label\n1,x\n2,y\n",
+            "a,label\n1,x\n2,y\n3,x\n",
             ("kinds.a=smell", "shade=1", "siz=9"),
             "siz: no such option (did you mean 'size'?)",
         ),
         (
-            "a,person,label\n1,p,x\n2,q,y\n",
+            "a,person,label\n1,p,x\n2,q,y\n3,q,y\n",
             ("group=persn", "ignore=[A]", "id=z"),
             "id 'z', group 'persn' (did you mean 'person'?), ignore 'A' (did you mean 'a'?)",
         ),
@@ -533,6 +533,10 @@ def test_delimiters_are_counted_outside_quotes_and_a_cell_may_be_long(
     assert len(table[0]["x, mm"]) == 200_000
 
 
+def half(i: int) -> float:
+    return i / 2
+
+
 def ab(i: int) -> str:
     return "ab"[i % 2]
 
@@ -543,7 +547,7 @@ def test_tables_that_differ_in_a_number_or_a_text_have_different_hashes(
 ) -> None:
     for i in range(4):
         np.save(tmp_path / f"{i}.npy", np.arange(3.0))
-    rows = rows_of(4, id=str, v=lambda i: f"{i}.npy", x=float, note=lambda i: "no", label=ab)
+    rows = rows_of(4, id=str, v=lambda i: f"{i}.npy", x=half, note=lambda i: "no", label=ab)
     hashes = []
     for name in ("one", "same", "another"):
         if name == "another":
@@ -559,7 +563,7 @@ def test_usual_names_of_columns_are_found_in_any_case(tmp_path: Path) -> None:
         ID=lambda i: f"r{i}",
         Split=lambda i: ["train", "valid", "test"][i % 3],
         GROUP=lambda i: f"p{i % 3}",
-        x=float,
+        x=half,
         Label=ab,
     )
     plan = plan_table(jsonl(tmp_path / "a.jsonl", rows), TableOptions())
@@ -584,7 +588,7 @@ def test_unused_rows_and_divided_groups_of_a_given_split_are_reported(tmp_path: 
     split = ["train"] * 8 + ["valid"] * 4 + ["test"] * 4 + [""] * 3
     rows = rows_of(
         19,
-        x=float,
+        x=half,
         label=ab,
         split=split.__getitem__,
         person=lambda i: f"p{max(i, 6) if i < 9 else i}",
@@ -616,7 +620,7 @@ def test_unused_rows_and_divided_groups_of_a_given_split_are_reported(tmp_path: 
         (
             {
                 "split": lambda i: ("train", "valid", "test")[i % 3],
-                "note": lambda i: "w" if i % 3 else "",
+                "note": lambda i: "a text of many words" if i % 3 else "",
             },
             "no training row has note",
         ),
@@ -625,7 +629,7 @@ def test_unused_rows_and_divided_groups_of_a_given_split_are_reported(tmp_path: 
 def test_data_that_cannot_train_are_reported_at_once(
     tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
-    columns = {"x": float, "y": lambda i: i / 7} | change
+    columns = {"x": half, "y": lambda i: i / 7} | change
     (warning,) = plan_table(
         jsonl(tmp_path / "a.jsonl", rows_of(10, **columns)), TableOptions()
     ).warnings
@@ -635,7 +639,7 @@ def test_data_that_cannot_train_are_reported_at_once(
 @pytest.mark.parametrize("groups", [3, 4, 7])
 def test_three_groups_are_enough_for_three_splits(tmp_path: Path, groups: int) -> None:
     rows = rows_of(
-        10 * groups, x=float, label=lambda i: "ab"[i // 5 % 2], group=lambda i: f"p{i // 10}"
+        10 * groups, x=half, label=lambda i: "ab"[i // 5 % 2], group=lambda i: f"p{i // 10}"
     )
     plan = plan_table(jsonl(tmp_path / "a.jsonl", rows), TableOptions())
     assert set(plan.protocols["a/shares-v1"]) == {0, 1, 2}
@@ -645,7 +649,7 @@ def test_three_groups_are_enough_for_three_splits(tmp_path: Path, groups: int) -
 def test_equal_numbers_are_one_class_and_nan_is_an_empty_target(tmp_path: Path) -> None:
     labels = ["1.0", "1", "01", "2", "nan", "2.0", "inf"]
     plan = plan_table(
-        jsonl(tmp_path / "a.jsonl", rows_of(7, x=float, label=labels.__getitem__)),
+        jsonl(tmp_path / "a.jsonl", rows_of(7, x=half, label=labels.__getitem__)),
         TableOptions(),
     )
     assert plan.task["classes"] == ["1", "2"]
@@ -657,12 +661,18 @@ def test_equal_numbers_are_one_class_and_nan_is_an_empty_target(tmp_path: Path) 
     words = plan_table(
         jsonl(
             tmp_path / "b.jsonl",
-            [{"x": i, "label": label} for i, label in enumerate(["None", None, "nan", "1"])],
+            [
+                {"x": i, "label": label}
+                for i, label in enumerate(["None", None, "nan", "1", "2", "b", "b"])
+            ],
         ),
         TableOptions(),
     )
-    assert words.task["classes"] == ["1", "None", "nan"]
-    assert [skip.id for skip in words.skipped] == ["00000001"]
+    assert words.task["classes"] == ["1", "2", "b"]
+    assert [skip.id for skip in words.skipped] == ["00000000", "00000001", "00000002"]
+    kept = plan_table(tmp_path / "b.jsonl", TableOptions(missing=()))
+    assert kept.task["classes"] == ["1", "2", "None", "b", "nan"]
+    assert [skip.id for skip in kept.skipped] == ["00000001"]
 
 
 def test_lists_of_the_usual_length_are_kept_and_a_list_of_one_is_a_number(tmp_path: Path) -> None:
@@ -707,7 +717,7 @@ def test_odd_cells_of_jsonl_cost_their_row_or_are_refused(tmp_path: Path) -> Non
         plan.decode(tmp_path, plan.samples[4])
     with pytest.raises(DataError, match="one value per row, found lists in 10"):
         plan_table(
-            jsonl(tmp_path / "b.jsonl", rows_of(10, x=float, y=lambda i: [i, i])), TableOptions()
+            jsonl(tmp_path / "b.jsonl", rows_of(10, x=half, y=lambda i: [i, i])), TableOptions()
         )
 
 
@@ -718,18 +728,19 @@ def test_long_codes_and_large_numbers_keep_their_differences_here_and_in_new_tab
         40,
         id=str,
         code=lambda i: str(10**24 + i),
-        time=lambda i: 1_700_000_000 + i,
+        time=lambda i: 1_700_000_000 + 7 * i,
         size=lambda i: i / 7,
         note=ab,
         label=ab,
     )
-    plan = plan_table(jsonl(tmp_path / "a.jsonl", rows), TableOptions(kinds={"code": "text"}))
+    kinds = {"code": "text", "note": "text"}
+    plan = plan_table(jsonl(tmp_path / "a.jsonl", rows), TableOptions(kinds=kinds))
     assert any("time is stored relative to 1700000000" in line for line in plan.inferred)
     prepare(plan, tmp_path, tmp_path / "store")
     source = open_any(StoreOptions(store="store", root=str(tmp_path)))
     assert len({row.tobytes() for row in source.arrays["code"][:]}) == 40
-    assert source.arrays["table"][:][:, 0].tolist() == list(range(40))
-    new = [rows[7] | {"note": "it is long, and still read to its end"}, {"time": 1_700_000_007}]
+    assert source.arrays["table"][:][:, 0].tolist() == list(range(0, 280, 7))
+    new = [rows[7] | {"note": "it is long, and still read to its end"}, {"time": 1_700_000_049}]
     ids, batch = source.read_rows(jsonl(tmp_path / "new.jsonl", new))
     assert ids == ["7", "2"]
     scaled, note = batch.inputs["table"], batch.inputs["note"]
@@ -778,7 +789,7 @@ def test_defaults_are_listed_as_they_are() -> None:
 
 def test_all_differing_options_of_a_store_are_reported_together(tmp_path: Path) -> None:
     prepare(
-        plan_table(jsonl(tmp_path / "a.jsonl", rows_of(10, x=float, label=ab)), TableOptions()),
+        plan_table(jsonl(tmp_path / "a.jsonl", rows_of(10, x=half, label=ab)), TableOptions()),
         tmp_path,
         tmp_path / "store",
     )
@@ -795,7 +806,7 @@ def test_arrays_of_new_rows_hold_numbers_as_they_are_however_they_are_stored(
     tmp_path: Path,
 ) -> None:
     rows = rows_of(
-        40, time=lambda i: 1_700_000_000 + i, size=lambda i: i / 7, label=lambda i: "ab"[i % 2]
+        40, time=lambda i: 1_700_000_000 + 7 * i, size=lambda i: i / 7, label=lambda i: "ab"[i % 2]
     )
     prepare(
         plan_table(jsonl(tmp_path / "a.jsonl", rows), TableOptions()),
@@ -805,7 +816,7 @@ def test_arrays_of_new_rows_hold_numbers_as_they_are_however_they_are_stored(
     source = open_store(StoreOptions(store="store", root=str(tmp_path)))
     source.write_rows(tmp_path / "rows.npz", np.array([3, 8]))
     with np.load(tmp_path / "rows.npz") as file:
-        assert file["table"][:, 0].tolist() == [1_700_000_003, 1_700_000_008]
+        assert file["table"][:, 0].tolist() == [1_700_000_021, 1_700_000_056]
     seen = source.view(source.gather(np.array([3, 8])), seed=0, epoch=0, train=False)
     again = source.read_rows(tmp_path / "rows.npz")[1]
     assert torch.equal(again.inputs["table"], seen.inputs["table"])

@@ -22,7 +22,7 @@ from g2d.data.store.facts import Signal
 from g2d.datasets.base import ReaderOptions
 from g2d.datasets.folders import find_files
 from g2d.datasets.mis_me.tables import COLUMNS, Row, read_tables
-from g2d.datasets.table.columns import number
+from g2d.datasets.table.spelling import number
 from g2d.errors import DataError, UnreadableError
 from g2d.prepare import UNLABELED, Decoded, Plan, Sample, Skip, places
 from g2d.prepare.media import read_image

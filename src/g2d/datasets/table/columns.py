@@ -1,18 +1,26 @@
-"""Cells and columns of a table: what a cell holds, and statistics that tell a column's kind."""
+"""Profile of a table's columns: statistics that tell what a column holds, from one pass."""
 
 from __future__ import annotations
 
-import math
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from math import inf, isfinite
 from os.path import splitext
 from typing import Any
 
+from g2d.datasets.table.spelling import Decimal, Nothing, canonical, empty, number
+
 SUFFIXES = {
-    "image": (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"),
-    "audio": (".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac"),
-    "video": (".mp4", ".mpg", ".mpeg", ".avi", ".mkv", ".webm", ".flv", ".mov"),
+    "image": (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"),
+    "audio": (
+        *(".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".amr"),
+        *(".aif", ".aiff", ".wma", ".au", ".caf"),
+    ),
+    "video": (
+        *(".mp4", ".m4v", ".mpg", ".mpeg", ".avi", ".mkv", ".webm", ".flv", ".mov"),
+        *(".3gp", ".wmv", ".ogv", ".mts"),
+    ),
     "array": (".npy",),
 }
 """Suffixes of file names by kind."""
@@ -21,35 +29,27 @@ FILES = frozenset(SUFFIXES)
 """Kinds of columns that hold paths of files."""
 TEXT, NUMBER = "text", "number"
 """Kinds of columns that hold no paths."""
-KINDS = (*SUFFIXES, TEXT, NUMBER)
-"""All kinds of columns."""
 NEARLY = 0.9
 """Share of the cells that must be of a kind for the column to be of that kind."""
 LABELS_AT_MOST = 10_000
 """Number of different values of a column that are remembered."""
+WORDS_COUNTED = 5
+"""Words of a cell that are counted."""
 FAR = 1000
 """Offset of a column relative to its range from which float32 keeps too few digits."""
-
-
-def number(cell: Any) -> float | None:
-    """Return a cell as a number, or None if it holds something else.
-
-    An empty cell is NaN, a number that is too large is infinite.
-
-    Example:
-        >>> number(" 1e3 "), number("red"), number(True), number(10**400)
-        (1000.0, None, None, inf)
-    """
-    if empty(cell):
-        return float("nan")
-    if isinstance(cell, bool) or not isinstance(cell, int | float | str):
-        return None
-    try:
-        return float(cell)
-    except OverflowError:
-        return math.inf
-    except ValueError:
-        return None
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_DAY = (
+    rf"(?:\d{{4}}([-/.])\d{{1,2}}\1\d{{1,2}}|\d{{1,2}}([-/.])\d{{1,2}}\2\d{{2,4}}"
+    rf"|\d{{1,2}}[ -]{_MONTH}[ -]\d{{2,4}}|{_MONTH} \d{{1,2}},? \d{{4}})"
+)
+_TIME = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[ap]m)?(?: ?(?:z|utc|[-+]\d{2}:?\d{2}))?"
+DATE = re.compile(rf"(?:{_DAY}(?:(?:t|,? ){_TIME})?|{_TIME})", re.IGNORECASE)
+"""Dates and times of day in usual spellings."""
+LONGEST_DATE = 40
+_SUFFIX = re.compile(
+    r"\.(?:(?=\d?[a-z])[a-z0-9]{2,5}|parquet|feather|pickle|safetensors|tfrecords?)"
+)
+"""Suffix of a file name in lower case."""
 
 
 def text(cell: Any) -> str:
@@ -57,69 +57,171 @@ def text(cell: Any) -> str:
     return " ".join(map(str, cell)) if isinstance(cell, list) else str(cell)
 
 
-def empty(cell: Any) -> bool:
-    """Return whether a cell is blank text, null, NaN, or an empty list."""
-    return (
-        cell is None or cell == [] or (isinstance(cell, str) and not cell.strip()) or cell != cell
-    )
+@dataclass
+class Tally:
+    """Statistics of the cells of a column that are numbers, under one decimal sign.
+
+    Args:
+        numbers: Number of cells that are numbers, or lists of numbers.
+        alone: Number of these that are no numbers under the other decimal sign.
+        widths: Number of cells by how many numbers they hold.
+        whole: Whether all finite numbers are whole.
+        low: Smallest finite number.
+        high: Largest finite number.
+        counts: Whether every number so far is a whole one, by one larger than the one before.
+        last: Last number.
+    """
+
+    numbers: int = 0
+    alone: int = 0
+    widths: Counter[int] = field(default_factory=Counter)
+    whole: bool = True
+    low: float = inf
+    high: float = -inf
+    counts: bool = True
+    last: float | None = None
+
+    def add(self, numbers: list[float]) -> None:
+        """Count a cell with these numbers."""
+        self.numbers += 1
+        self.widths[len(numbers)] += 1
+        finite = [value for value in numbers if isfinite(value)]
+        if finite:
+            self.whole = self.whole and all(value.is_integer() for value in finite)
+            self.low, self.high = min(self.low, *finite), max(self.high, *finite)
+        if self.counts:
+            step = 1 if self.last is None else numbers[0] - self.last
+            self.counts = self.whole and len(numbers) == len(finite) == 1 and step == 1
+            self.last = numbers[0]
 
 
 @dataclass
 class Column:
-    """Statistics of a column, gathered cell by cell.
+    """Profile of a column, gathered cell by cell.
 
     Args:
-        cells: Number of cells that are not empty.
-        numbers: Number of cells that are numbers, or lists of numbers (JSONL).
+        cells: Number of cells that hold something.
+        nothing: Number of cells that are not blank and mean nothing, by spelling.
         lists: Number of cells that are lists of anything.
         suffixes: Number of text cells by kind of file, judged by the suffix.
+        others: Number of text cells by suffix, of files of another kind.
+        slashes: Number of text cells of one word that have a slash or a backslash.
+        backslashes: Number of text cells with backslashes and no slash.
+        dates: Number of cells that are dates or times.
+        respelled: Whether some number must be rewritten for Python to read it.
         longest: Bytes of the longest cell, as text.
-        widths: Number of cells by how many numbers they hold.
+        words: Words of the longest cell, at most ``WORDS_COUNTED``.
         values: Different values; None if there are more than ``LABELS_AT_MOST``.
-        whole: Whether all finite numbers are whole.
-        low: Smallest finite number.
-        high: Largest finite number.
+        different: Whether all values so far are different, as far as they are remembered.
+        example: First cell.
+        decimal: Decimal sign of the table.
+        tallies: Statistics of numbers by decimal sign.
     """
 
     cells: int = 0
-    numbers: int = 0
+    nothing: Counter[str] = field(default_factory=Counter)
     lists: int = 0
     suffixes: Counter[str] = field(default_factory=Counter)
+    others: Counter[str] = field(default_factory=Counter)
+    slashes: int = 0
+    backslashes: int = 0
+    dates: int = 0
+    respelled: bool = False
     longest: int = 0
-    widths: Counter[int] = field(default_factory=Counter)
+    words: int = 0
     values: set[str] | None = field(default_factory=set)
-    whole: bool = True
-    low: float = inf
-    high: float = -inf
+    different: bool = True
+    example: str = ""
+    decimal: Decimal = "."
+    tallies: dict[Decimal, Tally] = field(default_factory=lambda: {".": Tally(), ",": Tally()})
 
-    def add(self, cell: Any) -> None:
+    def add(self, cell: Any, nothing: Nothing) -> None:
         """Count one cell."""
-        if empty(cell):
+        if nothing(cell):
+            if not empty(cell):
+                self.nothing[str(cell).strip()] += 1
             return
         as_text = text(cell)
+        if not self.cells:
+            self.example = as_text.strip()
         self.cells += 1
         self.longest = max(self.longest, len(as_text.encode()))
         is_list = isinstance(cell, list)
-        parsed = [number(value) for value in (cell if is_list else [cell])]
-        numbers = [value for value in parsed if value is not None]
-        if len(numbers) == len(parsed):
-            self.numbers += 1
-            self.widths[len(parsed)] += 1
-            self._measure([value for value in numbers if isfinite(value)])
+        numeric = self._add_numbers(cell if is_list else [cell])
+        self.lists += is_list
         if is_list:
-            self.lists += 1
+            self.different = False
             return
-        if not numbers:
-            self.suffixes[KIND_OF.get(splitext(as_text.strip())[1].lower(), TEXT)] += 1
+        as_text = as_text.strip()
+        if not numeric:
+            self._add_words(as_text)
         if self.values is not None:
-            self.values.add(as_text.strip())
+            before = len(self.values)
+            self.values.add(as_text)
+            self.different = self.different and len(self.values) > before
             if len(self.values) > LABELS_AT_MOST:
                 self.values = None
 
-    def _measure(self, numbers: list[float]) -> None:
-        if numbers:
-            self.whole = self.whole and all(value.is_integer() for value in numbers)
-            self.low, self.high = min(self.low, *numbers), max(self.high, *numbers)
+    def _add_numbers(self, cells: list[Any]) -> bool:
+        """Count a cell if it holds numbers under some decimal sign; return whether it does."""
+        points = [number(value) for value in cells]
+        point = [value for value in points if value is not None]
+        spelled = any(isinstance(v, str) and ("," in v or "." in v) for v in cells)
+        comma: list[float] | None = point
+        if spelled or len(point) < len(cells):
+            comma = _numbers(cells, ",")
+            if len(point) < len(cells):
+                point = _numbers(cells, ".") or []
+                self.respelled = self.respelled or bool(point) or comma is not None
+        plain = len(point) == len(cells)
+        if plain:
+            self.tallies["."].add(point)
+            self.tallies["."].alone += comma is None
+        if comma is not None and len(comma) == len(cells):
+            self.tallies[","].add(comma)
+            self.tallies[","].alone += not plain
+            return True
+        return plain
+
+    def _add_words(self, cell: str) -> None:
+        """Count the form of a cell that is no number."""
+        count = len(cell.split(None, WORDS_COUNTED - 1))
+        self.words = max(self.words, count)
+        suffix = splitext(cell.replace("\\", "/"))[1].lower()
+        kind = KIND_OF.get(suffix, TEXT)
+        self.suffixes[kind] += 1
+        if kind == TEXT and _SUFFIX.fullmatch(suffix) and "@" not in cell:
+            self.others[suffix] += 1
+        if "/" in cell or "\\" in cell:
+            self.slashes += count == 1
+            self.backslashes += "/" not in cell
+        if len(cell) <= LONGEST_DATE and cell[-1:].isalnum() and DATE.fullmatch(cell):
+            self.dates += 1
+
+    @property
+    def tally(self) -> Tally:
+        """Statistics of numbers under the table's decimal sign."""
+        return self.tallies[self.decimal]
+
+    @property
+    def numbers(self) -> int:
+        """Number of cells that are numbers, or lists of numbers."""
+        return self.tally.numbers
+
+    @property
+    def whole(self) -> bool:
+        """Whether all finite numbers are whole."""
+        return self.tally.whole
+
+    @property
+    def is_number(self) -> bool:
+        """Whether nearly all cells are numbers."""
+        return self.numbers > NEARLY * self.cells
+
+    @property
+    def constant(self) -> bool:
+        """Whether all cells have the same value."""
+        return self.values is not None and len(self.values) == 1 and not self.lists
 
     @property
     def origin(self) -> float:
@@ -127,18 +229,23 @@ class Column:
 
         It is 0, or the smallest number if the numbers are large and close together (times, codes).
         """
-        far = 0 < FAR * (self.high - self.low) < max(abs(self.low), abs(self.high))
-        return self.low if far else 0.0
+        low, high = self.tally.low, self.tally.high
+        far = 0 < FAR * (high - low) < max(abs(low), abs(high))
+        return low if far else 0.0
 
     @property
     def width(self) -> int:
         """Most frequent number of numbers per cell."""
-        return self.widths.most_common(1)[0][0] if self.widths else 1
+        return self.tally.widths.most_common(1)[0][0] if self.tally.widths else 1
 
-    @property
-    def kind(self) -> str:
-        """Kind of nearly all cells: image, audio, video, array, text or number."""
-        if self.numbers > NEARLY * self.cells:
-            return NUMBER
-        kind, count = self.suffixes.most_common(1)[0] if self.suffixes else (TEXT, 0)
-        return kind if count > NEARLY * self.cells else TEXT
+
+def _numbers(cells: list[Any], decimal: Decimal) -> list[float] | None:
+    """Return cells as numbers written with a decimal sign, or None if one is no number."""
+    numbers = []
+    for cell in cells:
+        spelled = canonical(cell, decimal) if isinstance(cell, str) and cell.strip() else cell
+        value = None if spelled is None and cell is not None else number(spelled)
+        if value is None:
+            return None
+        numbers.append(value)
+    return numbers

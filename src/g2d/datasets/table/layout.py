@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,17 @@ import numpy as np
 
 from g2d.data.store.facts import RESERVED, Signal
 from g2d.data.views import defaults
-from g2d.datasets.table.columns import KINDS, NUMBER, TEXT, Column, empty
+from g2d.datasets.table.columns import NUMBER, TEXT, Column
+from g2d.datasets.table.kinds import CATEGORY, UNUSED, Decision, override
 from g2d.datasets.table.rows import TableFile
+from g2d.datasets.table.spelling import empty
 from g2d.datasets.table.values import Layout, load_values
 from g2d.errors import DataError, UnreadableError
 from g2d.prepare.media import decode_audio
 from g2d.types import is_name
 
 TABLE = "table"
-"""Name of the modality that all columns of single numbers form together."""
+"""Name of the modality that all columns of single numbers and of categories form together."""
 PROBED = 50
 """Number of first rows whose files are opened to find lengths."""
 MOST_SECONDS = 10.0
@@ -30,31 +33,32 @@ LENGTHS = ("rate", "seconds", "size", "frames", "steps", "characters")
 
 
 def layout_of(
-    columns: Mapping[str, Column], options: Any, names: Sequence[str], table: TableFile
+    columns: Mapping[str, Column],
+    options: Any,
+    decisions: Mapping[str, Decision],
+    table: TableFile,
 ) -> Layout:
     """Form the modalities of a table.
 
-    Every column of files, texts or lists is a modality. All columns of single numbers together are
-    another one.
+    Every column of files, texts or lists is a modality. All columns of single numbers and of
+    categories together are another one.
 
     Args:
         columns: Statistics of the columns.
         options: Options of the user.
-        names: Columns that are available for modalities.
+        decisions: Kinds of the columns that are available for modalities.
         table: The table, to open the files of the first rows.
 
     Raises:
-        DataError: No column is left, or an option names an unknown kind.
+        DataError: No column is left.
     """
-    if unknown := [f"{name}: {kind}" for name, kind in options.kinds.items() if kind not in KINDS]:
-        raise DataError(
-            f"kinds must give columns a kind ({', '.join(KINDS)}), found {', '.join(unknown)}."
-        )
-    kinds = {
-        name: options.kinds.get(name, columns[name].kind) for name in names if columns[name].cells
-    }
+    kinds = {name: decision.kind for name, decision in decisions.items()}
+    unused = [name for name, kind in kinds.items() if kind in UNUSED]
+    kinds = {name: kind for name, kind in kinds.items() if kind not in UNUSED}
     single = tuple(
-        name for name, kind in kinds.items() if kind == NUMBER and columns[name].width == 1
+        name
+        for name, kind in kinds.items()
+        if kind == CATEGORY or (kind == NUMBER and columns[name].width == 1)
     )
     made: dict[str, tuple[str, ...]] = {}
     for name in kinds:
@@ -63,17 +67,29 @@ def layout_of(
         elif single not in made.values():
             made[_modality(TABLE, made)] = single
     if not made:
+        reasons = [f"{name!r} ({decisions[name].reason})" for name in unused]
+        rest = f" Left out: {', '.join(reasons)}." if reasons else ""
+        advice = f" To use one, give {override(unused[0], NUMBER, TEXT)}." if unused else ""
         raise DataError(
             "the table must have a column to learn from besides its target, found none."
+            f"{rest}{advice}"
         )
-    kind_of = {m: kinds[columns_of[0]] for m, columns_of in made.items()}
+    kind_of = {
+        m: NUMBER if columns_of == single else kinds[columns_of[0]]
+        for m, columns_of in made.items()
+    }
 
     def signal(m: str) -> Signal:
         first, kind = made[m][0], kind_of[m]
         if kind == TEXT:
             return text_signal(columns[first], options.characters)
         if kind == NUMBER:
-            return _number_signal({name: columns[name] for name in made[m]})
+            values = {
+                name: sorted(columns[name].values or (), key=str.encode)
+                for name in made[m]
+                if kinds[name] == CATEGORY
+            }
+            return number_signal({name: columns[name] for name in made[m]}, values)
         cells = (row.get(first) for row in table.rows(0, min(PROBED, len(table))))
         folder = table.path.parent
         paths = [folder / str(cell).strip() for cell in cells if not empty(cell)]
@@ -102,12 +118,52 @@ def text_signal(column: Column, characters: int) -> Signal:
     return Signal("text", "uint8", (length,), defaults.TEXT)
 
 
-def _number_signal(columns: Mapping[str, Column]) -> Signal:
-    """Return how one column of lists, or all columns of single numbers, are stored."""
-    width = next(iter(columns.values())).width if len(columns) == 1 else len(columns)
-    origins = [column.origin for column in columns.values()]
-    facts = {"columns": list(columns)} | ({"origin": origins} if any(origins) else {})
+def number_signal(columns: Mapping[str, Column], categories: Mapping[str, Sequence[str]]) -> Signal:
+    """Return how one column of lists, or all columns of numbers and categories, are stored.
+
+    A category is stored as one number for each of its values: 1 for the value of the row, else 0.
+
+    Args:
+        columns: Profiles of the columns.
+        categories: Values of the columns that are categories.
+    """
+    elements: list[tuple[str, float]] = []
+    for name, column in columns.items():
+        values = categories.get(name)
+        if values is None:
+            elements.append((name, column.origin))
+        else:
+            elements.extend((f"{name}={value}", 0.0) for value in values)
+    names, origins = [name for name, _ in elements], [origin for _, origin in elements]
+    facts: dict[str, Any] = {"columns": names} | ({"origin": origins} if any(origins) else {})
+    if categories:
+        facts["categories"] = {name: list(values) for name, values in categories.items()}
+    width = len(elements)
+    if len(columns) == 1 and not categories:
+        width = next(iter(columns.values())).width
     return Signal("table", "float32", (width,), defaults.NUMBERS, facts)
+
+
+def keep_categories(
+    layout: Layout, columns: Mapping[str, Column], seen: Mapping[str, Collection[str]]
+) -> Layout:
+    """Return a layout without the categories that no training row has.
+
+    Args:
+        layout: Modalities and their columns.
+        columns: Profiles of the columns.
+        seen: Values of every category's column on the training rows.
+    """
+    signals = dict(layout.signals)
+    for m, signal in layout.signals.items():
+        known = signal.facts.get("categories", {})
+        kept = {
+            name: [value for value in values if value in seen[name]] or values
+            for name, values in known.items()
+        }
+        if kept != known:
+            signals[m] = number_signal({name: columns[name] for name in layout.columns[m]}, kept)
+    return replace(layout, signals=signals)
 
 
 def _image_signal(paths: Sequence[Path], options: Any) -> Signal:

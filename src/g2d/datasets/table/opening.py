@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +15,10 @@ from torch import Tensor
 from g2d.data.source import Source
 from g2d.data.store.facts import read_facts, signals
 from g2d.data.store.opening import StoreOptions, open_store
-from g2d.datasets.table.columns import TEXT, Column, empty
+from g2d.datasets.table.columns import NUMBER, TEXT, Column
 from g2d.datasets.table.layout import text_signal
 from g2d.datasets.table.rows import TableFile
+from g2d.datasets.table.spelling import Nothing, empty
 from g2d.datasets.table.values import Layout, TableDecode
 from g2d.errors import DataError, UnreadableError
 from g2d.prepare import Decoded, Sample
@@ -46,8 +48,8 @@ def _new_rows(
     """
     facts = read_facts(folder)
     parameters, known = facts["parameters"], signals(facts)
-    table = TableFile(path)
     columns = {m: tuple(parameters["columns"][m]) for m in modalities}
+    table = _table(path, facts, columns)
     missing = [c for names in columns.values() for c in names if c not in table.columns]
     if missing and not table.json:
         raise DataError(
@@ -73,6 +75,18 @@ def _new_rows(
             mask = np.stack([row.masks.get(m, np.zeros(signal.shape[0], np.bool_)) for row in rows])
             inputs[m] = Sequence(values, torch.from_numpy(mask))
     return ids, inputs, {m: torch.from_numpy(p) for m, p in present.items() if not p.all()}
+
+
+def _table(path: Path, facts: dict[str, Any], columns: dict[str, tuple[str, ...]]) -> TableFile:
+    """Open a table that is written like the one that a store was made from."""
+    spelling = facts["report"].get("spelling", {"missing": [], "decimal": "."})
+    table = TableFile(path, Nothing.of(spelling["missing"]), usual=spelling["decimal"])
+    kinds = facts["parameters"]["kinds"]
+    for m, names in columns.items():
+        if kinds[m] == NUMBER:
+            categories = facts["modalities"][m]["facts"].get("categories", {})
+            table.numeric.update(name for name in names if name not in categories)
+    return table
 
 
 def _decoded(table: TableFile, layout: Layout, id_column: str) -> tuple[list[str], list[Decoded]]:

@@ -17,17 +17,20 @@ from pydantic import Field
 
 from g2d.data.splits import SPLITS, TRAIN, UNKNOWN, VALID, complete_splits, name_hash
 from g2d.datasets.base import ReaderOptions
-from g2d.datasets.table.columns import KINDS, TEXT, Column
-from g2d.datasets.table.layout import layout_of
+from g2d.datasets.table.columns import TEXT, Column
+from g2d.datasets.table.kinds import KINDS, decide
+from g2d.datasets.table.layout import keep_categories, layout_of
+from g2d.datasets.table.lines import decision_lines, first, table_lines
 from g2d.datasets.table.roles import Roles, roles_of
 from g2d.datasets.table.rows import TableFile, unique_rows
-from g2d.datasets.table.values import Layout, TableDecode
+from g2d.datasets.table.spelling import NOTHING, Decimal, Nothing, usual_nothing
+from g2d.datasets.table.values import Layout, TableDecode, category_of
 from g2d.prepare import Plan, Sample, Skip
 
+DECIMALS: dict[str, Decimal] = {"point": ".", "comma": ",", ".": ".", ",": ","}
+"""Decimal sign by the value of the option."""
 LIGHT = frozenset({"table", "text"})
 """Kinds that need no decoding; their rows are processed by the thousand."""
-SHOWN = 6
-"""Number of columns and classes that a line names."""
 
 
 class TableOptions(ReaderOptions):
@@ -50,6 +53,14 @@ class TableOptions(ReaderOptions):
     kinds: dict[str, str] = Field(
         default_factory=dict,
         description=f"kinds of columns whose inferred kind is wrong: {', '.join(KINDS)}",
+    )
+    missing: tuple[str | int | float, ...] | None = Field(
+        None,
+        description="cells that mean nothing, besides blank ones and "
+        f"{', '.join(NOTHING)}; [] for blank cells only",
+    )
+    decimal: Literal["point", "comma", ".", ","] | None = Field(
+        None, description="decimal sign of numbers: point or comma; inferred if omitted"
     )
     rate: int = Field(16_000, ge=1000, description="sample rate of stored sound, per second")
     seconds: float | None = Field(
@@ -78,13 +89,19 @@ def plan_table(source: Path, options: TableOptions) -> Plan:
     Raises:
         DataError: The table or an option is unusable.
     """
-    table = TableFile(source)
+    missing = usual_nothing(options.missing)
+    decimal = DECIMALS.get(options.decimal or "")
+    table = TableFile(source, Nothing.of(missing), decimal)
     roles = roles_of(table.columns, options)
     left_out = roles.columns | {*options.ignore}
     names = [name for name in table.columns if name not in left_out]
-    layout = layout_of(table.columns, options, names, table)
+    decisions = decide(table.columns, options.kinds, names, source)
+    layout = layout_of(table.columns, options, decisions, table)
     index = _Index(table, roles, layout)
     protocol, place, split_line = _split(source.stem, index, roles)
+    seen = index.categories_of(place == TRAIN)
+    unseen = _unseen_lines(layout, seen)
+    layout = keep_categories(layout, table.columns, seen)
     outputs = len(roles.target)
     task: Any = {"kind": "regression", "outputs": outputs, "scale": "train", "output": "identity"}
     if roles.labels is not None:
@@ -105,8 +122,11 @@ def plan_table(source: Path, options: TableOptions) -> Plan:
             "target": list(roles.target),
             "id": roles.id or options.id,
         },
-        warnings=tuple(_warnings(protocol, place, index, roles, layout)),
+        report={"spelling": {"missing": list(missing), "decimal": table.decimal}},
+        warnings=(*unseen, *_warnings(protocol, place, index, roles, layout)),
         inferred=(
+            *table_lines(table, roles.names),
+            *decision_lines(table.columns, decisions),
             *_modality_lines(layout, table.columns, options),
             f"target {', '.join(roles.target)}: {_task_line(task)}",
             *_role_lines(roles),
@@ -176,6 +196,7 @@ class _Index:
         place: Number of the split that the table gives.
         target: Target in numbers.
         present: Which modalities every row has.
+        categories: Number of every row's value of the columns that are categories; -1 if empty.
     """
 
     def __init__(self, table: TableFile, roles: Roles, layout: Layout) -> None:
@@ -185,7 +206,16 @@ class _Index:
         key, place = np.zeros(count, np.uint32), np.zeros(count, np.int8)
         target = np.zeros((count, len(roles.target)))
         present = np.zeros((count, len(layout.signals)), np.bool_)
+        self.values = {
+            name: {value: number for number, value in enumerate(values)}
+            for signal in layout.signals.values()
+            for name, values in signal.facts.get("categories", {}).items()
+        }
+        self.categories = {name: np.full(count, -1, np.int16) for name in self.values}
         for row, cells in enumerate(table):
+            for column, numbers in self.values.items():
+                if cells.get(column) is not None:
+                    self.categories[column][row] = numbers[category_of(cells[column])]
             name, values = roles.name(cells, row), roles.values(cells)
             group_name = roles.group_of(cells, name)
             names[row], group[row] = _digest(name), _digest(group_name)
@@ -203,9 +233,34 @@ class _Index:
         self.group, self.key, self.place = group[self.rows], key[self.rows], place[self.rows]
         self.target, self.present = target[self.rows], present[self.rows]
 
+    def categories_of(self, kept: NDArray[np.bool_]) -> dict[str, set[str]]:
+        """Return the values of the categories' columns on some of the kept rows."""
+        numbers = {
+            name: {*every[self.rows][kept].tolist()} for name, every in self.categories.items()
+        }
+        return {
+            name: {value for value, number in self.values[name].items() if number in present}
+            for name, present in numbers.items()
+        }
+
 
 def _digest(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def _unseen_lines(layout: Layout, seen: Mapping[str, set[str]]) -> list[str]:
+    """Return a line about every category with values that no training row has."""
+    known = [signal.facts.get("categories", {}) for signal in layout.signals.values()]
+    missing = [
+        (name, [value for value in values if value not in seen[name]])
+        for categories in known
+        for name, values in categories.items()
+    ]
+    return [
+        f"{name}: no training row has {first(values)}; rows with it have none of the categories"
+        for name, values in missing
+        if values and len(values) < len(seen[name]) + len(values)
+    ]
 
 
 def _split(name: str, index: _Index, roles: Roles) -> tuple[str, NDArray[np.int8], str]:
@@ -261,7 +316,7 @@ def _modality_lines(
         columns_of = "column" if len(names) == 1 else f"{len(names)} columns"
         rows = min(columns[name].cells for name in names)
         yield (
-            f"{m}: {signal.kind} from {columns_of} ({_first(names)}), "
+            f"{m}: {signal.kind} from {columns_of} ({first(names)}), "
             f"complete in {rows} rows, stored as {signal.dtype} {signal.shape}"
         )
         longest = columns[names[0]].longest
@@ -290,10 +345,6 @@ def _role_lines(roles: Roles) -> Iterator[str]:
 def _task_line(task: Mapping[str, Any]) -> str:
     """Describe the task."""
     if "classes" in task:
-        return f"classification, {len(task['classes'])} classes ({_first(task['classes'])})"
+        return f"classification, {len(task['classes'])} classes ({first(task['classes'])})"
     values = "1 value" if task["outputs"] == 1 else f"{task['outputs']} values"
     return f"regression, {values}, scaled by the training rows"
-
-
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

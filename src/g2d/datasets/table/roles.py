@@ -9,7 +9,8 @@ from math import isfinite, nan
 from typing import Any
 
 from g2d.data.splits import SPLIT_WORDS, UNKNOWN
-from g2d.datasets.table.columns import LABELS_AT_MOST, Column, empty, number
+from g2d.datasets.table.columns import LABELS_AT_MOST, Column
+from g2d.datasets.table.spelling import empty, number
 from g2d.errors import DataError
 from g2d.files import nearest
 
@@ -50,6 +51,14 @@ def classes_of(column: Column, name: str, task: str | None) -> dict[str, str] | 
         )
     if count < 2:
         raise DataError(f"the target {name!r} must have at least two classes, found {count}.")
+    if count == column.cells:
+        examples = ", ".join(repr(label) for label in list(labels)[:3])
+        raise DataError(
+            f"the target {name!r} must have fewer classes than rows, found {count} classes in "
+            f"{column.cells} rows ({examples}{', ...' if count > 3 else ''}). If it is a measured "
+            "value, give task=regression (and decimal=comma if its decimal sign is a comma); "
+            "else name another column: target=COLUMN"
+        )
     return labels
 
 
@@ -94,6 +103,12 @@ class Roles:
     def columns(self) -> set[str | None]:
         """Names of all these columns."""
         return {*self.target, self.id, self.split, self.group}
+
+    @property
+    def names(self) -> dict[str | None, str]:
+        """Roles by column."""
+        roles: dict[str | None, str] = dict.fromkeys(self.target, "target")
+        return roles | {self.id: "id", self.split: "split", self.group: "group"}
 
     def name(self, cells: Mapping[str, Any], row: int) -> str:
         """Return the name of a row, its number if it has none."""

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2d.data.new_rows import JSON_LINES
-from g2d.datasets.table.columns import Column
+from g2d.datasets.table.columns import NEARLY, TEXT, Column
+from g2d.datasets.table.kinds import decimal_of
+from g2d.datasets.table.spelling import NOTHING, Decimal, Nothing, canonical
 from g2d.errors import DataError
 
 LONGEST = 2**31 - 1
@@ -31,16 +33,29 @@ class TableFile:
         path: ``.csv`` or ``.tsv`` file with a header, or ``.jsonl`` file with an object per line,
             in UTF-8 with or without a byte-order mark. The delimiter of a ``.csv`` file is the one
             that occurs most often in its header outside quotes: comma, semicolon or tab.
+        nothing: Cells that mean nothing; rows have None in their place.
+        decimal: Decimal sign of the numbers; by default the cells decide.
+        usual: Decimal sign where the cells do not decide.
 
     Attributes:
-        columns: Statistics of every column by name, in the order of the columns.
+        columns: Profile of every column by name, in the order of the columns.
+        decimal: Decimal sign of the numbers.
+        numeric: Columns whose numbers are rewritten as Python writes them.
+        windows: Columns of paths whose backslashes become slashes.
         sha256: SHA-256 of the file in hexadecimal.
 
     Raises:
         DataError: The file does not exist, has no row, or has an invalid line.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        nothing: Nothing = Nothing.of(NOTHING),  # noqa: B008 (immutable)
+        decimal: Decimal | None = None,
+        usual: Decimal | None = None,
+    ) -> None:
+        self.nothing = nothing
         self.path, self.json = path, path.suffix.lower() in JSON_LINES
         self.columns: dict[str, Column] = {}
         digest = hashlib.sha256()
@@ -58,6 +73,38 @@ class TableFile:
         self.sha256 = digest.hexdigest()
         if not len(self.offsets):
             raise DataError(f"{path} must have at least one row, found none.")
+        delimiter = "" if self.json else self.delimiter
+        self.decimal = decimal or decimal_of(self.columns, delimiter, usual)
+        self.numeric: set[str] = set()
+        self.windows: set[str] = set()
+        for name, column in self.columns.items():
+            self._settle(name, column)
+
+    def _settle(self, name: str, column: Column) -> None:
+        """Decide how the cells of a column are rewritten."""
+        column.decimal = self.decimal
+        if column.is_number and (column.respelled or self.decimal == ","):
+            self.numeric.add(name)
+            values = column.values
+            column.values = values and {canonical(v, self.decimal) or v for v in values}
+        files = column.cells - column.suffixes[TEXT] + column.others.total()
+        if min(column.backslashes, files) > NEARLY * column.cells:
+            self.windows.add(name)
+
+    def _clean(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Replace cells that mean nothing by None, and rewrite numbers and paths."""
+        for name, cell in row.items():
+            if self.nothing(cell):
+                row[name] = None
+            elif isinstance(cell, str):
+                if name in self.numeric:
+                    row[name] = canonical(cell, self.decimal) or cell
+                elif name in self.windows:
+                    row[name] = cell.replace("\\", "/")
+            elif isinstance(cell, list) and name in self.numeric:
+                given = [canonical(v, self.decimal) if isinstance(v, str) else v for v in cell]
+                row[name] = [v if new is None else new for v, new in zip(cell, given, strict=True)]
+        return row
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -98,7 +145,7 @@ class TableFile:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
                     for name, cell in self._object(line, number).items():
-                        self.columns.setdefault(name, Column()).add(cell)
+                        self.columns.setdefault(name, Column()).add(cell, self.nothing)
                     yield begin
                 begin = lines.end
             return
@@ -119,7 +166,7 @@ class TableFile:
                 )
             if cells:
                 for column, cell in zip(statistics, cells, strict=True):
-                    column.add(cell)
+                    column.add(cell, self.nothing)
                 yield begin
             begin = lines.end
 
@@ -148,12 +195,13 @@ class TableFile:
         lines = _Lines(self.path, file)
         if self.json:
             filled = (line for line in lines if line.strip())
-            yield from (self._object(line, n) for n, line in enumerate(filled, start=first + 1))
+            for number, line in enumerate(filled, start=first + 1):
+                yield self._clean(self._object(line, number))
         else:
             names = list(self.columns)
             for _, cells in self._cells(lines):
                 if cells:
-                    yield dict(zip(names, cells, strict=True))
+                    yield self._clean(dict(zip(names, cells, strict=True)))
 
     def _object(self, line: str, number: int) -> dict[str, Any]:
         rule = f"line {number} of {self.path} must be a JSON object (JSONL has one per line)"

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from g2d.data.store.facts import Signal
 from g2d.datasets.decoding import text_bytes
-from g2d.datasets.table.columns import FILES, NUMBER, TEXT, empty, number, text
+from g2d.datasets.table.columns import FILES, NUMBER, TEXT, text
+from g2d.datasets.table.spelling import empty, number
 from g2d.errors import UnreadableError
 from g2d.prepare import Decoded, Sample
 from g2d.prepare.media import fit_length, is_silent, read_audio, read_frames, read_image, spread
@@ -71,12 +72,14 @@ class Context:
         signal: How the modality is stored.
         parameters: Rates, sizes and lengths.
         warnings: List that receives sentences about the sample.
+        columns: Columns that the cells come from.
     """
 
     source: Path
     signal: Signal
     parameters: Mapping[str, Any]
     warnings: list[str]
+    columns: Sequence[str] = ()
 
     def path(self, cells: Sequence[Any]) -> Path:
         """Return the path that the only cell holds."""
@@ -102,7 +105,7 @@ class TableDecode:
                 values[m] = None
                 continue
             try:
-                context = Context(source, signal, layout.parameters, warnings)
+                context = Context(source, signal, layout.parameters, warnings, layout.columns[m])
                 values[m], mask = DECODERS[kind](cells, context)
             except UnreadableError as error:
                 raise UnreadableError(error.reason, f"{m}: {error.detail}") from error
@@ -159,9 +162,14 @@ def _text(cells: Sequence[Any], context: Context) -> Values:
 
 
 def _number(cells: Sequence[Any], context: Context) -> Values:
-    facts, usual = context.signal.facts, context.signal.shape[0] // len(cells)
+    facts = context.signal.facts
+    categories = facts.get("categories", {})
+    usual = 1 if categories or len(cells) > 1 else context.signal.shape[0]
     numbers: list[float] = []
-    for name, cell in zip(facts["columns"], cells, strict=True):
+    for name, cell in zip(context.columns, cells, strict=True):
+        if name in categories:  # an empty cell and an unknown value are none of the categories
+            numbers.extend(category_of(cell) == value for value in categories[name])
+            continue
         given = cell if isinstance(cell, list) else [cell]
         where = f" in {name}" if len(cells) > 1 else ""
         if len(given) != usual:
@@ -174,6 +182,11 @@ def _number(cells: Sequence[Any], context: Context) -> Values:
                 raise UnreadableError("undecodable", detail)
             numbers.append(parsed)
     return _single(np.array(numbers) - facts.get("origin", 0.0)), None
+
+
+def category_of(cell: Any) -> str:
+    """Return the category that a cell names."""
+    return str(cell).strip()
 
 
 def _single(values: NDArray[Any]) -> NDArray[np.float32]:
