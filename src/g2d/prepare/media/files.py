@@ -160,7 +160,8 @@ def opened(path: Path) -> Iterator[Any]:
     media_library("av.logging").set_level(av.logging.PANIC)
     try:
         # "file:" because a file name can look like another protocol of FFmpeg ("take:1.wav").
-        with av.open(f"file:{path}", options=ONLY_THIS_FILE) as container:
+        # Options of the container alone: PyAV before 18 crashes on MPEG if streams get them too.
+        with av.open(f"file:{path}", container_options=ONLY_THIS_FILE) as container:
             yield container
     except (av.FFmpegError, EOFError, ValueError) as error:
         raise UnreadableError("undecodable", short(error)) from error
@@ -175,6 +176,8 @@ class Reach:
 
 def decoded(container: Any, stream: Any, reach: Reach) -> Iterator[Any]:
     """Yield all frames of a stream, and move ``reach`` forward with the packets of all streams."""
+    if stream.codec_context is None:  # PyAV before 18 crashes on it
+        raise UnreadableError("undecodable", f"the codec of its {CALLED[stream.type]} is unknown")
     for packet in container.demux():
         if packet.pts is not None:
             end = (packet.pts + (packet.duration or 0)) * packet.time_base
