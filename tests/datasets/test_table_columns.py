@@ -361,3 +361,24 @@ def test_paths_with_backslashes_lead_to_the_same_files(tmp_path: Path) -> None:
     assert plan.samples[4].files == ("p/4.png",)
     assert "paths: backslashes are read as slashes in photo" in plan.inferred
     assert prepare(plan, tmp_path, tmp_path / "store").facts["rows"] == 30
+
+
+def test_constant_columns_rare_classes_and_leakage_are_reported_when_preparing(
+    tmp_path: Path,
+) -> None:
+    label = {"label": lambda i: "rare" if i % 100 == 50 else "ab"[i % 2]}
+    columns = {
+        "site": word("here"),
+        "code": lambda i: {"rare": 9, "a": 1, "b": 2}[label["label"](i)],
+        "double": lambda i: "uv"[i % 2],
+        "x": lambda i: f"{NOISE[i % 90]:.4f}",
+    }
+    plan = planned(table(tmp_path / "a.csv", 400, **columns, **label))
+    facts = prepare(plan, tmp_path, tmp_path / "store").facts
+    warnings = "\n".join(facts["warnings"])
+    assert "site is 'here' on all rows" in warnings
+    assert "the target label follows from code on all rows" in warnings
+    assert "give kinds.code=leave-out" in warnings
+    assert "follows from double" not in warnings
+    assert "train has few rows of rare" in warnings
+    assert "rows for validation or testing have the same content as a training row" in warnings

@@ -20,10 +20,8 @@ from g2d.types import Batch, Input, Inputs, Sequence
 if TYPE_CHECKING:
     from g2d.data.source import Source, Values
 
-JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
-"""Suffixes of tables with a JSON object per line."""
-TABLES = JSON_LINES | {".csv", ".tsv"}
-"""Suffixes of files that are read as tables."""
+ARRAYS = ".npz"
+"""Suffix of files of arrays; where rows may come from a table, all other files are tables."""
 TableRows = tuple[list[str], dict[str, Input], dict[str, Tensor]]
 """Names of new rows, their stored values, and which of them have which modality."""
 
@@ -35,7 +33,7 @@ def read_rows(source: Source, path: Path) -> tuple[list[str], Batch]:
         source: Data of the run.
         path: The file.
     """
-    if source.read_table is not None and path.suffix.lower() in TABLES:
+    if source.read_table is not None and path.suffix.lower() != ARRAYS:
         ids, inputs, present = source.read_table(path)
         return ids, _seen(source, inputs, present, len(ids))
     arrays = read_npz(path)

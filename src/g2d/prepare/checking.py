@@ -25,16 +25,13 @@ from g2d.data.store.facts import (
 )
 from g2d.data.store.opening import load_array
 from g2d.files import sha256
+from g2d.prepare.balance import class_balance
 from g2d.prepare.finishing import shared_groups
 
-RARE = 0.1
-"""A class with less than this share of the rows of a balanced class is reported as rare."""
 MAY_MISS = frozenset({"table", "sequence"})
 """Kinds of modalities that may hold NaN."""
 Facts = dict[str, Any]
 """Contents of the description of a store."""
-SHOWN = 5
-"""Number of classes named in a warning."""
 
 
 @dataclass
@@ -236,23 +233,5 @@ def _check_protocol(
         else:
             findings.warnings.append(f"{sentence}; its results do not hold for new groups")
     if "classes" in task:
-        balance = _balance(task["classes"], target, place)
+        balance = class_balance(task["classes"], target, place)
         findings.warnings.extend(f"{name}: {text}" for text in balance)
-
-
-def _balance(classes: list[str], target: NDArray[Any], place: NDArray[np.int8]) -> Iterator[str]:
-    """Yield warnings about classes that a split lacks or hardly has."""
-    for number, split in enumerate(SPLITS):
-        rows = target[place == number]
-        if not len(rows):
-            continue
-        counts = np.bincount(rows, minlength=len(classes))
-        if none := [classes[c] for c in np.flatnonzero(counts == 0)]:
-            yield f"{split} has no row of {len(none)} classes: {_first(none)}"
-        rare = (counts > 0) & (counts < RARE * len(rows) / len(classes))
-        if few := [f"{classes[c]} {counts[c]}" for c in np.flatnonzero(rare)]:
-            yield f"{split} has few rows of {_first(few)}"
-
-
-def _first(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

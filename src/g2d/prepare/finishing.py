@@ -34,6 +34,7 @@ from g2d.data.views import Chain, read_chain
 from g2d.errors import Reason
 from g2d.files import replaced, sha256, write_text
 from g2d.prepare.arrays import fill_holes, save, shrink
+from g2d.prepare.balance import class_balance, seen_rows
 from g2d.prepare.journal import Journal
 from g2d.prepare.plan import Plan, Sample, Skip, each
 from g2d.types import Input, Sequence
@@ -92,6 +93,7 @@ def write_store(
     save(out / "target.npy", target)
     save(out / "group.npy", group)
     facts["protocols"] = {p: _protocol(p, kept, group, target, plan, out) for p in plan.protocols}
+    facts["warnings"] += _split_warnings(plan, kept, target, journal.digest[kept])
     own = [file for p in facts["protocols"].values() for file in (p["file"], p["views"])]
     files = [*arrays, "target.npy", "group.npy", SAMPLES, *own]
     facts["files"] = {name: sha256(out / name) for name in files}
@@ -194,6 +196,19 @@ def _warnings(plan: Plan, journal: Journal) -> list[str]:
     more = len(sentences) - WARNINGS_KEPT
     rest = [f"and {more} more about single samples"] if more > 0 else []
     return sentences[:WARNINGS_KEPT] + rest
+
+
+def _split_warnings(
+    plan: Plan, kept: Numbers, target: NDArray[Any], digests: NDArray[np.uint8]
+) -> Iterator[str]:
+    """Yield warnings about the rows of the default protocol."""
+    for name, every in [*plan.protocols.items()][:1]:
+        place = every[kept]
+        if "classes" in plan.task:
+            for text in class_balance(plan.task["classes"], target, place):
+                yield f"{name}: {text}"
+        for text in seen_rows(digests, place):
+            yield f"{name}: {text}"
 
 
 def _protocol(

@@ -10,8 +10,7 @@ import json
 import os
 import shutil
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from g2d.data.store.facts import DATASET, MASK, PRESENT, UNFINISHED, read_facts
 from g2d.errors import DataError
 from g2d.files import write_text
 from g2d.prepare.arrays import create, is_full
+from g2d.prepare.causes import ACCEPT, causes, skip_lines
 from g2d.prepare.finishing import write_store
 from g2d.prepare.journal import Journal, plan_hash
 from g2d.prepare.plan import Plan, Skip, some
@@ -32,6 +32,8 @@ from g2d.prepare.worker import Chunk, Job, decode_all
 PLAN, JOURNAL, FROZEN = "plan.json", "journal.jsonl", "frozen"
 """Files in the folder of unfinished work: the hash of the plan, the journal, and a mark that the
 choice of kept samples is final."""
+ADVICE = f"Add the files, or {ACCEPT}."
+"""Ways out where files are missing."""
 LEAST = 0.9
 """Share of the expected samples that must be kept."""
 GIB = 2**30
@@ -74,24 +76,6 @@ class Summary:
         yield f"content hash {facts['content_hash']}"
 
 
-def skip_lines(skipped: Sequence[Skip], rest: str = "", most: int = 10) -> Iterator[str]:
-    """Yield how many samples were skipped for which reason, with the first ids of each.
-
-    Args:
-        skipped: Skipped samples.
-        rest: Where the other ids are listed.
-        most: Number of ids to show per reason.
-    """
-    if not skipped:
-        return
-    yield f"{len(skipped)} skipped:"
-    for reason, count in sorted(Counter(skip.reason for skip in skipped).items()):
-        skips = (skip for skip in skipped if skip.reason == reason)
-        names = [f"{skip.id} ({skip.detail})" if skip.detail else skip.id for skip in skips]
-        more = f", and {count - most} more{rest}" if count > most else ""
-        yield f"  {reason} {count}: {', '.join(names[:most])}{more}"
-
-
 def prepare(
     plan: Plan,
     source: Path,
@@ -121,7 +105,7 @@ def prepare(
     if not plan.samples:
         lines = [f"{source} must hold samples of {plan.name}, found none."]
         raise DataError("\n".join([*lines, *skip_lines(plan.skipped)]))
-    _check_enough(plan, list(plan.skipped), allow_partial)
+    _check_enough(plan, list(plan.skipped), source, allow_partial)
     digest = plan_hash(plan)
     if done := _complete(digest, out):
         return done
@@ -158,12 +142,12 @@ def _prepare(
         journal.reopen_changed(plan, source)
     decoded = _decode(plan, source, work, journal, workers, watch)
     skipped = journal.skips(plan)
-    _check_enough(plan, skipped, partial)
+    _check_enough(plan, skipped, source, partial)
     if not frozen.exists():
         empty = _empty_modalities(plan, work, journal)
         if empty and not partial:
             rule = f"{plan.name} must have samples with {' and '.join(empty)}, found none."
-            raise DataError(_with_advice(rule))
+            raise DataError(f"{rule}\n{ADVICE}")
         frozen.touch()
     facts = write_store(plan, journal, work, work.parent, plan_hash=digest, skipped=skipped)
     shutil.rmtree(work)
@@ -229,26 +213,21 @@ def _decode(
     return len(rows)
 
 
-def _check_enough(plan: Plan, skips: list[Skip], allow_partial: bool) -> None:
+def _check_enough(plan: Plan, skips: list[Skip], source: Path, allow_partial: bool) -> None:
     """Refuse a data set with too few usable samples."""
     kept = len(plan.samples) + len(plan.skipped) - len(skips)
     if not kept:
-        lines = [f"{plan.name} must have readable samples, found none.", *skip_lines(skips)]
-        raise DataError("\n".join(lines))
+        rule = f"{plan.name} must have readable samples, found none."
+        raise DataError("\n".join([rule, *causes(plan, skips, source)]))
     if allow_partial:
         return
     if plan.missing:
         missing = " and ".join(plan.missing)
-        raise DataError(_with_advice(f"{plan.name} must be complete, found no file of {missing}."))
+        raise DataError(f"{plan.name} must be complete, found no file of {missing}.\n{ADVICE}")
     if kept < LEAST * plan.expected:
         rule = f"{plan.name} must have at least {LEAST:.0%} of its samples in usable form"
-        raise DataError(_with_advice(f"{rule}, found {kept} of {plan.expected}.", skips))
-
-
-def _with_advice(sentence: str, skips: Sequence[Skip] = ()) -> str:
-    """Append the skipped samples and the ways out to a sentence."""
-    advice = "Add the files, or accept a partial store with --allow-partial; every result says so."
-    return "\n".join([sentence, *skip_lines(skips), advice])
+        rule = f"{rule}, found {kept} of {plan.expected}."
+        raise DataError("\n".join([rule, *causes(plan, skips, source), f"Or {ACCEPT}."]))
 
 
 def _empty_modalities(plan: Plan, work: Path, journal: Journal) -> list[str]:

@@ -104,6 +104,8 @@ class Plan:
         warnings: Sentences that are shown after the preparation.
         cautions: Sentences that are shown next to every result on the data.
         inferred: Sentences that say what the reader inferred, shown before the work begins.
+        cures: What repairs samples that were skipped for a reason, where the usual advice does not
+            fit.
         missing: Modalities, or named parts of the data set, of which no file exists.
         official: Number of samples of the complete data set, 0 if unknown.
         chunk: Number of samples that a worker takes at a time.
@@ -123,6 +125,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
     cautions: tuple[str, ...] = ()
     inferred: tuple[str, ...] = ()
+    cures: Mapping[Reason, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     official: int = 0
     chunk: int = 16

@@ -6,7 +6,7 @@ from g2d.datasets.table.opening import open_any
 from g2d.datasets.table.reader import TableOptions, plan_table
 
 DATASET = DataSet(
-    about="your own data: a CSV, TSV or JSONL file with a column per modality",
+    about="your own data: a table (CSV, JSON, Parquet, Excel) with a column per modality",
     needs="a file with a row per sample; paths in it are relative to its folder",
     license="yours",
     options=StoreOptions,
@@ -14,7 +14,8 @@ DATASET = DataSet(
     reader=Reader(
         plan_table,
         TableOptions,
-        layout="a .csv, .tsv or .jsonl file: columns of paths (pictures, sound, video, .npy), "
+        layout="a CSV, TSV, JSONL, JSON, Parquet or Excel file: columns of paths (pictures, sound, "
+        "video, .npy), "
         "text or numbers; target; optional id, split, group",
     ),
     aliases=("manifest",),

@@ -103,6 +103,7 @@ class Column:
         cells: Number of cells that hold something.
         nothing: Number of cells that are not blank and mean nothing, by spelling.
         lists: Number of cells that are lists of anything.
+        nested: Number of cells that are objects, or lists of lists or objects.
         suffixes: Number of text cells by kind of file, judged by the suffix.
         others: Number of text cells by suffix, of files of another kind.
         slashes: Number of text cells of one word that have a slash or a backslash.
@@ -121,6 +122,7 @@ class Column:
     cells: int = 0
     nothing: Counter[str] = field(default_factory=Counter)
     lists: int = 0
+    nested: int = 0
     suffixes: Counter[str] = field(default_factory=Counter)
     others: Counter[str] = field(default_factory=Counter)
     slashes: int = 0
@@ -147,8 +149,10 @@ class Column:
         self.cells += 1
         self.longest = max(self.longest, len(as_text.encode()))
         is_list = isinstance(cell, list)
-        numeric = self._add_numbers(cell if is_list else [cell])
+        parts = cell if is_list else [cell]
+        numeric = self._add_numbers(parts)
         self.lists += is_list
+        self.nested += any(isinstance(part, dict | list) for part in parts)
         if is_list:
             self.different = False
             return
@@ -187,7 +191,7 @@ class Column:
         """Count the form of a cell that is no number."""
         count = len(cell.split(None, WORDS_COUNTED - 1))
         self.words = max(self.words, count)
-        suffix = splitext(cell.replace("\\", "/"))[1].lower()
+        suffix = splitext(cell.replace("\\", "/").strip("'\""))[1].lower()
         kind = KIND_OF.get(suffix, TEXT)
         self.suffixes[kind] += 1
         if kind == TEXT and _SUFFIX.fullmatch(suffix) and "@" not in cell:

@@ -33,7 +33,7 @@ GIVEN_VALUES = 1000
 """Most values of a column that the user calls a category."""
 COUNTER_ROWS = 20
 """Number of rows that a counter exceeds."""
-INDEX = re.compile(r"(?:|index|unnamed: \d.*)", re.IGNORECASE)
+INDEX = re.compile(r"(?:|index|unnamed: \d.*|__index_level_\d+__)", re.IGNORECASE)
 """Names that programs give to the numbers of rows."""
 OPENED = 20
 """Number of files that are opened to recognize their kind."""
@@ -123,6 +123,12 @@ def decide(
 
 def _decision(column: Column, name: str, rows: int, source: Path) -> Decision:
     """Return the kind of a column by its profile."""
+    if column.nested:
+        raise DataError(
+            f"the column {name!r} must hold plain values or lists of them, found objects or lists "
+            f"of lists, such as {column.example[:60]!r}. Give each part a column, save arrays as "
+            f".npy files, or give {override(name, LEFT_OUT)}."
+        )
     if _is_counter(column, name, rows):
         return Decision(COUNTER, "its whole numbers count or name the rows")
     if column.is_number:

@@ -27,6 +27,7 @@ def table_lines(table: TableFile, roles: Mapping[str | None, str]) -> Iterator[s
         table: The table.
         roles: Role of the columns that are no modality.
     """
+    yield from table.notes
     columns = table.columns
     rewritten = [name for name in table.numeric if columns[name].respelled]
     if table.decimal == "," or rewritten:

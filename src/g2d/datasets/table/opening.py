@@ -80,7 +80,12 @@ def _new_rows(
 def _table(path: Path, facts: dict[str, Any], columns: dict[str, tuple[str, ...]]) -> TableFile:
     """Open a table that is written like the one that a store was made from."""
     spelling = facts["report"].get("spelling", {"missing": [], "decimal": "."})
-    table = TableFile(path, Nothing.of(spelling["missing"]), usual=spelling["decimal"])
+    table = TableFile(
+        path,
+        Nothing.of(spelling["missing"]),
+        usual=spelling["decimal"],
+        encoding=spelling.get("encoding"),
+    )
     kinds = facts["parameters"]["kinds"]
     for m, names in columns.items():
         if kinds[m] == NUMBER:

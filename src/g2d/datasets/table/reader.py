@@ -20,11 +20,13 @@ from g2d.datasets.base import ReaderOptions
 from g2d.datasets.table.columns import TEXT, Column
 from g2d.datasets.table.kinds import KINDS, decide
 from g2d.datasets.table.layout import keep_categories, layout_of
+from g2d.datasets.table.leakage import Leakage
 from g2d.datasets.table.lines import decision_lines, first, table_lines
 from g2d.datasets.table.roles import Roles, roles_of
 from g2d.datasets.table.rows import TableFile, unique_rows
 from g2d.datasets.table.spelling import NOTHING, Decimal, Nothing, usual_nothing
 from g2d.datasets.table.values import Layout, TableDecode, category_of
+from g2d.errors import Reason
 from g2d.prepare import Plan, Sample, Skip
 
 DECIMALS: dict[str, Decimal] = {"point": ".", "comma": ",", ".": ".", ",": ","}
@@ -62,6 +64,10 @@ class TableOptions(ReaderOptions):
     decimal: Literal["point", "comma", ".", ","] | None = Field(
         None, description="decimal sign of numbers: point or comma; inferred if omitted"
     )
+    encoding: str | None = Field(
+        None,
+        description="encoding of a text that is not UTF-8, such as cp1252; inferred if omitted",
+    )
     rate: int = Field(16_000, ge=1000, description="sample rate of stored sound, per second")
     seconds: float | None = Field(
         None,
@@ -83,7 +89,8 @@ def plan_table(source: Path, options: TableOptions) -> Plan:
     preparation reads it once to decode and once to write the rows.
 
     Args:
-        source: CSV, TSV or JSONL file. Paths in it are relative to its folder.
+        source: CSV, TSV, JSON, Parquet or Excel file, compressed or not. Paths in it are relative
+            to its folder.
         options: Options of the user.
 
     Raises:
@@ -91,13 +98,14 @@ def plan_table(source: Path, options: TableOptions) -> Plan:
     """
     missing = usual_nothing(options.missing)
     decimal = DECIMALS.get(options.decimal or "")
-    table = TableFile(source, Nothing.of(missing), decimal)
+    table = TableFile(source, Nothing.of(missing), decimal, encoding=options.encoding)
     roles = roles_of(table.columns, options)
     left_out = roles.columns | {*options.ignore}
     names = [name for name in table.columns if name not in left_out]
     decisions = decide(table.columns, options.kinds, names, source)
     layout = layout_of(table.columns, options, decisions, table)
-    index = _Index(table, roles, layout)
+    leakage = Leakage(layout, table.columns, roles.target)
+    index = _Index(table, roles, layout, leakage)
     protocol, place, split_line = _split(source.stem, index, roles)
     seen = index.categories_of(place == TRAIN)
     unseen = _unseen_lines(layout, seen)
@@ -122,8 +130,19 @@ def plan_table(source: Path, options: TableOptions) -> Plan:
             "target": list(roles.target),
             "id": roles.id or options.id,
         },
-        report={"spelling": {"missing": list(missing), "decimal": table.decimal}},
-        warnings=(*unseen, *_warnings(protocol, place, index, roles, layout)),
+        report={
+            "spelling": {
+                "missing": list(missing),
+                "decimal": table.decimal,
+                "encoding": options.encoding,
+            }
+        },
+        warnings=(
+            *unseen,
+            *_constant(layout, table.columns),
+            *leakage.lines(),
+            *_warnings(protocol, place, index, roles, layout),
+        ),
         inferred=(
             *table_lines(table, roles.names),
             *decision_lines(table.columns, decisions),
@@ -132,6 +151,7 @@ def plan_table(source: Path, options: TableOptions) -> Plan:
             *_role_lines(roles),
             split_line,
         ),
+        cures=_cures(roles),
         chunk=1024 if all(signal.kind in LIGHT for signal in layout.signals.values()) else 16,
         source_hash=samples.source_hash,
     )
@@ -199,7 +219,7 @@ class _Index:
         categories: Number of every row's value of the columns that are categories; -1 if empty.
     """
 
-    def __init__(self, table: TableFile, roles: Roles, layout: Layout) -> None:
+    def __init__(self, table: TableFile, roles: Roles, layout: Layout, leakage: Leakage) -> None:
         self.skipped: list[Skip] = []
         count = len(table)
         names, group = np.zeros(count, np.uint64), np.zeros(count, np.uint64)
@@ -221,6 +241,7 @@ class _Index:
             names[row], group[row] = _digest(name), _digest(group_name)
             key[row], place[row] = name_hash(group_name), roles.place(cells, row)
             target[row], present[row] = values, layout.present(cells)
+            leakage.add(cells, values)
             if any(map(math.isnan, values)):
                 self.skipped.append(Skip(name, "no-agreed-label", "its target is empty"))
             elif any(map(math.isinf, values)):
@@ -246,6 +267,16 @@ class _Index:
 
 def _digest(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def _constant(layout: Layout, columns: Mapping[str, Column]) -> list[str]:
+    """Return a line about every column of a modality with the same value everywhere."""
+    names = [name for group in layout.columns.values() for name in group]
+    return [
+        f"{name} is {columns[name].example!r} on all rows; nothing can be learned from it"
+        for name in names
+        if columns[name].constant and len(columns[name].example) < 80
+    ]
 
 
 def _unseen_lines(layout: Layout, seen: Mapping[str, set[str]]) -> list[str]:
@@ -333,6 +364,18 @@ def _modality_lines(
                 )
     if unused := [name for name, column in columns.items() if not column.cells]:
         yield f"ignored empty columns: {', '.join(map(repr, unused))}"
+
+
+def _cures(roles: Roles) -> dict[Reason, str]:
+    """Return what repairs rows that were skipped, where it depends on the table."""
+    if roles.id is None:
+        return {}
+    group = "" if roles.group else f", or give group={roles.id}, which keeps all rows"
+    also = " and keeps those of one group in one split, if it names groups such as persons"
+    return {
+        "duplicate": f"The ids in the column {roles.id!r} repeat. Name another column with "
+        f"id=COLUMN{group}{also if group else ''}"
+    }
 
 
 def _role_lines(roles: Roles) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A table on disk, CSV or JSONL: scanned once, then read row by row, with little memory."""
+"""A table on disk: scanned once, then read row by row, with little memory."""
 
 from __future__ import annotations
 
@@ -7,20 +7,30 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from g2d.data.new_rows import JSON_LINES
 from g2d.datasets.table.columns import NEARLY, TEXT, Column
+from g2d.datasets.table.formats import Scratch, as_text, recoded, unique_names, western
 from g2d.datasets.table.kinds import decimal_of
 from g2d.datasets.table.spelling import NOTHING, Decimal, Nothing, canonical
 from g2d.errors import DataError
 
 LONGEST = 2**31 - 1
 """Maximum number of bytes of a cell."""
+DELIMITERS = ",;\t|"
+"""Signs that may separate the cells of a row."""
+TABS = frozenset({".tsv", ".tab"})
+"""Suffixes of files whose cells are separated by tabs."""
+_SEPARATOR = re.compile(r'\ufeff?"?sep=(\\t|.)"?\s*', re.IGNORECASE | re.DOTALL)
+
+
+class NotUtf8Error(DataError):
+    """A text is not UTF-8."""
 
 
 class TableFile:
@@ -30,12 +40,13 @@ class TableFile:
     hash of the file. Rows are read from the file on access; a row takes eight bytes of memory.
 
     Args:
-        path: ``.csv`` or ``.tsv`` file with a header, or ``.jsonl`` file with an object per line,
-            in UTF-8 with or without a byte-order mark. The delimiter of a ``.csv`` file is the one
-            that occurs most often in its header outside quotes: comma, semicolon or tab.
+        path: Table in a format that :func:`~g2d.datasets.table.formats.as_text` reads. The
+            delimiter of a CSV file is the one that a first line ``sep=;`` names, else the one that
+            occurs most often in its header outside quotes: comma, semicolon, tab or bar.
         nothing: Cells that mean nothing; rows have None in their place.
         decimal: Decimal sign of the numbers; by default the cells decide.
         usual: Decimal sign where the cells do not decide.
+        encoding: Encoding of a text that is not UTF-8 and has no byte-order mark.
 
     Attributes:
         columns: Profile of every column by name, in the order of the columns.
@@ -54,23 +65,30 @@ class TableFile:
         nothing: Nothing = Nothing.of(NOTHING),  # noqa: B008 (immutable)
         decimal: Decimal | None = None,
         usual: Decimal | None = None,
+        encoding: str | None = None,
     ) -> None:
-        self.nothing = nothing
-        self.path, self.json = path, path.suffix.lower() in JSON_LINES
+        self.path, self.nothing, self.scratch = path, nothing, Scratch()
         self.columns: dict[str, Column] = {}
-        digest = hashlib.sha256()
         try:
-            with path.open("rb") as file:
-                self.delimiter = "\t" if path.suffix.lower() == ".tsv" else self._delimiter(file)
-                file.seek(0)
-                self.offsets = np.fromiter(self._scan(_Lines(path, file, digest)), np.int64)
+            text = as_text(path, self.scratch, encoding)
+            self.file, self.json, self.notes = text.path, text.json, text.notes
+            try:
+                self._open()
+            except NotUtf8Error:
+                if encoding:
+                    self.file = recoded(self.file, encoding, self.scratch)
+                elif copy := western(self.file, self.scratch):
+                    self.file, guessed = copy
+                    self.notes += (f"text: read as {guessed}, not UTF-8; to change: encoding=NAME",)
+                else:
+                    raise
+                self._open()
         except FileNotFoundError:
             raise DataError(f"cannot read {path}: no such file.") from None
         except OSError as error:
             raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}.") from (
                 error
             )
-        self.sha256 = digest.hexdigest()
         if not len(self.offsets):
             raise DataError(f"{path} must have at least one row, found none.")
         delimiter = "" if self.json else self.delimiter
@@ -79,6 +97,15 @@ class TableFile:
         self.windows: set[str] = set()
         for name, column in self.columns.items():
             self._settle(name, column)
+
+    def _open(self) -> None:
+        """Scan the text: where rows begin, profiles of the columns, the hash."""
+        self.columns, digest = {}, hashlib.sha256()
+        with self.file.open("rb") as file:
+            self.delimiter, self.above = self._delimiter(file)
+            file.seek(0)
+            self.offsets = np.fromiter(self._scan(_Lines(self.path, file, digest)), np.int64)
+        self.sha256 = digest.hexdigest()
 
     def _settle(self, name: str, column: Column) -> None:
         """Decide how the cells of a column are rewritten."""
@@ -113,7 +140,7 @@ class TableFile:
         return self.rows(row, row + 1)[0]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        with self.path.open("rb") as file:
+        with self.file.open("rb") as file:
             file.seek(self.offsets[0])
             yield from self._parsed(file, 0)
 
@@ -124,19 +151,28 @@ class TableFile:
             start: Number of the first row.
             stop: Number after the last row.
         """
-        with self.path.open("rb") as file:
+        with self.file.open("rb") as file:
             file.seek(self.offsets[start])
             parsed = self._parsed(file, start)
             return [next(parsed) for _ in range(stop - start)]
 
-    def _delimiter(self, file: BinaryIO) -> str:
-        header = re.sub(r'"[^"]*("|$)', "", next(iter(_Lines(self.path, file)), ""))
-        if not self.json and "\r" in header.rstrip("\r\n"):
+    def _delimiter(self, file: BinaryIO) -> tuple[str, int]:
+        """Return the delimiter, and the number of lines above the header."""
+        if self.json:
+            return "", 0
+        lines = iter(_Lines(self.path, file))
+        header = next(lines, "")
+        if given := _SEPARATOR.fullmatch(header):
+            return given[1].replace("\\t", "\t"), 1
+        header = re.sub(r'"[^"]*("|$)', "", header)
+        if "\r" in header.rstrip("\r\n"):
             raise DataError(
                 f"lines of {self.path} must end with a line feed, found carriage returns alone. "
                 "Save it with other line endings."
             )
-        return max(",;\t", key=header.count)
+        if "\t" in header and self.file.suffix.lower() in TABS:
+            return "\t", 0
+        return max(DELIMITERS, key=header.count), 0
 
     def _scan(self, lines: _Lines) -> Iterator[int]:
         """Yield where every row begins, and add its cells to the statistics."""
@@ -149,12 +185,8 @@ class TableFile:
                     yield begin
                 begin = lines.end
             return
-        rows = self._cells(lines)
-        names = [name.strip() for name in next(rows, (1, []))[1]]
-        if repeated := sorted({name for name in names if names.count(name) > 1}):
-            raise DataError(
-                f"columns of {self.path} must have different names, found {repeated[0]!r} twice."
-            )
+        rows = self._cells(lines, self.above)
+        names = unique_names(next(rows, (1, []))[1], self.path)
         self.columns = {name: Column() for name in names}
         statistics = list(self.columns.values())
         begin = lines.end
@@ -170,13 +202,18 @@ class TableFile:
                 yield begin
             begin = lines.end
 
-    def _cells(self, lines: _Lines) -> Iterator[tuple[int, list[str]]]:
-        """Yield the cells of every CSV row, with the number of the line where the row begins."""
-        reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
-        number = 1
+    def _cells(self, lines: _Lines, above: int = 0) -> Iterator[tuple[int, list[str]]]:
+        """Yield the cells of every CSV row, with the number of the line where the row begins.
+
+        Args:
+            lines: Lines of the file.
+            above: Number of lines to pass over.
+        """
+        reader = csv.reader(islice(lines, above, None), delimiter=self.delimiter, strict=True)
+        number = 1 + above
         while (cells := self._next(reader, number)) is not None:
             yield number, cells
-            number = reader.line_num + 1
+            number = reader.line_num + 1 + above
 
     def _next(self, reader: Any, number: int) -> list[str] | None:
         # The limit holds for the whole process, so it is raised for this one row only.
@@ -240,9 +277,9 @@ class _Lines:
             try:
                 yield line.decode("utf-8-sig" if first else "utf-8")
             except UnicodeDecodeError as error:
-                raise DataError(
+                raise NotUtf8Error(
                     f"line {number} of {self.path} must be text in UTF-8, found: {error}. "
-                    "Save the file as UTF-8."
+                    "Save the file as UTF-8, or name its encoding: encoding=cp1252"
                 ) from error
 
 
