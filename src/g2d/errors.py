@@ -32,8 +32,16 @@ class RunError(G2DError):
     """A run folder or checkpoint cannot be read, resumed or overwritten."""
 
 
+class NonFiniteError(RunError):
+    """A loss or a gradient is not finite; the update was not made."""
+
+
 class MissingDependencyError(G2DError):
     """An optional library is not installed; the message names the extra that installs it."""
+
+
+SHOWN_FAULTS = 50
+"""Faults of a recipe that its message lists."""
 
 
 class RecipeError(G2DError):
@@ -53,7 +61,10 @@ class RecipeError(G2DError):
         self.faults = tuple(faults)
         plural = "fault" if len(self.faults) == 1 else "faults"
         lines = [f"{source} has {len(self.faults)} {plural}:"]
-        super().__init__("\n".join(lines + [f"  - {fault}" for fault in self.faults]))
+        lines += [f"  - {fault}" for fault in self.faults[:SHOWN_FAULTS]]
+        if len(self.faults) > SHOWN_FAULTS:
+            lines.append(f"  - and {len(self.faults) - SHOWN_FAULTS} more")
+        super().__init__("\n".join(lines))
 
 
 Reason = Literal[

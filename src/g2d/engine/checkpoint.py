@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from g2d.engine.processes import process, wait
+from g2d.engine.processes import process, random_state, set_random_state, wait
 from g2d.errors import RunError
 from g2d.files import temporary_path, temporary_paths
 from g2d.method import Method, TrainState
@@ -113,7 +113,8 @@ def load(
             if state.scaler is not None:
                 state.scaler.load_state_dict(notes["scaler"])
             random = load_file(folder / RANDOM)
-            _load_random_state(state, random)
+            # A run may continue on another device, though not bit for bit.
+            set_random_state(state.device, random)
             snapshots = _nested(load_file(folder / SNAPSHOTS))
             own = {"generator": random["method"], "snapshots": snapshots}
             state.load_state_dict({"stop": False, **notes, **own})
@@ -255,17 +256,7 @@ def _notes(folder: Path) -> dict[str, Any]:
 
 def _random_state(state: TrainState, method: Tensor) -> dict[str, Tensor]:
     """Return the state of the method's generator and of torch's own, which dropout uses."""
-    states = {"method": method, "torch": torch.get_rng_state()}
-    if state.device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(state.device)
-    return states
-
-
-def _load_random_state(state: TrainState, states: Mapping[str, Tensor]) -> None:
-    torch.set_rng_state(states["torch"])
-    # A run may continue on another device, though not bit for bit.
-    if state.device.type == "cuda" and "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"], state.device)
+    return {"method": method, **random_state(state.device)}
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

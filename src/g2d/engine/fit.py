@@ -17,11 +17,11 @@ from g2d.engine.calibration import calibrate
 from g2d.engine.callbacks import Callback, Metrics, running
 from g2d.engine.checkpoint import FolderKeeper, MemoryKeeper
 from g2d.engine.evaluate import evaluate
+from g2d.engine.nonfinite import SKIPPED, Steps, require_finite_weights
 from g2d.engine.optimization import Schedule, set_rates
 from g2d.engine.options import TrainOptions
 from g2d.engine.processes import average_statistics, broadcast_weights, process, wait
 from g2d.engine.setup import check, make_state
-from g2d.errors import RunError
 from g2d.method import Method
 from g2d.model import MultimodalModel
 from g2d.runs import METRICS
@@ -36,6 +36,7 @@ class Fit:
         score: Its fused headline metric on the split that selects.
         epochs_done: Epochs over all sessions of the run.
         updates: Optimizer updates over all sessions of the run.
+        skipped: Batches that were skipped because their update was not finite.
         seconds: Training time over all sessions of the run.
         history: One record per epoch of this session.
         notices: Warnings of the method, as sentences.
@@ -45,6 +46,7 @@ class Fit:
     score: float
     epochs_done: int
     updates: int
+    skipped: int
     seconds: float
     history: list[dict[str, Any]]
     notices: list[str]
@@ -59,6 +61,7 @@ class Progress:
         best: The highest score so far.
         selected: The epoch with that score.
         seconds: Training time so far.
+        skipped: Batches skipped so far.
 
     Example:
         >>> progress = Progress()
@@ -72,6 +75,7 @@ class Progress:
     best: float = -math.inf
     selected: int = 0
     seconds: float = 0.0
+    skipped: int = 0
 
     def add(self, epoch: int, score: float, seconds: float) -> bool:
         """Record a finished epoch; return True if it is the best so far (a later one wins ties)."""
@@ -89,7 +93,8 @@ class Progress:
     def load(self, state: dict[str, Any]) -> None:
         """Restore the values of a checkpoint."""
         for name in vars(self):
-            setattr(self, name, state[name])
+            if name != "skipped" or name in state:  # earlier versions skipped nothing
+                setattr(self, name, state[name])
 
 
 def fit(
@@ -116,7 +121,9 @@ def fit(
         loader: Training rows as :func:`~g2d.engine.setup.check` returned them; None calls it.
 
     Raises:
-        RunError: The loss is no longer finite, or the folder's checkpoint is damaged.
+        NonFiniteError: A loss, a gradient or a weight is no longer finite; the folder keeps the
+            last epoch in which all were.
+        RunError: The folder's checkpoint is damaged.
         ArgumentError, DataError, UnsupportedError: See :func:`~g2d.engine.setup.check`.
         KeyboardInterrupt: Passed on; the folder keeps the last finished epoch.
     """
@@ -131,6 +138,7 @@ def fit(
         schedule.load(notes["schedule"])
         progress.load(notes)
     epochs = options.epochs if method.trains else 0
+    steps = Steps(method, state, options.on_nonfinite, progress.skipped)
     watchers = [Metrics(folder / METRICS)] if folder and process() == 0 else []
     history: list[dict[str, Any]] = []
     with running([*watchers, *callbacks], epochs, progress.epoch) as watch:
@@ -141,21 +149,23 @@ def fit(
             model.train()
             method.train()
             method.epoch_start(state)
-            train = _mean_records(
-                _finite(method.training_step(state, batch), epoch) for batch in loader.epoch(epoch)
-            )
+            known, before = set(method.notices), steps.skipped
+            train = _mean_records(steps.records(loader.epoch(epoch)))
+            if options.on_nonfinite == "skip":
+                train[SKIPPED] = steps.skipped - before
             average_statistics(model)
+            require_finite_weights(model, method, epoch)
             size = options.eval_batch_size
             valid = evaluate(method, model, source, "valid", batch_size=size)
             selecting = valid
             if options.select_on == "test":
                 selecting = evaluate(method, model, source, "test", batch_size=size)
-            known = set(method.notices)
             train |= method.epoch_end(state, valid.to_validation())
             schedule.observe(valid.score)
             seconds = time.perf_counter() - started
             record = {"epoch": epoch, "seconds": seconds, "lr": rates, "train": train}
             history.append(record | {"valid": valid.record()})
+            progress.skipped = steps.skipped
             if progress.add(epoch, selecting.score, seconds):
                 keeper.save_best(model, method)
             # Metrics first: resuming cuts off a line too many, but cannot add a missing one.
@@ -173,18 +183,15 @@ def fit(
     wait()
     notices, seconds = list(method.notices.values()), progress.seconds
     return Fit(
-        progress.selected, progress.best, progress.epoch, state.step, seconds, history, notices
+        progress.selected,
+        progress.best,
+        progress.epoch,
+        state.step,
+        progress.skipped,
+        seconds,
+        history,
+        notices,
     )
-
-
-def _finite(record: dict[str, Tensor | float], epoch: int) -> dict[str, Tensor | float]:
-    for name, value in record.items():
-        if name.startswith("loss/") and not math.isfinite(float(value)):
-            raise RunError(
-                f"{name} must stay finite, found {float(value)} in epoch {epoch}. "
-                "A smaller lr or train.clip may help."
-            )
-    return record
 
 
 def _mean_records(records: Iterator[dict[str, Tensor | float]]) -> dict[str, float]:

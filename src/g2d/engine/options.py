@@ -16,12 +16,23 @@ from g2d.runs import MACHINE_OPTIONS
 Optimizer = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "step", "cosine", "plateau"]
 Selection = Literal["validation", "test"]
+OnNonfinite = Literal["stop", "skip"]
 Precision = Literal["float32", "bfloat16", "float16"]
 PRECISIONS: dict[str, torch.dtype | None] = {
     "float32": None,
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+MOST = {
+    "epochs": 10**6,
+    "batch_size": 2**20,
+    "accumulate": 2**20,
+    "eval_batch_size": 2**20,
+    "seed": 2**63 - 1,
+    "workers": 256,
+    "threads": 1024,
+}
+"""Largest values: beyond them a machine runs out of memory, processes or threads."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,9 @@ class TrainOptions:
         calibrate: Fit a weight per head on the validation rows after training.
         compile: Compile encoders and fusion with ``torch.compile``, one by one.
         eval_batch_size: Rows per evaluation step.
+        on_nonfinite: What an update with a loss or gradient that is not finite does before it is
+            made: ``stop`` ends the run, whose folder keeps the last epoch; ``skip`` leaves its
+            batch out, and ``metrics.jsonl`` and ``result.json`` count it.
 
     Raises:
         ArgumentError: A value is out of range; the message lists every such value.
@@ -88,6 +102,7 @@ class TrainOptions:
     calibrate: bool = False
     compile: bool = False
     eval_batch_size: int = 512
+    on_nonfinite: OnNonfinite = "stop"
 
     def __post_init__(self) -> None:
         if faults := list(self._faults()):
@@ -98,8 +113,11 @@ class TrainOptions:
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 yield f"{name} must be one or more, found {getattr(self, name)}."
         for name in ("epochs", "warmup", "workers", "weight_decay", "momentum", "patience", "seed"):
-            if not getattr(self, name) >= 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 yield f"{name} must not be negative, found {getattr(self, name)}."
+        for name, most in MOST.items():
+            if getattr(self, name) is not None and getattr(self, name) > most:
+                yield f"{name} must be at most {most:,}, found {getattr(self, name)}."
         rates = {"lr": self.lr, "clip": self.clip, "decay": self.decay}
         rates |= {f"group_lr.{m}": lr for m, lr in self.group_lr.items()}
         for name, rate in rates.items():

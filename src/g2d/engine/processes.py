@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import random
+from collections.abc import Mapping
 from datetime import timedelta
 
 import torch
@@ -38,6 +39,21 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """Return the state of torch's generators for a device, which dropout uses."""
+    states = {"torch": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def set_random_state(device: torch.device, states: Mapping[str, torch.Tensor]) -> None:
+    """Restore what :func:`random_state` returned, on the same or another device."""
+    torch.set_rng_state(states["torch"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
+
+
 def broadcast_weights(*modules: nn.Module) -> None:
     """Copy the weights of rank 0 to all processes."""
     if processes() > 1:
@@ -46,11 +62,16 @@ def broadcast_weights(*modules: nn.Module) -> None:
                 dist.broadcast(value, 0)
 
 
+def is_statistic(name: str) -> bool:
+    """Return whether a buffer, by its name, is a running statistic of BatchNorm."""
+    return name.endswith(("running_mean", "running_var"))
+
+
 def average_statistics(model: nn.Module) -> None:
     """Average BatchNorm's running statistics, which every process gathers on its own rows."""
     if processes() > 1:
         for name, value in model.named_buffers():
-            if name.endswith(("running_mean", "running_var")):
+            if is_statistic(name):
                 dist.all_reduce(value)
                 value /= processes()
 

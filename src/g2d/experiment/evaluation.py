@@ -18,6 +18,7 @@ from g2d.engine.calibration import calibrate
 from g2d.engine.cost import step_cost
 from g2d.engine.evaluate import Evaluation, evaluate
 from g2d.engine.fit import Fit
+from g2d.engine.nonfinite import SKIPPED
 from g2d.engine.processes import process
 from g2d.engine.stack import Stack
 from g2d.experiment.student import Student
@@ -136,6 +137,7 @@ def _cost(student: Student, fitted: Fit, sets: Sequence[TeacherSet]) -> dict[str
         "seconds": fitted.seconds,
         "epochs": fitted.epochs_done,
         "updates": fitted.updates,
+        **({SKIPPED: fitted.skipped} if fitted.skipped else {}),
         **(_step_cost(student) if student.method.trains and processes() == 1 else {}),
         "teacher_seconds": sum(one.seconds for one in sets),
     }

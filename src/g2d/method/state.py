@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,7 +13,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from g2d.errors import ArgumentError
+from g2d.errors import ArgumentError, NonFiniteError
+from g2d.functional.precision import at_least_float32
 from g2d.fusion import Additive
 from g2d.method.distributed import processes, sum_gradients
 from g2d.method.updates import Updates, check_optimizer
@@ -102,6 +104,7 @@ class TrainState:
         self.started: int | None = None
         self.snapshots: dict[str, dict[str, Tensor]] = {}
         self._rows, self._updates, self._reduced = rows, Updates(), False
+        self._losses: list[Tensor] = []
         self._step_of_start = 0
 
     @property
@@ -140,7 +143,12 @@ class TrainState:
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of a loss that is already weighted by the share of its part."""
+        self.watch_loss(loss)
         (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+
+    def watch_loss(self, loss: Tensor) -> None:
+        """Let the next update check a loss; needed only for gradients not from :meth:`backward`."""
+        self._losses.append(at_least_float32(loss.detach()))
 
     def backward_terms(self, terms: Mapping[str, Tensor], part: Part, record: Record) -> None:
         """Add the gradients of the sum of some terms, and record each term.
@@ -174,8 +182,14 @@ class TrainState:
         """Sum over processes, undo loss scaling, clip, step, and clear the gradients.
 
         A parameter without a gradient does not change at all.
+
+        Raises:
+            NonFiniteError: if a loss or a gradient is not finite, on all processes if on one. The
+                update is not made, and its gradients are cleared. With loss scaling, gradients
+                are left to the scaler, which skips such updates.
         """
         self.reduce_gradients()
+        self._require_finite()
         if self.max_norm is not None:
             self.clip_gradients(self.max_norm)
         with self._updates.scaled(self.optimizer):
@@ -184,10 +198,34 @@ class TrainState:
             else:
                 self.scaler.step(self.optimizer)
                 self.scaler.update()
+        self._clear()
+        self.step += 1
+
+    def _require_finite(self) -> None:
+        """Check the losses and the gradients of an update, with one transfer from the device."""
+        loss = torch.zeros((), device=self.device)
+        if self._losses:
+            loss = self.sum_across_processes(torch.stack(self._losses).sum())
+        checked = {"loss": loss}
+        if self.scaler is None:
+            gradients = [p.grad for p in self._parameters() if p.grad is not None]
+            checked["gradient"] = nn.utils.get_total_norm(gradients, math.inf).to(loss)
+        values = torch.stack(tuple(checked.values())).tolist()
+        for name, value in zip(checked, values, strict=True):
+            if not math.isfinite(value):
+                if self.scaler is not None:
+                    self.scaler.update()
+                self._clear()
+                raise NonFiniteError(
+                    f"the {name} must stay finite, found {value} in epoch {self.epoch}, after "
+                    f"{self.step} updates. A smaller lr or train.clip may help."
+                )
+
+    def _clear(self) -> None:
+        """Forget gradients, losses and factors."""
         self.optimizer.zero_grad(set_to_none=True)
         self.model.zero_grad(set_to_none=True)  # of parameters that the optimizer lacks, too
-        self._reduced = False
-        self.step += 1
+        self._updates.factors, self._losses, self._reduced = {}, [], False
 
     def clip_gradients(self, max_norm: float) -> None:
         """Clip the norm of the gradient of all parameters."""

@@ -131,6 +131,7 @@ class MMPareto(Method):
             for module in (state.model.encoders, heads)
         )
         parameters = [*encoders, *top]
+        state.watch_loss(loss)
         loss = loss if state.scaler is None else state.scaler.scale(loss)
         gradients = torch.autograd.grad(loss, parameters, retain_graph=again, allow_unused=True)
         for parameter, gradient in zip(parameters, gradients, strict=True):

@@ -132,6 +132,7 @@ class Cost(Content):
         seconds: Duration of the student's training, in seconds.
         epochs: Number of epochs.
         updates: Number of updates.
+        skipped_updates: Number of batches left out because their update was not finite.
         flops_per_step: Floating-point operations of one training step of the last epoch.
         updates_per_step: Number of updates per training step.
         passes: Calls of each encoder per training step, under ``encoder_forward`` and
@@ -142,6 +143,7 @@ class Cost(Content):
     seconds: Number | None = None
     epochs: int | None = None
     updates: int | None = None
+    skipped_updates: int = 0
     flops_per_step: Number | None = None
     updates_per_step: int | None = None
     passes: dict[str, dict[str, int]] = Field(default_factory=dict)

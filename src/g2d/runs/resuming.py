@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
 HASHES = ("content_hash", "protocol_hash")
 """Attributes of a source that identify its data."""
-MACHINE_OPTIONS = ("device", "workers", "threads", "compile", "eval_batch_size")
-"""Training options that change where and how fast a run is trained, but not its result."""
+MACHINE_OPTIONS = ("device", "workers", "threads", "compile", "eval_batch_size", "on_nonfinite")
+"""Training options that may change when a run is resumed.
+
+They change where and how fast a run is trained, and whether an update that is not finite stops it.
+"""
 PLACES = ("data.root", "teachers.folder")
 """Keys of a recipe that only say where files are."""
 
