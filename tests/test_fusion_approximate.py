@@ -276,7 +276,7 @@ REFUSALS: list[tuple[type[Fusion], dict[str, object], str]] = [
         "unimodal must be one of zero_other, self_modulation, found 'both'",
     ),
     (BiGated, {"gated": "sound"}, "gated must be one of image, tone, word"),
-    (BiGated, {"width": 0}, "width must be one or more, found 0"),
+    (BiGated, {"width": 0}, "width must be between 1 and 65,536, found 0"),
     (
         CrossAttention,
         {"width": 6, "heads": 4},

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from textwrap import indent
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
+from g2d.errors import ArgumentError
 from g2d.files import one_of
 
 WIDTH = 88
 """Longest text, in characters, that is printed on one line."""
 
+SIZES = frozenset({"width", "widths", "hidden", "layers", "length", "pool"})
+"""Arguments that size the layers of an encoder, a fusion or a method."""
+MOST_SIZE = 2**16
+"""Largest of these sizes."""
+
 
 class Configured:
     """Base of methods, tasks and the like: remembers, checks and prints constructor arguments.
 
-    An argument annotated as a ``Literal`` must be one of its values; this is checked before the
+    An argument annotated as a ``Literal`` must be one of its values, and an argument that sizes
+    layers (:data:`SIZES`) must be a size that a machine can hold; this is checked before the
     constructor runs. ``repr`` prints every argument.
 
     Attributes:
@@ -52,6 +59,7 @@ class Configured:
         arguments = instance.__dict__["arguments"] = dict(bound.arguments)
         for name, choices in _choices(cls.__init__).items():
             one_of(name, arguments[name], choices)
+        _check_sizes(arguments)
         return instance
 
     def __repr__(self) -> str:
@@ -62,6 +70,14 @@ class Configured:
             return line
         inner = indent(",\n".join(options), "  ")
         return f"{name}(\n{inner},\n)"
+
+
+def _check_sizes(arguments: Mapping[str, Any]) -> None:
+    for name in SIZES & arguments.keys():
+        value = arguments[name]
+        for size in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(size, int) and not 1 <= size <= MOST_SIZE:
+                raise ArgumentError(f"{name} must be between 1 and {MOST_SIZE:,}, found {value}.")
 
 
 @cache

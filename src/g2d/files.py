@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import hashlib
 import importlib
 import json
 import os
+import stat
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from g2d.errors import ArgumentError, MissingDependencyError
+from g2d.errors import ArgumentError, DataError, MissingDependencyError
 
 
 @contextmanager
@@ -69,10 +72,113 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
+def read_text(path: Path, most: int) -> str:
+    """Read a UTF-8 file of a bounded size.
+
+    A pipe or a device, whose reading might never end, is not opened.
+
+    Args:
+        path: The file.
+        most: Largest size in bytes.
+
+    Raises:
+        OSError: There is no such file, it is not a regular file, or it is larger.
+        UnicodeDecodeError: It is not UTF-8 text.
+    """
+    kind = path.stat().st_mode
+    if not stat.S_ISREG(kind):
+        name = "a directory" if stat.S_ISDIR(kind) else "a pipe or a device"
+        raise OSError(errno.EINVAL, f"it is {name}, not a file", str(path))
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+    return content.decode("utf-8")
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+NAME_RULE = "1 to 200 bytes without slashes, control characters and line breaks, and not . or .."
+"""The rule for names of runs, classes and modalities, in words."""
+
+
+def is_plain_name(text: str) -> bool:
+    """Return whether a text can name a run, a class or a modality; see :data:`NAME_RULE`.
+
+    Such a name is no path, fits into a file name, and is one line of a terminal or a table.
+
+    Example:
+        >>> [is_plain_name(text) for text in ("g2d, seed 1", "../a", "..", "", "a\\x1b[1m")]
+        [True, False, False, False, False]
+    """
+    return (
+        text not in ("", ".", "..")
+        and not set("/\\") & set(text)
+        and one_line(text) == text
+        and len(text.encode()) <= 200
+    )
+
+
+def require_names(what: str, names: Iterable[str]) -> None:
+    """Refuse names of classes or modalities that break :data:`NAME_RULE`.
+
+    Args:
+        what: What the names belong to, for the message, for example ``"classes"``.
+        names: The names.
+
+    Raises:
+        DataError: One of them breaks the rule.
+
+    Example:
+        >>> require_names("classes", ["a/b"])
+        Traceback (most recent call last):
+            ...
+        g2d.errors.DataError: classes must have names of 1 to 200 bytes ..., found 'a/b'. Rename it.
+    """
+    for name in names:
+        if not is_plain_name(name):
+            raise DataError(
+                f"{what} must have names of {NAME_RULE}, found {name!r:.300}. Rename it."
+            )
+
+
+def one_line(text: str) -> str:
+    """Return a text with a space in place of every control character and line break.
+
+    Example:
+        >>> one_line("two\\nlines and a \\x1b[1mcode")
+        'two lines and a  [1mcode'
+    """
+    return "".join(
+        " " if unicodedata.category(character) in _UNPRINTABLE else character for character in text
+    )
+
+
+def csv_cell(value: Any) -> Any:
+    """Return a cell of a CSV file that no spreadsheet runs as a formula.
+
+    A text that begins like a formula gets an apostrophe before it, which spreadsheets hide. Numbers
+    stay as they are, also as texts.
+
+    Example:
+        >>> [csv_cell(value) for value in ("=1+1", "@a", "-0.5", -0.5, "a=b", "-")]
+        ["'=1+1", "'@a", '-0.5', -0.5, 'a=b', '-']
+    """
+    if not isinstance(value, str) or len(value) < 2 or value[0] not in "=+-@\t\r\n":
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
+_UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
+"""Unicode categories of control characters, of halves of characters, and of line breaks."""
 
 
 def nearest(name: str, valid: Iterable[str]) -> str | None:

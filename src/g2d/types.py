@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from g2d.errors import ArgumentError
+from g2d.files import is_plain_name
 
 _MODULE_DICT = nn.ModuleDict()
 
@@ -25,14 +26,14 @@ Rows = slice | Tensor
 def is_name(modality: str) -> bool:
     """Return whether a text can be the name of a modality.
 
-    Names become keys of torch's containers, so they must have no dots and must differ from the
-    attributes of ``nn.ModuleDict``.
+    The rule is that of all names, :data:`~g2d.files.NAME_RULE`. Names also become keys of torch's
+    containers, so they must have no dots and must differ from the attributes of ``nn.ModuleDict``.
 
     Example:
         >>> is_name("image"), is_name("left.eye"), is_name("train")
         (True, False, False)
     """
-    return bool(modality) and "." not in modality and not hasattr(_MODULE_DICT, modality)
+    return is_plain_name(modality) and "." not in modality and not hasattr(_MODULE_DICT, modality)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from g2d.data.splits import SPLIT_WORDS, UNKNOWN, complete_splits, name_hash
 from g2d.data.store.facts import MASK, PRESENT_SUFFIX, RESERVED, Kind, Signal
 from g2d.data.views import defaults
 from g2d.errors import DataError, Reason
+from g2d.files import require_names
 from g2d.types import is_name
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -224,8 +225,10 @@ def _target(
     labels = values.tolist()
     missing = [row for row, label in enumerate(labels) if _is_missing(label)]
     number = _class_numbers({x for x in labels if not _is_missing(x)}, classes, where)
+    names = list(classes or map(str, number))
+    require_names(f"classes in {where}", names)
     return (
-        {"kind": kind, "classes": list(classes or map(str, number))},
+        {"kind": kind, "classes": names},
         np.array([number.get(label, 0) for label in labels], np.int64),
         dict.fromkeys(missing, ("no-agreed-label", "its target is missing")),
     )

@@ -66,7 +66,7 @@ def checked_tau(tau: Tau, modalities: Sequence[str] | None = None) -> Tau:
     if isinstance(tau, str):
         raise ArgumentError(f"tau must be a list of lengths or 'none', found {tau!r}.")
     lengths = tuple(tau)
-    if not lengths or min(lengths) < 0:
+    if not lengths or not all(0 <= length < math.inf for length in lengths):
         raise ArgumentError(f"tau must hold one non-negative length per stage, found {lengths}.")
     if are_shares(lengths) and abs(sum(lengths) - 1) > 1e-3:
         raise ArgumentError(

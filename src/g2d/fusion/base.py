@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from g2d.configured import Configured
 from g2d.errors import ArgumentError, UnsupportedError
+from g2d.files import NAME_RULE
 from g2d.types import Encoded, is_name
 
 Kappa = Mapping[str, Tensor | float]
@@ -45,7 +46,7 @@ class Fusion(Configured, nn.Module):
         if wrong := [m for m in dims if not is_name(m)]:
             raise ArgumentError(
                 "modalities must have names without dots that are no attribute of a torch module, "
-                f"found {wrong[0]!r}."
+                f"found {wrong[0]!r}. A name has {NAME_RULE}."
             )
         self.dims, self.outputs = dict(dims), outputs
 

@@ -169,8 +169,6 @@ class BiGated(Conditional):
     ) -> None:
         super().__init__(dims, outputs, unimodal)
         width = max(dims.values()) if width is None else width
-        if width < 1:
-            raise ArgumentError(f"width must be one or more, found {width}.")
         self.passing = tuple(dims) if len(dims) > 2 else (tuple(dims)[-1],)
         if gated is not None:
             one_of("gated", gated, dims)

@@ -19,6 +19,7 @@ from g2d.data.splits import TEST, TRAIN, VALID
 from g2d.data.store.arrays import blocks
 from g2d.data.store.facts import Signal
 from g2d.errors import Reason
+from g2d.files import require_names
 
 UNLABELED: Reason = "no-agreed-label"
 """Reason of a skipped sample that has no label; it does not count as a missing sample."""
@@ -111,6 +112,9 @@ class Plan:
         chunk: Number of samples that a worker takes at a time.
         source_hash: Hash of the file and the options that determine all samples. If given, the
             hash of the plan covers it instead of every single sample.
+
+    Raises:
+        DataError: The name of a class or a modality breaks :data:`~g2d.files.NAME_RULE`.
     """
 
     name: str
@@ -130,6 +134,10 @@ class Plan:
     official: int = 0
     chunk: int = 16
     source_hash: str = ""
+
+    def __post_init__(self) -> None:
+        require_names("classes", self.task.get("classes", ()))
+        require_names("modalities", self.signals)
 
     @property
     def expected(self) -> int:

@@ -53,7 +53,7 @@ class Faults(list[str]):
 
     def wrong(self, path: str, rule: str, value: Any) -> None:
         """Add a value that breaks a rule."""
-        self.append(f"{path} must be {rule}, found {value!r}.")
+        self.append(f"{path} must be {rule}, found {shown(value)}.")
 
     def choose(self, path: str, value: Any, valid: Collection[str], kind: str) -> bool:
         """Return whether a value is a registered name, and add a fault if not."""
@@ -61,8 +61,8 @@ class Faults(list[str]):
             return True
         article = "an" if kind[0] in "aeiou" else "a"
         self.append(
-            f"{path} must name {article} {kind} ({', '.join(valid)}), found {value!r}."
-            + did_you_mean(str(value), valid)
+            f"{path} must name {article} {kind} ({', '.join(valid)}), found {shown(value)}."
+            + did_you_mean(str(value)[:SHOWN], valid)
         )
         return False
 
@@ -104,13 +104,14 @@ class Faults(list[str]):
         try:
             made = model.model_validate_json(json.dumps(known), strict=True)
             return plain_mapping(made.model_dump() | sections)
-        except TypeError as error:
-            self.append(f"{path or owner} must hold plain values, found: {error}.")
         except ValidationError as error:
             first = {str(next(iter(fault["loc"]), "")): fault for fault in error.errors()[::-1]}
             for key, fault in sorted(first.items()):
                 self._explain(join(path, key) if key else path, key, fault, model, owner)
                 known.pop(key, None)
+        except (TypeError, ValueError, RecursionError) as error:
+            self.append(f"{path or owner} must hold plain values, found: {error}.")
+            known = {}
         defaults = {
             key: field.get_default(call_default_factory=True)
             for key, field in fields.items()
@@ -125,7 +126,9 @@ class Faults(list[str]):
         except G2DError as error:
             if not any(fault.endswith(str(error)) for fault in self):
                 self.append(f"{path}: {error}" if path else str(error))
-            return None
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            self.append(f"{path or 'the recipe'} must have usable values, found: {error}.")
+        return None
 
     def _explain(
         self, at: str, key: str, fault: ErrorDetails, model: type[BaseModel], owner: str
@@ -142,6 +145,21 @@ class Faults(list[str]):
                 self[-1] += f" A list has brackets: {at}=[{fault['input']}]."
         else:
             self.wrong(at, message.removeprefix("Input should be "), fault["input"])
+
+
+SHOWN = 200
+"""Characters of a value that a message shows."""
+
+
+def shown(value: Any) -> str:
+    """Return a value as it is written in Python, cut to a length that a message can hold.
+
+    Example:
+        >>> shown([1, 2]), len(shown("x" * 10_000))
+        ('[1, 2]', 203)
+    """
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def join(path: str, key: Any) -> str:

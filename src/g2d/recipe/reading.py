@@ -120,12 +120,12 @@ def read_settings(assignments: Iterable[str], faults: list[str]) -> list[tuple[s
     for assignment in assignments:
         key, sign, text = assignment.partition("=")
         if not sign or not key.strip():
-            faults.append(f"an override must be written key=value, found {assignment!r}.")
+            faults.append(f"an override must be written key=value, found {assignment!r:.200}.")
             continue
         try:
             value = DEFAULT if text.strip() == "default" else parse(text, assignment)
         except RecipeError:
-            faults.append(f"{key} must be a YAML value, found {text!r}.")
+            faults.append(f"{key} must be a YAML value, found {text!r:.200}.")
             continue
         settings.append((key.strip(), value))
     return settings
@@ -169,7 +169,9 @@ def set_value(content: dict[str, Any], dotted: str, value: Any, faults: list[str
         inner = {} if inner is None else inner
         if not isinstance(inner, dict):
             at = ".".join(parents[: depth + 1])
-            faults.append(f"{dotted} must lie in a section, found the value {inner!r} at {at}.")
+            faults.append(
+                f"{dotted} must lie in a section, found the value {inner!r:.200} at {at}."
+            )
             return
         section[key] = inner
         section = inner

@@ -26,7 +26,7 @@ from g2d.method import Method
 from g2d.methods import METHODS
 from g2d.model import MultimodalModel, Teachers, example_features, feature_dims
 from g2d.recipe.earlier import continued
-from g2d.recipe.faults import plain_mapping
+from g2d.recipe.faults import plain_mapping, shown
 from g2d.recipe.parts import Named, TeacherPlan, in_words
 from g2d.recipe.reading import Given, named, read_settings, rooted
 from g2d.recipe.schema import OUTSIDE
@@ -110,6 +110,9 @@ class Recipe:
         Raises:
             RecipeError: The recipe has faults; the message lists all of them.
         """
+        if not isinstance(content, Mapping):
+            fault = f"the recipe must be a mapping of keys to values, found {shown(content)}."
+            raise RecipeError([fault], source)
         return cls._build(Given(content), source, [])
 
     @classmethod

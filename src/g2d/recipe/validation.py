@@ -9,6 +9,7 @@ from typing import Any
 
 from g2d.engine.options import TrainOptions
 from g2d.errors import RecipeError
+from g2d.files import NAME_RULE, is_plain_name
 from g2d.functional.schedule import stage_epochs
 from g2d.method import Method
 from g2d.methods import METHODS
@@ -25,6 +26,8 @@ from g2d.recipe.schema import (
     options_model,
     takes_modulation,
 )
+from g2d.runs import TEACHERS
+from g2d.types import is_name
 
 BY_NAME = ("data", "encoders", "fusion", "method")
 """Sections whose keys depend on the name that is chosen in them."""
@@ -55,6 +58,7 @@ def validate(
     plans = {key: value for key, value in content.items() if key not in BY_NAME}
     table = given.content.get(METHODS_KEY)
     top = check.values("", plans | {METHODS_KEY: table}, Keys, "a recipe")
+    _check_name(check, top["name"])
     for name in top[METHODS_KEY]:
         check.choose(METHODS_KEY, name, METHOD_NAMES, "method")
     data, encoders = _data(check, content.get("data"), content.get("encoders"))
@@ -112,6 +116,14 @@ def make_method(method: Named, modulation: Named | None, teachers: Teachers | No
     return made
 
 
+def _check_name(check: Faults, name: str) -> None:
+    """Require that a given name can be that of a folder next to the teachers' folder."""
+    if name and not is_plain_name(name):
+        check.wrong("name", NAME_RULE, name)
+    elif name == TEACHERS:
+        check.append(f"name must not be {TEACHERS!r}, the folder of all teachers.")
+
+
 def _check_validation(
     check: Faults, data: Named | None, train: TrainOptions | None, teachers: TeacherPlan | None
 ) -> None:
@@ -166,8 +178,12 @@ def _data(check: Faults, value: Any, encoders: Any) -> tuple[Named | None, dict[
     faults = len(check)
     data = _named(check, "data", value, "data set", **encoded)
     if not isinstance(encoders, dict) or not encoders:
-        check.append(f"encoders must be a mapping of modalities to encoders, found {encoders!r}.")
+        check.wrong("encoders", "a mapping of modalities to encoders", encoders)
         return data, {}
+    for m in encoders:
+        if not isinstance(m, str) or not is_name(m):
+            check.wrong("a modality of encoders", f"{NAME_RULE}, without dots", m)
+            return data, {}
     expected = None if data is None or len(check) > faults else data.options.get("modalities")
     if expected:
         for m in encoders.keys() - set(expected):
@@ -192,7 +208,7 @@ def _method(
     # Older recipes have tau: null for the loss without prioritization.
     if isinstance(section, dict) and "tau" in section and section["tau"] is None:
         section["tau"] = NO_STAGES
-    if isinstance(section, dict) and section.get("name") in METHODS:
+    if isinstance(section, dict) and section.get("name") in list(METHODS):
         section = completed(section, options_model("method", section["name"]).model_fields)
     replaced = {"tau": NO_STAGES} if inner is not None else {}
     method = _named(check, "method", section, "method", **replaced)

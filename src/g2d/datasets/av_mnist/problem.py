@@ -56,7 +56,7 @@ class AVDigitsOptions(BaseModel):
     modalities: tuple[Literal["image", "speech"], ...] = ("image", "speech")
     image: Literal["canvas", "pca"] | None = None
     components: int | None = Field(default=None, ge=1, le=196)
-    snr_db: float | None = None
+    snr_db: float | None = Field(default=None, ge=-200, le=200)
     pairs: int | None = Field(default=None, ge=30, le=55_000)
     seed: int = Field(default=0, ge=0)
     root: str | None = None

@@ -62,12 +62,12 @@ class DigitsOptions(BaseModel):
     output: Literal["sigmoid", "identity"] = "sigmoid"
     image: Literal["canvas", "pca"] | None = None
     components: int | None = Field(default=None, ge=1, le=64)
-    tone_db: float | None = None
+    tone_db: float | None = Field(default=None, ge=-200, le=200)
     fresh_tone: bool | None = None
     word_p: float | None = Field(default=None, ge=0, le=1)
     protocol: Literal["row-order-v1", "random-v1"] = "row-order-v1"
     data_seed: int = Field(default=0, ge=0)
-    eval_draws: int = Field(default=4, ge=1)
+    eval_draws: int = Field(default=4, ge=1, le=1000)
 
     def filled(self) -> DigitsOptions:
         """Return the options with the defaults of the setting filled in."""

@@ -45,8 +45,8 @@ class SoilOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     modalities: tuple[Literal["image", "weather"], ...] = Field(("image", "weather"), min_length=1)
-    stations: int = Field(50, ge=10)
-    visits: int = Field(20, ge=1)
+    stations: int = Field(50, ge=10, le=10_000)
+    visits: int = Field(20, ge=1, le=10_000)
     missing: float = Field(0.03, ge=0, le=0.5)
     output: Literal["identity", "sigmoid"] = "identity"
     data_seed: int = Field(0, ge=0)
