@@ -3,8 +3,8 @@
 Commands import what they need when they run, so that ``g2d --help`` and shell completion load
 neither torch nor another large library.
 
-Exit codes: 0 done, 1 a bug of g2d, 2 a mistake that the user can correct (one message, no
-traceback), 130 interrupted and resumable.
+Exit codes: 0 done, 1 a bug of g2d, 2 a mistake that the user can correct or a fault of the machine
+(one message, no traceback), 130 interrupted and resumable.
 """
 
 from __future__ import annotations

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from typer.core import TyperGroup
 
+from g2d.cli.machine import machine_fault
 from g2d.errors import G2DError, RecipeError
+from g2d.files import one_line
 
 if TYPE_CHECKING:
     from g2d import data
@@ -27,7 +29,10 @@ def chosen(split: Split) -> data.Split:
 
 
 class Commands(TyperGroup):
-    """A group of commands that turns a user's mistake into one message and exit code 2."""
+    """A group of commands that turns mistakes of a user into one message and exit code 2.
+
+    Faults of the machine, such as a full disk, are treated in the same way.
+    """
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the commands in the order in which they were added, not alphabetically."""
@@ -38,8 +43,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except G2DError as error:
-            typer.echo(f"Error: {error}", err=True)
-            raise typer.Exit(2) from None
+            raise _refusal(str(error)) from None
         except typer.BadParameter as error:
             # A prefix of the library that checks choices, which means nothing to a user.
             error.message = error.message.replace("Value error, ", "")
@@ -47,6 +51,18 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             typer.echo("\nInterrupted. Run the same command again to continue.", err=True)
             raise typer.Exit(130) from None
+        except Exception as error:
+            sentence = machine_fault(error)
+            if sentence is None:
+                raise
+            raise _refusal(sentence) from None
+
+
+def _refusal(message: str) -> typer.Exit:
+    """Print a message without control characters, and return the end of the command."""
+    for line in f"Error: {message}".split("\n"):
+        typer.echo(one_line(line), err=True)
+    return typer.Exit(2)
 
 
 def complete_recipe(incomplete: str) -> list[str]:
