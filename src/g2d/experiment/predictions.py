@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from g2d.errors import ArgumentError
-from g2d.files import replaced
+from g2d.files import csv_cell, replaced
 from g2d.functional.precision import at_least_float32
 from g2d.task import Classification, Task
 from g2d.types import Output
@@ -73,8 +73,9 @@ class Prediction:
         columns = dict(_columns(self))
         with replaced(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["id", *columns])
-            writer.writerows(zip(self.ids, *columns.values(), strict=True))
+            rows = zip(self.ids, *columns.values(), strict=True)
+            for row in (["id", *columns], *rows):
+                writer.writerow([csv_cell(cell) for cell in row])
 
 
 def answers(logits: Tensor, task: Task) -> list[str] | Tensor:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from g2d.files import csv_cell
 from g2d.report.charts import Level, Mark, Series, extent, line_chart, plane_chart, row_chart
 from g2d.report.drawing import COLORS, Drawing
 from g2d.report.formatting import Bounds, Scale, clipped, scale_of
@@ -431,7 +432,9 @@ def as_csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
         return f"{value:.6g}" if isinstance(value, float) else "" if value is None else value
 
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows([header, *([*map(plain, row)] for row in rows)])
+    csv.writer(out, lineterminator="\n").writerows(
+        [csv_cell(cell) for cell in row] for row in (header, *([*map(plain, row)] for row in rows))
+    )
     return out.getvalue()
 
 

@@ -7,15 +7,15 @@ file gets the style sheet with the colors inserted.
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from html import escape
 from importlib.resources import files
 from pathlib import Path
 
-from g2d.files import import_extra, replaced, write_text
+from g2d.files import import_extra, one_line, replaced, write_text
 
 COLORS = 6
 """Number of series colors; further series are dashed."""
@@ -97,7 +97,7 @@ class Drawing:
     def _head(self) -> str:
         return (
             f'viewBox="0 0 {short(self.width)} {short(self.height)}" role="img" '
-            f'aria-label="{escape(self.label, quote=True)}" xmlns="http://www.w3.org/2000/svg"'
+            f'aria-label="{escaped(self.label)}" xmlns="http://www.w3.org/2000/svg"'
         )
 
 
@@ -129,12 +129,22 @@ def text(x: float, y: float, words: str, classes: str, title: str = "") -> str:
         title: Text that appears when the pointer is over the element.
     """
     hover = tooltip(title) if title else ""
-    return f'<text class="{classes}" x="{short(x)}" y="{short(y)}">{escape(words)}{hover}</text>'
+    return f'<text class="{classes}" x="{short(x)}" y="{short(y)}">{escaped(words)}{hover}</text>'
 
 
 def tooltip(words: str) -> str:
     """Return the text that appears when the pointer is over an element."""
-    return f"<title>{escape(words)}</title>"
+    return f"<title>{escaped(words)}</title>"
+
+
+def escaped(words: str) -> str:
+    """Return a text for HTML and SVG, which hold neither markup nor control characters in it.
+
+    Example:
+        >>> escaped("a < b")
+        'a &lt; b'
+    """
+    return html.escape(one_line(words))
 
 
 def short(value: float) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from g2d.files import one_of
+from g2d.files import csv_cell, one_line, one_of
 from g2d.report.formatting import ABSENT, number
 
 BETTER, WORSE, TEST_SELECTED = "better", "worse", "test"
@@ -160,18 +160,22 @@ class Table:
         """
         width = width or shutil.get_terminal_size((80, 24)).columns
         parts = [
-            *([textwrap.fill(self.title, width)] if self.title else []),
+            *([textwrap.fill(one_line(self.title), width)] if self.title else []),
             *(_drawn(block, width) for block in self._broken(width, 2)),
-            *(["\n".join(textwrap.fill(note, width) for note in self.notes)] if self.notes else []),
+            *(
+                ["\n".join(textwrap.fill(one_line(note), width) for note in self.notes)]
+                if self.notes
+                else []
+            ),
         ]
         return "\n\n".join(parts)
 
     def markdown(self) -> str:
         """Return a Markdown table; bold marks what is better than the baseline."""
-        title = [f"**{self.title}**", ""] if self.title else []
-        notes = ["", *(f"- {note}" for note in self.notes)] if self.notes else []
-        header = [_escaped_bars(heading) for heading in self._headings()]
-        return "\n".join([*title, _aligned(header, self._texts(_escaped_bars, "**{}**")), *notes])
+        title = [f"**{_markdown(self.title)}**", ""] if self.title else []
+        notes = ["", *(f"- {_markdown(note)}" for note in self.notes)] if self.notes else []
+        header = [_markdown(heading) for heading in self._headings()]
+        return "\n".join([*title, _aligned(header, self._texts(_markdown, "**{}**")), *notes])
 
     def csv(self) -> str:
         """Return CSV with full precision.
@@ -189,14 +193,14 @@ class Table:
             for column, names in zip(self.columns, parts, strict=True)
             for heading in (column.heading, *(f"{column.name} {part}" for part in names))
         ]
-        writer.writerow([self.corner or "name", *headings, "marks"])
+        writer.writerow(map(csv_cell, [self.corner or "name", *headings, "marks"]))
         for row in self.rows:
             values: list[Any] = [row.name]
             for cell, names in zip(row.cells, parts, strict=True):
                 absent = cell.value is None
                 values += ["" if absent else getattr(cell, part) for part in ("value", *names)]
             marks = [*row.marks, *(mark for cell in row.cells for mark in cell.marks)]
-            writer.writerow([*values, " ".join(dict.fromkeys(marks))])
+            writer.writerow(map(csv_cell, [*values, " ".join(dict.fromkeys(marks))]))
         return out.getvalue()
 
     def latex(self) -> str:
@@ -240,7 +244,7 @@ class Table:
         return replace(self, columns=tuple(self.columns[i] for i in kept), rows=tuple(rows))
 
     def _headings(self) -> list[str]:
-        return [self.corner, *(column.heading for column in self.columns)]
+        return [one_line(text) for text in (self.corner, *(c.heading for c in self.columns))]
 
     def _texts(self, escape: Callable[[str], str], bold: str) -> list[list[str]]:
         """Return the escaped texts of all rows, with the better cells in bold."""
@@ -301,7 +305,8 @@ PARTS = ("sd", "n", "low", "high", "p")
 def as_csv(tables: Sequence[Table]) -> str:
     """Return CSV; several tables are separated by their titles as comments."""
     return "\n".join(
-        f"# {table.title}\n{table.csv()}" if len(tables) > 1 else table.csv() for table in tables
+        f"# {one_line(table.title)}\n{table.csv()}" if len(tables) > 1 else table.csv()
+        for table in tables
     )
 
 
@@ -334,7 +339,7 @@ def _drawn(table: Table, width: int) -> str:
         text = Text("\n".join(_wrapped(heading, widths[i])))
         justify: Literal["left", "right"] = "right" if i else "left"
         drawing.add_column(text, justify=justify, no_wrap=i > 0, vertical="bottom")
-    for cells in table._texts(str, "{}"):
+    for cells in table._texts(one_line, "{}"):
         drawing.add_row(*map(Text, cells))
     out = io.StringIO()
     # In a notebook too, the table is text: rich would display it instead of writing it.
@@ -363,8 +368,12 @@ def _has(cell: Cell, part: str) -> bool:
     return cell.value is not None and getattr(cell, part) not in absent
 
 
-def _escaped_bars(text: str) -> str:
-    return text.replace("|", r"\|")
+_MARKUP = re.compile(r"[\\|`*~]|\](?=[(\[:])|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
+"""Characters where Markdown would read them as markup, a link, HTML or the end of a cell."""
+
+
+def _markdown(text: str) -> str:
+    return _MARKUP.sub(r"\\\g<0>", one_line(text))
 
 
 TEX = str.maketrans(
@@ -377,7 +386,7 @@ TEX = str.maketrans(
 
 
 def _tex(text: str) -> str:
-    return text.translate(TEX)
+    return one_line(text).translate(TEX)
 
 
 def _wrapped(heading: str, width: int) -> list[str]:
