@@ -115,7 +115,9 @@ def test_decisions_are_reported_and_options_change_them(tmp_path: Path) -> None:
     assert "sound: audio, 48 rows, stored as int16 (600,)" in inferred
     assert inferred[-1] == "split: given: 21 train / 21 valid / 18 test"
     given = {"classes": ("a", "b", "c"), "rate": 8000, "kinds": {"steps": "image"}}
-    with pytest.raises(DataError, match=r"'steps.mask' in .* must mask a sequence, found image"):
+    with pytest.raises(
+        DataError, match=r"'steps.mask' in .* must mask a sequence or sound, found image"
+    ):
         plan_arrays(path, ArraysOptions(**given))
     plan = plan_arrays(path, ArraysOptions(**{**given, "kinds": {}}))
     assert plan.task["classes"] == ["a", "b", "c"]

@@ -56,19 +56,20 @@ def normal(seed: int, epoch: int, index: Tensor, draw: int, size: tuple[int, ...
 
 
 def integers(
-    high: int, seed: int, epoch: int, index: Tensor, draw: int, size: tuple[int, ...] = ()
+    high: int | Tensor, seed: int, epoch: int, index: Tensor, draw: int, size: tuple[int, ...] = ()
 ) -> Tensor:
     """Return whole numbers from 0 to ``high - 1``, shape ``(B, *size)`` int64.
 
     Args:
-        high: Number of different values.
+        high: Number of different values; a number per sample ``(B,)`` if ``size`` is empty.
         seed: Seed of the run.
         epoch: Epoch.
         index: Sample ids, shape ``(B,)`` int64.
         draw: Number of the draw.
         size: Shape of the numbers of one sample.
     """
-    return (uniform(seed, epoch, index, draw, size).double() * high).long().clamp_max(high - 1)
+    numbers = (uniform(seed, epoch, index, draw, size).double() * high).long()
+    return torch.minimum(numbers, torch.as_tensor(high - 1, device=numbers.device))
 
 
 def _shift(x: Tensor, bits: int) -> Tensor:

@@ -205,7 +205,8 @@ def _modality(m: str, cells: list[Any]) -> dict[str, NDArray[Any]]:
         else:
             stacked[row] = values
     if audio:
-        return {m: (stacked * 32767).clip(-32768, 32767).astype(np.int16), **present}
+        sound = (stacked * 32767).clip(-32768, 32767).astype(np.int16)
+        return {m: sound, **({m + MASK: mask} if len(shapes) > 1 else {}), **present}
     if len(shapes) == 1:
         return {m: stacked, **present}
     steps = stacked[:, :, None] if stacked.ndim == 2 else stacked

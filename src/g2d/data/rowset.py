@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Rows
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from g2d.data.lengths import MAX_TOKENS, length_to_keep, measured_rows
 from g2d.data.splits import SPLIT_WORDS, UNKNOWN, complete_splits, name_hash
 from g2d.data.store.facts import MASK, PRESENT_SUFFIX, RESERVED, Kind, Signal
 from g2d.data.views import defaults
+from g2d.data.views.words import token_ends
 from g2d.errors import DataError, Reason
 from g2d.files import require_names
 from g2d.types import is_name
@@ -137,11 +139,15 @@ def _modality(
     present = flags_in(tables, m + PRESENT_SUFFIX, (rows,), where)
     signal, values = _as_stored(tables[m], m, kind, rate, where)
     mask = None
+    if masked and kind == "audio":
+        signal = replace(signal, masked=True)
     if signal.masked:
         mask = flags_in(tables, m + MASK, (rows, signal.shape[0]), where) & present[:, None]
-        values = np.where(mask[:, :, None], values, 0)
+        values = np.where(mask.reshape(*mask.shape, *(1,) * (values.ndim - 2)), values, 0)
     elif masked:
-        raise DataError(f"{m + MASK!r} in {where} must mask a sequence, found {kind}.")
+        raise DataError(f"{m + MASK!r} in {where} must mask a sequence or sound, found {kind}.")
+    if mask is not None and signal.counted and (mask[:, 1:] > mask[:, :-1]).any():
+        raise DataError(f"{m + MASK!r} in {where} must mask the end of sound, found other samples.")
     values[~present] = 0
     return _Modality(signal, values, mask, present)
 
@@ -275,12 +281,12 @@ def _kind_of(values: NDArray[Any], m: str, masked: bool, where: str) -> Kind:
         return "text"
     if values.dtype.kind not in "fiub":
         raise DataError(f"{m!r} in {where} must be numbers or text, found {values.dtype}.")
+    if values.dtype == np.int16 and axes == 2 and values.shape[1] >= SHORTEST_SOUND:
+        return "audio"
     if masked:
         return "sequence"
     if values.dtype == np.uint8 and axes in (3, 4, 5):
         return "video" if axes == 5 else "image"
-    if values.dtype == np.int16 and axes == 2 and values.shape[1] >= SHORTEST_SOUND:
-        return "audio"
     kinds: dict[int, Kind] = {1: "table", 2: "table", 3: "sequence", 4: "image", 5: "video"}
     if axes not in kinds:
         raise DataError(f"{m!r} in {where} must have 1 to 5 axes, found {values.shape}.")
@@ -348,7 +354,14 @@ def _text(values: NDArray[Any], rate: int | None) -> _Stored:
     stored = np.zeros((len(raw), max(1, *map(len, raw))), np.uint8)
     for row, text in zip(stored, raw, strict=True):
         row[: len(text)] = np.frombuffer(text, np.uint8)
-    return stored, defaults.TEXT, {}
+    return stored, defaults.text(_tokens(raw)), {}
+
+
+def _tokens(raw: list[bytes]) -> int:
+    """Return how many tokens of texts are kept."""
+    measured = [raw[row].decode(errors="replace") for row in measured_rows(len(raw)).tolist()]
+    counts = [max(1, len(ends)) for ends in token_ends(measured)]
+    return int(length_to_keep(counts, MAX_TOKENS))
 
 
 def _bytes(text: Any) -> bytes:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from g2d.data.splits import SPLITS, TEST, TRAIN, UNUSED, VALID
 from g2d.data.store.arrays import StoredArray, blocks, rows_at_once
 from g2d.data.store.facts import (
-    MASK,
     PRESENT,
     SAMPLES,
     Signal,
@@ -23,7 +22,7 @@ from g2d.data.store.facts import (
     read_facts,
     signals,
 )
-from g2d.data.store.opening import load_array
+from g2d.data.store.opening import load_array, open_mask
 from g2d.files import sha256
 from g2d.prepare.balance import class_balance
 from g2d.prepare.finishing import shared_groups
@@ -159,7 +158,7 @@ def _check_values(folder: Path, m: str, signal: Signal, facts: Facts, findings: 
         rule = f"{m} must be {signal.dtype} {(rows, *signal.shape)}"
         findings.errors.append(f"{rule}, found {values.dtype} {values.shape}")
         return
-    mask = StoredArray(folder / f"{m}{MASK}.npy") if signal.masked else None
+    mask = open_mask(folder, m, signal, rows)
     numbers, without_steps = _Numbers(), 0
     unknown = np.ones(signal.shape[-1], np.bool_)
     for block in blocks(np.arange(rows), rows_at_once(values.dtype, values.shape[1:])):

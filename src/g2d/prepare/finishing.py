@@ -18,7 +18,6 @@ from g2d.data.splits import SPLITS as NAMES
 from g2d.data.splits import TRAIN
 from g2d.data.store.arrays import StoredArray
 from g2d.data.store.facts import (
-    MASK,
     PRESENT,
     SAMPLES,
     SCHEMA,
@@ -29,6 +28,7 @@ from g2d.data.store.facts import (
     write_facts,
 )
 from g2d.data.store.fitting import fit_chain
+from g2d.data.store.opening import open_mask
 from g2d.data.store.scaling import fit_target
 from g2d.data.views import Chain, read_chain
 from g2d.errors import Reason
@@ -105,8 +105,9 @@ def _place_arrays(plan: Plan, kept: NDArray[np.int64], work: Path, out: Path) ->
 
     The links in the folder of unfinished work are deleted with it, after the store is signed.
     """
-    masks = [m + MASK for m, signal in plan.signals.items() if signal.masked]
-    names = [f"{name}.npy" for name in (*plan.signals, *masks, PRESENT)]
+    marks = (marks for m, signal in plan.signals.items() if (marks := signal.marks(m)))
+    arrays = (*plan.signals, *(array.name for array in marks), PRESENT)
+    names = [f"{name}.npy" for name in arrays]
     for name in names:
         shrink(work / name, kept)
     if StoredArray(work / f"{PRESENT}.npy")[:].all():
@@ -238,7 +239,7 @@ def _views(plan: Plan, train: NDArray[np.int64], out: Path) -> Iterator[tuple[st
     present = StoredArray(file) if file.is_file() else None
     for number, (m, signal) in enumerate(plan.signals.items()):
         values = StoredArray(out / f"{m}.npy")
-        mask = StoredArray(out / f"{m}{MASK}.npy") if signal.masked else None
+        mask = open_mask(out, m, signal, len(values))
 
         def stored(rows: Numbers, values: Any = values, mask: Any = mask) -> Input:
             tensor = torch.from_numpy(values[rows])

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from g2d.data.store.arrays import blocks, row_bytes
-from g2d.data.store.facts import DATASET, MASK, PRESENT, UNFINISHED, read_facts
+from g2d.data.store.facts import DATASET, PRESENT, UNFINISHED, read_facts
 from g2d.errors import DataError
 from g2d.files import write_text
 from g2d.prepare.arrays import create, is_full
@@ -171,16 +171,17 @@ def _begin(plan: Plan, digest: str, work: Path) -> None:
     rows = len(plan.samples)
     for m, signal in plan.signals.items():
         create(work / f"{m}.npy", signal.dtype, (rows, *signal.shape))
-        if signal.masked:
-            create(work / f"{m}{MASK}.npy", "bool", (rows, signal.shape[0]))
+        if marks := signal.marks(m):
+            create(work / f"{marks.name}.npy", marks.dtype, (rows, *marks.shape))
     create(work / f"{PRESENT}.npy", "bool", (rows, len(plan.signals)))
     write_text(work / PLAN, json.dumps({"name": plan.name, "plan_hash": digest}))
 
 
 def _check_space(plan: Plan, work: Path) -> None:
     """Refuse a preparation for which the disk has too little space."""
-    signals = plan.signals.values()
-    row = sum(row_bytes(np.dtype(s.dtype), s.shape) + s.masked * s.shape[0] for s in signals)
+    marks = (signal.marks(m) for m, signal in plan.signals.items())
+    arrays = [(s.dtype, s.shape) for s in (*plan.signals.values(), *marks) if s is not None]
+    row = sum(row_bytes(np.dtype(dtype), shape) for dtype, shape in arrays)
     needed, free = row * len(plan.samples), shutil.disk_usage(work).free
     if needed > free:
         rule = f"the disk of {work.parent} must have {needed / GIB:.1f} GiB of free space"

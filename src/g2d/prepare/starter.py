@@ -16,6 +16,8 @@ ENCODER_OF = {
     "table": "mlp",
 }
 """Small encoder for every kind of modality; its input size is read from the data."""
+USUAL_LENGTH = 512
+"""Longest sequence of the transformer of a recipe that does not set its length."""
 HEAD = (
     f"# A first recipe for this store: g2d train {RECIPE}\n"
     "# To see the choices: g2d list methods, g2d list encoders.\n"
@@ -44,7 +46,7 @@ def write_starter(out: Path, facts: dict[str, Any]) -> Path:
         "name": name,
         # The root is relative to the recipe, so that a store can be moved.
         "data": {"name": "store", "store": name, "root": ".."},
-        "encoders": {m: {"name": ENCODER_OF[s["kind"]]} for m, s in facts["modalities"].items()},
+        "encoders": {m: _encoder(s) for m, s in facts["modalities"].items()},
         "fusion": "late",
         "method": "joint",
         "epochs": 20,
@@ -53,3 +55,14 @@ def write_starter(out: Path, facts: dict[str, Any]) -> Path:
     more = MORE if len(facts["modalities"]) > 1 else ""
     write_text(path, HEAD + more + yaml.safe_dump(recipe, sort_keys=False))
     return path
+
+
+def _encoder(signal: dict[str, Any]) -> dict[str, Any]:
+    """Return the encoder of a modality, with the length of its sequences if they are long."""
+    encoder: dict[str, Any] = {"name": ENCODER_OF[signal["kind"]]}
+    lengths = [step["length"] for step in signal["view"] if "length" in step]
+    if signal["kind"] == "sequence":
+        lengths = [signal["shape"][0]]
+    if max(lengths, default=0) > USUAL_LENGTH:
+        encoder["length"] = max(lengths)
+    return encoder

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2d.data.store.facts import MASK, PRESENT, Signal
+from g2d.data.store.facts import PRESENT, Signal
 from g2d.errors import G2DError, UnreadableError
 from g2d.files import sha256
 from g2d.prepare.arrays import open_for_writing
@@ -93,8 +93,8 @@ class Worker:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        masks = (m + MASK for m, stored in job.signals.items() if stored.masked)
-        names = (*job.signals, *masks, PRESENT)
+        marks = (marks for m, stored in job.signals.items() if (marks := stored.marks(m)))
+        names = (*job.signals, *(array.name for array in marks), PRESENT)
         self.arrays = {name: open_for_writing(job.folder / f"{name}.npy") for name in names}
 
     def __call__(self, chunk: Chunk) -> Outcome:
@@ -145,7 +145,10 @@ class Worker:
             if values is None:
                 continue
             _check(m, stored, values)
-            parts = {m: values} | ({m + MASK: decoded.masks[m]} if stored.masked else {})
+            parts: dict[str, Any] = {m: values}
+            if marks := stored.marks(m):
+                mask = decoded.masks[m]
+                parts[marks.name] = np.int32(mask.sum()) if stored.counted else mask
             for name, part in parts.items():
                 self.arrays[name][row] = part
                 if not files:

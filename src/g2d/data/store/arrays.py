@@ -68,6 +68,45 @@ class StoredArray:
         return np.array(self._values[rows])
 
 
+class CountedMask:
+    """Masks of rows whose padding is at the end, made from the number of real steps.
+
+    Args:
+        counts: Number of real steps of every row, shape ``(N,)``.
+        steps: Number of steps of a row, padding included.
+
+    Example:
+        >>> CountedMask(np.array([2, 0]), 3)[:]
+        array([[ True,  True, False],
+               [False, False, False]])
+    """
+
+    def __init__(self, counts: StoredArray | NDArray[Any], steps: int) -> None:
+        self.counts, self.steps = counts, steps
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the mask, rows first."""
+        return (*self.counts.shape, self.steps)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the mask."""
+        return np.dtype(np.bool_)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def __getitem__(self, rows: Any) -> NDArray[np.bool_]:
+        mask: NDArray[np.bool_] = np.arange(self.steps) < self.counts[rows][..., None]
+        return mask
+
+
 def read_npz(path: Path, names: Iterable[str] = ()) -> dict[str, NDArray[Any]]:
     """Read all arrays of an ``.npz`` file into memory, without pickles.
 

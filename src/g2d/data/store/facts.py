@@ -24,9 +24,10 @@ UNFINISHED = ".preparing"
 SCHEMA = 2
 PRESENT = "present"
 """Name of the array that marks which rows have which modality."""
-MASK, PRESENT_SUFFIX = ".mask", ".present"
+MASK, LENGTH, PRESENT_SUFFIX = ".mask", ".length", ".present"
 """Suffixes after a modality's name: of the array that marks which steps of a padded sequence are
-real, and, in files of rows, of the array that marks which rows have the modality."""
+real, of the array that counts the real samples of sound, and, in files of rows, of the array that
+marks which rows have the modality."""
 RESERVED = frozenset({"target", "group", PRESENT, "id", "files", "sha256"})
 """Names that a store uses itself; no modality can have them."""
 SIGNATURE = "signature"
@@ -48,8 +49,9 @@ class Signal:
         shape: Shape of one row.
         view: Default steps from stored values to a model's input (:mod:`g2d.data.views`).
         facts: What a reader of the store must know: ``{"rate": 16000}``, ``{"columns": [...]}``.
-        masked: Whether rows are padded sequences; a mask ``(steps,)`` then marks the real steps of
-            the first axis.
+        masked: Whether rows are padded; a mask ``(steps,)`` then marks the real steps of the first
+            axis. Of sound, whose padding is always at the end, a store holds the number of real
+            samples instead.
     """
 
     kind: Kind
@@ -58,6 +60,42 @@ class Signal:
     view: tuple[Mapping[str, Any], ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     masked: bool = False
+
+    @property
+    def counted(self) -> bool:
+        """Whether a store holds the number of real steps of a row in place of its mask."""
+        return self.masked and self.kind == "audio"
+
+    def marks(self, modality: str) -> Marks | None:
+        """Return the array that says which steps are real, None if all are.
+
+        Args:
+            modality: Name of the modality.
+
+        Example:
+            >>> Signal("audio", "int16", (16_000,), masked=True).marks("voice")
+            Marks(name='voice.length', dtype='int32', shape=())
+        """
+        if not self.masked:
+            return None
+        if self.counted:
+            return Marks(modality + LENGTH, "int32", ())
+        return Marks(modality + MASK, "bool", self.shape[:1])
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Array of a store that says which steps of a modality are real.
+
+    Args:
+        name: Name of the array.
+        dtype: NumPy's name for the type of its values.
+        shape: Shape of one row.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
 
 
 def write_facts(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,10 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from g2d.data.roots import data_root
 from g2d.data.source import Source
 from g2d.data.splits import TRAIN
-from g2d.data.store.arrays import StoredArray
+from g2d.data.store.arrays import CountedMask, StoredArray
 from g2d.data.store.facts import (
     DATASET,
-    MASK,
     PRESENT,
     SPLITS,
     UNFINISHED,
@@ -114,11 +113,7 @@ def open_store(options: StoreOptions) -> Source:
         protocol=name,
         views={},
         facts=_result_facts(facts, options),
-        masks={
-            m: _large(folder, m + MASK, "bool", (rows, s.shape[0]))
-            for m, s in used.items()
-            if s.masked
-        },
+        masks={m: mask for m, s in used.items() if (mask := open_mask(folder, m, s, rows))},
         present=_present(folder, facts, chosen),
         content_hash=facts["content_hash"],
     )
@@ -154,6 +149,22 @@ def _large(folder: Path, name: str, dtype: str, shape: tuple[int, ...]) -> Store
         rule = f"{values.path} must be {dtype} {shape}, found {values.dtype} {values.shape}"
         raise DataError(f"{rule}. Prepare the store again.")
     return values
+
+
+def open_mask(folder: Path, m: str, signal: Signal, rows: int) -> StoredArray | CountedMask | None:
+    """Open the mask of a modality, ``(rows, steps)``; None if all of its steps are real.
+
+    Args:
+        folder: Folder of the store.
+        m: Name of the modality.
+        signal: How the modality is stored.
+        rows: Number of rows of the store.
+    """
+    marks = signal.marks(m)
+    if marks is None:
+        return None
+    array = _large(folder, marks.name, marks.dtype, (rows, *marks.shape))
+    return CountedMask(array, signal.shape[0]) if signal.counted else array
 
 
 def _views(

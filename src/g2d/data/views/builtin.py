@@ -13,7 +13,7 @@ from g2d.data.views.canvas import Canvas
 from g2d.data.views.chain import Chain
 from g2d.data.views.numbers import Scale
 from g2d.data.views.sound import LogMel, LogSpectrogram
-from g2d.data.views.step import Draw
+from g2d.data.views.step import Draw, plain
 
 
 def unit_pixels(modality: str) -> Chain:
@@ -47,7 +47,7 @@ def standardized_spectrogram(
         step: The spectrogram.
         samples: Sound of the training rows, shape ``(N, L)``.
     """
-    grid = step(samples, Draw(0, 0, torch.arange(len(samples)), train=False))
+    grid = plain(step(samples, Draw(0, 0, torch.arange(len(samples)), train=False)))
     moments = {"mean": round(float(grid.mean()), 4), "std": round(float(grid.std()), 4)}
     options = step.model_dump(exclude={"name", "power", "pad_mode"})
     scale = Scale(mean=moments["mean"], std=moments["std"])

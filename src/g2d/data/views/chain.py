@@ -14,7 +14,7 @@ from torch import Tensor
 from g2d.data.views.numbers import PCA, Clip, Scale, Standardize
 from g2d.data.views.pictures import Crop, Flip, Frames, Pixels, Resize
 from g2d.data.views.sound import LogMel, LogSpectrogram, Noise, Window
-from g2d.data.views.step import Draw, Step, described
+from g2d.data.views.step import Draw, PaddedFrames, Step, described, plain
 from g2d.data.views.words import OneHot, Tokens
 from g2d.errors import ArgumentError, G2DError
 from g2d.types import Input
@@ -96,6 +96,13 @@ class Chain:
         Raises:
             ArgumentError: A step cannot process the values that reach it.
         """
+        seen = self._after_steps(values, seed=seed, epoch=epoch, index=index, train=train)
+        return plain(seen) if isinstance(seen, PaddedFrames) else seen
+
+    def _after_steps(
+        self, values: Input, *, seed: int, epoch: int, index: Tensor, train: bool
+    ) -> Input:
+        """Return the values after the last step, spectrograms of padded sound with their mask."""
         # Values are stored in half or double precision and computed with in single precision.
         if isinstance(values, Tensor) and values.dtype in (torch.float16, torch.float64):
             values = values.float()
@@ -149,7 +156,8 @@ class Chain:
     def _blocks_for(self, step: Step, blocks: Iterable[Input]) -> Iterator[Input]:
         """Yield blocks of stored values after the steps of this chain, checked for ``step``."""
         for block in blocks:
-            values = self(block, seed=0, epoch=0, index=torch.arange(len(block)), train=False)
+            index = torch.arange(len(block))
+            values = self._after_steps(block, seed=0, epoch=0, index=index, train=False)
             step.check(values, self.modality)
             yield values
 

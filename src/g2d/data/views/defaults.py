@@ -15,6 +15,19 @@ PIXELS: Steps = ({"name": "pixels"}, *GRID)
 TEXT: Steps = ({"name": "tokens"},)
 
 
+def text(tokens: int) -> Steps:
+    """Return the default view of text.
+
+    Args:
+        tokens: Greatest number of tokens.
+
+    Example:
+        >>> text(128)
+        ({'name': 'tokens', 'length': 128},)
+    """
+    return ({**TEXT[0], "length": tokens},)
+
+
 def sound(rate: int | None = None) -> Steps:
     """Return the default view of sound: a standardized log-mel spectrogram.
 

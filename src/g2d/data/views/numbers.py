@@ -18,6 +18,7 @@ from g2d.data.views.step import (
     NUMBERS,
     Draw,
     Form,
+    PaddedFrames,
     Step,
     column,
     on_values,
@@ -108,7 +109,10 @@ class Standardize(Step):
         return f"as many features as mean and std have numbers ({numbers})"
 
     def _rows(self, block: Input) -> NDArray[np.float64]:
-        values: NDArray[np.float64] = real_values(block).double().numpy()
+        grid = isinstance(block, PaddedFrames) and self.axes == "feature"  # a moment per frame
+        values: NDArray[np.float64] = (
+            (plain(block) if grid else real_values(block)).double().numpy()
+        )
         return values.reshape(-1, values.shape[-1] if self.axes == "feature" else 1)
 
     def __call__(self, values: Input, draw: Draw) -> Input:

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from g2d.data.views.step import GRID, SOUND, Draw, Form, Step, plain, row_shape
+from g2d.data.views.step import (
+    GRID,
+    SOUND,
+    Draw,
+    Form,
+    PaddedFrames,
+    Step,
+    mask_like,
+    on_values,
+    plain,
+    row_shape,
+)
 from g2d.functional.spectrogram import as_float, log_mel, log_spectrogram
-from g2d.types import Input
+from g2d.types import Input, Sequence
 
 
 class Window(Step):
     """Cut a window of consecutive samples ``(B, samples)`` out of a longer recording.
 
     The window of a training row begins at a random place, that of other rows at a fixed one.
+    Padding is part of the window only if the recording is shorter than the window.
 
     Args:
         samples: Length of the window in samples.
@@ -38,15 +51,17 @@ class Window(Step):
         """Return what the options require of the values, or None if they fit."""
         return f"at least {self.samples} samples" if row_shape(values)[0] < self.samples else None
 
-    def __call__(self, values: Input, draw: Draw) -> Tensor:
+    def __call__(self, values: Input, draw: Draw) -> Input:
         """Return the window of every row."""
-        signal = plain(values)
-        room = signal.shape[1] - self.samples
-        if draw.train:
-            start = draw.integers(room + 1, 0)
-        else:
-            start = torch.full_like(draw.index, int(self.share * room))
-        return signal.gather(1, start[:, None] + torch.arange(self.samples, device=signal.device))
+        signal, real = plain(values), real_samples(values)
+        room = (real - self.samples).clamp(min=0)
+        fixed = (self.share * room.double()).long()
+        start = draw.integers(room + 1, 0) if draw.train else fixed
+        places = start[:, None] + torch.arange(self.samples, device=signal.device)
+        window = signal.gather(1, places)
+        if isinstance(values, Sequence):
+            return replace(values, values=window, mask=values.mask.gather(1, places))
+        return window
 
 
 class Noise(Step):
@@ -70,16 +85,22 @@ class Noise(Step):
         """Whether a training row gets the same values in every epoch: it does not."""
         return False
 
-    def __call__(self, values: Input, draw: Draw) -> Tensor:
-        """Return values with noise as float32."""
+    def __call__(self, values: Input, draw: Draw) -> Input:
+        """Return values with noise as float32; padding gets none."""
         signal = as_float(plain(values))
         if self.train_only and not draw.train:
-            return signal
+            return on_values(values, as_float)
         if not draw.train:  # The noise of evaluated rows does not depend on the seed of the run.
             draw = Draw(0, 0, draw.index, False, draw.stream)
-        power = signal.square().flatten(1).mean(1) / 10 ** (self.snr_db / 10)
+        energy = signal.square().flatten(1)
+        power = energy.mean(1)
+        if isinstance(values, Sequence):
+            real = mask_like(signal, values).expand_as(signal).flatten(1)
+            power = (energy * real).sum(1) / real.sum(1).clamp(min=1)
+        power = power / 10 ** (self.snr_db / 10)
         level = power.sqrt().reshape(-1, *(1,) * (signal.ndim - 1))
-        return signal + level * draw.normal(0, tuple(signal.shape[1:]))
+        noise = level * draw.normal(0, tuple(signal.shape[1:]))
+        return on_values(values, lambda values: as_float(values) + noise)
 
 
 class LogSpectrogram(Step):
@@ -123,10 +144,11 @@ class LogSpectrogram(Step):
             return None
         return f"more than {mirrored} samples (half of n_fft, as pad_mode is reflect)"
 
-    def __call__(self, values: Input, draw: Draw) -> Tensor:
+    def __call__(self, values: Input, draw: Draw) -> Input:
         """Return the spectrogram with a channel axis."""
         options = self.model_dump(exclude={"name"})
-        return log_spectrogram(as_float(plain(values)).clamp(-1, 1), **options)[:, None]
+        grid = log_spectrogram(as_float(plain(values)).clamp(-1, 1), **options)
+        return _with_frames(values, grid[:, None], self.hop)
 
 
 class LogMel(Step):
@@ -150,6 +172,27 @@ class LogMel(Step):
     bands: int = Field(ge=1)
     floor: float = Field(default=1e-7, gt=0)
 
-    def __call__(self, values: Input, draw: Draw) -> Tensor:
+    def __call__(self, values: Input, draw: Draw) -> Input:
         """Return the spectrogram with a channel axis."""
-        return log_mel(as_float(plain(values)), **self.model_dump(exclude={"name"}))[:, None]
+        grid = log_mel(as_float(plain(values)), **self.model_dump(exclude={"name"}))
+        return _with_frames(values, grid[:, None], self.hop)
+
+
+def real_samples(values: Input) -> Tensor:
+    """Return the number of samples of every row ``(B,)`` that are not padding."""
+    sound = plain(values)
+    if isinstance(values, Sequence):
+        return values.mask.sum(1)
+    return torch.full((len(sound),), sound.shape[1], device=sound.device)
+
+
+def _with_frames(values: Input, grid: Tensor, hop: int) -> Input:
+    """Return a spectrogram, that of padded sound with a mask of its frames.
+
+    A row of n samples has as many frames as it would have alone, 1 + floor(n / hop).
+    """
+    if not isinstance(values, Sequence):
+        return grid
+    real = real_samples(values)
+    frames = torch.where(real > 0, 1 + real // hop, 0)
+    return PaddedFrames(grid, torch.arange(grid.shape[-1], device=grid.device) < frames[:, None])

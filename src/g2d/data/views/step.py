@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeGuard
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -46,9 +46,21 @@ class Draw:
         """Return standard normal numbers, shape ``(B, *size)``."""
         return normal(self.seed, self.epoch, self.index, self.stream + draw, size)
 
-    def integers(self, high: int, draw: int, size: tuple[int, ...] = ()) -> Tensor:
+    def integers(self, high: int | Tensor, draw: int, size: tuple[int, ...] = ()) -> Tensor:
         """Return whole numbers from 0 to ``high - 1``, shape ``(B, *size)``."""
         return integers(high, self.seed, self.epoch, self.index, self.stream + draw, size)
+
+
+@dataclass(frozen=True, slots=True)
+class PaddedFrames(Sequence):
+    """Spectrograms of padded sound, between two steps of a view.
+
+    The model gets their values without the mask.
+
+    Args:
+        values: Spectrograms ``(B, channels, bands, T)``.
+        mask: Frames that hold real sound ``(B, T)``, bool.
+    """
 
 
 @dataclass(frozen=True)
@@ -73,11 +85,15 @@ NUMBERS = Form(
     lambda values: not TEXT.fits(values) if isinstance(values, Tensor) else values.symbols is None,
 )
 GRID = Form(
-    "one grid or table per row, not a padded sequence", lambda values: isinstance(values, Tensor)
+    "one grid or table per row, not a padded sequence",
+    lambda values: isinstance(values, Tensor | PaddedFrames) or is_sound(values),
 )
 SOUND = Form(
     "sound (rows, samples)",
-    lambda values: isinstance(values, Tensor) and values.ndim == 2 and values.dtype != torch.uint8,
+    lambda values: (
+        is_sound(values)
+        or (isinstance(values, Tensor) and values.ndim == 2 and values.dtype != torch.uint8)
+    ),
 )
 PIXELS = Form(
     "pixels as bytes (rows, [frames,] height, width[, channels])",
@@ -175,24 +191,41 @@ def described(values: Input) -> str:
     return f"{kind} {tuple(values.values.shape)}"
 
 
+def is_sound(values: Input) -> TypeGuard[Sequence]:
+    """Return whether values are padded sound ``(B, samples)``."""
+    return isinstance(values, Sequence) and values.symbols is None and values.values.ndim == 2
+
+
 def on_values(values: Input, change: Callable[[Tensor], Tensor]) -> Input:
     """Apply a function to a tensor, or to the values of a sequence, whose padding stays zero."""
     if isinstance(values, Sequence):
         changed = change(values.values)
-        mask = values.mask.reshape(*values.mask.shape, *(1,) * (changed.ndim - 2))
-        return replace(values, values=changed * mask)
+        return replace(values, values=changed * mask_like(changed, values))
     return change(values)
 
 
+def mask_like(changed: Tensor, values: Sequence) -> Tensor:
+    """Return the mask of a sequence with as many axes as its changed values."""
+    if isinstance(values, PaddedFrames):
+        return values.mask[:, None, None]
+    return values.mask.reshape(*values.mask.shape, *(1,) * (changed.ndim - 2))
+
+
 def real_values(values: Input) -> Tensor:
-    """Return the values that a step is fitted on: those of a sequence without its padding."""
+    """Return the values that a step is fitted on: those of a sequence without its padding.
+
+    The steps of sequences, the samples of sound and the frames of spectrograms are the rows.
+    """
+    if isinstance(values, PaddedFrames):
+        return values.values.movedim(-1, 1)[values.mask]
+    if is_sound(values):
+        return values.values[values.mask][:, None]
     return values.values[values.mask] if isinstance(values, Sequence) else values
 
 
 def plain(values: Input) -> Tensor:
-    """Return values as a tensor, for steps that do not accept sequences."""
-    assert isinstance(values, Tensor)
-    return values
+    """Return values as a tensor, for steps that do not need the mask."""
+    return values.values if isinstance(values, Sequence) else values
 
 
 def row_shape(values: Input) -> tuple[int, ...]:

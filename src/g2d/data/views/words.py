@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, ClassVar, Literal, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor
 
@@ -17,6 +19,8 @@ from g2d.files import import_extra
 from g2d.types import Input, Sequence
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
+ENCODED = 64
+"""Number of texts that are split at a time."""
 WORD = r"\[[^\]\s]+\]|\w+(?:['’]\w+)*|[^\w\s]"
 """A token: a noise in brackets, a word with its apostrophes, or a punctuation mark."""
 
@@ -128,6 +132,24 @@ class Tokens(Step):
         encodings = _words(self.vocabulary).encode_batch(given)
         rows = [encoding.ids[: self.length] or [1] for encoding in encodings]
         return rows, len(self.vocabulary), 0
+
+
+def token_ends(given: list[str]) -> Iterator[NDArray[np.int64]]:
+    """Yield where the tokens of each text end, in bytes; tokens are those without tokenizer.
+
+    Args:
+        given: Texts.
+
+    Example:
+        >>> [ends.tolist() for ends in token_ends(["Isn't it \u00e9t\u00e9?", ""])]
+        [[5, 8, 14, 15], []]
+    """
+    words = _splitter(_tokenizers().models.WordLevel({UNKNOWN: 0}, unk_token=UNKNOWN))
+    for start in range(0, len(given), ENCODED):
+        some = given[start : start + ENCODED]
+        for text, encoding in zip(some, words.encode_batch(some), strict=True):
+            after = np.fromiter((len(sign.encode(errors="replace")) for sign in text), np.int64)
+            yield after.cumsum()[[end - 1 for _, end in encoding.offsets]]
 
 
 def texts(stored: Tensor) -> Iterator[str]:

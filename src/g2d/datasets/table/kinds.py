@@ -15,7 +15,9 @@ from g2d.errors import DataError
 
 CATEGORY, COUNTER, DATE, LEFT_OUT = "category", "counter", "date", "leave-out"
 """Kinds of columns that hold words of a small set, row numbers, times, and nothing of use."""
-KINDS = (*SUFFIXES, TEXT, NUMBER, CATEGORY, DATE, LEFT_OUT)
+BOTH = "video+audio"
+"""Kind of a column of videos whose pictures and sound are two modalities."""
+KINDS = (*SUFFIXES, BOTH, TEXT, NUMBER, CATEGORY, DATE, LEFT_OUT)
 """Kinds that the option ``kinds`` accepts."""
 CHOICES = (NUMBER, CATEGORY, TEXT, DATE, LEFT_OUT)
 """Kinds that a line about a decision offers; the others are for columns of paths."""

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from g2d.data.store.facts import RESERVED, Signal
 from g2d.data.views import defaults
-from g2d.datasets.table.columns import NUMBER, TEXT, Column
-from g2d.datasets.table.kinds import CATEGORY, UNUSED, Decision, override
+from g2d.datasets.table.columns import FILES, NUMBER, TEXT, Column
+from g2d.datasets.table.kinds import BOTH, CATEGORY, UNUSED, Decision, override
+from g2d.datasets.table.probing import Probe
 from g2d.datasets.table.rows import TableFile
-from g2d.datasets.table.spelling import empty
-from g2d.datasets.table.values import Layout, load_values
-from g2d.errors import DataError, UnreadableError
-from g2d.prepare.media import decode_audio
+from g2d.datasets.table.signals import Stored, signal_of
+from g2d.datasets.table.streams import Part, check_different, parts_of
+from g2d.datasets.table.values import Layout
+from g2d.errors import DataError
 from g2d.types import is_name
 
 TABLE = "table"
 """Name of the modality that all columns of single numbers and of categories form together."""
-PROBED = 50
-"""Number of first rows whose files are opened to find lengths."""
-MOST_SECONDS = 10.0
-"""Longest sound stored by default."""
 LENGTHS = ("rate", "seconds", "size", "frames", "steps", "characters")
 """Options that change the stored values; recorded as parameters of the store."""
+BOUNDS = {
+    "audio": ("seconds", "max_seconds", None),
+    "array": ("steps", "max_steps", 128),
+    TEXT: ("characters", "max_tokens", 2000),
+}
+"""Option of the length of a kind, its upper bound, and what a store without the kind records (the
+default of the first version, so that its hash remains)."""
 
 
 def layout_of(
@@ -60,12 +60,25 @@ def layout_of(
         for name, kind in kinds.items()
         if kind == CATEGORY or (kind == NUMBER and columns[name].width == 1)
     )
+    measured = [name for name, kind in kinds.items() if kind in (*FILES, BOTH, TEXT)]
+    probe = Probe(table, measured)
+    notes: dict[str, str] = {}
+    used = {name: decisions[name] for name in measured}
+    parts = list(parts_of(used, probe, notes))
+    check_different(parts, probe)
     made: dict[str, tuple[str, ...]] = {}
-    for name in kinds:
-        if name not in single:
-            made[_modality(name, made)] = (name,)
-        elif single not in made.values():
-            made[_modality(TABLE, made)] = single
+    kind_of: dict[str, str] = {}
+    for name, kind in kinds.items():
+        if name in single:
+            if single not in made.values():
+                m = _modality(TABLE, made)
+                made[m], kind_of[m] = single, NUMBER
+            continue
+        own = [part for part in parts if part.column == name]
+        for part in own or [Part(name, kind, name)]:
+            other_columns = () if part.name == name else kinds
+            m = _modality(part.name, {*made, *other_columns})
+            made[m], kind_of[m] = (name,), part.kind
     if not made:
         reasons = [f"{name!r} ({decisions[name].reason})" for name in unused]
         rest = f" Left out: {', '.join(reasons)}." if reasons else ""
@@ -74,29 +87,36 @@ def layout_of(
             "the table must have a column to learn from besides its target, found none."
             f"{rest}{advice}"
         )
-    kind_of = {
-        m: NUMBER if columns_of == single else kinds[columns_of[0]]
-        for m, columns_of in made.items()
-    }
 
-    def signal(m: str) -> Signal:
+    def stored(m: str) -> Stored:
         first, kind = made[m][0], kind_of[m]
-        if kind == TEXT:
-            return text_signal(columns[first], options.characters)
         if kind == NUMBER:
             values = {
                 name: sorted(columns[name].values or (), key=str.encode)
                 for name in made[m]
                 if kinds[name] == CATEGORY
             }
-            return number_signal({name: columns[name] for name in made[m]}, values)
-        cells = (row.get(first) for row in table.rows(0, min(PROBED, len(table))))
-        folder = table.path.parent
-        paths = [folder / str(cell).strip() for cell in cells if not empty(cell)]
-        return SIGNALS[kind](paths, options)
+            return Stored(number_signal({name: columns[name] for name in made[m]}, values))
+        return signal_of(first, columns[first], kind, probe, options)
 
+    forms = {m: stored(m) for m in made}
+    lines = {
+        m: tuple(line for line in (notes.pop(made[m][0], ""), form.length) if line)
+        for m, form in forms.items()
+    }
+    parameters = _parameters(options, kind_of.values())
+    return Layout({m: form.signal for m, form in forms.items()}, made, kind_of, parameters, lines)
+
+
+def _parameters(options: Any, kinds: Collection[str]) -> dict[str, Any]:
+    """Return the options that change the stored values of some kinds of modalities."""
     parameters = {key: getattr(options, key) for key in LENGTHS}
-    return Layout({m: signal(m) for m in made}, made, kind_of, parameters)
+    for kind, (length, most, before) in BOUNDS.items():
+        if kind in kinds:
+            parameters[most] = getattr(options, most)
+        elif parameters[length] is None:
+            parameters[length] = before
+    return parameters
 
 
 def _modality(column: str, taken: Collection[str]) -> str:
@@ -110,12 +130,6 @@ def _modality(column: str, taken: Collection[str]) -> str:
     while name in RESERVED or name in taken or not is_name(name):
         name += "_"
     return name
-
-
-def text_signal(column: Column, characters: int) -> Signal:
-    """Return how texts are stored: as long as the longest one, up to a maximum of bytes."""
-    length = max(1, min(column.longest, characters))
-    return Signal("text", "uint8", (length,), defaults.TEXT)
 
 
 def number_signal(columns: Mapping[str, Column], categories: Mapping[str, Sequence[str]]) -> Signal:
@@ -164,62 +178,3 @@ def keep_categories(
         if kept != known:
             signals[m] = number_signal({name: columns[name] for name in layout.columns[m]}, kept)
     return replace(layout, signals=signals)
-
-
-def _image_signal(paths: Sequence[Path], options: Any) -> Signal:
-    return Signal("image", "uint8", (options.size, options.size, 3), defaults.PIXELS)
-
-
-def _video_signal(paths: Sequence[Path], options: Any) -> Signal:
-    return Signal(
-        "video", "uint8", (options.frames, options.size, options.size, 3), defaults.PIXELS
-    )
-
-
-def _audio_signal(paths: Sequence[Path], options: Any) -> Signal:
-    seconds = options.seconds or min(
-        max((_seconds(path) for path in paths), default=0.0) or MOST_SECONDS, MOST_SECONDS
-    )
-    rate = options.rate
-    shape = (int(np.ceil(seconds * rate)),)
-    return Signal("audio", "int16", shape, defaults.sound(rate), {"rate": rate})
-
-
-def _seconds(path: Path) -> float:
-    """Return the length of a sound, 0 if it cannot be read (decoding will report that)."""
-    try:
-        samples, rate = decode_audio(path)
-        return len(samples) / rate
-    except UnreadableError:
-        return 0.0
-
-
-def _array_signal(paths: Sequence[Path], options: Any) -> Signal:
-    shapes = []
-    for path in paths:
-        try:
-            shapes.append(load_values(path).shape)
-        except UnreadableError:
-            continue
-    if not shapes:
-        raise DataError(
-            "arrays named in a table must be .npy files of numbers in one or two axes, "
-            f"found none among the first {len(paths)}."
-        )
-    # The most frequent shape decides, so that an unusual file costs only its own row.
-    axes = Counter(map(len, shapes)).most_common(1)[0][0]
-    usual = [shape for shape in shapes if len(shape) == axes]
-    width = Counter(shape[-1] for shape in usual).most_common(1)[0][0]
-    if axes == 1:
-        return Signal("table", "float32", (width,), defaults.NUMBERS)
-    steps = min(max(shape[0] for shape in usual), options.steps)
-    return Signal("sequence", "float32", (steps, width), defaults.SEQUENCE, masked=True)
-
-
-SIGNALS: dict[str, Callable[[Sequence[Path], Any], Signal]] = {
-    "image": _image_signal,
-    "audio": _audio_signal,
-    "video": _video_signal,
-    "array": _array_signal,
-}
-"""How files of each kind are stored, given some of them and the options."""

@@ -16,8 +16,8 @@ from g2d.data.source import Source
 from g2d.data.store.facts import read_facts, signals
 from g2d.data.store.opening import StoreOptions, open_store
 from g2d.datasets.table.columns import NUMBER, TEXT, Column
-from g2d.datasets.table.layout import text_signal
 from g2d.datasets.table.rows import TableFile
+from g2d.datasets.table.signals import text_length
 from g2d.datasets.table.spelling import Nothing, empty
 from g2d.datasets.table.values import Layout, TableDecode
 from g2d.errors import DataError, UnreadableError
@@ -60,7 +60,7 @@ def _new_rows(
     for m, names in columns.items():
         if parameters["kinds"][m] == TEXT:
             column = table.columns.get(names[0], Column())
-            stored[m] = replace(known[m], shape=text_signal(column, parameters["characters"]).shape)
+            stored[m] = replace(known[m], shape=(text_length(column, parameters["characters"]),))
     layout = Layout(stored, columns, parameters["kinds"], parameters)
     ids, rows = _decoded(table, layout, parameters["id"])
     inputs: dict[str, Input] = {}

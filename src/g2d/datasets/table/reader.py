@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from g2d.data.lengths import MAX_SECONDS, MAX_STEPS, MAX_TOKENS
 from g2d.data.splits import SPLITS, TRAIN, UNKNOWN, VALID, complete_splits, name_hash
 from g2d.datasets.base import ReaderOptions
-from g2d.datasets.table.columns import TEXT, Column
+from g2d.datasets.table.columns import Column
 from g2d.datasets.table.kinds import KINDS, decide
 from g2d.datasets.table.layout import keep_categories, layout_of
 from g2d.datasets.table.leakage import Leakage
@@ -72,21 +73,35 @@ class TableOptions(ReaderOptions):
     seconds: float | None = Field(
         None,
         gt=0,
-        le=600,
-        description="seconds of sound stored; by default the longest of the first files, "
-        "at most 10",
+        le=86_400,
+        description="seconds of sound stored; by default as many as 95 % of the files have, "
+        "at most max_seconds",
     )
     size: int = Field(128, ge=8, le=1024, description="height and width of stored pictures")
     frames: int = Field(8, ge=1, description="frames stored per video")
-    steps: int = Field(128, ge=1, description="maximum sequence length")
-    characters: int = Field(2000, ge=1, description="maximum bytes of a text")
+    steps: int | None = Field(
+        None,
+        ge=1,
+        description="maximum steps of a sequence; by default as many as 95 % of them have, "
+        "at most max_steps",
+    )
+    characters: int | None = Field(
+        None,
+        ge=1,
+        description="maximum bytes of a text; by default as many tokens as 95 % of the texts "
+        "have, at most max_tokens",
+    )
+    max_seconds: float = Field(MAX_SECONDS, gt=0, description="maximum of the default of seconds")
+    max_steps: int = Field(MAX_STEPS, ge=1, description="maximum of the default of steps")
+    max_tokens: int = Field(MAX_TOKENS, ge=1, description="maximum tokens of a text by default")
 
 
 def plan_table(source: Path, options: TableOptions) -> Plan:
     """Plan the preparation of a table.
 
     The table is read four times: a scan finds the columns, a second pass the splits, and
-    preparation reads it once to decode and once to write the rows.
+    preparation reads it once to decode and once to write the rows. Lengths are measured on a sample
+    of at most 5,000 rows.
 
     Args:
         source: CSV, TSV, JSON, Parquet or Excel file, compressed or not. Paths in it are relative
@@ -146,7 +161,7 @@ def plan_table(source: Path, options: TableOptions) -> Plan:
         inferred=(
             *table_lines(table, roles.names),
             *decision_lines(table.columns, decisions),
-            *_modality_lines(layout, table.columns, options),
+            *_modality_lines(layout, table.columns),
             f"target {', '.join(roles.target)}: {_task_line(task)}",
             *_role_lines(roles),
             split_line,
@@ -338,9 +353,7 @@ def _warnings(
             yield f"{protocol}: no training row has {m}; nothing can be learned from it"
 
 
-def _modality_lines(
-    layout: Layout, columns: Mapping[str, Column], options: TableOptions
-) -> Iterator[str]:
+def _modality_lines(layout: Layout, columns: Mapping[str, Column]) -> Iterator[str]:
     """Yield lines about every modality, and about ignored columns."""
     for m, signal in layout.signals.items():
         names = layout.columns[m]
@@ -350,12 +363,7 @@ def _modality_lines(
             f"{m}: {signal.kind} from {columns_of} ({first(names)}), "
             f"complete in {rows} rows, stored as {signal.dtype} {signal.shape}"
         )
-        longest = columns[names[0]].longest
-        if layout.kinds[m] == TEXT and longest > options.characters:
-            yield (
-                f"{m}: the longest text has {longest} bytes and is cut; "
-                f"to keep all of it, set characters={longest}"
-            )
+        yield from (f"{m}: {line}" for line in layout.lines.get(m, ()))
         for name, origin in zip(names, signal.facts.get("origin", ()), strict=False):
             if origin:
                 yield (

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import read_array
+from numpy.lib.format import (
+    read_array,
+    read_array_header_1_0,
+    read_array_header_2_0,
+    read_magic,
+)
 from numpy.typing import NDArray
 
 from g2d.data.store.facts import Signal
@@ -30,12 +35,19 @@ class Layout:
         columns: Columns of each modality.
         kinds: Kind of the cells of each modality: image, audio, video, array, text or number.
         parameters: Rates, sizes and lengths.
+        lines: Sentences about the length and the streams of each modality.
     """
 
     signals: Mapping[str, Signal]
     columns: Mapping[str, tuple[str, ...]]
     kinds: Mapping[str, str]
     parameters: dict[str, Any]
+    lines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def second(self, m: str) -> bool:
+        """Return whether a modality is the sound of videos that are another modality."""
+        others = (other for other, names in self.columns.items() if names == self.columns[m])
+        return self.kinds[m] == "audio" and any(self.kinds[other] == "video" for other in others)
 
     def files(self, cells: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the paths in a row."""
@@ -108,6 +120,9 @@ class TableDecode:
                 context = Context(source, signal, layout.parameters, warnings, layout.columns[m])
                 values[m], mask = DECODERS[kind](cells, context)
             except UnreadableError as error:
+                if error.reason == "no-audio" and layout.second(m):
+                    values[m] = None
+                    continue
                 raise UnreadableError(error.reason, f"{m}: {error.detail}") from error
             if mask is not None:
                 masks[m] = mask
@@ -126,11 +141,13 @@ def _image(cells: Sequence[Any], context: Context) -> Values:
 
 
 def _audio(cells: Sequence[Any], context: Context) -> Values:
-    sound = read_audio(context.path(cells), context.parameters["rate"], context.warnings)
-    kept = fit_length(sound, context.signal.shape[0])
+    rate, samples = context.parameters["rate"], context.signal.shape[0]
+    path, seconds = context.path(cells), samples / rate
+    sound = read_audio(path, rate, context.warnings, seconds=seconds)
+    kept = fit_length(sound, samples)
     if is_silent(kept):
         raise UnreadableError("no-audio", "its peak is below a thousandth of full scale")
-    return kept, None
+    return kept, np.arange(samples) < len(sound) if context.signal.masked else None
 
 
 def _video(cells: Sequence[Any], context: Context) -> Values:
@@ -226,6 +243,36 @@ def load_values(path: Path) -> NDArray[Any]:
         raise UnreadableError(
             "undecodable", "it is not a complete .npy file of plain numbers"
         ) from error
-    if values.dtype.kind not in "fiub" or values.ndim not in (1, 2) or not values.size:
-        raise UnreadableError("undecodable", "it must hold numbers in one or two axes")
+    _check_array(values.dtype, values.shape)
     return values
+
+
+def array_shape(path: Path) -> tuple[int, ...]:
+    """Return the shape of the numbers of an ``.npy`` file; only the header is read.
+
+    Raises:
+        UnreadableError: As in :func:`load_values`, except for damage after the header.
+    """
+    try:
+        with path.open("rb") as file:
+            read_header = HEADERS[read_magic(file)]
+            shape, _, dtype = read_header(file)
+    except FileNotFoundError:
+        raise UnreadableError("missing-file", path.name) from None
+    except Exception as error:  # as in load_values
+        raise UnreadableError("undecodable", "it has no header of an .npy file") from error
+    _check_array(dtype, shape)
+    return tuple(shape)
+
+
+HEADERS: dict[tuple[int, int], Callable[[Any], Any]] = {
+    (1, 0): read_array_header_1_0,
+    (2, 0): read_array_header_2_0,
+}
+"""Functions that read the header of an array of numbers, by the version of the format."""
+
+
+def _check_array(dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+    """Refuse an array that holds something else than numbers in one or two axes."""
+    if dtype.kind not in "fiub" or len(shape) not in (1, 2) or 0 in shape:
+        raise UnreadableError("undecodable", "it must hold numbers in one or two axes")

@@ -18,6 +18,7 @@ from g2d.prepare.media.frames import (
     released_frames,
     spread,
 )
+from g2d.prepare.media.lengths import StreamLengths, stream_lengths
 from g2d.prepare.media.pictures import read_image
 from g2d.prepare.media.sound import (
     RESAMPLER,
@@ -54,6 +55,7 @@ def media_facts(path: Path) -> dict[str, Any]:
 __all__ = [
     "CALLED",
     "RESAMPLER",
+    "StreamLengths",
     "at_least",
     "count_frames",
     "decode_audio",
@@ -69,5 +71,6 @@ __all__ = [
     "released_frames",
     "resample",
     "spread",
+    "stream_lengths",
     "to_int16",
 ]

@@ -1,0 +1,141 @@
+"""How the texts and files of a column are stored, and how much of their length."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from g2d.data.lengths import MAX_TOKENS, Length, described, length_to_keep
+from g2d.data.store.facts import Signal
+from g2d.data.views import defaults
+from g2d.data.views.words import token_ends
+from g2d.datasets.table.columns import TEXT, Column, text
+from g2d.datasets.table.probing import Probe
+from g2d.datasets.table.values import array_shape
+from g2d.errors import DataError, UnreadableError
+
+MOST_BYTES = 16 * MAX_TOKENS
+"""Longest text in bytes that is stored unless the user wants more."""
+ROOM = 1.25
+"""Share of bytes that texts may need, compared with those of a sample of them."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Form in which a modality is stored, and a sentence about its length.
+
+    Args:
+        signal: Form of its values.
+        length: What is kept of its length; empty if it has none.
+    """
+
+    signal: Signal
+    length: str = ""
+
+
+def signal_of(name: str, column: Column, kind: str, probe: Probe, options: Any) -> Stored:
+    """Return how a column of texts or files is stored.
+
+    Args:
+        name: Name of the column.
+        column: Its profile.
+        kind: Kind of its cells.
+        probe: Cells and files of a sample of the rows.
+        options: Options of the user.
+
+    Raises:
+        DataError: The files are arrays of an unusable shape.
+    """
+    if kind == TEXT:
+        return _text(name, column, probe, options)
+    return FILE_SIGNALS[kind](name, probe, options)
+
+
+def text_length(column: Column, characters: int | None) -> int:
+    """Return the number of bytes in which all texts of a column can be stored.
+
+    Args:
+        column: Profile of the column.
+        characters: Upper bound of the user; None for the usual one.
+    """
+    return max(1, min(column.longest, characters or MOST_BYTES))
+
+
+def _text(name: str, column: Column, probe: Probe, options: Any) -> Stored:
+    """Store texts as far as their first tokens reach, as many as 95 % of the texts have."""
+    ends = list(token_ends([text(cell) for cell in probe.cells(name)]))
+    counts, size = [max(1, len(own)) for own in ends], text_length(column, options.characters)
+    if options.characters:
+        tokens = max(max(1, int((own <= size).sum())) for own in ends)
+    else:
+        tokens = int(length_to_keep(counts, options.max_tokens))
+        if tokens < max(counts):
+            needed = max(int(own[min(tokens, len(own)) - 1]) for own in ends if len(own))
+            size = min(size, needed if probe.whole else ceil(ROOM * needed))
+    cut = sum(len(own) > tokens or bool((own > size).any()) for own in ends)
+    length = Length(
+        "tokens", max(counts), tokens, cut, len(ends), probe.rows, f"characters={column.longest}"
+    )
+    return Stored(Signal("text", "uint8", (size,), defaults.text(tokens)), str(length))
+
+
+def _image(name: str, probe: Probe, options: Any) -> Stored:
+    return Stored(Signal("image", "uint8", (options.size, options.size, 3), defaults.PIXELS))
+
+
+def _video(name: str, probe: Probe, options: Any) -> Stored:
+    lengths = [file.video for file in probe.streams(name) if file.video]
+    kept = f"{options.frames} frames spread over all of it kept"
+    line = f"longest {max(lengths):.1f} s, {kept}; frames={2 * options.frames} keeps more"
+    shape = (options.frames, options.size, options.size, 3)
+    return Stored(Signal("video", "uint8", shape, defaults.PIXELS), line if lengths else "")
+
+
+def _audio(name: str, probe: Probe, options: Any) -> Stored:
+    lengths = [file.sound for file in probe.streams(name) if file.sound]
+    seconds = options.seconds or options.max_seconds
+    if lengths and not options.seconds:
+        seconds = length_to_keep(lengths, options.max_seconds)
+    shape, view = (max(1, ceil(round(seconds * options.rate, 3))),), defaults.sound(options.rate)
+    signal = Signal("audio", "int16", shape, view, {"rate": options.rate}, masked=True)
+    if not lengths:
+        return Stored(signal)
+    return Stored(signal, str(described(lengths, seconds, "s", rows=probe.rows, option="seconds")))
+
+
+def _array(name: str, probe: Probe, options: Any) -> Stored:
+    shapes = []
+    for path in probe.paths(name):
+        try:
+            shapes.append(array_shape(path))
+        except UnreadableError:
+            continue
+    if not shapes:
+        raise DataError(
+            "arrays named in a table must be .npy files of numbers in one or two axes, "
+            f"found none among the {len(probe.cells(name))} of {name!r}."
+        )
+    # The most frequent shape decides, so that an unusual file costs only its own row.
+    axes = Counter(map(len, shapes)).most_common(1)[0][0]
+    usual = [shape for shape in shapes if len(shape) == axes]
+    width = Counter(shape[-1] for shape in usual).most_common(1)[0][0]
+    if axes == 1:
+        return Stored(Signal("table", "float32", (width,), defaults.NUMBERS))
+    lengths = [shape[0] for shape in usual]
+    steps = options.steps or int(length_to_keep(lengths, options.max_steps))
+    if probe.whole:
+        steps = min(steps, max(lengths))
+    signal = Signal("sequence", "float32", (steps, width), defaults.SEQUENCE, masked=True)
+    return Stored(signal, str(described(lengths, steps, "steps", rows=probe.rows, option="steps")))
+
+
+FILE_SIGNALS: dict[str, Callable[[str, Probe, Any], Stored]] = {
+    "image": _image,
+    "audio": _audio,
+    "video": _video,
+    "array": _array,
+}
+"""How files of each kind are stored, given a column, a sample of its rows and the options."""
