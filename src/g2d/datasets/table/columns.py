@@ -9,7 +9,7 @@ from math import inf, isfinite
 from os.path import splitext
 from typing import Any
 
-from g2d.datasets.table.spelling import Decimal, Nothing, canonical, empty, number
+from g2d.datasets.table.spelling import Decimal, Nothing, both_numbers, empty, number
 
 SUFFIXES = {
     "image": (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"),
@@ -45,7 +45,11 @@ _DAY = (
 _TIME = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[ap]m)?(?: ?(?:z|utc|[-+]\d{2}:?\d{2}))?"
 DATE = re.compile(rf"(?:{_DAY}(?:(?:t|,? ){_TIME})?|{_TIME})", re.IGNORECASE)
 """Dates and times of day in usual spellings."""
-LONGEST_DATE = 40
+LONGEST_DATE, LONGEST_SUFFIX = 40, 16
+"""Characters of the longest date, and of the longest suffix with a quotation mark."""
+NEITHER = (None, None)
+SIGNS: tuple[tuple[Decimal, Decimal], ...] = ((".", ","), (",", "."))
+"""Decimal signs, each with the other."""
 _SUFFIX = re.compile(
     r"\.(?:(?=\d?[a-z])[a-z0-9]{2,5}|parquet|feather|pickle|safetensors|tfrecords?)"
 )
@@ -86,9 +90,10 @@ class Tally:
         self.numbers += 1
         self.widths[len(numbers)] += 1
         finite = [value for value in numbers if isfinite(value)]
-        if finite:
-            self.whole = self.whole and all(value.is_integer() for value in finite)
-            self.low, self.high = min(self.low, *finite), max(self.high, *finite)
+        for value in finite:
+            self.whole = self.whole and value.is_integer()
+            self.low = value if value < self.low else self.low
+            self.high = value if value > self.high else self.high
         if self.counts:
             step = 1 if self.last is None else numbers[0] - self.last
             self.counts = self.whole and len(numbers) == len(finite) == 1 and step == 1
@@ -147,13 +152,15 @@ class Column:
         if not self.cells:
             self.example = as_text.strip()
         self.cells += 1
-        self.longest = max(self.longest, len(as_text.encode()))
+        length = len(as_text) if as_text.isascii() else len(as_text.encode())
+        self.longest = length if length > self.longest else self.longest
         is_list = isinstance(cell, list)
-        parts = cell if is_list else [cell]
-        numeric = self._add_numbers(parts)
-        self.lists += is_list
-        self.nested += any(isinstance(part, dict | list) for part in parts)
+        numeric = self._add_numbers(cell if is_list else [cell])
+        if not isinstance(cell, str):
+            parts = cell if is_list else [cell]
+            self.nested += any(isinstance(part, dict | list) for part in parts)
         if is_list:
+            self.lists += 1
             self.different = False
             return
         as_text = as_text.strip()
@@ -168,30 +175,29 @@ class Column:
 
     def _add_numbers(self, cells: list[Any]) -> bool:
         """Count a cell if it holds numbers under some decimal sign; return whether it does."""
-        points = [number(value) for value in cells]
-        point = [value for value in points if value is not None]
-        spelled = any(isinstance(v, str) and ("," in v or "." in v) for v in cells)
-        comma: list[float] | None = point
-        if spelled or len(point) < len(cells):
-            comma = _numbers(cells, ",")
-            if len(point) < len(cells):
-                point = _numbers(cells, ".") or []
-                self.respelled = self.respelled or bool(point) or comma is not None
-        plain = len(point) == len(cells)
-        if plain:
-            self.tallies["."].add(point)
-            self.tallies["."].alone += comma is None
-        if comma is not None and len(comma) == len(cells):
-            self.tallies[","].add(comma)
-            self.tallies[","].alone += not plain
-            return True
-        return plain
+        spelled = [both_numbers(cell) for cell in cells]
+        if all(pair == NEITHER for pair in spelled):
+            return False
+        numbers: dict[Decimal, list[float]] = {
+            ".": [point for point, _ in spelled if point is not None],
+            ",": [comma for _, comma in spelled if comma is not None],
+        }
+        held = {sign: len(values) == len(cells) for sign, values in numbers.items()}
+        for sign, other in SIGNS:
+            if held[sign]:
+                self.tallies[sign].add(numbers[sign])
+                self.tallies[sign].alone += not held[other]
+        if any(held.values()) and not self.respelled:
+            self.respelled = any(isinstance(cell, str) and number(cell) is None for cell in cells)
+        return held["."] or held[","]
 
     def _add_words(self, cell: str) -> None:
         """Count the form of a cell that is no number."""
         count = len(cell.split(None, WORDS_COUNTED - 1))
         self.words = max(self.words, count)
-        suffix = splitext(cell.replace("\\", "/").strip("'\""))[1].lower()
+        suffix = ""
+        if "." in cell[-LONGEST_SUFFIX:]:
+            suffix = splitext(cell.replace("\\", "/").strip("'\""))[1].lower()
         kind = KIND_OF.get(suffix, TEXT)
         self.suffixes[kind] += 1
         if kind == TEXT and _SUFFIX.fullmatch(suffix) and "@" not in cell:
@@ -241,15 +247,3 @@ class Column:
     def width(self) -> int:
         """Most frequent number of numbers per cell."""
         return self.tally.widths.most_common(1)[0][0] if self.tally.widths else 1
-
-
-def _numbers(cells: list[Any], decimal: Decimal) -> list[float] | None:
-    """Return cells as numbers written with a decimal sign, or None if one is no number."""
-    numbers = []
-    for cell in cells:
-        spelled = canonical(cell, decimal) if isinstance(cell, str) and cell.strip() else cell
-        value = None if spelled is None and cell is not None else number(spelled)
-        if value is None:
-            return None
-        numbers.append(value)
-    return numbers

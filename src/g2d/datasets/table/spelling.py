@@ -13,6 +13,9 @@ Decimal = Literal[".", ","]
 NOTHING = ("NA", "N/A", "#N/A", "<NA>", "NULL", "None", "NaN", "?", "-")
 """Cells that mean nothing besides blank ones, in any case."""
 _DIGITS = r"[1-9]\d{{0,2}}(?P<group>[{groups}])\d{{3}}(?:(?P=group)\d{{3}})*(?:{decimal}\d*)?"
+THOUSAND = 3
+"""Digits between signs of thousands."""
+_STARTS, _WORDS = frozenset("+-−.,"), frozenset({"inf", "infinity", "nan"})
 _SPACES = " \u00a0\u2009\u202f"
 _GROUPED = {
     ".": re.compile("[-+]?" + _DIGITS.format(groups=",'’" + _SPACES, decimal=r"\.")),
@@ -76,6 +79,37 @@ def canonical(text: str, decimal: Decimal) -> str | None:
     elif decimal == "." or not _COMMA.fullmatch(text):
         return None
     return text.replace(",", ".")
+
+
+def both_numbers(cell: Any) -> tuple[float | None, float | None]:
+    """Return a cell as a number under a decimal point, and under a decimal comma.
+
+    Args:
+        cell: A cell, or an element of a list.
+
+    Example:
+        >>> both_numbers("1,234"), both_numbers("1.5"), both_numbers("12"), both_numbers("red")
+        ((1234.0, 1.234), (1.5, None), (12.0, 12.0), (None, None))
+    """
+    if not isinstance(cell, str) or not cell.strip():
+        value = number(cell)
+        return value, value
+    text = cell.strip()
+    if text[0] not in _STARTS and not text[0].isdigit():
+        value = number(text) if text.lower() in _WORDS else None
+        return value, value
+    if "," not in text:
+        value = number(text)
+        before, sign, after = text.partition(".")
+        if value is not None and not sign:
+            return value, value
+        if value is not None and len(after) != THOUSAND and before:
+            return value, None
+    point, comma = canonical(text, "."), canonical(text, ",")
+    return (
+        None if point is None else number(point),
+        None if comma is None else number(comma),
+    )
 
 
 @dataclass(frozen=True)
