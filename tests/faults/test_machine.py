@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import json
+import math
 import os
 import resource
 import signal
@@ -10,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +27,7 @@ from g2d.cli import app
 from g2d.cli.machine import machine_fault
 from g2d.cli.options import Commands
 from g2d.errors import RunError
+from g2d.methods import METHODS
 
 FULL = Path("/dev/full")
 """A device on which every write finds a full disk."""
@@ -69,6 +73,10 @@ def save_without_room() -> None:
         save_file({"a": torch.zeros(1000)}, Path(folder) / "weights.safetensors")
 
 
+def read_only() -> None:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS), "runs/a")
+
+
 def vanished() -> None:
     try:
         Path("gone/rows.npy").read_bytes()
@@ -99,6 +107,10 @@ FAULTS: dict[str, tuple[Callable[[], object], str]] = {
     "size of torch": (lambda: torch.empty(2**62, 2**62), "the memory of the machine must suffice"),
     "memory of NumPy": (lambda: np.empty(2**57), "the memory of the machine must suffice"),
     "size of NumPy": (lambda: np.empty(2**62), "the memory of the machine must suffice"),
+    "read-only disk": (
+        read_only,
+        r"cannot use runs/a: read-only file system\. Choose another folder, which can be written",
+    ),
     "dead worker": (
         dead_worker,
         "a process that reads data was ended by the machine",
@@ -155,10 +167,11 @@ def test_a_message_shows_no_control_characters() -> None:
     assert result.output == "Error: first  [31mred\nsecond   line\n"
 
 
-def train(out: Path) -> Result:
+def train(out: Path, *overrides: str) -> Result:
     small = ["encoders.image={name: cnn, widths: [4], pool: 1}", "encoders.tone={name: mlp}"]
     words = ["train", "digits", "method=joint", "epochs=2", "controls=false", *small]
-    return CliRunner().invoke(app, [*words, "data.eval_draws=1", "-q", "--out", str(out)])
+    small = ["data.eval_draws=1", *overrides, "--quiet"]
+    return CliRunner().invoke(app, [*words, *small, "--out", str(out)])
 
 
 def test_a_training_without_room_on_the_disk_goes_on_once_there_is_room(tmp_path: Path) -> None:
@@ -171,6 +184,35 @@ def test_a_training_without_room_on_the_disk_goes_on_once_there_is_room(tmp_path
     assert done.exit_code == 0, done.output
     assert (tmp_path / "run" / "result.json").exists()
     assert list(tmp_path.rglob("*.tmp*")) == []
+
+
+def test_a_run_stopped_by_nan_goes_on_when_its_batch_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unlucky(METHODS["joint"]):  # type: ignore[misc]
+        """Joint training whose loss is NaN in some batches of a session, counted from 1."""
+
+        bad, batches = 40, 0
+
+        def objective(self, *arguments: Any) -> Any:
+            Unlucky.batches += 1
+            factor = math.nan if Unlucky.batches == Unlucky.bad else 1.0
+            return {name: factor * term for name, term in super().objective(*arguments).items()}
+
+    monkeypatch.setitem(METHODS, "joint", Unlucky)
+    stopped = train(tmp_path / "run")
+    assert stopped.exit_code == 2, stopped.exception
+    assert "the loss must stay finite, found nan in epoch 2, after 39 updates" in stopped.output
+    assert "train.on_nonfinite=skip leaves the batch out." in stopped.output
+    Unlucky.bad, Unlucky.batches = 6, 0
+    done = train(tmp_path / "run", "train.on_nonfinite=skip")
+    assert done.exit_code == 0, done.output
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["cost"]["skipped_updates"] == 1
+    assert result["cost"]["updates"] + 1 == 2 * 34
+    assert any("was not finite" in notice for notice in result["notices"])
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["train"].get("skipped_updates") for line in lines] == [None, 1]
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
