@@ -72,7 +72,7 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_text(path: Path, most: int) -> str:
+def read_text(path: Path, most: int = 2**28) -> str:
     """Read a UTF-8 file of a bounded size.
 
     A pipe or a device, whose reading might never end, is not opened.
@@ -94,6 +94,23 @@ def read_text(path: Path, most: int) -> str:
     if len(content) > most:
         raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
     return content.decode("utf-8")
+
+
+def read_json(path: Path, most: int = 2**28) -> Any:
+    """Read a JSON file of a bounded size.
+
+    Args:
+        path: The file.
+        most: Largest size in bytes.
+
+    Raises:
+        OSError: See :func:`read_text`.
+        ValueError: It is not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(read_text(path, most))
+    except RecursionError:
+        raise ValueError("its values are nested too deeply") from None
 
 
 def sha256(path: Path) -> str:

@@ -20,6 +20,7 @@ MOST_LEVELS = 32
 """Lists and mappings within each other."""
 WHOLE_NUMBERS = range(-(2**63), 2**63)
 """Whole numbers that are read: those of 64 bits."""
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _TAGS = frozenset(
     f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map")
 )
@@ -81,8 +82,8 @@ class _Loader(yaml.SafeLoader):
         """Return a plain value."""
         if node.tag not in _TAGS:
             _refuse(f"the tag {node.tag.replace('tag:yaml.org,2002:', '!!')}", node)
-        if isinstance(node, yaml.ScalarNode) and "\0" in node.value:
-            _refuse("a text with a zero byte", node)
+        if isinstance(node, yaml.ScalarNode) and _NO_TEXT.search(node.value):
+            _refuse("a text with a zero byte or half of a character", node)
         value = super().construct_object(node, deep)
         if isinstance(value, int) and value not in WHOLE_NUMBERS:
             _refuse("a whole number of more than 64 bits", node)

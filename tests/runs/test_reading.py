@@ -74,6 +74,17 @@ def test_a_folder_of_version_0_1_0_opens_and_is_written_with_the_same_bytes(tmp_
     assert "digits-g2d leaves tone at 19.9 % (its teacher alone: 27.6 %)" in page_of(golden)
 
 
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"name": "\xe9"}', b"\0", b"1" * 10_000])
+def test_bytes_of_any_kind_are_damage_that_a_sentence_names(folder: Path, content: bytes) -> None:
+    for name, read in ((RESULT, read_result), (METRICS, read_epochs), (ANALYSIS, read_analysis)):
+        (folder / name).write_bytes(content)
+        with pytest.raises(RunError, match=f"{name} must .*, found") as caught:
+            read(folder)
+        assert len(str(caught.value)) < 600
+    (folder / RECIPE).write_bytes(content)
+    assert isinstance(RunRecord(folder, result_of("joint", 3, 0.5)).recipe_text, str)
+
+
 def test_the_representation_of_a_result_is_one_line() -> None:
     assert repr(result_of("joint", 3, 0.5)) == (
         "Result('joint', seed 3, epoch 3 of 4; test accuracy: fused 0.500, image 0.400, tone 0.300)"

@@ -24,7 +24,7 @@ from g2d.engine.fit import fit
 from g2d.engine.options import TrainOptions
 from g2d.engine.processes import process, seed_everything, wait
 from g2d.errors import RunError
-from g2d.files import write_json
+from g2d.files import read_json, write_json
 from g2d.method import Method
 from g2d.methods import Joint
 from g2d.model import CachedTeachers, MultimodalModel, Teachers
@@ -160,7 +160,7 @@ class TeacherCache:
     ) -> Iterator[list[tuple[str, Any, Any]]]:
         for path in sorted(self.folder.glob(f"{modality}-*/{DETERMINANTS}")):
             if _read(path.parent) is not None:
-                other = json.loads(path.read_text(encoding="utf-8"))
+                other = read_json(path)
                 yield [
                     (name, value, other.get(name))
                     for name, value in determinants.items()
@@ -218,7 +218,7 @@ class TeacherCache:
 def _read(folder: Path) -> dict[str, Any] | None:
     """Return the facts of a finished, undamaged teacher."""
     try:
-        facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        facts: dict[str, Any] = read_json(folder / FACTS)
     except (OSError, ValueError):
         return None
     whole = all(_undamaged(folder / CHECKPOINTS / which) for which in (BEST, LAST))

@@ -102,13 +102,15 @@ class Faults(list[str]):
             and (value is not None or _allows_null(fields[key].annotation))
         }
         try:
-            made = model.model_validate_json(json.dumps(known), strict=True)
+            text = json.dumps(known, ensure_ascii=False).encode()
+            made = model.model_validate_json(text, strict=True)
             return plain_mapping(made.model_dump() | sections)
         except ValidationError as error:
             first = {str(next(iter(fault["loc"]), "")): fault for fault in error.errors()[::-1]}
             for key, fault in sorted(first.items()):
                 self._explain(join(path, key) if key else path, key, fault, model, owner)
                 known.pop(key, None)
+            known = {} if "" in first else known
         except (TypeError, ValueError, RecursionError) as error:
             self.append(f"{path or owner} must hold plain values, found: {error}.")
             known = {}

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from g2d.errors import RunError
+from g2d.files import read_text
 from g2d.plainyaml import read_mapping
 from g2d.runs.analysis import Analysis, read_analysis
 from g2d.runs.names import METRICS, RECIPE, RESULT
@@ -68,12 +69,13 @@ def read_epochs(folder: Path) -> list[Epoch]:
     path = folder / METRICS
     if not path.is_file():
         return []
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     try:
+        lines = [line for line in read_text(path).splitlines() if line.strip()]
         return [Epoch.model_validate_json(line) for line in lines]
-    except ValidationError as error:
+    except (OSError, ValueError) as error:
+        reason = damage(error) if isinstance(error, ValidationError) else error
         raise RunError(
-            f"{path} must hold one record per line, found damage: {damage(error)}. "
+            f"{path} must hold one record per line, found damage: {reason}. "
             "Train again with the same --out to rebuild it."
         ) from None
 
@@ -119,7 +121,7 @@ class RunRecord:
     def recipe_text(self) -> str:
         """The resolved recipe as text; empty if the file is missing."""
         path = self.folder / RECIPE
-        return path.read_text(encoding="utf-8") if path.is_file() else ""
+        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
     @cached_property
     def recipe(self) -> dict[str, Any]:

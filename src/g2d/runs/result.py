@@ -6,14 +6,13 @@ open and can be written again without loss.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from g2d.errors import RunError
-from g2d.files import write_json
+from g2d.files import read_json, write_json
 from g2d.runs.names import RESULT
 
 SCHEMA = 1
@@ -271,7 +270,7 @@ def read_content(path: Path, remedy: str) -> Any:
         RunError: The file is damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError) as error:
         raise RunError(f"{path} must be readable JSON, found damage: {error}. {remedy}") from None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from g2d.errors import RunError
+from g2d.files import read_json
 from g2d.plainyaml import read_mapping
 from g2d.runs.names import DATA, RECIPE
 from g2d.runs.reading import read_result
@@ -79,7 +80,7 @@ def trained_on(folder: Path) -> dict[str, str]:
         result = read_result(folder)
         return {} if result is None else {name: getattr(result.data, name) for name in HASHES}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         return {name: content[name] for name in HASHES}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} must be what g2d train wrote, found damage: {error!r}.") from error

@@ -119,14 +119,21 @@ def _parameters(options: Any, kinds: Collection[str]) -> dict[str, Any]:
     return parameters
 
 
+LONGEST = 100
+"""Bytes of the name of a modality that are taken from a column's name."""
+
+
 def _modality(column: str, taken: Collection[str]) -> str:
     """Turn a column's name into a valid name for files and modules.
 
     Example:
         >>> _modality("left eye", ()), _modality("target", ()), _modality("a/b.c", ("a_b_c",))
         ('left_eye', 'target_', 'a_b_c_')
+        >>> len(_modality("x" * 1000, ()))
+        100
     """
     name = re.sub(r"\W+", "_", column).strip("_") or "column"
+    name = name.encode()[:LONGEST].decode(errors="ignore")
     while name in RESERVED or name in taken or not is_name(name):
         name += "_"
     return name
