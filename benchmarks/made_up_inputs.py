@@ -86,15 +86,22 @@ def _damaged(rng: random.Random, data: bytes) -> bytes:
 # ---------------------------------------------------------------- tables
 
 
-def _cells(rng: random.Random, rows: int) -> list[Any]:
-    """Return a column of cells of one kind, some of them odd."""
-    kind = rng.randrange(13)
+def _cells(rng: random.Random, rows: int, comma: bool) -> list[Any]:
+    """Return a column of cells of one kind, some of them odd.
+
+    Args:
+        rng: Source of random numbers.
+        rows: Number of cells.
+        comma: Whether the decimal sign of the table is a comma.
+    """
+    kind = rng.choice((*range(11), *range(8), 12)) if rng.random() < 0.95 else 11
+    letters = string.printable[:95] if rng.random() < 0.95 else string.printable
     digits = rng.choice((0, 2, 6))
     far = rng.choice((0, 0, 1e6, 1.7e9, 1e300))
     few = [rng.choice(WORDS) for _ in range(rng.randrange(1, 6))]
     cells: list[Any] = [
         [
-            str(round(rng.gauss(far, 3), digits)),
+            str(round(rng.gauss(far, 3), digits)).replace(".", "," if comma else "."),
             str(rng.randrange(5)),
             rng.choice(few),
             " ".join(rng.choices(WORDS, k=rng.randrange(1, 30))),
@@ -103,26 +110,26 @@ def _cells(rng: random.Random, rows: int) -> list[Any]:
             str(row),
             "constant",
             "",
-            f"{rng.uniform(0, 9000):,.2f}",
-            f"{rng.uniform(0, 90):.2f}".replace(".", ","),
+            f"{rng.uniform(0, 9000):,.2f}".translate({44: 46, 46: 44} if comma else {}),
+            f"{rng.uniform(0, 90):.2f}".replace(".", "," if comma else "."),
             f"file{row}.{rng.choice(('xyz', 'pt', 'h5', 'png', 'wav'))}",
-            "".join(rng.choices(string.printable, k=rng.randrange(0, 40))),
+            "".join(rng.choices(letters, k=rng.randrange(0, 40))),
         ][kind]
         for row in range(rows)
     ]
     share = rng.choice((0, 0, 0.05, 0.5))
-    odd = rng.choice((NOTHING, NOTHING, ODD_NUMBERS, ODD_TEXTS, ("x" * 5000,), ("\0",)))
+    odd = rng.choice((NOTHING, NOTHING, NOTHING, NOTHING, ODD_NUMBERS, ODD_TEXTS, ("x" * 5000,), ("\0",)))
     return [rng.choice(odd) if rng.random() < share else cell for cell in cells]
 
 
-def _targets(rng: random.Random, rows: int) -> list[Any]:
-    way = rng.randrange(8)
-    classes = rng.choice((2, 3, 7))
+def _targets(rng: random.Random, rows: int, comma: bool = False) -> list[Any]:
+    way = rng.choice((0, 0, 0, 1, 1, 2, 2, 3, 4, 4, 5, 6, 7))
+    classes = rng.choice((2, 3, 4))
     return [
         [
             f"class {row % classes}",
             row % classes,
-            round(rng.gauss(0, 2), 3),
+            str(round(rng.gauss(0, 2), 3)).replace(".", "," if comma else "."),
             "a" if row else "b",
             rng.choice(("yes", "no", "", "NA")),
             "same",
@@ -134,12 +141,12 @@ def _targets(rng: random.Random, rows: int) -> list[Any]:
 
 
 def _table(rng: random.Random, folder: Path) -> Made:
-    rows = rng.choice((0, 1, 2, 5, 12, 30, 60, 120))
-    columns = {}
+    rows = rng.choice((0, 1, 5, 12, 30, 30, 60, 60, 120, 120))
+    columns, comma = {}, rng.random() < 0.2
     for i in range(rng.randrange(1, 9)):
         name = rng.choice(NAMES) if rng.random() < 0.3 else f"c{i}"
-        columns[name] = _cells(rng, rows)
-    columns[rng.choice(("target", "label", "Label", "y", "class"))] = _targets(rng, rows)
+        columns[name] = _cells(rng, rows, comma)
+    columns[rng.choice(("target", "label", "Label", "y", "class"))] = _targets(rng, rows, comma)
     if rng.random() < 0.3:
         words = rng.choice((["train", "valid", "test"], ["train"], ["Train", "VAL", "dev", ""]))
         columns["split"] = [rng.choice(words) for _ in range(rows)]
@@ -150,7 +157,7 @@ def _table(rng: random.Random, folder: Path) -> Made:
     if rng.random() < 0.1:
         columns[""] = [str(row) for row in range(rows)]
     path, data = _written(rng, folder, columns, rows)
-    damage = rng.random() < 0.25
+    damage = rng.random() < 0.15
     path.write_bytes(_damaged(rng, data) if damage else data)
     return Made("table", path, _options(rng, list(columns)), None if damage else rows)
 
@@ -173,19 +180,19 @@ def _written(
             return folder / "t.json", f"[{','.join(lines)}]".encode()
         return folder / "t.jsonl", "\n".join(lines).encode()
     text = io.StringIO(newline="")
-    delimiter = rng.choice(",,,;\t|")
+    delimiter = rng.choice(",,,;;\t")
     if rng.random() < 0.1:
         text.write(f"sep={delimiter}\r\n")
     writer = csv.writer(
-        text, delimiter=delimiter, lineterminator=rng.choice(("\n", "\r\n", "\n\n", "\r"))
+        text, delimiter=delimiter, lineterminator=rng.choice(("\n",) * 4 + ("\r\n",) * 4 + ("\n\n", "\r"))
     )
     writer.writerow(columns)
     for row in range(rows):
         cells = [values[row] for values in columns.values()]
-        if rng.random() < 0.002:
+        if rng.random() < 0.0002:
             cells.append("one too many")
         writer.writerow(cells)
-    encoding = rng.choice(("utf-8", "utf-8", "utf-8-sig", "utf-16", "latin-1", "cp1252"))
+    encoding = rng.choice(("utf-8",) * 6 + ("utf-8-sig", "utf-16", "latin-1", "cp1252"))
     suffix = ".tsv" if delimiter == "\t" and rng.random() < 0.5 else ".csv"
     return folder / f"t{suffix}", text.getvalue().encode(encoding, errors="replace")
 
@@ -353,8 +360,8 @@ def _values(rng: random.Random, rows: int) -> np.ndarray[Any, Any]:
     shape = rng.choice(
         ((rows,), (rows, 3), (rows, 7, 3), (rows, 8, 8, 3), (rows, 2, 8, 8, 3), (rows, 4000))
     )
-    shape = shape if rng.random() < 0.9 else rng.choice(((), (rows + 1, 3), (rows, 0)))
-    dtype = rng.choice(TYPES) if rng.random() < 0.5 else rng.choice(("f4", "u1", "i2"))
+    shape = shape if rng.random() < 0.95 else rng.choice(((), (rows + 1, 3), (rows, 0)))
+    dtype = rng.choice(TYPES) if rng.random() < 0.2 else rng.choice(("f4", "u1", "i2"))
     values = draw.normal(size=shape) * rng.choice((1, 100, 1e30))
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -366,21 +373,22 @@ def _values(rng: random.Random, rows: int) -> np.ndarray[Any, Any]:
 
 
 def _arrays(rng: random.Random, folder: Path) -> Made:
-    rows = rng.choice((0, 1, 3, 10, 40))
+    rows = rng.choice((0, 1, 10, 10, 40, 40, 100))
     arrays = {f"m{i}": _values(rng, rows) for i in range(rng.randrange(1, 4))}
-    if rng.random() < 0.9:
-        arrays["target"] = np.array(_targets(rng, rows))
+    if rng.random() < 0.97:
+        odd = rng.random() < 0.3
+        arrays["target"] = np.array(_targets(rng, rows) if odd else [i % 3 for i in range(rows)])
     if rng.random() < 0.2:
         arrays["group"] = np.array([rng.randrange(max(1, rows // 3)) for _ in range(rows)])
     if rng.random() < 0.2:
         arrays["split"] = np.array([rng.choice(("train", "valid", "test")) for _ in range(rows)])
     if rng.random() < 0.2:
         arrays["id"] = np.array([f"r{row}" for row in range(rows)])
-    if rng.random() < 0.2:
+    if arrays["m0"].ndim == 3 and rng.random() < 0.4:
         arrays["m0.mask"] = np.random.default_rng(0).random((rows, 7)) < 0.7
     if rng.random() < 0.2:
         arrays["m0.present"] = np.random.default_rng(1).random(rows) < 0.7
-    damage = rng.random() < 0.3
+    damage = rng.random() < 0.15
     if rng.random() < 0.3:
         source = folder / "arrays"
         source.mkdir()

@@ -33,14 +33,14 @@ def test_rows_without_a_split_are_divided_by_their_groups() -> None:
     sides = [set(group[made.rows(split)].tolist()) for split in SPLITS]
     assert [len(side) for side in sides] == [15, 5, 5]
     assert len(set.union(*sides)) == 25
-    assert made.protocol == "arrays/shares-v1"
+    assert made.protocol == "arrays/strata-v1"
     assert np.array_equal(made.split, source(group=[f"{g}" for g in group]).split)
 
 
 def test_a_given_split_is_kept_and_validation_is_completed() -> None:
     words_of = np.array(["train"] * 80 + ["test"] * 15 + ["unused"] * 5)
     made = source(split=words_of)
-    assert made.protocol == "arrays/given-valid-by-shares-v1"
+    assert made.protocol == "arrays/given-valid-by-strata-v1"
     assert [len(made.rows(split)) for split in SPLITS] == [72, 8, 15]
     with pytest.raises(DataError, match="must have training rows"):
         source(split=["test"] * 100)

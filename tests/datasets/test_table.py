@@ -294,7 +294,7 @@ def test_groups_stay_together_and_validation_is_taken_from_training(tmp_path: Pa
     )
     plan = plan_table(source, TableOptions())
     ((name, place),) = plan.protocols.items()
-    assert name == "a/shares-v1"
+    assert name == "a/strata-v1"
     assert np.bincount(place).tolist() == [320, 40, 40]
     assert all(len(set(place[4 * g : 4 * g + 4])) == 1 for g in range(100))
     assert set(place) == {0, 1, 2}
@@ -308,7 +308,7 @@ def test_groups_stay_together_and_validation_is_taken_from_training(tmp_path: Pa
         ),
     )
     ((name, place),) = plan_table(given, TableOptions()).protocols.items()
-    assert name == "b/given-valid-by-shares-v1"
+    assert name == "b/given-valid-by-strata-v1"
     assert (place[::4] == 2).all()
     assert (place == 1).sum() == 15
 
@@ -320,9 +320,9 @@ def test_many_rows_are_divided_by_hash_and_few_still_have_every_split(
         source = jsonl(tmp_path / "a.jsonl", rows_of(count, x=half, label=lambda i: "ab"[i % 2]))
         return next(iter(plan_table(source, TableOptions()).protocols.items()))
 
-    (name, many), (_, more) = divided(1500), divided(2000)
+    (name, many), (_, more) = divided(2000), divided(2500)
     assert name == "a/hash-v1"
-    assert (many == more[:1500]).all()
+    assert (many == more[:2000]).all()
     for count in (3, 5, 20):
         assert set(divided(count)[1]) == {0, 1, 2}
 
@@ -575,7 +575,7 @@ def test_usual_names_of_columns_are_found_in_any_case(tmp_path: Path) -> None:
     ) == ("r1", "p1", ["a/given"], ["table"])
     assert "rows: names from the column 'ID', groups from the column 'GROUP'" in plan.inferred
     alone = plan_table(tmp_path / "a.jsonl", TableOptions(ignore=("Split", "GROUP")))
-    assert (alone.samples[1].group, list(alone.protocols)) == ("r1", ["a/shares-v1"])
+    assert (alone.samples[1].group, list(alone.protocols)) == ("r1", ["a/strata-v1"])
     assert any(
         "drawn by row" in line
         for line in plan_table(
@@ -642,7 +642,7 @@ def test_three_groups_are_enough_for_three_splits(tmp_path: Path, groups: int) -
         10 * groups, x=half, label=lambda i: "ab"[i // 5 % 2], group=lambda i: f"p{i // 10}"
     )
     plan = plan_table(jsonl(tmp_path / "a.jsonl", rows), TableOptions())
-    assert set(plan.protocols["a/shares-v1"]) == {0, 1, 2}
+    assert set(plan.protocols["a/strata-v1"]) == {0, 1, 2}
     assert plan.warnings == ()
 
 

@@ -73,7 +73,7 @@ def test_partial_data_are_marked_in_every_table(place: Path) -> None:
         ),
     ):
         assert "Partial data: 57 of 60 samples" in output
-        assert "shares-v1" in output, "the protocol is printed too"
+        assert "strata-v1" in output, "the protocol is printed too"
 
 
 def test_a_store_can_be_moved_with_its_recipe_and_its_runs(

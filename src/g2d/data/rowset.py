@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from g2d.data.lengths import MAX_TOKENS, length_to_keep, measured_rows
 from g2d.data.splits import SPLIT_WORDS, UNKNOWN, complete_splits, name_hash
-from g2d.data.store.facts import MASK, PRESENT_SUFFIX, RESERVED, Kind, Signal
+from g2d.data.store.facts import MASK, MAY_MISS, PRESENT_SUFFIX, RESERVED, Kind, Signal
 from g2d.data.views import defaults
 from g2d.data.views.words import token_ends
 from g2d.errors import DataError, Reason
@@ -96,6 +96,10 @@ def collect(
         infinite = np.isinf(modality.values).reshape(rows, -1).any(1)
         for row in np.flatnonzero(infinite).tolist():
             unusable.setdefault(row, ("non-finite", f"{m} holds infinity"))
+        if modality.signal.kind not in MAY_MISS:
+            unknown = np.isnan(modality.values).reshape(rows, -1).any(1)
+            for row in np.flatnonzero(unknown).tolist():
+                unusable.setdefault(row, ("non-finite", f"{m} holds NaN"))
     seen: set[str] = set()
     for row, name in enumerate(ids):
         if name in seen:
@@ -104,7 +108,9 @@ def collect(
     usable = np.array([row not in unusable for row in range(rows)])
     keys = np.fromiter(map(name_hash, group), np.uint32, rows)
     place = np.full(rows, UNKNOWN, np.int8)
-    place[usable], rule = complete_splits(_places(tables, rows, where)[usable], keys[usable])
+    strata = target[usable] if "classes" in plan and target.ndim == 1 else None
+    given = _places(tables, rows, where)
+    place[usable], rule = complete_splits(given[usable], keys[usable], strata)
     return RowSet(
         signals={m: modality.signal for m, modality in made.items()},
         values={m: modality.values for m, modality in made.items()},

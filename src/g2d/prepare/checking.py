@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from g2d.data.splits import SPLITS, TEST, TRAIN, UNUSED, VALID
 from g2d.data.store.arrays import StoredArray, blocks, rows_at_once
 from g2d.data.store.facts import (
+    MAY_MISS,
     PRESENT,
     SAMPLES,
     Signal,
@@ -27,8 +28,6 @@ from g2d.files import sha256
 from g2d.prepare.balance import class_balance
 from g2d.prepare.finishing import shared_groups
 
-MAY_MISS = frozenset({"table", "sequence"})
-"""Kinds of modalities that may hold NaN."""
 Facts = dict[str, Any]
 """Contents of the description of a store."""
 

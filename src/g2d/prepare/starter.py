@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from math import ceil, log2, prod
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,16 @@ ENCODER_OF = {
     "table": "mlp",
 }
 """Small encoder for every kind of modality; its input size is read from the data."""
-USUAL_LENGTH = 512
-"""Longest sequence of the transformer of a recipe that does not set its length."""
+STEPS = 512
+"""Steps that a transformer attends to, whose cost grows with their square; its default length."""
+SIDE, FRAMES = 256, 16
+"""Side of pictures and frames of videos that the model gets at most."""
+BATCH, LARGEST_BATCH = 32, 256
+"""Rows per update of a small and of a large data set."""
+UPDATES = 1000
+"""Updates per epoch from which on batches get larger."""
+ROOM = 2**23
+"""Values of a batch that an encoder can take in about 2 GB of memory."""
 HEAD = (
     f"# A first recipe for this store: g2d train {RECIPE}\n"
     "# To see the choices: g2d list methods, g2d list encoders.\n"
@@ -31,6 +41,9 @@ MORE = (
 def write_starter(out: Path, facts: dict[str, Any]) -> Path:
     """Write ``recipe.yaml`` into a store, unless the store already has one.
 
+    The recipe trains with little memory on a CPU, whatever the size of the rows: long sequences
+    are averaged, large pictures made smaller, and batches are as large as the rows allow.
+
     Args:
         out: Folder of the store.
         facts: Content of its ``dataset.json``.
@@ -42,27 +55,81 @@ def write_starter(out: Path, facts: dict[str, Any]) -> Path:
     if path.exists():
         return path
     name = out.resolve().name
+    modalities = facts["modalities"]
+    steps = {m: list(_steps(signal)) for m, signal in modalities.items()}
+    views = {m: own for m, own in steps.items() if own != list(modalities[m]["view"])}
+    rows = next(iter(facts["protocols"].values()))["rows"]["train"]
+    largest = max(_size(signal, steps[m]) for m, signal in modalities.items())
     recipe = {
         "name": name,
         # The root is relative to the recipe, so that a store can be moved.
-        "data": {"name": "store", "store": name, "root": ".."},
-        "encoders": {m: _encoder(s) for m, s in facts["modalities"].items()},
+        "data": {"name": "store", "store": name, "root": ".."} | ({"views": views} if views else {}),
+        "encoders": {m: _encoder(signal) for m, signal in modalities.items()},
         "fusion": "late",
         "method": "joint",
         "epochs": 20,
-        "train": {"batch_size": 32, "optimizer": "adam", "lr": 0.001},
+        "train": {"batch_size": _batch(rows, largest), "optimizer": "adam", "lr": 0.001},
     }
-    more = MORE if len(facts["modalities"]) > 1 else ""
+    more = MORE if len(modalities) > 1 else ""
     write_text(path, HEAD + more + yaml.safe_dump(recipe, sort_keys=False))
     return path
 
 
-def _encoder(signal: dict[str, Any]) -> dict[str, Any]:
-    """Return the encoder of a modality, with the length of its sequences if they are long."""
+def _batch(rows: int, size: int) -> int:
+    """Return the rows per update: more for many rows, fewer for large ones, two at least.
+
+    Args:
+        rows: Number of training rows.
+        size: Values of a row in its largest modality.
+
+    Example:
+        >>> _batch(800, 4), _batch(200_000, 4), _batch(800, 1_000_000), _batch(800, 10**9)
+        (32, 256, 8, 2)
+    """
+    wanted = 2 ** ceil(log2(max(1, rows / UPDATES)))
+    return max(2, min(max(BATCH, wanted), LARGEST_BATCH, ROOM // size))
+
+
+def _steps(signal: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the steps of the default view, and steps that make large rows smaller."""
+    shape = signal["shape"]
+    if signal["kind"] == "sequence" and shape[0] > STEPS:
+        yield from signal["view"]
+        yield {"name": "pool", "steps": STEPS}
+        return
+    for step in signal["view"]:
+        yield step
+        if step["name"] == "pixels":
+            if signal["kind"] == "video" and len(shape) == 4 and shape[0] > FRAMES:
+                yield {"name": "frames", "count": FRAMES}
+            if max(_sides(signal)) > SIDE:
+                yield {"name": "resize", "size": SIDE}
+
+
+def _sides(signal: Mapping[str, Any]) -> tuple[int, int]:
+    """Return height and width of stored pictures ``([T,] H, W[, C])``."""
+    height, width = signal["shape"][1 if signal["kind"] == "video" else 0 :][:2]
+    return height, width
+
+
+def _size(signal: Mapping[str, Any], steps: list[Mapping[str, Any]]) -> int:
+    """Return the number of values of a row that its encoder gets, channels not counted."""
+    options = {key: value for step in steps for key, value in step.items()}
+    shape = signal["shape"]
+    if "hop" in options:
+        bands = options.get("bands", options["n_fft"] // 2 + 1)
+        return int(bands * (1 + shape[0] // options["hop"]))
+    if signal["kind"] == "text":
+        return int(options.get("length", STEPS)) * STEPS // 8
+    if signal["kind"] in ("image", "video") and any(s["name"] == "pixels" for s in steps):
+        height, width = (min(side, SIDE) for side in _sides(signal))
+        frames = shape[0] if signal["kind"] == "video" else 1
+        return int(min(frames, FRAMES) * height * width)
+    return prod(shape)
+
+
+def _encoder(signal: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the encoder of a modality, with the length of its texts if they are long."""
     encoder: dict[str, Any] = {"name": ENCODER_OF[signal["kind"]]}
-    lengths = [step["length"] for step in signal["view"] if "length" in step]
-    if signal["kind"] == "sequence":
-        lengths = [signal["shape"][0]]
-    if max(lengths, default=0) > USUAL_LENGTH:
-        encoder["length"] = max(lengths)
-    return encoder
+    length = max((step.get("length", 0) for step in signal["view"]), default=0)
+    return encoder | ({"length": length} if length > STEPS else {})

@@ -36,6 +36,8 @@ is not opened."""
 
 
 Kind = Literal["audio", "image", "video", "sequence", "table", "text"]
+MAY_MISS = frozenset[Kind]({"table", "sequence"})
+"""Kinds of modalities that may hold NaN."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from g2d.data.views.canvas import Canvas
 from g2d.data.views.chain import STEPS, Chain, View, read_chain, shift_windows, stream
 from g2d.data.views.numbers import PCA, Clip, Scale, Standardize
 from g2d.data.views.pictures import Crop, Flip, Frames, Pixels, Resize
+from g2d.data.views.sequences import Pool
 from g2d.data.views.sound import LogMel, LogSpectrogram, Noise, Window
 from g2d.data.views.step import Draw, Step
 from g2d.data.views.words import OneHot, Tokens
@@ -34,6 +35,7 @@ __all__ = [
     "Noise",
     "OneHot",
     "Pixels",
+    "Pool",
     "Resize",
     "Scale",
     "Standardize",

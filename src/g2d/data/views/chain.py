@@ -13,6 +13,7 @@ from torch import Tensor
 
 from g2d.data.views.numbers import PCA, Clip, Scale, Standardize
 from g2d.data.views.pictures import Crop, Flip, Frames, Pixels, Resize
+from g2d.data.views.sequences import Pool
 from g2d.data.views.sound import LogMel, LogSpectrogram, Noise, Window
 from g2d.data.views.step import Draw, PaddedFrames, Step, described, plain
 from g2d.data.views.words import OneHot, Tokens
@@ -33,6 +34,7 @@ STEPS: dict[str, type[Step]] = {
     "clip": Clip,
     "standardize": Standardize,
     "pca": PCA,
+    "pool": Pool,
     "tokens": Tokens,
     "one_hot": OneHot,
 }

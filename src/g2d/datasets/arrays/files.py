@@ -45,14 +45,22 @@ def hash_of(path: Path) -> str:
     """Return a hash of the bytes of a file, or of all ``.npy`` files of a folder."""
     if path.is_file():
         return sha256(path)
-    files = sorted(path.glob("*.npy"))
+    files = _files(path)
     listed = "".join(f"{file.name} {sha256(file)}\n" for file in files)
     return hashlib.sha256(listed.encode()).hexdigest()
 
 
+def _files(folder: Path) -> list[Path]:
+    """Return the ``.npy`` files of a folder; reading a pipe or device might never end."""
+    files = sorted(folder.glob("*.npy"))
+    if others := [path.name for path in files if not path.is_file()]:
+        raise DataError(f"arrays in {folder} must be regular files, found {others[0]}.")
+    return files
+
+
 def _read_folder(folder: Path) -> Arrays:
     arrays: Arrays = {}
-    for path in sorted(folder.glob("*.npy")):
+    for path in _files(folder):
         try:
             with path.open("rb") as file:
                 arrays[path.stem] = np.lib.format.read_array(file, allow_pickle=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from os.path import splitext
+from os.path import exists, splitext
 from pathlib import Path
 
 from g2d.datasets.table.columns import FILES, NEARLY, NUMBER, SUFFIXES, TEXT, Column
@@ -238,7 +238,7 @@ def _file_kind(column: Column, name: str, source: Path) -> Decision:
     what = "files of different kinds" if kinds else f"files of another kind ({listed or 'none'})"
     if not listed and not kinds:
         what = "what looks like paths of other files"
-    if not any(path.exists() for path in _paths(column, source)):
+    if not any(map(exists, _paths(column, source))):
         what += f", none of which exists in {source.parent}"
     raise DataError(
         f"the column {name!r} must name files that can be read: {READABLE}. Found {what}, such as "

@@ -311,12 +311,14 @@ def _unseen_lines(layout: Layout, seen: Mapping[str, set[str]]) -> list[str]:
 
 def _split(name: str, index: _Index, roles: Roles) -> tuple[str, NDArray[np.int8], str]:
     """Return the name of the protocol, the split of every row, and a line about it."""
-    place, rule = complete_splits(index.place, index.key)
+    strata = None if roles.labels is None else index.target[:, 0].astype(np.int64)
+    place, rule = complete_splits(index.place, index.key, strata)
     unknown = int((index.place == UNKNOWN).sum())
     if unknown == len(place):
         counts = " / ".join(f"{(place == number).sum()} {s}" for number, s in enumerate(SPLITS))
         by = roles.group or roles.id or "row"
-        return f"{name}/{rule}", place, f"split: no split column; drawn by {by}: {counts}"
+        alike = ", classes in equal shares" if strata is not None else ""
+        return f"{name}/{rule}", place, f"split: no split column; drawn by {by}{alike}: {counts}"
     line = f"split: from the column {roles.split!r}"
     if unknown:
         line += f"; {unknown} rows where it is empty are unused"

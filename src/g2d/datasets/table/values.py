@@ -23,7 +23,15 @@ from g2d.datasets.table.columns import FILES, NUMBER, TEXT, text
 from g2d.datasets.table.spelling import empty, number
 from g2d.errors import UnreadableError
 from g2d.prepare import Decoded, Sample
-from g2d.prepare.media import fit_length, is_silent, read_audio, read_frames, read_image, spread
+from g2d.prepare.media import (
+    check_readable,
+    fit_length,
+    is_silent,
+    read_audio,
+    read_frames,
+    read_image,
+    spread,
+)
 
 
 @dataclass(frozen=True)
@@ -234,11 +242,10 @@ def load_values(path: Path) -> NDArray[Any]:
     Raises:
         UnreadableError: The file is missing or damaged, or holds something else.
     """
+    check_readable(path)
     try:
         with path.open("rb") as file:
             values: NDArray[Any] = read_array(file, allow_pickle=False)
-    except FileNotFoundError:
-        raise UnreadableError("missing-file", path.name) from None
     except Exception as error:  # NumPy parses the header as Python, so damage has many errors
         raise UnreadableError(
             "undecodable", "it is not a complete .npy file of plain numbers"

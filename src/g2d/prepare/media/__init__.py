@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from g2d.prepare.media.files import CALLED, opened
+from g2d.prepare.media.files import CALLED, check_readable, opened
 from g2d.prepare.media.frames import (
     at_least,
     count_frames,
@@ -57,6 +57,7 @@ __all__ = [
     "RESAMPLER",
     "StreamLengths",
     "at_least",
+    "check_readable",
     "count_frames",
     "decode_audio",
     "decode_span",
