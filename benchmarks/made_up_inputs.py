@@ -20,11 +20,24 @@ import numpy as np
 
 from g2d.datasets.sample_media import moving, tone, write_video, write_wav
 
-WORDS = "fine red really not a the ill ok wave storm über naïve 雨 🌧 left eye broken".split()
+WORDS = ["fine", "red", "really", "not", "a", "the", "ill", "ok", "wave", "storm", "über", "naïve", "雨", "🌧", "left", "eye", "broken"]
 NOTHING = ("", "", " ", "NA", "nan", "null", "?", "-", "None", "N/A")
 ODD_NUMBERS = ("inf", "-inf", "1e999", "1_000", "0x10", "1,5", "9" * 400, "١٢", "+3", "1e-320")
 ODD_TEXTS = ('a "quoted" word', "two\nlines", "semi;colon, comma\ttab", "\u200b", "=1+1", "a\\b")
-NAMES = ("x", "y z", "Größe", "class", "id", "group", "split", "train", "a.b", "1st", "mask", "none")
+NAMES = (
+    "x",
+    "y z",
+    "Größe",
+    "class",
+    "id",
+    "group",
+    "split",
+    "train",
+    "a.b",
+    "1st",
+    "mask",
+    "none",
+)
 PICTURES = (".png", ".jpg", ".bmp", ".gif", ".webp", ".tif")
 MODES = ("RGB", "L", "1", "P", "RGBA", "LA", "CMYK", "I;16")
 TYPES = ("f4", "f8", "f2", "i8", "u1", "b1", "c8", "U5", "O", "S3", ">f4", "M8[s]")
@@ -118,7 +131,9 @@ def _cells(rng: random.Random, rows: int, comma: bool) -> list[Any]:
         for row in range(rows)
     ]
     share = rng.choice((0, 0, 0.05, 0.5))
-    odd = rng.choice((NOTHING, NOTHING, NOTHING, NOTHING, ODD_NUMBERS, ODD_TEXTS, ("x" * 5000,), ("\0",)))
+    odd = rng.choice(
+        (NOTHING, NOTHING, NOTHING, NOTHING, ODD_NUMBERS, ODD_TEXTS, ("x" * 5000,), ("\0",))
+    )
     return [rng.choice(odd) if rng.random() < share else cell for cell in cells]
 
 
@@ -184,7 +199,9 @@ def _written(
     if rng.random() < 0.1:
         text.write(f"sep={delimiter}\r\n")
     writer = csv.writer(
-        text, delimiter=delimiter, lineterminator=rng.choice(("\n",) * 4 + ("\r\n",) * 4 + ("\n\n", "\r"))
+        text,
+        delimiter=delimiter,
+        lineterminator=rng.choice(("\n",) * 4 + ("\r\n",) * 4 + ("\n\n", "\r")),
     )
     writer.writerow(columns)
     for row in range(rows):
@@ -347,8 +364,8 @@ def _array(rng: random.Random, path: Path, row: int) -> Path:
 
 
 def _array_cells(rng: random.Random, folder: Path) -> Made:
-    found = _with_files(rng, folder, "feature", _array)
-    return Made(found.reader, found.source, {}, found.rows, good=False)
+    table = _with_files(rng, folder, "feature", _array)
+    return Made(table.reader, table.source, {}, table.rows, good=False)
 
 
 # ---------------------------------------------------------------- arrays

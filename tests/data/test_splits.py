@@ -83,8 +83,8 @@ def test_classes_of_one_or_two_groups_are_used_as_far_as_they_go(
 ) -> None:
     classes = np.repeat(np.arange(len(counts)), counts)
     place, _ = _strata_of(classes, np.arange(len(classes)))
-    found = [set(place[classes == c].tolist()) for c in range(len(counts))]
-    assert (found if len(places) > 1 else [set().union(*found)]) == places
+    splits = [set(place[classes == c].tolist()) for c in range(len(counts))]
+    assert (splits if len(places) > 1 else [set().union(*splits)]) == places
 
 
 def test_large_classes_are_divided_by_hash_alone() -> None:

@@ -63,7 +63,8 @@ def write_starter(out: Path, facts: dict[str, Any]) -> Path:
     recipe = {
         "name": name,
         # The root is relative to the recipe, so that a store can be moved.
-        "data": {"name": "store", "store": name, "root": ".."} | ({"views": views} if views else {}),
+        "data": {"name": "store", "store": name, "root": ".."}
+        | ({"views": views} if views else {}),
         "encoders": {m: _encoder(signal) for m, signal in modalities.items()},
         "fusion": "late",
         "method": "joint",
@@ -86,8 +87,8 @@ def _batch(rows: int, size: int) -> int:
         >>> _batch(800, 4), _batch(200_000, 4), _batch(800, 1_000_000), _batch(800, 10**9)
         (32, 256, 8, 2)
     """
-    wanted = 2 ** ceil(log2(max(1, rows / UPDATES)))
-    return max(2, min(max(BATCH, wanted), LARGEST_BATCH, ROOM // size))
+    by_rows = min(max(BATCH, 1 << ceil(log2(max(1, rows / UPDATES)))), LARGEST_BATCH)
+    return max(2, min(by_rows, ROOM // size))
 
 
 def _steps(signal: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -57,4 +57,5 @@ class Pool(Step):
 def _sums(values: Tensor, each: int) -> Tensor:
     """Return the sums ``(B, T / each, d)`` of every ``each`` consecutive steps."""
     missing = -values.shape[1] % each
-    return F.pad(values, (0, 0, 0, missing)).unflatten(1, (-1, each)).sum(2)
+    sums: Tensor = F.pad(values, (0, 0, 0, missing)).unflatten(1, (-1, each)).sum(2)
+    return sums
