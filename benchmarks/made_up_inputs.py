@@ -20,7 +20,25 @@ import numpy as np
 
 from g2d.datasets.sample_media import moving, tone, write_video, write_wav
 
-WORDS = ["fine", "red", "really", "not", "a", "the", "ill", "ok", "wave", "storm", "über", "naïve", "雨", "🌧", "left", "eye", "broken"]
+WORDS = [
+    "fine",
+    "red",
+    "really",
+    "not",
+    "a",
+    "the",
+    "ill",
+    "ok",
+    "wave",
+    "storm",
+    "über",
+    "naïve",
+    "雨",
+    "🌧",
+    "left",
+    "eye",
+    "broken",
+]
 NOTHING = ("", "", " ", "NA", "nan", "null", "?", "-", "None", "N/A")
 ODD_NUMBERS = ("inf", "-inf", "1e999", "1_000", "0x10", "1,5", "9" * 400, "١٢", "+3", "1e-320")
 ODD_TEXTS = ('a "quoted" word', "two\nlines", "semi;colon, comma\ttab", "\u200b", "=1+1", "a\\b")
