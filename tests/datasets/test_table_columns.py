@@ -166,6 +166,9 @@ def test_categories_become_zeros_and_ones_and_unknown_ones_are_none_of_them(
     new = tmp_path / "new.csv"
     new.write_text("x,breed\n60,Poodle\n61,Corgi\n62,\n?,Beagle\n")
     _, batch = source_rows.read_rows(new)
+    assert source_rows.remarks == [
+        "breed: 'Corgi' is in no training row; rows with it have none of the categories"
+    ]
     seen = batch.inputs["table"]
     assert isinstance(seen, torch.Tensor)
     assert torch.equal(seen[1, 1:], seen[2, 1:])
@@ -253,6 +256,16 @@ def test_a_column_written_in_the_other_way_is_refused_by_name(tmp_path: Path) ->
         )
     assert "kinds.x=text|leave-out" in str(error.value)
     assert source.exists()
+
+
+@pytest.mark.parametrize("form", ["{:.2f}%", "${:.2f}", "€ {:.1f}", "{:.1f} kg", "{:.1f}km/h"])
+def test_numbers_with_a_unit_are_refused_by_name(tmp_path: Path, form: str) -> None:
+    source = table(tmp_path / "a.csv", 60, size=lambda i: form.format(NOISE[i]))
+    with pytest.raises(DataError, match="'size' must hold numbers without a unit") as error:
+        planned(source)
+    assert "kinds.size=text|leave-out" in str(error.value)
+    few = table(tmp_path / "b.csv", 60, size=word("500ml", "750ml", "1l"))
+    assert planned(few).signals["table"].shape == (4,)
 
 
 def test_labels_follow_the_rules_of_cells(tmp_path: Path) -> None:

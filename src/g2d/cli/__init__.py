@@ -152,7 +152,10 @@ def predict(
     """
     from g2d.experiment import load, write_predictions
 
-    rows = write_predictions(load(run), source, out)
+    loaded = load(run)
+    rows = write_predictions(loaded, source, out)
+    for remark in loaded.source.remarks:
+        typer.echo(f"warning: {remark}")
     typer.echo(f"{rows} rows predicted, written to {out}")
 
 

@@ -94,6 +94,8 @@ class Source:
         """Per modality the offsets that were subtracted from its columns before storing."""
         self.read_table: Callable[[Path], new_rows.TableRows] | None = None
         """Function that reads new rows from a table; only for data that came from a table."""
+        self.remarks: list[str] = []
+        """Sentences about the rows that were read last from a table."""
         self.validates_on_test = False
         """Whether the test rows are also the validation rows; see :meth:`validated_on_test`."""
         self.signed, self._content_hash = content_hash is not None, content_hash

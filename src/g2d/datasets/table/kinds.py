@@ -37,6 +37,12 @@ COUNTER_ROWS = 20
 """Number of rows that a counter exceeds."""
 INDEX = re.compile(r"(?:|index|unnamed: \d.*|__index_level_\d+__)", re.IGNORECASE)
 """Names that programs give to the numbers of rows."""
+UNIT = re.compile(
+    r"[-+]?[$€£¥] ?[-+]?\d[\d.,' ]*|[-+]?\d[\d.,' ]*(?:[$€£¥%°]|[a-zA-Zµμ°]{1,3}(?:/[a-z]{1,3})?)"
+)
+"""Numbers with a currency, a percent sign or a short unit."""
+UNITS = 3
+"""Most different units in a column of numbers."""
 OPENED = 20
 """Number of files that are opened to recognize their kind."""
 READABLE = (
@@ -145,6 +151,7 @@ def _decision(column: Column, name: str, rows: int, source: Path) -> Decision:
         return _file_kind(column, name, source)
     if _is_category(column):
         return Decision(CATEGORY, "few different values")
+    _check_unit(column, name)
     one_word = column.words <= 1 and not column.lists and bool(column.values)
     if column.slashes > NEARLY * column.cells or one_word:
         if kind_of := _kind_of_files(column, source):
@@ -157,7 +164,12 @@ def _decision(column: Column, name: str, rows: int, source: Path) -> Decision:
                 f"where {suffix} exists. Write it so, or give {override(name, TEXT, LEFT_OUT)}."
             )
     _check_decimal(column, name)
-    return Decision(TEXT, "words" if column.words > 1 else "many different words")
+    if column.words > 1 or column.lists:
+        return Decision(TEXT, "words")
+    reason = "many different words"
+    if column.different:
+        reason += f", all different; if they only name the rows, id={name} or leave them out"
+    return Decision(TEXT, reason)
 
 
 def _is_counter(column: Column, name: str, rows: int) -> bool:
@@ -199,6 +211,18 @@ def _check_decimal(column: Column, name: str) -> None:
         f"the table, found {column.example!r}. Write all numbers in one way, give "
         f"decimal=comma or decimal=point, or {override(name, TEXT, LEFT_OUT)}."
     )
+
+
+def _check_unit(column: Column, name: str) -> None:
+    """Refuse a column of numbers with a unit, which would be read as a text of digits."""
+    values = column.values or set()
+    with_unit = [value for value in values if UNIT.fullmatch(value)]
+    units = {re.sub(r"[-+\d.,' ]", "", value) for value in with_unit}
+    if len(with_unit) > NEARLY * len(values) and 1 <= len(units) <= UNITS:
+        raise DataError(
+            f"the column {name!r} must hold numbers without a unit, found {column.example!r}. "
+            f"Remove the unit, or give {override(name, TEXT, LEFT_OUT)}."
+        )
 
 
 def _paths(column: Column, source: Path) -> Iterator[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from g2d.datasets.table.columns import FILES, Column
 from g2d.datasets.table.kinds import CATEGORY, CHOICES, COUNTER, UNUSED, Decision, override
@@ -70,6 +71,23 @@ def decision_lines(
         )
     if rest := [name for name, _ in decided[LINES_AT_MOST:]]:
         yield f"{len(rest)} more columns: {first(rest)}; to change: {override(rest[0], *CHOICES)}"
+
+
+def unknown_categories(columns: Mapping[str, Column], facts: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line about every column of new rows with values that no training row had.
+
+    Args:
+        columns: Profiles of the columns of the new rows.
+        facts: Facts of the modality, with the values of each category.
+    """
+    for name, known in facts.get("categories", {}).items():
+        values = columns[name].values if name in columns else set()
+        unknown = sorted(values or (), key=str.encode)
+        if unknown := [value for value in unknown if value not in known]:
+            yield (
+                f"{name}: {first([repr(value) for value in unknown])} is in no training row; "
+                "rows with it have none of the categories"
+            )
 
 
 def _what(column: Column, decision: Decision) -> str:

@@ -16,6 +16,7 @@ from g2d.data.source import Source
 from g2d.data.store.facts import read_facts, signals
 from g2d.data.store.opening import StoreOptions, open_store
 from g2d.datasets.table.columns import NUMBER, TEXT, Column
+from g2d.datasets.table.lines import unknown_categories
 from g2d.datasets.table.rows import TableFile
 from g2d.datasets.table.signals import text_length
 from g2d.datasets.table.spelling import Nothing, empty
@@ -29,12 +30,12 @@ def open_any(options: StoreOptions) -> Source:
     """Open any store; if it was made from a table, new rows can be read from another table."""
     source = open_store(options)
     if "kinds" in source.facts["parameters"]:
-        source.read_table = partial(_new_rows, options.folder, source.modalities)
+        source.read_table = partial(_new_rows, options.folder, source.modalities, source.remarks)
     return source
 
 
 def _new_rows(
-    folder: Path, modalities: tuple[str, ...], path: Path
+    folder: Path, modalities: tuple[str, ...], remarks: list[str], path: Path
 ) -> tuple[list[str], dict[str, Input], dict[str, Tensor]]:
     """Read the rows of a table as the store in ``folder`` would hold them.
 
@@ -50,6 +51,10 @@ def _new_rows(
     parameters, known = facts["parameters"], signals(facts)
     columns = {m: tuple(parameters["columns"][m]) for m in modalities}
     table = _table(path, facts, columns)
+    remarks[:] = [
+        *table.notes,
+        *(line for m in modalities for line in unknown_categories(table.columns, known[m].facts)),
+    ]
     missing = [c for names in columns.values() for c in names if c not in table.columns]
     if missing and not table.json:
         raise DataError(
