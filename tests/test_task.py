@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from g2d.errors import ArgumentError
-from g2d.task import Classification, Regression, Task, task_from_config
+from g2d.task import Classification, MultiLabel, Regression, Task, task_from_config
 
 
 def measured(task: Task, logits: Tensor, target: Tensor, *, rows: int = 100) -> dict[str, float]:
@@ -96,9 +96,10 @@ def test_distillation_of_a_regression_is_the_distance_of_predictions() -> None:
     [
         Classification(["cat", "dog"]),
         Regression(2, output="identity", low=[1.0, 0.0], high=[3.0, 1e8], variance=0.1),
+        MultiLabel(["happy", "sad"]),
     ],
 )
-def test_a_task_is_rebuilt_from_its_config(task: Classification | Regression) -> None:
+def test_a_task_is_rebuilt_from_its_config(task: Task) -> None:
     assert task_from_config(task.config()).config() == task.config()
 
 
@@ -107,6 +108,7 @@ def test_a_task_is_rebuilt_from_its_config(task: Classification | Regression) ->
     [
         (Classification(10), "Classification(classes=10)"),
         (Classification(["cat", "dog"]), "Classification(classes=['cat', 'dog'])"),
+        (MultiLabel(10), "MultiLabel(labels=10)"),
         (
             Regression(2, low=[0.0, 1.0], log=True),
             "Regression(\n  outputs=2,\n  output='sigmoid',\n  low=[0.0, 1.0],\n  high=1.0,\n"
@@ -128,6 +130,8 @@ def test_repr_of_many_classes_is_short() -> None:
     ("build", "text"),
     [
         (lambda: Classification(1), "classes must be two or more, found 1"),
+        (lambda: MultiLabel([]), "labels must be one or more, found none"),
+        (lambda: MultiLabel(["a", "a"]), "labels must have different names, found 'a' twice"),
         (lambda: Regression(0), "outputs must be one or more, found 0"),
         (lambda: Regression(variance=0.0), "variance of the training targets must be positive"),
         (
@@ -168,3 +172,62 @@ def test_a_target_of_zero_stays_zero_after_scaling() -> None:
     scaled = ((value.double() - 0.3) / (97.0 - 0.3)).float()
     values = measured(task, scaled, scaled)
     assert (values["zero_targets"], round(values["mape"], 3)) == (1, 0.0)
+
+
+def test_a_task_of_several_labels_by_hand() -> None:
+    task = MultiLabel(["happy", "sad"])
+    logits = torch.tensor([[2.0, -1.0], [0.0, 3.0], [-0.5, -2.0]])
+    target = torch.tensor([[1.0, 0.0], [1.0, 1.0], [1.0, 0.0]])
+    p = [[1 / (1 + math.exp(-z)) for z in row] for row in logits.tolist()]
+    true = [
+        [v if y else 1 - v for v, y in zip(*rows, strict=True)]
+        for rows in zip(p, target, strict=True)
+    ]
+    per_row = [-(math.log(a) + math.log(b)) / 2 for a, b in true]
+    assert task.loss_per_row(logits, target).tolist() == pytest.approx(per_row)
+    assert task.negative_log_likelihood(logits, target).item() == pytest.approx(2 * sum(per_row))
+    assert task.confidence(logits, target.bool()).tolist() == pytest.approx(
+        [(a + b) / 2 for a, b in true]
+    )
+    assert task.answers(logits) == [("happy",), ("sad",), ()]
+    torch.testing.assert_close(task.probabilities(logits), torch.tensor(p))
+    torch.testing.assert_close(task.logits_of(task.probabilities(logits)), logits)
+    whole, parts = measured(task, logits, target), measured(task, logits, target.bool(), rows=2)
+    assert whole == parts
+    assert whole["subset_accuracy"] == pytest.approx(1 / 3)
+    assert whole["micro_f1"] == pytest.approx(4 / 6)
+    assert whole["macro_f1"] == pytest.approx((2 / 4 + 1) / 2)
+    assert task.metrics().compute()["micro_f1"] == 0.0
+
+
+def test_distillation_of_several_labels_is_that_of_two_classes_each() -> None:
+    """A label with logit l is a classification with logits l and 0."""
+    g = torch.Generator().manual_seed(0)
+    student, teacher = (torch.randn(5, 3, generator=g, requires_grad=True) for _ in range(2))
+    present = torch.tensor([True, True, False, True, False])
+    task, two = MultiLabel(3), Classification(2)
+    for temperature in (1.0, 3.0):
+        loss = task.distillation(student, teacher, temperature=temperature, present=present)
+        each = [
+            two.distillation(
+                *(torch.stack([z[:, c], torch.zeros(5)], 1) for z in (student, teacher)),
+                temperature=temperature,
+                present=present,
+            )
+            for c in range(3)
+        ]
+        torch.testing.assert_close(loss, sum(each, torch.zeros(())) / 3)
+    loss.backward()
+    assert teacher.grad is None
+    assert student.grad is not None
+    assert student.grad[~present].eq(0).all()
+    far = task.distillation(
+        torch.tensor([[200.0, -200.0, 0.0]]), torch.tensor([[-200.0, 200.0, 0.0]])
+    )
+    assert torch.isfinite(far)
+
+
+def test_regression_has_no_probabilities() -> None:
+    for ask in (Regression().probabilities, Regression().logits_of):
+        with pytest.raises(ArgumentError, match="probabilities must belong to classes or labels"):
+            ask(torch.zeros(1, 1))

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from g2d.modulations import PartialSuppression as PartialSuppression
     from g2d.recipe import Recipe as Recipe
     from g2d.task import Classification as Classification
+    from g2d.task import MultiLabel as MultiLabel
     from g2d.task import Regression as Regression
     from g2d.types import Batch as Batch
     from g2d.types import Encoded as Encoded
@@ -47,7 +48,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "analysis.callables": ("diagnose",),
     "types": ("Batch", "Encoded", "Output", "Sequence", "TeacherOutput"),
-    "task": ("Classification", "Regression"),
+    "task": ("Classification", "MultiLabel", "Regression"),
     "fusion": ("BiGated", "Concat", "CrossAttention", "FiLM", "Late", "Sum"),
     "model": ("CachedTeachers", "MultimodalModel", "Teachers", "feature_dims", "warm_start"),
     "method": ("Method", "SinglePass", "TrainState"),

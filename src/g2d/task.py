@@ -17,9 +17,13 @@ from torch import Tensor
 from g2d.configured import Configured
 from g2d.errors import ArgumentError
 from g2d.functional import metrics
-from g2d.functional.losses import logit_distillation
+from g2d.functional.losses import label_distillation, logit_distillation
 from g2d.functional.precision import at_least_float32
-from g2d.functional.scoring import error_confidence, true_class_confidence
+from g2d.functional.scoring import (
+    error_confidence,
+    true_class_confidence,
+    true_state_confidence,
+)
 
 
 class Metrics(ABC):
@@ -48,14 +52,20 @@ class Task(Configured, ABC):
     Attributes:
         kind: Name of the kind, a key of :data:`TASKS`.
         headline: Name of the metric that selects the best epoch; higher is better.
+        score: Name of the score of a diagnosis, the mean of :meth:`hits` over rows.
+        discrete: Whether the prediction of a row is right or wrong.
         outputs: C, the width of the logits.
+        names: Names of the classes or labels; empty for values.
         least_rows: Number of rows that a split needs for the headline metric to be defined.
     """
 
     kind: str
     headline: str
+    score: str
+    discrete: bool
     outputs: int
     least_rows: int = 1
+    names: tuple[str, ...] = ()
 
     @abstractmethod
     def check_target(self, target: Tensor) -> None:
@@ -103,7 +113,39 @@ class Task(Configured, ABC):
 
     @abstractmethod
     def predict(self, logits: Tensor) -> Tensor:
-        """Return the answer for a user: class numbers ``(B,)`` or values ``(B, C)``."""
+        """Return the answer: class numbers ``(B,)``, values ``(B, C)``, or states ``(B, C)``."""
+
+    @abstractmethod
+    def answers(self, logits: Tensor) -> list[Any] | Tensor:
+        """Return the answer of each row in words: names, or values ``(B, C)``."""
+
+    def hits(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the quantity of each row ``(B,)`` whose mean is the score of a diagnosis, float32.
+
+        It is 1 or 0 for a right or wrong prediction; for values, minus the squared error in the
+        scaled unit.
+        """
+        return same(self.predict(logits), target).to(torch.float32)
+
+    @abstractmethod
+    def truth(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the value that the logits give to the true target ``(B,)``; higher is better."""
+
+    @abstractmethod
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the probability of every class or label ``(B, C)``.
+
+        Raises:
+            ArgumentError: The targets are values.
+        """
+
+    @abstractmethod
+    def logits_of(self, probabilities: Tensor) -> Tensor:
+        """Return logits ``(B, C)`` with these probabilities.
+
+        Raises:
+            ArgumentError: The targets are values.
+        """
 
     @abstractmethod
     def metrics(self) -> Metrics:
@@ -112,6 +154,17 @@ class Task(Configured, ABC):
     @abstractmethod
     def negative_log_likelihood(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return what calibration minimizes, summed over the rows (a scalar)."""
+
+    def guesses(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the probability of every guess ``(N,)``, and whether it is right, bool.
+
+        A row has one guess, or one for each label.
+
+        Raises:
+            ArgumentError: The targets are values.
+        """
+        probability, guess = self.probabilities(logits).max(1)
+        return probability, guess == target
 
     @abstractmethod
     def config(self) -> dict[str, Any]:
@@ -136,7 +189,8 @@ class Classification(Task):
     """
 
     kind = "classification"
-    headline = "accuracy"
+    headline = score = "accuracy"
+    discrete = True
 
     def __init__(self, classes: Sequence[str] | int) -> None:
         self.classes = (
@@ -144,7 +198,7 @@ class Classification(Task):
         )
         if len(self.classes) < 2:
             raise ArgumentError(f"classes must be two or more, found {len(self.classes)}.")
-        self.outputs = len(self.classes)
+        self.outputs, self.names = len(self.classes), self.classes
 
     def check_target(self, target: Tensor) -> None:
         """Check that targets are class numbers ``(B,)``, int64."""
@@ -182,6 +236,22 @@ class Classification(Task):
     def predict(self, logits: Tensor) -> Tensor:
         """Return the number of the most probable class ``(B,)``."""
         return logits.argmax(1)
+
+    def answers(self, logits: Tensor) -> list[Any] | Tensor:
+        """Return the name of the most probable class of each row."""
+        return [self.classes[number] for number in self.predict(logits).tolist()]
+
+    def truth(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the logit of the true class ``(B,)``."""
+        return logits.gather(1, target[:, None])[:, 0]
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the probability of every class ``(B, C)``, softmax(l)."""
+        return at_least_float32(logits).softmax(1)
+
+    def logits_of(self, probabilities: Tensor) -> Tensor:
+        """Return logarithms of the probabilities ``(B, C)``."""
+        return probabilities.clamp_min(1e-38).log()
 
     def metrics(self) -> Metrics:
         """Return accuracy, macro F1, unweighted average recall and, above 5 classes, top 5.
@@ -233,6 +303,8 @@ class Regression(Task):
 
     kind = "regression"
     headline = "r2"
+    score = "R²"
+    discrete = False
     least_rows = 2
 
     def __init__(
@@ -323,6 +395,28 @@ class Regression(Task):
         """Return values in the original unit ``(B, C)``."""
         return self.unscale(self.squash(logits))
 
+    def answers(self, logits: Tensor) -> list[Any] | Tensor:
+        """Return values in the original unit ``(B, C)``, on the CPU."""
+        return self.predict(logits).cpu()
+
+    def hits(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return minus the squared error of each row in the scaled unit ``(B,)``."""
+        return -self.loss_per_row(logits, target)
+
+    def truth(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return minus the squared error of each row in the scaled unit ``(B,)``."""
+        return self.hits(logits, target)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Refuse: values have no probability."""
+        raise ArgumentError(
+            f"probabilities must belong to classes or labels, found a {self.kind} task."
+        )
+
+    def logits_of(self, probabilities: Tensor) -> Tensor:
+        """Refuse: values have no probability."""
+        return self.probabilities(probabilities)
+
     def metrics(self) -> Metrics:
         """Return R², MAE, MAPE and the number of zero targets, in the original unit.
 
@@ -363,12 +457,163 @@ class Regression(Task):
             )
 
 
+class MultiLabel(Task):
+    """Any number of C labels per row. Targets are 1 or 0 per label ``(B, C)``, float or bool.
+
+    Every output has a sigmoid of its own: p_c = sigmoid(l_c). A label is predicted if p_c > 0.5.
+
+    Args:
+        labels: Names of the labels, or their number.
+
+    Raises:
+        ArgumentError: There is no label, or a name occurs twice.
+
+    Example:
+        >>> task = MultiLabel(["happy", "sad", "surprised"])
+        >>> task
+        MultiLabel(labels=['happy', 'sad', 'surprised'])
+        >>> task.answers(torch.tensor([[2.0, -1.0, 0.5], [-1.0, -1.0, -1.0]]))
+        [('happy', 'surprised'), ()]
+    """
+
+    kind = "multilabel"
+    headline = "micro_f1"
+    score = "subset accuracy"
+    discrete = True
+
+    def __init__(self, labels: Sequence[str] | int) -> None:
+        self.labels = tuple(map(str, range(labels))) if isinstance(labels, int) else tuple(labels)
+        if not self.labels:
+            raise ArgumentError("labels must be one or more, found none.")
+        if repeated := [name for name in self.labels if self.labels.count(name) > 1]:
+            raise ArgumentError(f"labels must have different names, found {repeated[0]!r} twice.")
+        self.outputs, self.names = len(self.labels), self.labels
+
+    def check_target(self, target: Tensor) -> None:
+        """Check that targets are states ``(B, C)``, float or bool."""
+        fits = target.ndim == 2 and target.shape[1] == self.outputs
+        if fits and (target.is_floating_point() or target.dtype == torch.bool):
+            return
+        change = "target.to(torch.float)" if fits else "one column of 0 and 1 per label"
+        raise ArgumentError(
+            f"target must hold 0 or 1 per label, of shape (rows, {self.outputs}) and type float "
+            f"or bool, found shape {tuple(target.shape)} and type {target.dtype}. Pass {change}."
+        )
+
+    def loss_per_row(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the binary cross-entropy of each row, averaged over the labels ``(B,)`` (Eq. 1).
+
+        -mean over c of y_c log p_c + (1 - y_c) log(1 - p_c)
+        """
+        self._check(logits, target)
+        logits = at_least_float32(logits)
+        entropy = F.binary_cross_entropy_with_logits(logits, target.to(logits), reduction="none")
+        return entropy.mean(1)
+
+    def confidence(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the mean probability of the true states ``(B,)``: Eq. 5 per label."""
+        self._check(logits, target)
+        return true_state_confidence(logits, target)
+
+    def distillation(
+        self,
+        student: Tensor,
+        teacher: Tensor,
+        *,
+        temperature: float = 1.0,
+        present: Tensor | None = None,
+    ) -> Tensor:
+        """Return the divergence of the student's labels from the teacher's (Eq. 3 per label).
+
+        See :func:`~g2d.functional.label_distillation`.
+        """
+        return label_distillation(student, teacher, temperature=temperature, present=present)
+
+    def predict(self, logits: Tensor) -> Tensor:
+        """Return which labels have a probability above 0.5 ``(B, C)``, bool."""
+        return logits > 0
+
+    def answers(self, logits: Tensor) -> list[Any] | Tensor:
+        """Return the names of the predicted labels of each row, a tuple that may be empty."""
+        return [
+            tuple(name for name, state in zip(self.labels, row, strict=True) if state)
+            for row in self.predict(logits).tolist()
+        ]
+
+    def truth(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the mean log-odds of the true states ``(B,)``: l if the row has it, else -l."""
+        return torch.where(target.bool(), logits, -logits).mean(1)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the probability of every label ``(B, C)``, sigmoid(l)."""
+        return at_least_float32(logits).sigmoid()
+
+    def logits_of(self, probabilities: Tensor) -> Tensor:
+        """Return log-odds ``(B, C)``."""
+        return probabilities.logit(1e-7)
+
+    def guesses(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the probability of the predicted state of every label, and whether it is right."""
+        right = self.predict(logits) == target.bool()
+        return at_least_float32(logits).abs().sigmoid().flatten(), right.flatten()
+
+    def metrics(self) -> Metrics:
+        """Return subset accuracy, micro and macro F1, and mean average precision.
+
+        Subset accuracy is the share of rows whose labels are all right. See
+        :func:`~g2d.functional.f1_of_labels` and
+        :func:`~g2d.functional.mean_average_precision` for labels without positive rows.
+
+        Example:
+            >>> metrics = MultiLabel(2).metrics()
+            >>> metrics.update(torch.tensor([[2.0, 1.0], [-1.0, 3.0]]), torch.eye(2))
+            >>> values = metrics.compute()
+            >>> list(values)
+            ['macro_f1', 'mean_average_precision', 'micro_f1', 'subset_accuracy']
+            >>> round(values["micro_f1"], 4), values["subset_accuracy"]
+            (0.8, 0.5)
+        """
+        return _MultiLabelMetrics(self)
+
+    def negative_log_likelihood(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the binary cross-entropy, summed over rows and labels."""
+        return self.loss_per_row(logits, target).sum() * self.outputs
+
+    def config(self) -> dict[str, Any]:
+        """Return the kind and the names of the labels."""
+        return {"kind": self.kind, "labels": list(self.labels)}
+
+    def _check(self, logits: Tensor, target: Tensor) -> None:
+        if logits.shape != target.shape:
+            raise ArgumentError(
+                "targets of several labels must have the shape of the logits, "
+                f"(rows, labels) = {tuple(logits.shape)}, found {tuple(target.shape)}."
+            )
+
+
+def same(first: Tensor, second: Tensor) -> Tensor:
+    """Return which rows of two answers or targets are equal ``(B,)``, bool.
+
+    Args:
+        first: Class numbers ``(B,)``, or states ``(B, C)``.
+        second: The same of other rows, or of other predictions.
+
+    Example:
+        >>> same(torch.tensor([[1, 0], [1, 1]]), torch.tensor([[1, 0], [0, 1]]))
+        tensor([ True, False])
+    """
+    equal = first == second
+    return equal if equal.ndim == 1 else equal.all(1)
+
+
 def _each(numbers: float | Sequence[float]) -> list[float]:
     """Return one number for all outputs, or one for each, as a list that broadcasts."""
     return list(numbers) if isinstance(numbers, Sequence) else [numbers]
 
 
-TASKS: dict[str, type[Task]] = {"classification": Classification, "regression": Regression}
+TASKS: dict[str, type[Task]] = {
+    task.kind: task for task in (Classification, Regression, MultiLabel)
+}
 
 
 def task_from_config(config: Mapping[str, Any]) -> Task:
@@ -406,6 +651,36 @@ class _ClassificationMetrics(Metrics):
             values["top5"] = self.in_top_5 / confusion.sum().clamp_min(1)
         values["unweighted_average_recall"] = metrics.unweighted_average_recall(confusion)
         return {name: value.item() for name, value in values.items()}
+
+
+class _MultiLabelMetrics(Metrics):
+    """Counts per label, rows whose labels are all right, and the logits of all rows."""
+
+    def __init__(self, task: MultiLabel) -> None:
+        self.task = task
+        self.counts = torch.zeros(task.outputs, 3, dtype=torch.int64)
+        self.right = torch.zeros((), dtype=torch.int64)
+        self.logits: list[Tensor] = []
+        self.target: list[Tensor] = []
+
+    def update(self, logits: Tensor, target: Tensor) -> None:
+        predicted, states = self.task.predict(logits), target.bool()
+        counts = metrics.label_counts(predicted, states)
+        self.counts = self.counts.to(counts.device) + counts
+        self.right = self.right.to(counts.device) + same(predicted, states).sum()
+        self.logits.append(at_least_float32(logits).detach().cpu())
+        self.target.append(states.cpu())
+
+    def compute(self) -> dict[str, float]:
+        micro, macro = metrics.f1_of_labels(self.counts)
+        none = torch.zeros(0, self.task.outputs)
+        logits, target = (torch.cat([none, *parts]) for parts in (self.logits, self.target))
+        return {
+            "macro_f1": macro.item(),
+            "mean_average_precision": metrics.mean_average_precision(logits, target).item(),
+            "micro_f1": micro.item(),
+            "subset_accuracy": self.right.item() / max(len(target), 1),
+        }
 
 
 class _RegressionMetrics(Metrics):

@@ -106,7 +106,8 @@ class Batch:
     Args:
         inputs: Inputs per modality, a tensor ``(B, ...)`` or a :class:`Sequence`, in the order of
             the data.
-        target: Class numbers ``(B,)``, int64, or values ``(B, C)``, float.
+        target: Class numbers ``(B,)``, int64; values ``(B, C)``, float; or several labels
+            ``(B, C)``, 1 or 0, float or bool.
         index: Sample ids ``(B,)``, int64; None in a loop that caches nothing by sample.
         present: Rows that have the modality ``(B,)``, bool, per modality; None if every row has
             all modalities.

@@ -13,7 +13,6 @@ from torch import nn
 import g2d
 from g2d import analysis
 from g2d.analysis import Interaction, Interval, Rows, diagnose
-from g2d.analysis.rows import hits
 from g2d.fusion import FiLM
 from g2d.task import Classification, Regression
 from g2d.types import Batch
@@ -228,7 +227,8 @@ def test_halves_of_a_parity_are_of_use_only_together() -> None:
     teachers = {m: fitted(train, m) for m in model.modalities}
     pool = analysis.feature_pool(model, [test], analysis.feature_means(model, [train]))
     complete, *without = (
-        hits(g2d.Classification(2), pool.logits(pool.own, without=some), test.target)
+        g2d.Classification(2)
+        .hits(pool.logits(pool.own, without=some), test.target)
         .double()
         .numpy()
         for some in ((), ("left",), ("right",))

@@ -204,7 +204,7 @@ def planted(informative: float = 3.0) -> tuple[analysis.Rows, analysis.Rows]:
 
 def test_a_probe_reads_the_class_from_informative_features_alone() -> None:
     train, test = planted()
-    score = analysis.linear_probe(train, test)
+    score = analysis.linear_probe(train, test, Classification(3))
     assert score["signal"] > 0.8
     assert abs(score["noise"] - 1 / 3) < 0.1
 
@@ -223,12 +223,12 @@ def test_weighting_the_heads_silences_a_head_of_noise() -> None:
 
 def test_recall_by_class_and_reliability_are_as_written_out() -> None:
     rows, _ = planted()
-    for m, recalls in analysis.per_class(rows).items():
+    for m, recalls in analysis.per_class(rows, Classification(3)).items():
         guess = rows.unimodal[m].argmax(1)
         assert recalls == pytest.approx(
             [(guess[rows.target == c] == c).float().mean().item() for c in range(3)]
         )
-    curve = analysis.reliability(rows.unimodal["noise"], rows.target)
+    curve = analysis.reliability(rows.unimodal["noise"], rows.target, Classification(3))
     p, guess = rows.unimodal["noise"].softmax(1).max(1)
     expected = 0.0
     for b in range(10):

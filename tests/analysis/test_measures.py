@@ -177,7 +177,7 @@ def test_the_correction_removes_most_of_the_information_that_few_rows_seem_to_ha
 def test_only_rows_with_both_modalities_count_for_co_information() -> None:
     has = {"a": torch.arange(400) < 200, "b": torch.ones(400, dtype=torch.bool)}
     wrong = torch.where(torch.arange(400) < 200, FIRST, 1 - FIRST)
-    pairs = analysis.co_informations({"a": wrong, "b": FIRST}, FIRST, has)
+    pairs = analysis.co_informations({"a": wrong, "b": FIRST}, FIRST, has, g2d.Classification(2))
     assert pairs["a", "b"] == pytest.approx(1.0, abs=0.02)
 
 
@@ -206,7 +206,7 @@ def test_measures_of_values_are_those_that_are_defined() -> None:
     with pytest.raises(UnsupportedError, match="contributions of rows must have classes"):
         analysis.row_contributions(analysis.subset_rewards(pool, task), pool.modalities)
     with pytest.raises(UnsupportedError, match="co-information must have classes, found values"):
-        analysis.co_informations({}, pool.target, pool.has)
+        analysis.co_informations({}, pool.target, pool.has, task)
     wrong = diagnosed(lambda x: 9 - total(x), target)
     assert all(use.utilization is use.perceptual is None for use in wrong.modalities.values())
     assert wrong.imbalance is None

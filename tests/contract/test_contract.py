@@ -123,7 +123,7 @@ def test_it_predicts_every_row_fused_and_per_modality(name: str, regression: boo
 @pytest.mark.parametrize("name", [name for name, kinds in DEFINED.items() if len(kinds) < 2])
 def test_a_task_it_is_not_defined_for_is_refused(name: str) -> None:
     bench = Bench(name, regression="regression" not in DEFINED[name])
-    with pytest.raises(UnsupportedError, match=rf"task of \w+ must be {DEFINED[name][0]}, found"):
+    with pytest.raises(UnsupportedError, match=rf"task of \w+ must be {DEFINED[name][0]}.*, found"):
         bench.method(bench.model())
 
 

@@ -58,3 +58,36 @@ def test_r2_where_the_formula_is_not_defined(
     value: list[list[float]], truth: list[list[float]], expected: float
 ) -> None:
     assert r2(torch.tensor(value), torch.tensor(truth)) == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
+@pytest.mark.filterwarnings("ignore:No positive class found")
+@pytest.mark.parametrize("levels", [3, 10_000], ids=["many-ties", "few-ties"])
+def test_metrics_of_several_labels_are_those_of_scikit_learn(levels: int) -> None:
+    from sklearn.metrics import accuracy_score, average_precision_score, f1_score
+
+    g = torch.Generator().manual_seed(0)
+    for shares in ([0.5, 0.1, 0.9], [0.3], [0.4, 0.0, 1.0, 0.2]):
+        target = torch.rand(60, len(shares), generator=g) < torch.tensor(shares)
+        scores = torch.randint(levels, target.shape, generator=g) / levels + target * 0.3
+        predicted = (scores > 0.6) & (target.any(0) | (torch.tensor(shares) != 0))
+        micro, macro = metrics.f1_of_labels(metrics.label_counts(predicted, target))
+        y, p = target.numpy(), predicted.numpy()
+        nan = {"zero_division": math.nan}
+        if len(shares) == 1:  # scikit-learn takes one column for two classes
+            assert micro.item() == macro.item() == pytest.approx(f1_score(y[:, 0], p[:, 0]))
+        else:
+            assert micro.item() == pytest.approx(f1_score(y, p, average="micro"))
+            assert macro.item() == pytest.approx(f1_score(y, p, average="macro", **nan))
+            right = (predicted == target).all(1).float().mean().item()
+            assert right == pytest.approx(accuracy_score(y, p))
+        known = target.any(0).numpy()
+        expected = average_precision_score(y[:, known], scores.numpy()[:, known])
+        assert metrics.mean_average_precision(scores, target).item() == pytest.approx(expected)
+
+
+def test_metrics_of_labels_without_positives_are_defined() -> None:
+    nothing = torch.zeros(4, 2, dtype=torch.bool)
+    micro, macro = metrics.f1_of_labels(metrics.label_counts(nothing, nothing))
+    assert (micro.item(), macro.item()) == (0.0, 0.0)
+    assert math.isnan(metrics.mean_average_precision(torch.rand(4, 2), nothing).item())

@@ -16,7 +16,7 @@ from g2d.fusion import Concat, Fusion, Late
 from g2d.method import Method, TrainState, Validation
 from g2d.methods import METHODS
 from g2d.model import MultimodalModel, Teachers
-from g2d.task import Classification, Regression, Task
+from g2d.task import Classification, MultiLabel, Regression, Task
 from g2d.types import Batch, Inputs, Output, Sequence
 
 WIDTHS = {"sight": 6, "sound": 5, "word": 8}
@@ -51,6 +51,7 @@ class Bench:
         options: Arguments of the method, in addition to :data:`ARGUMENTS`.
         batchnorm: Whether the encoders of sight and sound have BatchNorm.
         regression: Whether targets are real values instead of classes.
+        several: Whether targets are the states of several labels instead of classes.
         absent: Whether some rows lack a modality.
         order: Order of the modalities; None is that of :data:`WIDTHS`.
         fusion: Fusion, ``"late"`` or ``"concat"``.
@@ -61,6 +62,7 @@ class Bench:
     options: dict[str, Any] = field(default_factory=dict)
     batchnorm: bool = False
     regression: bool = False
+    several: bool = False
     absent: bool = False
     order: tuple[str, ...] | None = None
     fusion: str = "late"
@@ -76,6 +78,8 @@ class Bench:
 
     @property
     def task(self) -> Task:
+        if self.several:
+            return MultiLabel(CLASSES)
         return Regression(1, output="identity") if self.regression else Classification(CLASSES)
 
     def encoder(self, m: str, seed: int) -> nn.Module:
@@ -144,6 +148,9 @@ class Bench:
         }
         classes = torch.randint(CLASSES, (ROWS,), generator=g)
         target = classes[:, None] / CLASSES if self.regression else classes
+        if self.several:  # the last label is in half of the rows, and some rows have none
+            target = torch.stack([classes == 0, classes > 0, torch.arange(ROWS) % 2 == 0], 1)
+            target = (target & (torch.arange(ROWS)[:, None] % 7 > 0)).float()
         present = {m: torch.rand(ROWS, generator=g) > 0.3 for m in WIDTHS} if self.absent else None
         whole = Batch(
             {m: inputs[m] for m in self.modalities},

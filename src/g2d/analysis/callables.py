@@ -18,7 +18,7 @@ from g2d.analysis.rows import collect
 from g2d.errors import ArgumentError
 from g2d.files import one_of
 from g2d.model import MultimodalModel, evaluating
-from g2d.task import Classification, Regression, Task
+from g2d.task import Classification, MultiLabel, Regression, Task
 from g2d.types import Batch, Input, Inputs
 from g2d.types import Sequence as Padded
 
@@ -43,7 +43,8 @@ def diagnose(
         model: Any function that maps a dict of inputs per modality to logits ``(B, C)``, or a
             :class:`g2d.MultimodalModel`. A module is in eval mode during the call.
         batches: Held-out rows: a :class:`g2d.Batch`, or a tuple of inputs and targets. Targets
-            are class numbers ``(B,)``, int64, or values ``(B, C)``, float.
+            are class numbers ``(B,)``, int64, values ``(B, C)``, float, or the states of several
+            labels ``(B, C)``, bool.
         modalities: Names of all inputs, in the order of the report; by default those of the
             batches.
         drop: What replaces a modality that is dropped: the ``mean`` of the rows, ``zero``, or the
@@ -152,6 +153,8 @@ def _task(pool: Pool) -> Task:
     if pool.target.ndim == 1:
         logits = pool.logits({m: rows[:1] for m, rows in pool.own.items()})
         return Classification(logits.shape[1])
+    if pool.target.dtype == torch.bool:
+        return MultiLabel(pool.target.shape[1])
     return Regression(pool.target.shape[1], output="identity")
 
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from g2d.analysis.pool import Pool
-from g2d.analysis.rows import hits
 from g2d.functional.shapley import Coalition, coalitions, shares
 from g2d.model import MultimodalModel, evaluating
 from g2d.task import Task
@@ -42,21 +41,20 @@ def feature_means(model: MultimodalModel, batches: Iterable[Batch]) -> dict[str,
 def coalition_values(pool: Pool, task: Task) -> dict[Coalition, tuple[Tensor, Tensor]]:
     """Return the value of every row for every subset of the modalities, the empty one included.
 
-    The value is the logit of the true class; for a regression, minus the loss.
+    The value is the logit of the true class, or the mean log-odds of the true states of several
+    labels; for a regression, minus the loss (:meth:`g2d.task.Task.truth`).
 
     Args:
         pool: Rows and model; it decides what an absent modality is.
         task: Kind of target.
 
     Returns:
-        Per subset the values ``(N,)`` and the :func:`~g2d.analysis.rows.hits` ``(N,)``.
+        Per subset the values ``(N,)`` and the :meth:`~g2d.task.Task.hits` ``(N,)``.
     """
     table = {}
     for subset in (EMPTY, *coalitions(pool.modalities)):
         logits = pool.logits(pool.own, without=set(pool.modalities) - subset)
-        right = hits(task, logits, pool.target)
-        values = logits.gather(1, pool.target[:, None])[:, 0] if pool.target.ndim == 1 else right
-        table[subset] = values, right
+        table[subset] = task.truth(logits, pool.target), task.hits(logits, pool.target)
     return table
 
 

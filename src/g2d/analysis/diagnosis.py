@@ -21,7 +21,7 @@ from g2d.analysis.verdict import advice_of, sentences_of
 from g2d.task import Task
 
 Hits = NDArray[np.float64]
-"""What the headline metric rewards of every row ``(N,)``, see :func:`g2d.analysis.rows.hits`."""
+"""What the score rewards of every row ``(N,)``, see :meth:`g2d.task.Task.hits`."""
 ENSEMBLE = "the mean of the teachers' logits"
 """Name of the control that is measured by default."""
 
@@ -105,14 +105,14 @@ def diagnose(
     Returns:
         Findings, verdict and advice.
     """
-    unit, teachers, scale = _unit(rows), teachers or {}, heads_scale(rows)
+    unit, teachers, scale = _unit(rows, task), teachers or {}, heads_scale(rows)
     if heads is None and len(rows.unimodal) > 1 and scale is not None:
         heads = crossfitted(rows, task)
     hits = rows.hits(task)
     controls = _ensemble(rows, teachers, task) if controls is None else controls
     figures = Diagnosis(
-        fused=_score(hits, rows, unit),
-        chance=chance_score(rows.target),
+        fused=_score(hits, rows, task),
+        chance=chance_score(task, rows.target),
         modalities=_findings(
             rows, task, teachers, without or {}, hits if complete is None else complete
         ),
@@ -124,7 +124,7 @@ def diagnose(
         interaction=interaction,
         additive=scale is not None or (interaction is not None and interaction.additive),
     )
-    shapley = _shapley(rows, scale) if shapley is None else shapley
+    shapley = _shapley(rows, scale, task) if shapley is None else shapley
     figures = replace(figures, modalities=_completed(figures, shapley, heads, probe or {}))
     figures = replace(figures, modalities=_judged(figures))
     faults = [fault.name for fault in FAULTS if any(fault.holds(figures, m) for m in rows.unimodal)]
@@ -139,7 +139,7 @@ def _findings(
     complete: Hits,
 ) -> dict[str, Finding]:
     """Return the figures per modality that come from its own rows."""
-    unit, fused = _unit(rows), rows.hits(task)
+    unit, fused = _unit(rows, task), rows.hits(task)
     ratios = confidence_ratio(rows, teachers, task) if teachers else {}
 
     def minus(first: Hits, second: Hits) -> Interval:
@@ -151,12 +151,12 @@ def _findings(
     findings = {}
     for m in rows.unimodal:
         own = rows.hits(task, m)
-        finding = Finding(_score(own, rows, unit), own_lead=minus(own, fused))
+        finding = Finding(_score(own, rows, task), own_lead=minus(own, fused))
         if m in teachers:
             alone = np.where(np.isnan(own), np.nan, teachers[m].hits(task))
             finding = replace(
                 finding,
-                teacher=_score(alone, rows, unit),
+                teacher=_score(alone, rows, task),
                 gap=minus(alone, own),
                 ratio=ratios.get(m),
                 teacher_lead=minus(alone, fused),
@@ -203,30 +203,30 @@ def _ensemble(rows: Rows, teachers: Mapping[str, Rows], task: Task) -> dict[str,
     return {ENSEMBLE: replace(rows, logits=mean).hits(task)}
 
 
-def _shapley(rows: Rows, scale: float | None) -> dict[str, float]:
+def _shapley(rows: Rows, scale: float | None, task: Task) -> dict[str, float]:
     """Return the mean Shapley values of the truth's logit of s times a sum of heads.
 
     They are empty where the prediction is no such sum. The Shapley value of a modality is s z^m
     minus its mean over the rows.
     """
-    if scale is None or rows.target.ndim != 1:
+    if scale is None or not task.discrete:
         return {}
     centered = {m: scale * (z - z.mean(0)) for m, z in rows.unimodal.items()}
-    truth = rows.target[:, None]
-    return {m: float(z.gather(1, truth).mean()) for m, z in centered.items()}
+    return {m: float(task.truth(z, rows.target).mean()) for m, z in centered.items()}
 
 
-def _score(values: NDArray[np.float64], rows: Rows, unit: float) -> Interval:
+def _score(values: NDArray[np.float64], rows: Rows, task: Task) -> Interval:
     """Return the mean of the hits as a score: a share of rows, or of the variance."""
-    mean = bootstrap_mean(values, rows.group).scaled(unit)
-    if rows.target.ndim == 1:
+    mean = bootstrap_mean(values, rows.group).scaled(_unit(rows, task))
+    if task.discrete:
         return mean
     return Interval(1 + mean.value, 1 + mean.low, 1 + mean.high)
 
 
-def _unit(rows: Rows) -> float:
+def _unit(rows: Rows, task: Task) -> float:
     """Return the factor from hits to scores.
 
-    It is 1 for classes. For values it divides the squared error by the outputs' mean variance.
+    It is 1 for classes and labels. For values it divides the squared error by the outputs' mean
+    variance.
     """
-    return 1.0 if rows.target.ndim == 1 else 1 / variance(rows.target)
+    return 1.0 if task.discrete else 1 / variance(rows.target)

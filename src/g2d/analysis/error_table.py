@@ -83,12 +83,12 @@ def error_table(rows: Rows, task: Task) -> ErrorTable:
         >>> [(pattern.right, pattern.share, pattern.fused) for pattern in table.patterns]
         [(('a', 'b'), 0.0, None), (('a',), 0.5, 1.0), (('b',), 0.5, 0.0), ((), 0.0, None)]
     """
-    if rows.target.ndim != 1:
+    if not task.discrete:
         raise UnsupportedError("an error table must have classes, found values.")
     fused = rows.hits(task) == 1
     heads = {m: np.nan_to_num(rows.hits(task, m)) == 1 for m in rows.unimodal}
     some: Right = np.logical_or.reduce(list(heads.values()))
-    chances = torch.stack([z.double().softmax(1) for z in rows.unimodal.values()])
+    chances = torch.stack([task.probabilities(z.double()) for z in rows.unimodal.values()])
     has = torch.stack([rows.has[m] for m in rows.unimodal]).double()
     mean = (chances * has[:, :, None]).sum(0) / has.sum(0).clamp_min(1)[:, None]
 
@@ -100,7 +100,7 @@ def error_table(rows: Rows, task: Task) -> ErrorTable:
         oracle=rate(some),
         rescue=rate(fused & ~some),
         loss=rate(~fused & some),
-        ensemble=rate(replace(rows, logits=mean.log()).hits(task) == 1),
+        ensemble=rate(replace(rows, logits=task.logits_of(mean)).hits(task) == 1),
     )
 
 

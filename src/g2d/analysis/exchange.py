@@ -13,7 +13,7 @@ from g2d.analysis.bootstrap import Interval, bootstrap_ratio
 from g2d.analysis.pool import Pool
 from g2d.analysis.rows import reward
 from g2d.errors import UnsupportedError
-from g2d.task import Task
+from g2d.task import Task, same
 
 ROUNDS = 10
 """Number of permutations, or of partners of a row."""
@@ -87,9 +87,9 @@ def follow_rates(
     Raises:
         UnsupportedError: The targets are values.
     """
-    if pool.target.ndim != 1:
+    if not task.discrete:
         raise UnsupportedError("follow rates must have classes, found values.")
-    if len(pool.modalities) == 1 or len(pool.target.unique()) == 1:
+    if len(pool.modalities) == 1 or len(pool.target.unique(dim=0)) == 1:
         return {}
     return {m: _follow(pool, task, m, _orders(pool, rounds, seed)) for m in pool.modalities}
 
@@ -100,9 +100,9 @@ def _follow(pool: Pool, task: Task, m: str, orders: list[Tensor]) -> Follow:
     for order in orders:
         rows = {j: pool.own[j] if j == m else order for j in pool.modalities}
         guess, other = task.predict(pool.logits(rows)), pool.target[order]
-        valid = (other != pool.target) & pool.has[m]
-        own += (valid & (guess == pool.target)).numpy()
-        rest += (valid & (guess == other)).numpy()
+        valid = ~same(other, pool.target) & pool.has[m]
+        own += (valid & same(guess, pool.target)).numpy()
+        rest += (valid & same(guess, other)).numpy()
         count += valid.numpy()
     alone = count == 0
     for values in (own, rest, count):

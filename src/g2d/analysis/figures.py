@@ -19,7 +19,8 @@ It is five points of accuracy, or of the explained variance.
 class Finding:
     """Figures and state of one modality.
 
-    A score is the share of right rows, or the explained share of the variance.
+    A score is the share of right rows (with several labels per row, all of them right), or the
+    explained share of the variance.
 
     Args:
         own: Score of its own prediction inside the model.

@@ -8,22 +8,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from g2d.analysis.bootstrap import Interval, bootstrap_difference
 from g2d.analysis.rows import Rows
 from g2d.errors import ArgumentError
 from g2d.functional.calibration import fit_head_weights
-from g2d.functional.metrics import confusion_matrix
-from g2d.functional.precision import at_least_float32
 from g2d.task import Task
 
 
-def per_class(rows: Rows) -> dict[str, list[float]]:
-    """Return the recall of every class by each modality's own prediction.
+def per_class(rows: Rows, task: Task) -> dict[str, list[float]]:
+    """Return the recall of every class or label by each modality's own prediction.
 
     Args:
         rows: Output of a model with unimodal logits; rows that lack a modality do not count for
             it.
+        task: Kind of target.
 
     Returns:
         Recalls per modality; NaN for a class without rows.
@@ -31,14 +31,20 @@ def per_class(rows: Rows) -> dict[str, list[float]]:
     Raises:
         ArgumentError: The targets are values, not classes.
     """
-    if rows.target.ndim != 1:
+    if not task.discrete:
         raise ArgumentError("rows must have classes, found values.")
     recalls = {}
     for m, z in rows.unimodal.items():
-        has = rows.has[m]
-        confusion = confusion_matrix(z.argmax(1)[has], rows.target[has], z.shape[1])
-        recalls[m] = (confusion.diag().double() / confusion.sum(1)).tolist()
+        guess, target = (
+            _states(values[rows.has[m]], z) for values in (task.predict(z), rows.target)
+        )
+        recalls[m] = ((guess & target).sum(0).double() / target.sum(0)).tolist()
     return recalls
+
+
+def _states(answers: Tensor, like: Tensor) -> Tensor:
+    """Return answers as one state per class or label ``(N, C)``, bool."""
+    return (one_hot(answers, like.shape[1]) if answers.ndim == 1 else answers).bool()
 
 
 @dataclass(frozen=True)
@@ -58,24 +64,26 @@ class Reliability:
     error: float
 
 
-def reliability(logits: Tensor, target: Tensor, bins: int = 10) -> Reliability:
-    """Return the reliability curve of a head's predictions.
+def reliability(logits: Tensor, target: Tensor, task: Task, bins: int = 10) -> Reliability:
+    """Return the reliability curve of a head's guesses, see :meth:`g2d.task.Task.guesses`.
 
     Args:
         logits: Logits ``(N, C)``.
-        target: Class numbers ``(N,)``.
+        target: Class numbers ``(N,)``, or states of several labels ``(N, C)``.
+        task: Kind of target.
         bins: Number of bins of equal width.
 
     Example:
+        >>> from g2d.task import Classification
         >>> sure = torch.tensor([[9.0, -9.0]] * 4)
-        >>> round(reliability(sure, torch.tensor([0, 0, 0, 1])).error, 2)
+        >>> round(reliability(sure, torch.tensor([0, 0, 0, 1]), Classification(2)).error, 2)
         0.25
     """
-    p, guess = at_least_float32(logits).softmax(1).max(1)
+    p, right = task.guesses(logits, target)
     place = (p * bins).long().clamp(max=bins - 1)
     members = [place == b for b in range(bins) if bool((place == b).any())]
     confidence = [p[rows].mean().item() for rows in members]
-    accuracy = [(guess[rows] == target[rows]).float().mean().item() for rows in members]
+    accuracy = [right[rows].float().mean().item() for rows in members]
     share = [rows.float().mean().item() for rows in members]
     error = sum(s * abs(a - c) for s, a, c in zip(share, accuracy, confidence, strict=True))
     return Reliability(confidence, accuracy, share, error)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from g2d.errors import UnsupportedError
+from g2d.task import Task
 
 ROWS_PER_CELL = 4
 """Number of rows per occupied cell of a table that its entropy needs."""
@@ -80,26 +81,36 @@ def co_information(
 
 
 def co_informations(
-    predictions: Mapping[str, Tensor], target: Tensor, has: Mapping[str, Tensor]
+    predictions: Mapping[str, Tensor], target: Tensor, has: Mapping[str, Tensor], task: Task
 ) -> dict[tuple[str, str], float | None]:
     """Return the corrected co-information of every pair of modalities.
 
     Args:
-        predictions: Predicted classes ``(N,)`` per modality alone.
-        target: True classes ``(N,)``.
+        predictions: Predicted classes ``(N,)``, or states of several labels ``(N, C)``, per
+            modality alone.
+        target: The true ones. Rows with the same labels have one class here.
         has: Rows that have the modality ``(N,)``, bool; only rows with both count.
+        task: Kind of target.
 
     Raises:
         UnsupportedError: The targets are values.
     """
-    if target.ndim != 1:
+    if not task.discrete:
         raise UnsupportedError("co-information must have classes, found values.")
+    codes = _codes({**predictions, "": target})
     pairs = {}
     for a, b in combinations(predictions, 2):
         rows = has[a] & has[b]
-        columns = torch.stack([predictions[a], predictions[b], target])[:, rows].numpy()
+        columns = torch.stack([codes[a], codes[b], codes[""]])[:, rows].numpy()
         pairs[a, b] = co_information(*columns) if rows.any() else None
     return pairs
+
+
+def _codes(answers: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return answers ``(N,)`` or ``(N, C)`` as numbers ``(N,)``, equal where answers are equal."""
+    every = torch.cat([answer.long() for answer in answers.values()])
+    numbers = every if every.ndim == 1 else every.unique(dim=0, return_inverse=True)[1]
+    return dict(zip(answers, numbers.chunk(len(answers)), strict=True))
 
 
 def _joined(first: Codes, second: Codes) -> Codes:

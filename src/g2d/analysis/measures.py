@@ -131,7 +131,7 @@ def measure(pool: Pool, task: Task, rows: Rows | None = None) -> Measures:
         rows: Output of the model for the same rows, with unimodal logits: the predictions of
             the modalities alone. By default they are the model's without the others.
     """
-    rewards, classes = subset_rewards(pool, task), pool.target.ndim == 1
+    rewards, classes = subset_rewards(pool, task), task.discrete
     everyone, names = frozenset(pool.modalities), pool.modalities
     score = bootstrap_mean(rewards[everyone], pool.group)
     rates, needed = utilization(rewards, names, pool.group), perceptual_scores(pool, task)
@@ -151,13 +151,13 @@ def measure(pool: Pool, task: Task, rows: Rows | None = None) -> Measures:
     heads = rows if rows is not None and rows.unimodal else _alone(pool)
     return Measures(
         score,
-        chance_score(pool.target),
+        chance_score(task, pool.target),
         modalities,
         interaction_share(pool),
         imbalance(rates),
         error_table(heads, task) if classes else None,
         _pairs(heads, task) if classes else {},
-        "accuracy" if classes else "R²",
+        task.score,
         len(pool),
     )
 
@@ -174,7 +174,7 @@ def _row_level(contributions: Values, pool: Pool) -> dict[str, Any]:
 def _pairs(rows: Rows, task: Task) -> dict[tuple[str, str], float | None]:
     """Return the co-information of the unimodal predictions of every pair of modalities."""
     predictions = {m: task.predict(z) for m, z in rows.unimodal.items()}
-    return co_informations(predictions, rows.target, rows.has)
+    return co_informations(predictions, rows.target, rows.has, task)
 
 
 def _alone(pool: Pool) -> Rows:

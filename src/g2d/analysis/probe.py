@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
 from g2d.analysis.rows import Rows
+from g2d.task import Task
 
 
-def linear_probe(train: Rows, test: Rows) -> dict[str, float]:
+def linear_probe(train: Rows, test: Rows, task: Task) -> dict[str, float]:
     """Return the test accuracy of a logistic regression on each encoder's features.
 
-    For values it is the R² of a ridge regression. Features are standardized by the training rows.
+    For several labels per row it is the subset accuracy of one such regression per label; for
+    values, the R² of a ridge regression. Features are standardized by the training rows.
     Compared with the score of the modality's own head, it separates a weak encoder from a weak
     head.
 
     Args:
         train: Output of a model for the rows to fit; rows that lack the modality are left out.
         test: Output of the model for the rows to score.
+        task: Kind of target.
 
     Returns:
         A score per modality.
@@ -25,13 +33,25 @@ def linear_probe(train: Rows, test: Rows) -> dict[str, float]:
 
     scores = {}
     for m in train.modalities:
-        probe = make_pipeline(
-            StandardScaler(),
-            LogisticRegression(max_iter=2000) if train.target.ndim == 1 else Ridge(),
-        )
-        fit, score = (
-            ((rows.features[m][rows.has[m]]).numpy(), rows.target[rows.has[m]].numpy())
+        (features, answers), (unseen, truth) = (
+            (rows.features[m][rows.has[m]].numpy(), rows.target[rows.has[m]].numpy())
             for rows in (train, test)
         )
-        scores[m] = float(probe.fit(*fit).score(*score))
+        if not task.discrete:
+            ridge = make_pipeline(StandardScaler(), Ridge()).fit(features, answers)
+            scores[m] = float(ridge.score(unseen, truth))
+            continue
+        right = np.ones(len(unseen), np.bool_)
+        for known, true in zip(_columns(answers), _columns(truth), strict=True):
+            guess = known[:1]
+            if (known != guess).any():
+                probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+                guess = probe.fit(features, known).predict(unseen)
+            right &= guess == true
+        scores[m] = float(right.mean())
     return scores
+
+
+def _columns(answers: NDArray[Any]) -> NDArray[Any]:
+    """Return one row per label, or a single one of class numbers."""
+    return answers.reshape(len(answers), -1).T

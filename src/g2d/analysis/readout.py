@@ -63,16 +63,20 @@ def readout_error(model: MultimodalModel, batches: Iterable[Batch]) -> dict[str,
         (0.0, 1.0)
     """
     scale = model.fusion.scale if isinstance(model.fusion, Additive) else 1.0
+    classes = False
     read: dict[str, list[Tensor]] = {m: [] for m in model.modalities}
     dropped: dict[str, list[Tensor]] = {m: [] for m in model.modalities}
     with evaluating(model):
         for batch in batches:
+            classes = batch.target.ndim == 1
             z = model(batch.inputs, present=batch.present, unimodal=True).unimodal_logits
             for m in model.modalities:
                 has = batch.has(m)
                 read[m].append(scale * z[m][has])
                 dropped[m].append(model(without_others(batch.inputs, m)).logits[has])
-    return {m: _compared(torch.cat(read[m]), torch.cat(dropped[m])) for m in model.modalities}
+    return {
+        m: _compared(torch.cat(read[m]), torch.cat(dropped[m]), classes) for m in model.modalities
+    }
 
 
 def without_others(inputs: Inputs, kept: str) -> dict[str, Input]:
@@ -94,9 +98,9 @@ def zeros_like(values: Input) -> Input:
     )
 
 
-def _compared(read: Tensor, dropped: Tensor) -> ReadoutError:
+def _compared(read: Tensor, dropped: Tensor, classes: bool) -> ReadoutError:
     """Return the error of logits ``(N, C)`` that were read against those of dropped inputs."""
-    if read.shape[1] > 1:
+    if classes:
         same = (read.argmax(1) == dropped.argmax(1)).float().mean()
         read, dropped = read - read.mean(1, keepdim=True), dropped - dropped.mean(1, keepdim=True)
     else:

@@ -81,7 +81,7 @@ class Rows:
         return self._where(task.confidence(self._logits(modality), self.target), modality)
 
     def hits(self, task: Task, modality: str | None = None) -> NDArray[np.float64]:
-        """Return the quantity of each row that the headline metric rewards, see :func:`hits`.
+        """Return the quantity of each row that the score rewards (:meth:`g2d.task.Task.hits`).
 
         Args:
             task: Kind of target.
@@ -90,7 +90,7 @@ class Rows:
         Returns:
             Values ``(N,)``; NaN where the row lacks the modality.
         """
-        return self._where(hits(task, self._logits(modality), self.target), modality)
+        return self._where(task.hits(self._logits(modality), self.target), modality)
 
     def _logits(self, modality: str | None) -> Tensor:
         if modality is not None and modality not in self.unimodal:
@@ -106,25 +106,6 @@ class Rows:
         if modality is not None:
             array[~self.has[modality].numpy()] = np.nan
         return array
-
-
-def hits(task: Task, logits: Tensor, target: Tensor) -> Tensor:
-    """Return the quantity of each row that the headline metric rewards.
-
-    It is 1 or 0 for a right or wrong class; for values, minus the squared error in the scaled
-    unit.
-
-    Args:
-        task: Kind of target.
-        logits: Logits ``(N, C)``.
-        target: Targets ``(N,)`` or ``(N, C)``.
-
-    Returns:
-        Values ``(N,)``, float32.
-    """
-    if target.ndim == 1:
-        return (task.predict(logits) == target).float()
-    return -task.loss_per_row(logits, target)
 
 
 @torch.no_grad()
@@ -189,8 +170,8 @@ def group_numbers(group: NDArray[np.int64] | None, rows: int) -> NDArray[np.int6
 def reward(task: Task, logits: Tensor, target: Tensor) -> NDArray[np.float64]:
     """Return the share of the score that each row contributes; its mean is the score.
 
-    The score is the accuracy; for values it is the explained share of their variance (R²), and a
-    row contributes 1 - ||p - y||² / Var(y).
+    The score is the accuracy, of several labels per row the subset accuracy; for values it is the
+    explained share of their variance (R²), and a row contributes 1 - ||p - y||² / Var(y).
 
     Args:
         task: Kind of target.
@@ -203,8 +184,8 @@ def reward(task: Task, logits: Tensor, target: Tensor) -> NDArray[np.float64]:
         >>> reward(Regression(output="identity"), torch.tensor([[0.0], [1.0]]), y).tolist()
         [1.0, 0.0]
     """
-    right: NDArray[np.float64] = hits(task, logits, target).double().numpy()
-    return right if target.ndim == 1 else 1 + right / variance(target)
+    right: NDArray[np.float64] = task.hits(logits, target).double().numpy()
+    return right if task.discrete else 1 + right / variance(target)
 
 
 def variance(target: Tensor) -> float:
@@ -216,10 +197,13 @@ def variance(target: Tensor) -> float:
     return max(float(target.float().var(0, unbiased=False).mean()), 1e-12)
 
 
-def chance_score(target: Tensor) -> float:
-    """Return the score of the best constant prediction: the largest class's share, or R² = 0.
+def chance_score(task: Task, target: Tensor) -> float:
+    """Return the score of the best constant prediction: the most frequent answer's share, or 0.
 
     Args:
+        task: Kind of target.
         target: Targets ``(N,)`` or ``(N, C)``.
     """
-    return float(torch.bincount(target).max() / len(target)) if target.ndim == 1 else 0.0
+    if not task.discrete:
+        return 0.0
+    return float(target.unique(dim=0, return_counts=True)[1].max() / len(target))

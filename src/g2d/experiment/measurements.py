@@ -119,7 +119,7 @@ class Measurements:
             self.rows,
             self.run.task,
             teachers=self.teachers,
-            probe=analysis.linear_probe(self.collected("train"), self.rows),
+            probe=analysis.linear_probe(self.collected("train"), self.rows, self.run.task),
             without=without,
             complete=self.correct.get(everyone),
             shapley=self.shapley(values) or None,
@@ -190,17 +190,17 @@ class Measurements:
         return Analysis.model_validate(content)
 
     def _classes(self) -> dict[str, Any]:
-        if self.run.task.kind != "classification":
+        task = self.run.task
+        if not task.discrete:
             return {}
-        recalls = analysis.per_class(self.rows)
+        recalls = analysis.per_class(self.rows, task)
         heads = {
-            name: analysis.reliability(z, self.rows.target)
+            name: analysis.reliability(z, self.rows.target, task)
             for name, z in {**self.rows.unimodal, "fused": self.rows.logits}.items()
         }
         return {
             "class_recalls": {
-                name: {m: recalls[m][c] for m in recalls}
-                for c, name in enumerate(self.run.task.config()["classes"])
+                name: {m: recalls[m][c] for m in recalls} for c, name in enumerate(task.names)
             },
             "calibration_errors": {name: head.error for name, head in heads.items()},
             "reliability": Plot(

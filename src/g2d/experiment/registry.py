@@ -24,6 +24,7 @@ from g2d.methods import METHODS
 from g2d.modulations import MODULATIONS
 from g2d.recipe.packaged import about, recipe_names
 from g2d.recipe.variants import VARIANTS
+from g2d.task import TASKS
 
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "pydantic", "safetensors")
 """Required libraries whose versions matter for a result."""
@@ -104,7 +105,7 @@ def _without_markup(docstring: str) -> str:
 
 def _about_method(cls: Any) -> str:
     """Return the summary of a method's module, the tasks it supports, and its cost."""
-    every = cls.tasks >= {"classification", "regression"}
+    every = cls.tasks >= TASKS.keys()
     notes = [] if every else [f"{' and '.join(sorted(cls.tasks))} only"]
     notes += ["needs teachers"] if cls.needs_teachers else []
     about_module = inspect.getdoc(inspect.getmodule(cls)) or _first_line(cls)

@@ -94,6 +94,39 @@ def logit_distillation(
     return per_row.mean() if present is None else (per_row * present).mean()
 
 
+def label_distillation(
+    student: Tensor, teacher: Tensor, *, temperature: float = 1.0, present: Tensor | None = None
+) -> Tensor:
+    """Return the divergence of the student's labels from one teacher's, averaged over the labels.
+
+    The counterpart of :func:`logit_distillation` for several labels per row: every label has two
+    states, and with t = sigmoid(l_t / T) and s = sigmoid(l_s / T) of a label
+
+    L_logit^m = T² E_x mean over labels of t log(t / s) + (1 - t) log((1 - t) / (1 - s)).
+
+    Args:
+        student: Fused logits l_s ``(B, C)``; receive the gradient.
+        teacher: Logits l_t^m ``(B, C)``; receive no gradient.
+        temperature: T, positive.
+        present: Rows that have the teacher's modality ``(B,)``, bool; the others add nothing.
+
+    Returns:
+        A scalar in nats, averaged over the rows.
+
+    Example:
+        >>> import torch
+        >>> p, q = torch.tensor([[0.5, 0.9]]), torch.tensor([[0.7, 0.9]])
+        >>> round(label_distillation(p.logit(), q.logit()).item(), 6)
+        0.041141
+    """
+    s = at_least_float32(student) / temperature
+    t = at_least_float32(teacher.detach()) / temperature
+    positive = t.sigmoid() * (F.logsigmoid(t) - F.logsigmoid(s))
+    negative = (-t).sigmoid() * (F.logsigmoid(-t) - F.logsigmoid(-s))
+    per_row = (positive + negative).mean(1) * temperature**2
+    return per_row.mean() if present is None else (per_row * present).mean()
+
+
 def weight_of(weight: float | Mapping[str, float], modality: str) -> float:
     """Return the weight of one modality's term.
 

@@ -31,6 +31,27 @@ def true_class_confidence(logits: Tensor, target: Tensor) -> Tensor:
     return at_least_float32(logits).log_softmax(1).gather(1, target[:, None])[:, 0].exp()
 
 
+def true_state_confidence(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the probability of the true state of every label, averaged over the labels.
+
+    The counterpart of :func:`true_class_confidence` for several labels per row: sigmoid(l) where
+    the row has the label, 1 - sigmoid(l) where it does not.
+
+    Args:
+        logits: Logits l ``(B, C)``.
+        target: States y ``(B, C)``, bool or 0 and 1.
+
+    Returns:
+        Confidence ``(B,)`` in [0, 1].
+
+    Example:
+        >>> true_state_confidence(torch.tensor([[0.0, 0.0]]), torch.tensor([[True, False]]))
+        tensor([0.5000])
+    """
+    logits = at_least_float32(logits)
+    return torch.where(target.bool(), logits, -logits).sigmoid().mean(1)
+
+
 def error_confidence(prediction: Tensor, target: Tensor, variance: Tensor | float) -> Tensor:
     """Return the confidence of a regression, exp(-(p - y)² / Var_train(y)).
 

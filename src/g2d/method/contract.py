@@ -17,7 +17,7 @@ from g2d.method.mistakes import CHECKED, checked_build, checked_start, require_b
 from g2d.method.search import Space, spaces
 from g2d.method.state import TrainState
 from g2d.model import MultimodalModel
-from g2d.task import Task
+from g2d.task import TASKS, Task
 from g2d.types import Batch, Inputs, Output, Present
 
 
@@ -85,7 +85,7 @@ class Method(Configured, nn.Module):
         notices: Warnings for the user by topic, oldest first.
     """
 
-    tasks: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
+    tasks: ClassVar[frozenset[str]] = frozenset(TASKS)
     needs_teachers: ClassVar[bool] = False
     own_heads: ClassVar[bool] = False
     trains: ClassVar[bool] = True

@@ -39,7 +39,7 @@ def checked_build(build: Function) -> Function:
         check_model(model)
         if not isinstance(task, Task):
             raise ArgumentError(
-                "task must be a g2d.Classification or a g2d.Regression, "
+                "task must be a g2d.Classification, a g2d.Regression or a g2d.MultiLabel, "
                 f"found {type(task).__name__}. Call method.build(model, task)."
             )
         return build(self, model, task)

@@ -78,7 +78,7 @@ class AGM(Method):
 
     cost = Cost(forward=2, backward=2, flops=1.03, besides="an absent input is one row")
     search = spaces(alpha=Log(0.1, 5))
-    tasks = frozenset({"classification"})
+    tasks = frozenset({"classification", "multilabel"})
     running: Tensor
     updates: Tensor
     kept: Tensor

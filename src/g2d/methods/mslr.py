@@ -81,9 +81,9 @@ class MSLR(SinglePass):
                 f"coefficients must be of the model's modalities ({', '.join(self.modalities)}), "
                 f"found {', '.join(unknown)}."
             )
-        if self.strategy == "dynamic" and task.kind != "classification":
+        if self.strategy == "dynamic" and not task.discrete:
             raise UnsupportedError(
-                "strategy='dynamic' of MSLR must have validation accuracies, "
+                "strategy='dynamic' of MSLR must have validation scores from 0 to 1, "
                 f"found a {task.kind} task. Use strategy='keep'."
             )
         k = len(self.modalities)

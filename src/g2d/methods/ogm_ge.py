@@ -61,7 +61,7 @@ class OGMGE(SinglePass):
     """
 
     search = spaces(alpha=Log(0.1, 1.5))
-    tasks = frozenset({"classification"})
+    tasks = frozenset({"classification", "multilabel"})
     wants_unimodal_logits = True
 
     def __init__(

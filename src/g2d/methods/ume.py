@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from g2d.errors import UnsupportedError
-from g2d.functional.precision import at_least_float32
 from g2d.fusion import Late
 from g2d.method import Cost, Method, TrainState, check_names
 from g2d.model import MultimodalModel, Teachers, warm_start
@@ -25,8 +24,8 @@ class UME(Method):
     Args:
         teachers: Frozen unimodal teachers; :meth:`build` copies them into the model.
         combine: ``"logits"`` averages logits, so that an over-confident teacher can outvote the
-            others. ``"probabilities"`` averages predictions, whose logarithm are then the fused
-            logits; classification only.
+            others. ``"probabilities"`` averages probabilities, from which the fused logits are
+            computed; for classes and labels only.
     """
 
     cost = Cost(
@@ -48,9 +47,9 @@ class UME(Method):
                 "fusion of UME must be late (the mean of the teachers' logits), "
                 f"found {type(model.fusion).__name__.lower()}."
             )
-        if self.combine == "probabilities" and task.kind != "classification":
+        if self.combine == "probabilities" and not task.discrete:
             raise UnsupportedError(
-                f"combine='probabilities' must have classes, found a {task.kind} task. "
+                f"combine='probabilities' must have classes or labels, found a {task.kind} task. "
                 "Use combine='logits'."
             )
         check_names("teachers", self.teachers.modalities, model.modalities)
@@ -68,6 +67,6 @@ class UME(Method):
         if self.combine == "logits" or z is None:
             return output
         probabilities = torch.stack(
-            [at_least_float32(logits).softmax(1) for logits in z.values()]
+            [self.task.probabilities(logits) for logits in z.values()]
         ).mean(0)
-        return Output(output.features, probabilities.clamp_min(1e-38).log(), z)
+        return Output(output.features, self.task.logits_of(probabilities), z)

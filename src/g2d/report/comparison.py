@@ -24,6 +24,11 @@ COSTS: dict[str, tuple[Column, float]] = {
     "updates": (Column("updates", digits=0, group="cost"), 1.0),
 }
 """Columns of cost, and the factor of their unit."""
+OTHER_METRICS = {
+    "r2": ("mape", "mae"),
+    "micro_f1": ("macro_f1", "mean_average_precision", "subset_accuracy"),
+}
+"""Further metrics that are shown, by headline metric."""
 Cells = tuple[Column, list[Cell]]
 """A column with a cell per row."""
 
@@ -200,8 +205,8 @@ def _difference_columns(
 
 
 def _other_metrics(group: Group) -> Iterator[Cells]:
-    """Yield the columns of errors that a regression also reports."""
-    for metric in ("mape", "mae") if group.metric != "accuracy" else ():
+    """Yield the columns of the other metrics of a regression, or of several labels per row."""
+    for metric in OTHER_METRICS.get(group.metric, ()):
         if metric in group.runs[0].result.test.fused:
             scale = scale_of(metric)
             cells = [cell(line.fused, scale) for line in group.under(metric)]

@@ -7,7 +7,10 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-PERCENT = ("accuracy", "macro_f1", "unweighted_average_recall", "top5")
+PERCENT = (
+    *("accuracy", "macro_f1", "unweighted_average_recall", "top5"),
+    *("subset_accuracy", "micro_f1", "mean_average_precision"),
+)
 """Metrics that are shares and are printed in percent."""
 ABSENT = "-"
 """Text of a missing number."""
