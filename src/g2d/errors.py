@@ -78,6 +78,7 @@ Reason = Literal[
     "duplicate",
     "no-agreed-label",
     "known-bad",
+    "absent",
 ]
 REASONS: tuple[str, ...] = get_args(Reason)
 """All reasons to skip a sample. Every skipped sample is reported with one of them."""
@@ -89,9 +90,14 @@ class UnreadableError(Exception):
     Args:
         reason: Reason, one of :data:`REASONS`.
         detail: Description of what is wrong, for the summary.
+        modality: Modality whose cell cannot be used; empty if the fault concerns the whole sample.
     """
 
-    def __init__(self, reason: Reason, detail: str = "") -> None:
-        # Both arguments, so that the error can be pickled on its way from a worker process.
-        super().__init__(reason, detail)
-        self.reason, self.detail = reason, detail
+    def __init__(self, reason: Reason, detail: str = "", modality: str = "") -> None:
+        # All arguments, so that the error can be pickled on its way from a worker process.
+        super().__init__(reason, detail, modality)
+        self.reason, self.detail, self.modality = reason, detail, modality
+
+
+class NoStreamError(UnreadableError):
+    """A file is whole but has no stream of the wanted kind, such as a video without sound."""

@@ -100,10 +100,10 @@ def test_rows_that_cannot_be_used_are_skipped_with_a_reason(tmp_path: Path) -> N
     names[9] = 8
     np.savez(tmp_path / "mine.npz", table=table, target=target, id=names)
     facts = prepared(tmp_path / "mine.npz", tmp_path / "store")
-    assert facts["rows"] == ROWS - 3
+    assert facts["rows"] == ROWS - 2
+    assert facts["outcomes"]["table"]["replaced"] == 1
     assert {(skip["id"], skip["reason"]) for skip in facts["skipped"]} == {
         ("3", "no-agreed-label"),
-        ("7", "non-finite"),
         ("8", "duplicate"),
     }
     assert facts["task"]["kind"] == "regression"

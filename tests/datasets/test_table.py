@@ -418,9 +418,13 @@ def test_unusual_cells_cost_only_their_own_row(tmp_path: Path) -> None:
         (4, "undecodable", "steps: it is not a complete .npy file of plain numbers"),
         (5, "undecodable", "list: 3 numbers, most others have 2"),
         (6, "undecodable", "table: 'seven' is not a number"),
-        (7, "non-finite", "table: inf is too large for float32"),
     ]
-    assert summary.facts["rows"] == 25
+    assert summary.facts["rows"] == 26
+    assert {m: count["absent"] for m, count in summary.facts["outcomes"].items()} == {
+        "steps": 0,
+        "list": 0,
+        "table": 2,
+    }
 
 
 def test_a_protocol_without_training_rows_cannot_be_opened(tmp_path: Path) -> None:
@@ -713,8 +717,11 @@ def test_odd_cells_of_jsonl_cost_their_row_or_are_refused(tmp_path: Path) -> Non
     )
     plan = plan_table(jsonl(tmp_path / "a.jsonl", rows), TableOptions())
     assert [(skip.id, skip.reason) for skip in plan.skipped] == [("00000005", "non-finite")]
-    with pytest.raises(UnreadableError, match="too large for float32"):
+    with pytest.raises(UnreadableError, match="none of its numbers is finite"):
         plan.decode(tmp_path, plan.samples[4])
+    strict = plan_table(tmp_path / "a.jsonl", TableOptions(invalid="skip"))
+    with pytest.raises(UnreadableError, match="too large for float32"):
+        strict.decode(tmp_path, strict.samples[4])
     with pytest.raises(DataError, match="one value per row, found lists in 10"):
         plan_table(
             jsonl(tmp_path / "b.jsonl", rows_of(10, x=half, y=lambda i: [i, i])), TableOptions()
@@ -749,7 +756,7 @@ def test_long_codes_and_large_numbers_keep_their_differences_here_and_in_new_tab
     assert scaled[0, 0] == scaled[1, 0] != 0
     assert note.mask.sum(1)[0] == 10
     for cell in ("inf", 1e39, 10**400):
-        with pytest.raises(DataError, match=r"row 1 of .* non-finite: table"):
+        with pytest.raises(DataError, match=r"row 1 of .*: table is absent: none"):
             source.read_rows(jsonl(tmp_path / "new.jsonl", [{"size": cell}]))
 
 
@@ -779,7 +786,7 @@ def test_an_array_of_another_shape_or_with_a_damaged_header_costs_its_row(tmp_pa
     assert [(int(skip["id"]), skip["detail"]) for skip in skipped] == [
         (3, "v: its shape is (2, 6), most others have (6,)"),
         (4, "v: it is not a complete .npy file of plain numbers"),
-        (5, "v: 1e+300 is too large for float32"),
+        (5, "v is absent: none of its numbers is finite"),
     ]
 
 

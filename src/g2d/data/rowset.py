@@ -10,9 +10,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from g2d.data.gaps import USUAL, Gaps, Invalid, fill_invalid
 from g2d.data.lengths import MAX_TOKENS, length_to_keep, measured_rows
 from g2d.data.splits import SPLIT_WORDS, UNKNOWN, complete_splits, name_hash
-from g2d.data.store.facts import MASK, MAY_MISS, PRESENT_SUFFIX, RESERVED, Kind, Signal
+from g2d.data.store.facts import MASK, PRESENT_SUFFIX, RESERVED, Kind, Signal
 from g2d.data.views import defaults
 from g2d.data.views.words import token_ends
 from g2d.errors import DataError, Reason
@@ -45,6 +46,7 @@ class RowSet:
         place: Number of the split of every row.
         rule: Name of the rule that divided the rows.
         unusable: Per number of a row that cannot be used, the reason and what is wrong.
+        invalid: Per modality how many numbers of each row are NaN or infinite ``(N,)``.
     """
 
     signals: Mapping[str, Signal]
@@ -58,6 +60,7 @@ class RowSet:
     place: NDArray[np.int8] = field(repr=False)
     rule: str
     unusable: Mapping[int, tuple[Reason, str]]
+    invalid: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
 def collect(
@@ -68,6 +71,7 @@ def collect(
     classes: Rows[str] | None = None,
     kinds: Mapping[str, Kind] | None = None,
     rate: int | None = None,
+    gaps: Gaps = USUAL,
 ) -> RowSet:
     """Check arrays that belong together and bring them into the form in which they are stored.
 
@@ -79,6 +83,7 @@ def collect(
         classes: Names of the classes, if the targets are their numbers.
         kinds: Kind per modality, where it is not inferred as wanted.
         rate: Samples per second of sound.
+        gaps: What absent modalities and invalid numbers do to their row.
 
     Raises:
         DataError: An array is missing or does not fit the others.
@@ -86,20 +91,20 @@ def collect(
     tables = {name: np.asarray(values) for name, values in arrays.items()}
     names = _modalities(tables, where, kinds or {})
     rows = _count(tables, where)
-    made = {m: _modality(tables, m, (kinds or {}).get(m), rate, rows, where) for m in names}
+    made = {
+        m: _modality(tables, m, (kinds or {}).get(m), rate, rows, where, gaps.invalid)
+        for m in names
+    }
     plan, target, unusable = _target(tables["target"], task, classes, where)
     ids = _texts(tables, "id", [f"{row:08d}" for row in range(rows)])
     group = _texts(tables, "group", ids)
     for m, modality in made.items():
-        if modality.values.dtype.kind != "f":
-            continue
-        infinite = np.isinf(modality.values).reshape(rows, -1).any(1)
-        for row in np.flatnonzero(infinite).tolist():
-            unusable.setdefault(row, ("non-finite", f"{m} holds infinity"))
-        if modality.signal.kind not in MAY_MISS:
-            unknown = np.isnan(modality.values).reshape(rows, -1).any(1)
-            for row in np.flatnonzero(unknown).tolist():
-                unusable.setdefault(row, ("non-finite", f"{m} holds NaN"))
+        if gaps.invalid == "skip":
+            for row in np.flatnonzero(modality.invalid).tolist():
+                unusable.setdefault(row, ("non-finite", f"{m} holds NaN or infinity"))
+        if gaps.absent == "skip":
+            for row in np.flatnonzero(~modality.present).tolist():
+                unusable.setdefault(row, ("absent", f"it lacks {m}"))
     seen: set[str] = set()
     for row, name in enumerate(ids):
         if name in seen:
@@ -123,6 +128,7 @@ def collect(
         place=place,
         rule=rule,
         unusable=unusable,
+        invalid={m: modality.invalid for m, modality in made.items()},
     )
 
 
@@ -134,12 +140,22 @@ class _Modality:
     values: NDArray[Any]
     mask: NDArray[np.bool_] | None
     present: NDArray[np.bool_]
+    invalid: NDArray[np.int64]
 
 
 def _modality(
-    tables: Arrays, m: str, kind: Kind | None, rate: int | None, rows: int, where: str
+    tables: Arrays,
+    m: str,
+    kind: Kind | None,
+    rate: int | None,
+    rows: int,
+    where: str,
+    invalid: Invalid,
 ) -> _Modality:
-    """Return a modality; padding and rows that lack it are zero."""
+    """Return a modality; padding and rows that lack it are zero.
+
+    With the rule ``"mean"``, a row without a single finite number lacks the modality.
+    """
     masked = m + MASK in tables
     kind = kind or _kind_of(tables[m], m, masked, where)
     present = flags_in(tables, m + PRESENT_SUFFIX, (rows,), where)
@@ -155,7 +171,20 @@ def _modality(
     if mask is not None and signal.counted and (mask[:, 1:] > mask[:, :-1]).any():
         raise DataError(f"{m + MASK!r} in {where} must mask the end of sound, found other samples.")
     values[~present] = 0
-    return _Modality(signal, values, mask, present)
+    counts = np.zeros(rows, np.int64)
+    if values.dtype.kind == "f":
+        # The mean of sound is silence, and its view needs finite numbers.
+        rule: Invalid = "zero" if kind == "audio" and invalid == "mean" else invalid
+        values, bad = fill_invalid(values, rule, values.dtype)
+        counts = bad.reshape(rows, -1).sum(1)
+        if invalid == "mean" and counts.any():
+            real = np.full(rows, values[0].size)
+            if mask is not None:
+                real = mask.sum(1) * values[0, 0].size
+            lacking = present & (counts == real) & (real > 0)
+            present, counts[lacking], values[lacking] = present & ~lacking, 0, 0
+            mask = None if mask is None else mask & present[:, None]
+    return _Modality(signal, values, mask, present, counts)
 
 
 def _modalities(tables: Arrays, where: str, kinds: Mapping[str, Kind]) -> list[str]:
@@ -328,8 +357,7 @@ def _table(values: NDArray[Any], rate: int | None) -> _Stored:
 
 
 def _sequence(values: NDArray[Any], rate: int | None) -> _Stored:
-    numbers = np.nan_to_num(_floats(values), nan=0.0, posinf=np.inf, neginf=-np.inf)
-    return numbers, defaults.SEQUENCE, {}
+    return _floats(values), defaults.SEQUENCE, {}
 
 
 def _image(values: NDArray[Any], rate: int | None) -> _Stored:

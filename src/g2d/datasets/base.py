@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
+from g2d.data.gaps import Absent, Invalid
 from g2d.data.source import Source
 from g2d.data.store.opening import StoreOptions, open_store
 from g2d.errors import DataError
@@ -23,6 +24,21 @@ class ReaderOptions(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GapOptions(ReaderOptions):
+    """Options of readers of a user's own data about what a row does not have."""
+
+    absent: Absent = Field(
+        "lack",
+        description="what an empty cell, or a file without the wanted stream, does: lack (the row "
+        "lacks the modality) or skip (the row is left out)",
+    )
+    invalid: Invalid = Field(
+        "mean",
+        description="what replaces numbers that are empty, NaN or infinite: mean (of the "
+        "training rows), zero, or skip (the row is left out)",
+    )
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ CURES: Mapping[Reason, str] = {
     "duplicate": "Change the ids, so that each names one sample",
     "no-agreed-label": "Fill in the labels, or remove these samples",
     "known-bad": "Nothing has to be done for samples that are known to be bad",
+    "absent": "Fill in the cells, or keep samples that lack a modality with absent=lack",
 }
 """What repairs the samples that were skipped for a reason."""
 ACCEPT = "accept a partial store with --allow-partial; every result says so"

@@ -36,6 +36,7 @@ from g2d.files import replaced, sha256, write_text
 from g2d.prepare.arrays import fill_holes, save, shrink
 from g2d.prepare.balance import class_balance, seen_rows
 from g2d.prepare.journal import Journal
+from g2d.prepare.outcomes import count_outcomes
 from g2d.prepare.plan import Plan, Sample, Skip, each
 from g2d.types import Input, Sequence
 
@@ -69,6 +70,7 @@ def write_store(
     for leftover in out.glob(".*.tmp"):  # of a process that was killed while it wrote
         leftover.unlink()
     kept = fill_holes(journal.kept())
+    expected = plan.expected_of(len(kept), skipped)
     arrays = _place_arrays(plan, kept, work, out)
     facts: dict[str, Any] = {
         "schema": SCHEMA,
@@ -76,9 +78,10 @@ def write_store(
         "task": dict(plan.task),
         "modalities": {m: asdict(signal) for m, signal in plan.signals.items()},
         "rows": len(kept),
-        "expected": plan.expected,
+        "expected": expected,
         "found": len(kept) + sum(skip.reason != ABSENT for skip in skipped),
-        "partial": len(kept) < plan.expected or bool(plan.missing),
+        "partial": len(kept) < expected or bool(plan.missing),
+        "outcomes": count_outcomes(plan, work, np.sort(kept)),
         "skipped": [asdict(skip) for skip in skipped],
         "warnings": [*plan.warnings, *_warnings(plan, journal)],
         "cautions": list(plan.cautions),

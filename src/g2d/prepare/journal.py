@@ -47,11 +47,7 @@ class Journal:
         """Mark samples as not done whose files changed since they were decoded."""
         kept = np.flatnonzero((self.state == KEPT) & (self.stamp != 0))
         for row, sample in zip(kept.tolist(), each(plan.samples, kept), strict=True):
-            try:
-                same = stamp(source, sample) == self.stamp[row]
-            except (OSError, ValueError):
-                same = False
-            if not same:
+            if stamp(source, sample) != self.stamp[row]:
                 self.state[row] = OPEN
 
     def open(self) -> NDArray[np.int64]:

@@ -10,10 +10,11 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from g2d.prepare.arrays import create, is_full
 from g2d.prepare.causes import ACCEPT, causes, skip_lines
 from g2d.prepare.finishing import write_store
 from g2d.prepare.journal import Journal, plan_hash
+from g2d.prepare.outcomes import count_outcomes, create_outcomes, cure_lines, outcome_lines
 from g2d.prepare.plan import Plan, Skip, some
 from g2d.prepare.worker import Chunk, Job, decode_all
 
@@ -68,6 +70,8 @@ class Summary:
         yield f"{facts['name']}: {count}{before if self.complete else ''}"
         skipped = [Skip(**skip) for skip in facts["skipped"]]
         yield from skip_lines(skipped, rest=f" (all are listed in {DATASET})")
+        yield from cure_lines(skipped, facts["report"], facts.get("outcomes", {}))
+        yield from outcome_lines(facts)
         for sentence in (*facts["cautions"], *facts["warnings"]):
             yield f"warning: {sentence}"
         for name, protocol in facts["protocols"].items():
@@ -142,7 +146,8 @@ def _prepare(
         journal.reopen_changed(plan, source)
     decoded = _decode(plan, source, work, journal, workers, watch)
     skipped = journal.skips(plan)
-    _check_enough(plan, skipped, source, partial)
+    counts = count_outcomes(plan, work, journal.kept())
+    _check_enough(plan, skipped, source, partial, counts)
     if not frozen.exists():
         empty = _empty_modalities(plan, work, journal)
         if empty and not partial:
@@ -163,6 +168,7 @@ def _begin(plan: Plan, digest: str, work: Path) -> None:
             advice = f"Continue with those, give another --out, or delete {work}."
             rule = f"{work.parent} must be free or hold the same preparation"
             raise DataError(f"{rule}, {other}. {advice}")
+        create_outcomes(plan, work)
         return
     # A process that was killed at this point left arrays without a plan.
     for leftover in (*work.glob("*.npy"), work / JOURNAL):
@@ -174,6 +180,7 @@ def _begin(plan: Plan, digest: str, work: Path) -> None:
         if marks := signal.marks(m):
             create(work / f"{marks.name}.npy", marks.dtype, (rows, *marks.shape))
     create(work / f"{PRESENT}.npy", "bool", (rows, len(plan.signals)))
+    create_outcomes(plan, work)
     write_text(work / PLAN, json.dumps({"name": plan.name, "plan_hash": digest}))
 
 
@@ -214,21 +221,30 @@ def _decode(
     return len(rows)
 
 
-def _check_enough(plan: Plan, skips: list[Skip], source: Path, allow_partial: bool) -> None:
+def _check_enough(
+    plan: Plan,
+    skips: list[Skip],
+    source: Path,
+    allow_partial: bool,
+    outcomes: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
+) -> None:
     """Refuse a data set with too few usable samples."""
+    cures = cure_lines(skips, plan.report, outcomes)
     kept = len(plan.samples) + len(plan.skipped) - len(skips)
     if not kept:
         rule = f"{plan.name} must have readable samples, found none."
-        raise DataError("\n".join([rule, *causes(plan, skips, source)]))
+        raise DataError("\n".join([rule, *causes(plan, skips, source), *cures]))
     if allow_partial:
         return
     if plan.missing:
         missing = " and ".join(plan.missing)
         raise DataError(f"{plan.name} must be complete, found no file of {missing}.\n{ADVICE}")
-    if kept < LEAST * plan.expected:
+    expected = plan.expected_of(kept, skips)
+    if kept < LEAST * expected:
         rule = f"{plan.name} must have at least {LEAST:.0%} of its samples in usable form"
-        rule = f"{rule}, found {kept} of {plan.expected}."
-        raise DataError("\n".join([rule, *causes(plan, skips, source), f"Or {ACCEPT}."]))
+        rule = f"{rule}, found {kept} of {expected}."
+        lines = [rule, *causes(plan, skips, source), *cures, f"Or {ACCEPT}."]
+        raise DataError("\n".join(lines))
 
 
 def _empty_modalities(plan: Plan, work: Path, journal: Journal) -> list[str]:

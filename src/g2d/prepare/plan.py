@@ -6,7 +6,7 @@ parallel, resuming, reporting) is done by :mod:`g2d.prepare.pipeline`, the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import eq
 from pathlib import Path
@@ -18,11 +18,15 @@ from numpy.typing import NDArray
 from g2d.data.splits import TEST, TRAIN, VALID
 from g2d.data.store.arrays import blocks
 from g2d.data.store.facts import Signal
-from g2d.errors import Reason
+from g2d.errors import Reason, UnreadableError
 from g2d.files import require_names
 
 UNLABELED: Reason = "no-agreed-label"
-"""Reason of a skipped sample that has no label; it does not count as a missing sample."""
+"""Reason of a skipped sample that has no label."""
+LACKING: Reason = "absent"
+"""Reason of a sample that lacks a modality and is skipped because the user wants it to be."""
+NOT_EXPECTED = frozenset({UNLABELED, LACKING})
+"""Reasons of skipped samples that do not count as missing samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +72,14 @@ class Decoded:
             lacks the modality.
         masks: Boolean array ``(steps,)`` of each masked modality.
         warnings: Sentences about this sample, which is kept.
+        outcomes: Codes of :mod:`g2d.prepare.outcomes` by modality, where the values do not show
+            the outcome: why a modality is absent, or how many of its numbers were replaced.
     """
 
     values: Mapping[str, NDArray[Any] | None]
     masks: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    outcomes: Mapping[str, int] = field(default_factory=dict)
 
 
 Decode = Callable[[Path, Sample], Decoded]
@@ -141,13 +148,21 @@ class Plan:
 
     @property
     def expected(self) -> int:
-        """Number of samples of the complete data set.
+        """Number of samples of the complete data set, as far as it is known before decoding."""
+        return self.expected_of(len(self.samples), self.skipped)
+
+    def expected_of(self, kept: int, skipped: Iterable[Skip]) -> int:
+        """Return the number of samples of the complete data set.
 
         It is ``official``, or the number of samples found if that is larger. Samples without a
-        label do not count.
+        label, or left out because they lack a modality, do not count.
+
+        Args:
+            kept: Number of samples that are kept.
+            skipped: All others.
         """
-        labeled = sum(skip.reason != UNLABELED for skip in self.skipped)
-        return max(self.official, len(self.samples) + labeled)
+        counted = sum(skip.reason not in NOT_EXPECTED for skip in skipped)
+        return max(self.official, kept + counted)
 
 
 def places(samples: Sequence[Sample], rule: Callable[[Sample], int]) -> NDArray[np.int8]:
@@ -195,3 +210,20 @@ def each(samples: Sequence[Sample], rows: NDArray[np.int64]) -> Iterator[Sample]
     """Yield the samples of some rows, with few of them in memory at a time."""
     for block in blocks(rows, 1024):
         yield from some(samples, block.tolist())
+
+
+def as_unreadable(error: Exception) -> UnreadableError:
+    """Return an error of decoding as one that costs the sample alone.
+
+    Files can be damaged, and paths invalid, in ways that no reader expects.
+
+    Args:
+        error: Any error but a :class:`~g2d.errors.G2DError`.
+    """
+    if isinstance(error, UnreadableError):
+        return error
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return UnreadableError("missing-file", Path(error.filename or "").name)
+    # strerror lacks the path, which differs between machines.
+    reason = getattr(error, "strerror", None) or error
+    return UnreadableError("undecodable", f"{type(error).__name__}: {reason}"[:200])

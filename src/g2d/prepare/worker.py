@@ -25,7 +25,8 @@ from g2d.data.store.facts import PRESENT, Signal
 from g2d.errors import G2DError, UnreadableError
 from g2d.files import sha256
 from g2d.prepare.arrays import open_for_writing
-from g2d.prepare.plan import Decode, Decoded, Sample
+from g2d.prepare.outcomes import ABSENT, OUTCOMES, UNREADABLE
+from g2d.prepare.plan import LACKING, Decode, Decoded, Sample, as_unreadable
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Worker:
     def __init__(self, job: Job) -> None:
         self.job = job
         marks = (marks for m, stored in job.signals.items() if (marks := stored.marks(m)))
-        names = (*job.signals, *(array.name for array in marks), PRESENT)
+        names = (*job.signals, *(array.name for array in marks), PRESENT, OUTCOMES)
         self.arrays = {name: open_for_writing(job.folder / f"{name}.npy") for name in names}
 
     def __call__(self, chunk: Chunk) -> Outcome:
@@ -105,30 +106,38 @@ class Worker:
                 outcome.keep(self._write(row, sample, decoded, files), stamped, decoded.warnings)
             except UnreadableError as error:
                 outcome.skip(error.reason, error.detail)
+                self.arrays[OUTCOMES][row] = [
+                    UNREADABLE if m == error.modality and error.reason != LACKING else 0
+                    for m in self.job.signals
+                ]
         return outcome
 
     def _read(self, sample: Sample) -> tuple[Decoded, list[str], int]:
         """Return the values of a sample, the digests of its files, and their stamp.
 
-        Files can be damaged, and paths invalid, in ways that no reader expects. Such an error
-        costs the one sample, not the run.
+        An error costs the one sample, not the run.
         """
         try:
             before = stamp(self.job.source, sample)
             decoded = self.job.decode(self.job.source, sample)
-            digests = [digest_of(self.job.source / name) for name in sample.files]
+            lenient = UNREADABLE in decoded.outcomes.values()
+            digests = [self._digest(name, lenient=lenient) for name in sample.files]
             if stamp(self.job.source, sample) != before:
                 raise UnreadableError("undecodable", "it changed while it was read")
         except (UnreadableError, G2DError):
             raise
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise UnreadableError("missing-file", Path(error.filename or "").name) from error
         except Exception as error:
-            # strerror lacks the path, which differs between machines.
-            reason = getattr(error, "strerror", None) or error
-            detail = f"{type(error).__name__}: {reason}"[:200]
-            raise UnreadableError("undecodable", detail) from error
+            raise as_unreadable(error) from error
         return decoded, digests, before
+
+    def _digest(self, name: str, *, lenient: bool) -> str:
+        """Return the digest of a file; with ``lenient``, one that cannot be read has none."""
+        try:
+            return digest_of(self.job.source / name)
+        except (OSError, ValueError):
+            if lenient:
+                return ""
+            raise
 
     def _write(self, row: int, sample: Sample, decoded: Decoded, files: list[str]) -> str:
         """Write a row and return its digest.
@@ -142,6 +151,8 @@ class Worker:
         for place, (m, stored) in enumerate(self.job.signals.items()):
             values = decoded.values.get(m)
             self.arrays[PRESENT][row, place] = values is not None
+            usual = ABSENT if values is None else 0
+            self.arrays[OUTCOMES][row, place] = decoded.outcomes.get(m, usual)
             if values is None:
                 continue
             _check(m, stored, values)
@@ -287,13 +298,23 @@ def _work(chunk: Chunk) -> Outcome:
 def stamp(source: Path, sample: Sample) -> int:
     """Return a number that changes when a file of the sample changes, 0 if it has no files.
 
+    A file that does not exist is counted as such.
+
     It is derived from sizes and modification times, and smaller than 2^63.
     """
     if not sample.files:
         return 0
-    stats = [(source / name).stat() for name in sample.files]
-    text = json.dumps([(stat.st_size, stat.st_mtime_ns) for stat in stats])
+    text = json.dumps([_state(source / name) for name in sample.files])
     return int(hashlib.sha256(text.encode()).hexdigest()[:16], 16) >> 1
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Return the size and modification time of a file, or None if it cannot be found."""
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):
+        return None
+    return stat.st_size, stat.st_mtime_ns
 
 
 def digest_of(path: Path) -> str:

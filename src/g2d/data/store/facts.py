@@ -36,7 +36,7 @@ is not opened."""
 
 
 Kind = Literal["audio", "image", "video", "sequence", "table", "text"]
-MAY_MISS = frozenset[Kind]({"table", "sequence"})
+MAY_MISS = frozenset[Kind]({"table", "sequence", "image", "video"})
 """Kinds of modalities that may hold NaN."""
 
 

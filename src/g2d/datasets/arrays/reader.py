@@ -10,18 +10,19 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
+from g2d.data.gaps import Gaps
 from g2d.data.rowset import RowSet, TaskKind, collect
 from g2d.data.splits import SPLITS
 from g2d.data.store.facts import Kind
 from g2d.datasets.arrays.files import hash_of, read_arrays
-from g2d.datasets.base import ReaderOptions
+from g2d.datasets.base import GapOptions
 from g2d.prepare import Decoded, Plan, Sample, Skip
 
 CHUNK = 1024
 """Rows that a worker decodes at a time."""
 
 
-class ArraysOptions(ReaderOptions):
+class ArraysOptions(GapOptions):
     """Options of ``g2d data prepare arrays``; what is left out is inferred and reported."""
 
     task: TaskKind | None = Field(
@@ -68,7 +69,8 @@ def plan_arrays(source: Path, options: ArraysOptions) -> Plan:
         ),
         protocols={protocol: place},
         skipped=[Skip(rows.ids[row], *fault) for row, fault in rows.unusable.items()],
-        parameters={"rate": options.rate},
+        parameters={"rate": options.rate} | _gaps(options).changed(),
+        report={"gaps": _gaps(options).plain()},
         warnings=tuple(
             f"{protocol}: no rows for {split}"
             for number, split in enumerate(SPLITS)
@@ -100,6 +102,11 @@ class ArraysDecode:
         return Decoded(
             {m: values[row] if rows.present[m][row] else None for m, values in rows.values.items()},
             {m: mask[row] for m, mask in rows.masks.items()},
+            outcomes={
+                m: int(counts[row])
+                for m, counts in rows.invalid.items()
+                if counts[row] and rows.present[m][row]
+            },
         )
 
 
@@ -113,7 +120,12 @@ def _collected(path: Path, options: str, digest: str) -> RowSet:
         digest: Hash of the file or folder; another one means that it must be read again.
     """
     given = ArraysOptions.model_validate_json(options)
-    return collect(read_arrays(path), str(path), **given.model_dump())
+    own = given.model_dump(exclude=set(GapOptions.model_fields))
+    return collect(read_arrays(path), str(path), **own, gaps=_gaps(given))
+
+
+def _gaps(options: ArraysOptions) -> Gaps:
+    return Gaps(absent=options.absent, invalid=options.invalid)
 
 
 def _target(rows: RowSet, row: int) -> int | float | tuple[float, ...]:

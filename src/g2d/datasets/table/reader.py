@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from g2d.data.gaps import Gaps, Unreadable
 from g2d.data.lengths import MAX_SECONDS, MAX_STEPS, MAX_TOKENS
 from g2d.data.splits import SPLITS, TRAIN, UNKNOWN, VALID, complete_splits, name_hash
-from g2d.datasets.base import ReaderOptions
+from g2d.datasets.base import GapOptions
 from g2d.datasets.table.columns import Column
 from g2d.datasets.table.kinds import KINDS, decide
 from g2d.datasets.table.layout import keep_categories, layout_of
@@ -29,6 +30,7 @@ from g2d.datasets.table.spelling import NOTHING, Decimal, Nothing, usual_nothing
 from g2d.datasets.table.values import Layout, TableDecode, category_of
 from g2d.errors import Reason
 from g2d.prepare import Plan, Sample, Skip
+from g2d.prepare.plan import LACKING
 
 DECIMALS: dict[str, Decimal] = {"point": ".", "comma": ",", ".": ".", ",": ","}
 """Decimal sign by the value of the option."""
@@ -36,7 +38,7 @@ LIGHT = frozenset({"table", "text"})
 """Kinds that need no decoding; their rows are processed by the thousand."""
 
 
-class TableOptions(ReaderOptions):
+class TableOptions(GapOptions):
     """Options of ``g2d data prepare table``; all others are inferred and shown."""
 
     target: str | tuple[str, ...] | None = Field(
@@ -61,6 +63,11 @@ class TableOptions(ReaderOptions):
         None,
         description="cells that mean nothing, besides blank ones and "
         f"{', '.join(NOTHING)}; [] for blank cells only",
+    )
+    unreadable: Unreadable = Field(
+        "skip",
+        description="what a missing, damaged or silent file does: skip (its row is left out) or "
+        "lack (the row lacks the modality)",
     )
     decimal: Literal["point", "comma", ".", ","] | None = Field(
         None, description="decimal sign of numbers: point or comma; inferred if omitted"
@@ -119,8 +126,9 @@ def plan_table(source: Path, options: TableOptions) -> Plan:
     names = [name for name in table.columns if name not in left_out]
     decisions = decide(table.columns, options.kinds, names, source)
     layout = layout_of(table.columns, options, decisions, table)
+    gaps = Gaps(options.absent, options.unreadable, options.invalid)
     leakage = Leakage(layout, table.columns, roles.target)
-    index = _Index(table, roles, layout, leakage)
+    index = _Index(table, roles, layout, leakage, gaps)
     protocol, place, split_line = _split(source.stem, index, roles)
     seen = index.categories_of(place == TRAIN)
     unseen = _unseen_lines(layout, seen)
@@ -135,10 +143,11 @@ def plan_table(source: Path, options: TableOptions) -> Plan:
         task=task,
         signals=layout.signals,
         samples=samples,
-        decode=TableDecode(layout),
+        decode=TableDecode(layout, gaps),
         protocols={protocol: place},
         skipped=index.skipped,
         parameters=layout.parameters
+        | gaps.changed()
         | {
             "columns": {m: list(names) for m, names in layout.columns.items()},
             "kinds": dict(layout.kinds),
@@ -150,7 +159,8 @@ def plan_table(source: Path, options: TableOptions) -> Plan:
                 "missing": list(missing),
                 "decimal": table.decimal,
                 "encoding": options.encoding,
-            }
+            },
+            "gaps": gaps.plain(),
         },
         warnings=(
             *unseen,
@@ -234,7 +244,9 @@ class _Index:
         categories: Number of every row's value of the columns that are categories; -1 if empty.
     """
 
-    def __init__(self, table: TableFile, roles: Roles, layout: Layout, leakage: Leakage) -> None:
+    def __init__(
+        self, table: TableFile, roles: Roles, layout: Layout, leakage: Leakage, gaps: Gaps
+    ) -> None:
         self.skipped: list[Skip] = []
         count = len(table)
         names, group = np.zeros(count, np.uint64), np.zeros(count, np.uint64)
@@ -261,7 +273,12 @@ class _Index:
                 self.skipped.append(Skip(name, "no-agreed-label", "its target is empty"))
             elif any(map(math.isinf, values)):
                 self.skipped.append(Skip(name, "non-finite", "its target is infinite"))
+            elif gaps.absent == "skip" and not present[row].all():
+                m = list(layout.signals)[int(present[row].argmin())]
+                self.skipped.append(Skip(name, LACKING, f"{m}: its cell is empty"))
         good, first = np.isfinite(target).all(1), unique_rows(names)
+        if gaps.absent == "skip":
+            good &= present.all(1)
         for row in np.flatnonzero(good & ~first).tolist():
             name = roles.name(table[row], row)
             self.skipped.append(Skip(name, "duplicate", "an earlier row has the same id"))

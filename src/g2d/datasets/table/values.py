@@ -17,11 +17,12 @@ from numpy.lib.format import (
 )
 from numpy.typing import NDArray
 
+from g2d.data.gaps import USUAL, Gaps, Invalid, fill_invalid
 from g2d.data.store.facts import Signal
 from g2d.datasets.decoding import text_bytes
 from g2d.datasets.table.columns import FILES, NUMBER, TEXT, text
 from g2d.datasets.table.spelling import empty, number
-from g2d.errors import UnreadableError
+from g2d.errors import G2DError, NoStreamError, UnreadableError
 from g2d.prepare import Decoded, Sample
 from g2d.prepare.media import (
     check_readable,
@@ -32,6 +33,8 @@ from g2d.prepare.media import (
     read_image,
     spread,
 )
+from g2d.prepare.outcomes import ABSENT, NO_STREAM, UNREADABLE
+from g2d.prepare.plan import LACKING, as_unreadable
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class Context:
         parameters: Rates, sizes and lengths.
         warnings: List that receives sentences about the sample.
         columns: Columns that the cells come from.
+        invalid: What replaces invalid numbers.
     """
 
     source: Path
@@ -100,52 +104,81 @@ class Context:
     parameters: Mapping[str, Any]
     warnings: list[str]
     columns: Sequence[str] = ()
+    invalid: Invalid = "mean"
 
     def path(self, cells: Sequence[Any]) -> Path:
         """Return the path that the only cell holds."""
         return self.source / str(cells[0]).strip()
 
 
+Values = tuple[NDArray[Any] | None, NDArray[np.bool_] | None, int]
+"""Values of a modality, the mask of its steps if it has one, and the outcome."""
+
+
 @dataclass(frozen=True)
 class TableDecode:
-    """Decodes a row. If all cells of a modality are empty, the row lacks the modality."""
+    """Decodes a row to values, absent modalities and unreadable ones.
+
+    Args:
+        layout: Modalities and their columns.
+        gaps: What absent and unreadable cells do to their row.
+    """
 
     layout: Layout
+    gaps: Gaps = USUAL
 
     def __call__(self, source: Path, sample: Sample) -> Decoded:
-        layout = self.layout
-        values: dict[str, NDArray[Any] | None] = {}
-        masks: dict[str, NDArray[np.bool_]] = {}
         warnings: list[str] = []
-        for m, signal in layout.signals.items():
-            kind, cells = layout.kinds[m], sample.facts[m]
-            if kind in FILES:
-                cells = [None if place is None else sample.files[place] for place in cells]
-            if all(cell is None for cell in cells):
-                values[m] = None
-                continue
-            try:
-                context = Context(source, signal, layout.parameters, warnings, layout.columns[m])
-                values[m], mask = DECODERS[kind](cells, context)
-            except UnreadableError as error:
-                if error.reason == "no-audio" and layout.second(m):
-                    values[m] = None
-                    continue
-                raise UnreadableError(error.reason, f"{m}: {error.detail}") from error
-            if mask is not None:
-                masks[m] = mask
-        if all(value is None for value in values.values()):
-            raise UnreadableError("zero-length", "all of its cells are empty")
-        return Decoded(values, masks, tuple(warnings))
+        read = {m: self._cell(m, source, sample, warnings) for m in self.layout.signals}
+        if all(values is None for values, _, _ in read.values()):
+            raise UnreadableError("zero-length", "; ".join(warnings) or "all its cells are empty")
+        return Decoded(
+            {m: values for m, (values, _, _) in read.items()},
+            {m: mask for m, (_, mask, _) in read.items() if mask is not None},
+            tuple(warnings),
+            {m: outcome for m, (_, _, outcome) in read.items() if outcome},
+        )
 
+    def _cell(self, m: str, source: Path, sample: Sample, warnings: list[str]) -> Values:
+        """Return what a row has of a modality."""
+        kind, cells = self.layout.kinds[m], sample.facts[m]
+        if kind in FILES:
+            cells = [None if place is None else sample.files[place] for place in cells]
+        if all(cell is None for cell in cells):
+            return self._lacking(m, "its cell is empty", ABSENT)
+        layout, sentences = self.layout, list[str]()
+        columns, invalid = layout.columns[m], self.gaps.invalid
+        context = Context(source, layout.signals[m], layout.parameters, sentences, columns, invalid)
+        try:
+            values, mask, outcome = DECODERS[kind](cells, context)
+        except NoStreamError as error:
+            return self._lacking(m, error.detail, NO_STREAM)
+        except G2DError:
+            raise
+        except Exception as error:
+            fault = as_unreadable(error)
+            if fault.reason == "no-audio" and layout.second(m):
+                return self._lacking(m, fault.detail, NO_STREAM)
+            if self.gaps.unreadable == "skip":
+                raise UnreadableError(fault.reason, f"{m}: {fault.detail}", m) from error
+            warnings.append(f"{m} is absent: {fault.reason}: {fault.detail}")
+            return None, None, UNREADABLE
+        if values is None:
+            warnings.append(f"{m} is absent: none of its numbers is finite")
+            return self._lacking(m, "none of its numbers is finite", outcome)
+        warnings.extend(sentences)
+        return values, mask, outcome
 
-Values = tuple[NDArray[Any], NDArray[np.bool_] | None]
-"""Values of a modality, and the mask of its steps if it has one."""
+    def _lacking(self, m: str, why: str, outcome: int) -> Values:
+        """Return an absent modality, or skip its row."""
+        if self.gaps.absent == "skip":
+            raise UnreadableError(LACKING, f"{m}: {why}", m)
+        return None, None, outcome
 
 
 def _image(cells: Sequence[Any], context: Context) -> Values:
     height, width, _ = context.signal.shape
-    return read_image(context.path(cells), (height, width)), None
+    return read_image(context.path(cells), (height, width)), None, 0
 
 
 def _audio(cells: Sequence[Any], context: Context) -> Values:
@@ -155,13 +188,13 @@ def _audio(cells: Sequence[Any], context: Context) -> Values:
     kept = fit_length(sound, samples)
     if is_silent(kept):
         raise UnreadableError("no-audio", "its peak is below a thousandth of full scale")
-    return kept, np.arange(samples) < len(sound) if context.signal.masked else None
+    return kept, np.arange(samples) < len(sound) if context.signal.masked else None, 0
 
 
 def _video(cells: Sequence[Any], context: Context) -> Values:
     frames, height, width, _ = context.signal.shape
     size, warnings = (height, width), context.warnings
-    return read_frames(context.path(cells), spread(frames), size, warnings=warnings), None
+    return read_frames(context.path(cells), spread(frames), size, warnings=warnings), None, 0
 
 
 def _array(cells: Sequence[Any], context: Context) -> Values:
@@ -173,17 +206,17 @@ def _array(cells: Sequence[Any], context: Context) -> Values:
             "undecodable", f"its shape is {values.shape}, most others have {usual}"
         )
     if not signal.masked:
-        return _single(values), None
-    kept = values[: signal.shape[0]]
-    if not np.isfinite(kept).all():
-        raise UnreadableError("non-finite", "it holds NaN or infinity")
+        return _numbers(values, context)
+    kept, _, outcome = _numbers(values[: signal.shape[0]], context)
+    if kept is None:
+        return None, None, outcome
     padded, mask = np.zeros(signal.shape, np.float32), np.zeros(signal.shape[0], np.bool_)
-    padded[: len(kept)], mask[: len(kept)] = _single(kept), True
-    return padded, mask
+    padded[: len(kept)], mask[: len(kept)] = kept, True
+    return padded, mask, outcome
 
 
 def _text(cells: Sequence[Any], context: Context) -> Values:
-    return text_bytes(text(cells[0]), context.signal.shape[0]), None
+    return text_bytes(text(cells[0]), context.signal.shape[0]), None, 0
 
 
 def _number(cells: Sequence[Any], context: Context) -> Values:
@@ -206,7 +239,7 @@ def _number(cells: Sequence[Any], context: Context) -> Values:
                 detail = f"{str(value)[:40]!r}{where} is not a number"
                 raise UnreadableError("undecodable", detail)
             numbers.append(parsed)
-    return _single(np.array(numbers) - facts.get("origin", 0.0)), None
+    return _numbers(np.array(numbers), context, np.asarray(facts.get("origin", 0.0)))
 
 
 def category_of(cell: Any) -> str:
@@ -214,15 +247,31 @@ def category_of(cell: Any) -> str:
     return str(cell).strip()
 
 
-def _single(values: NDArray[Any]) -> NDArray[np.float32]:
-    """Convert to float32, where NaN marks unknown values; refuse values that are too large."""
-    with np.errstate(over="ignore"):
-        stored = values.astype(np.float32)
-    if np.isinf(stored).any():
-        raise UnreadableError(
-            "non-finite", f"{values[np.isinf(stored)][0]:g} is too large for float32"
-        )
-    return stored
+def _numbers(
+    values: NDArray[Any], context: Context, origin: NDArray[np.float64] | float = 0.0
+) -> Values:
+    """Return numbers as they are stored, with invalid ones replaced.
+
+    Args:
+        values: The numbers.
+        context: Information for decoding.
+        origin: What is subtracted before storing.
+
+    Raises:
+        UnreadableError: A number is invalid, and its row is to be left out.
+    """
+    stored, bad = fill_invalid(values - origin, context.invalid)
+    if not bad.any():
+        return stored, None, 0
+    if context.invalid == "skip":
+        first = values[bad][0]
+        detail = "it holds NaN" if np.isnan(first) else f"{first:g} is too large for float32"
+        raise UnreadableError("non-finite", detail)
+    if context.invalid == "zero":
+        stored[bad] = np.broadcast_to(np.negative(origin), stored.shape)[bad]
+    elif bad.all():
+        return None, None, ABSENT
+    return stored, None, int(bad.sum())
 
 
 DECODERS: dict[str, Callable[[Sequence[Any], Context], Values]] = {

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2d.errors import UnreadableError
+from g2d.errors import NoStreamError, UnreadableError
 from g2d.prepare.media.files import Reach, decoded, media_library, opened, warn_if_cut
 from g2d.prepare.media.pictures import UPRIGHT, Box, check_size, resized
 
@@ -265,7 +265,7 @@ def _end(frame: Any, rate: float) -> float:
 def _rate(container: Any) -> float:
     """Return the frame rate of the video stream; refuse a file without one or too large."""
     if not container.streams.video:
-        raise UnreadableError("too-few-frames", "it has no video stream")
+        raise NoStreamError("too-few-frames", "it has no video stream")
     stream = container.streams.video[0]
     check_size(stream.width or 0, stream.height or 0)
     return float(stream.average_rate or stream.base_rate or Fraction(0))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2d.errors import UnreadableError
+from g2d.errors import NoStreamError, UnreadableError
 from g2d.prepare.media.files import Reach, decoded, opened, warn_if_cut
 
 SILENCE = 1e-3
@@ -136,7 +136,7 @@ def _decode_into(mix: _Mix, path: Path, warnings: list[str] | None, seconds: flo
     rate, reach = 0, Reach()
     with opened(path) as container:
         if not container.streams.audio:
-            raise UnreadableError("no-audio", "it has no audio stream")
+            raise NoStreamError("no-audio", "it has no audio stream")
         stream = container.streams.audio[0]
         for frame in decoded(container, stream, reach):
             rate = rate or int(frame.sample_rate)
