@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,18 +12,18 @@ import pytest
 import torch
 
 from g2d.data.lengths import MEASURED, described, length_to_keep, measured_rows
+from g2d.data.store.facts import Signal
+from g2d.data.store.fitting import complete_steps
 from g2d.data.store.opening import StoreOptions, open_store
 from g2d.data.views import Chain
 from g2d.data.views.sound import LogMel
 from g2d.data.views.step import Draw
 from g2d.datasets.table.opening import open_any
 from g2d.datasets.table.reader import TableOptions, plan_table
-from g2d.encoders import Transformer
 from g2d.errors import UnreadableError
 from g2d.prepare import prepare
 from g2d.prepare.checking import check_store
 from g2d.prepare.media import stream_lengths
-from g2d.prepare.starter import USUAL_LENGTH
 from g2d.types import Sequence as Padded
 from support.media_files import moving, tone, write_video, write_wav
 
@@ -174,6 +173,9 @@ def test_lengths_of_sound_come_from_the_header_or_else_from_the_packets(
         out.mux([*stream.encode(frame), *stream.encode(None)])
     assert stream_lengths(path).sound == pytest.approx(3.0, abs=0.15)
     assert stream_lengths(path).video is None
+    if suffix == ".wav":
+        path.write_bytes(path.read_bytes()[: 16_000 * 2])  # the header claims more than there is
+        assert stream_lengths(path).sound == pytest.approx(1.0, abs=0.01)
     path.unlink()
     with pytest.raises(UnreadableError):
         stream_lengths(path)
@@ -195,17 +197,26 @@ def test_only_headers_of_arrays_are_read_and_videos_have_a_line_too(tmp_path: Pa
     )
 
 
-def test_a_first_recipe_has_an_encoder_as_long_as_the_sequences(tmp_path: Path) -> None:
-    made = []
-    for i in range(24):
-        np.save(tmp_path / f"{i}.npy", np.full((600, 1), i % 2, np.float32))
-        made.append({"pose": f"{i}.npy", "note": "a b " * 300, "label": i % 2})
-    options = TableOptions(kinds={"note": "text"}, characters=1200)
-    plan = plan_table(table(tmp_path, made), options)
-    prepare(plan, tmp_path, tmp_path / "store")
-    from g2d.prepare import write_starter
+def test_a_view_of_tokens_without_a_length_reads_as_much_as_its_tokenizer_needs(
+    tmp_path: Path,
+) -> None:
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
 
-    facts = json.loads((tmp_path / "store" / "dataset.json").read_text())
-    text = write_starter(tmp_path / "store", facts).read_text()
-    assert text.count("length: 600") == 2
-    assert Transformer(features=1).positions.shape[1] == USUAL_LENGTH + 1
+    signs = Tokenizer(models.WordLevel({"<pad>": 0, "<unk>": 1}, unk_token="<unk>"))
+    signs.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    PreTrainedTokenizerFast(
+        tokenizer_object=signs, unk_token="<unk>", pad_token="<pad>"
+    ).save_pretrained(tmp_path / "signs")
+    made = [
+        {"note": "ten words " * 50 if i % 2 else "two words", "label": i % 2} for i in range(40)
+    ]
+    options = TableOptions(kinds={"note": "text"})
+    prepare(plan_table(table(tmp_path, made), options), tmp_path, tmp_path / "store")
+    for own, length in (({}, 100), ({"tokenizer": str(tmp_path / "signs")}, 500)):
+        views: Any = {"note": ({"name": "tokens", **own},)}
+        opened = open_store(StoreOptions(store="store", root=str(tmp_path), views=views))
+        assert opened.views["note"].config()["steps"][0]["length"] == length
+    earlier = Signal("text", "uint8", (500,), ({"name": "tokens"},))
+    steps = complete_steps([{"name": "tokens"}], earlier, np.arange(3), lambda _: torch.zeros(0))
+    assert steps == [{"name": "tokens"}]

@@ -15,7 +15,7 @@ from g2d.data.rowset import RowSet, TaskKind, collect
 from g2d.data.source import Source
 from g2d.data.splits import TRAIN
 from g2d.data.store.facts import MASK, PRESENT_SUFFIX, Kind
-from g2d.data.store.fitting import fit_chain
+from g2d.data.store.fitting import complete_steps, fit_chain
 from g2d.data.store.scaling import fit_target, open_target
 from g2d.data.views import View, read_chain
 from g2d.errors import DataError
@@ -82,8 +82,9 @@ def _view(
     if given is not None and callable(given):
         return given
     signal, stored = rows.signals[m], partial(source.stored, m)
-    chain = read_chain(m, signal.view if given is None else given)
-    chain.check(stored(train[:2]))
+    steps = list(signal.view if given is None else given)
+    read_chain(m, steps).check(stored(train[:2]))
+    chain = read_chain(m, complete_steps(steps, signal, train, stored))
     return fit_chain(chain, signal, train, stored, source.present.get(m))
 
 

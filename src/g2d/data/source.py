@@ -121,7 +121,7 @@ class Source:
 
         Args:
             arrays: Per modality an array with one row per sample: numbers, uint8 pixels, int16
-                sound, or text. ``NAME.mask`` marks the real steps of padded sequences and
+                sound, or text. ``NAME.mask`` marks the real steps of padded sequences or sound and
                 ``NAME.present`` the rows that have the modality; without them, all.
             target: One target per row: text and whole numbers are classes, floats (also of shape
                 ``(N, C)``) are values of a regression.

@@ -26,7 +26,7 @@ from g2d.data.store.facts import (
     read_facts,
     signals,
 )
-from g2d.data.store.fitting import fit_chain
+from g2d.data.store.fitting import complete_steps, fit_chain
 from g2d.data.store.scaling import open_target
 from g2d.data.views import Chain, read_chain
 from g2d.errors import DataError
@@ -182,9 +182,9 @@ def _views(
         if m not in options.views:
             yield m, own[m]
             continue
-        chain, train = read_chain(m, options.views[m]), source.rows("train")
-        chain.check(source.stored(m, train[:2]))  # fails before all rows are read
-        stored = partial(source.stored, m)
+        train, stored = source.rows("train"), partial(source.stored, m)
+        read_chain(m, options.views[m]).check(stored(train[:2]))  # fails before all rows are read
+        chain = read_chain(m, complete_steps(options.views[m], known[m], train, stored))
         yield m, fit_chain(chain, known[m], train, stored, source.present.get(m))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import wave
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from g2d.prepare.media.files import opened
+from g2d.prepare.media.files import check_readable, opened
 
 UNRELIABLE = frozenset({"aac", "loas"})
 """Formats without a header, whose length FFmpeg estimates from the size of the file."""
@@ -38,6 +39,8 @@ def stream_lengths(path: Path) -> StreamLengths:
         UnreadableError: The file cannot be opened.
         MissingDependencyError: PyAV is not installed.
     """
+    if (seconds := _wav_length(path)) is not None:
+        return StreamLengths(seconds, None)
     with opened(path) as container:
         streams = {"sound": container.streams.audio, "video": container.streams.video}
         lengths = {name: _length(container, kind[0]) for name, kind in streams.items() if kind}
@@ -47,6 +50,20 @@ def stream_lengths(path: Path) -> StreamLengths:
             for name in streams
         )
     )
+
+
+def _wav_length(path: Path) -> float | None:
+    """Return the length of plain wav sound, which FFmpeg takes much longer to open; None if other.
+
+    A length in the header that exceeds the file is not believed.
+    """
+    check_readable(path)
+    try:
+        with path.open("rb") as file, wave.open(file) as sound:
+            width, size = sound.getnchannels() * sound.getsampwidth(), path.stat().st_size
+            return min(sound.getnframes(), size // width) / sound.getframerate() or None
+    except (wave.Error, EOFError, OSError, RuntimeError, ZeroDivisionError):
+        return None
 
 
 def _length(container: Any, stream: Any) -> float:
