@@ -14,18 +14,20 @@ from g2d.files import one_of
 WIDTH = 88
 """Longest text, in characters, that is printed on one line."""
 
-SIZES = frozenset({"width", "widths", "hidden", "layers", "length", "pool"})
-"""Arguments that size the layers of an encoder, a fusion or a method."""
-MOST_SIZE = 2**16
-"""Largest of these sizes."""
+SIZES = {
+    **dict.fromkeys(("width", "widths", "hidden", "length"), 2**16),
+    **dict.fromkeys(("layers", "heads"), 2**8),
+    "pool": 2**6,
+}
+"""Arguments that size the layers of an encoder, a fusion or a method, and their largest values."""
 
 
 class Configured:
     """Base of methods, tasks and the like: remembers, checks and prints constructor arguments.
 
     An argument annotated as a ``Literal`` must be one of its values, and an argument that sizes
-    layers (:data:`SIZES`) must be a size that a machine can hold; this is checked before the
-    constructor runs. ``repr`` prints every argument.
+    layers (:data:`SIZES`) must be a size that a machine can hold, and ``dropout`` a share; this is
+    checked before the constructor runs. ``repr`` prints every argument.
 
     Attributes:
         arguments: The constructor's arguments by name, defaults included.
@@ -73,11 +75,17 @@ class Configured:
 
 
 def _check_sizes(arguments: Mapping[str, Any]) -> None:
-    for name in SIZES & arguments.keys():
-        value = arguments[name]
+    for name, most in SIZES.items():
+        value = arguments.get(name)
+        if isinstance(value, list | tuple) and not value:
+            raise ArgumentError(f"{name} must hold one size or more, found none.")
         for size in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(size, int) and not 1 <= size <= MOST_SIZE:
-                raise ArgumentError(f"{name} must be between 1 and {MOST_SIZE:,}, found {value}.")
+            if isinstance(size, int) and not 1 <= size <= most:
+                raise ArgumentError(f"{name} must be between 1 and {most:,}, found {value}.")
+    value = arguments.get("dropout", 0.0)
+    for share in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(share, int | float) and not 0 <= share <= 1:
+            raise ArgumentError(f"dropout must be between 0 and 1, found {value}.")
 
 
 @cache

@@ -148,6 +148,7 @@ NUMBERS = {
     "train.weight_decay=.inf": "weight_decay must not be negative, found inf",
     "train.momentum=.nan": "momentum must not be negative, found nan",
     "train.lr=.inf": "lr must be positive",
+    "train.group_lr.image=1e308": "group_lr.image must be at most 1e\\+30",
     "data.tone_db=1e19": "data.tone_db must be less than or equal to 200",
     "data.word_p=&a [*a]": "data.word_p must be a YAML value",
     "method.name=[x]": "method must name a method .*, found \\['x'\\]",
@@ -172,9 +173,20 @@ def test_sizes_of_layers_are_bounded_when_they_are_built() -> None:
             lambda wrong=wrong: Transformer(features=2, width=wrong),
             lambda wrong=wrong: Transformer(features=2, length=wrong),
             lambda wrong=wrong: ReconBoost(hidden=wrong),
+            lambda wrong=wrong: Transformer(features=2, layers=wrong),
+            lambda wrong=wrong: Transformer(features=2, heads=wrong),
         ):
-            with pytest.raises(ArgumentError, match=r"must be between 1 and 65,536, found"):
+            with pytest.raises(ArgumentError, match=r"must be between 1 and (65,536|256), found"):
                 build()
+    for share in (-0.1, 1.5, float("nan"), float("inf")):
+        for build in (
+            lambda share=share: MLP(features=2, dropout=(0.1, share)),
+            lambda share=share: Transformer(features=2, dropout=share),
+        ):
+            with pytest.raises(ArgumentError, match=r"dropout must be between 0 and 1, found"):
+                build()
+    with pytest.raises(ArgumentError, match="widths must hold one size or more, found none"):
+        MLP(features=2, widths=())
 
 
 def test_long_values_and_many_faults_make_a_short_message() -> None:

@@ -33,6 +33,8 @@ MOST = {
     "threads": 1024,
 }
 """Largest values: beyond them a machine runs out of memory, processes or threads."""
+MOST_RATE = 1e30
+"""Largest learning rate, norm and factor, which a float32 holds."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,8 @@ class TrainOptions:
         for name, rate in rates.items():
             if rate is not None and not 0 < rate < math.inf:
                 yield f"{name} must be positive, found {rate}."
+            elif rate is not None and rate > MOST_RATE:
+                yield f"{name} must be at most {MOST_RATE}, found {rate}."
         for name, kind in get_type_hints(TrainOptions).items():
             if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
                 yield choice_fault(name, getattr(self, name), get_args(kind))

@@ -120,7 +120,7 @@ class Keys(BaseModel):
     teachers: TeacherSection = Field(default_factory=TeacherSection)
     warm_start: bool = False
     controls: bool = False
-    stack: int = Field(0, ge=0)
+    stack: int = Field(0, ge=0, le=100)
     methods: dict[str, Any] = {}
 
 
