@@ -140,7 +140,8 @@ def _decision(column: Column, name: str, rows: int, source: Path) -> Decision:
     if _is_counter(column, name, rows):
         return Decision(COUNTER, "its whole numbers count or name the rows")
     if column.is_number:
-        return Decision(NUMBER, "numbers")
+        codes = column.whole and column.different and column.cells > COUNTER_ROWS
+        return Decision(NUMBER, "all different whole numbers" if codes else "numbers")
     if column.dates > NEARLY * column.cells:
         return Decision(DATE, f"dates or times such as {column.example!r}")
     kind, count = column.suffixes.most_common(1)[0] if column.suffixes else (TEXT, 0)

@@ -33,9 +33,8 @@ def table_lines(table: TableFile, roles: Mapping[str | None, str]) -> Iterator[s
     rewritten = [name for name in table.numeric if columns[name].respelled]
     if table.decimal == "," or rewritten:
         other = {".": "comma", ",": "point"}[table.decimal]
-        examples = [
-            f"{name} ({columns[name].example})" for name in columns if name in table.numeric
-        ]
+        decisive = [n for n in columns if columns[n].tally.alone or n in rewritten]
+        examples = [f"{name} ({columns[name].example})" for name in decisive]
         yield (
             f"numbers: decimal {SIGNS[table.decimal]}, as in {first(examples) or 'no column'}; "
             f"to change: decimal={other}"
@@ -100,8 +99,6 @@ def _what(column: Column, decision: Decision) -> str:
         return f"category, {len(values)} value{'s' if len(values) > 1 else ''} ({first(values)})"
     if decision.kind in FILES:
         return f"{decision.kind}, {decision.reason}"
-    return (
-        decision.kind
-        if decision.reason.startswith(decision.kind)
-        else (f"{decision.kind}, {decision.reason}")
-    )
+    if decision.reason.startswith(decision.kind):
+        return decision.kind
+    return f"{decision.kind}, {decision.reason}"

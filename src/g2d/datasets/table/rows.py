@@ -117,6 +117,7 @@ class TableFile:
         files = column.cells - column.suffixes[TEXT] + column.others.total()
         if min(column.backslashes, files) > NEARLY * column.cells:
             self.windows.add(name)
+            column.values = column.values and {v.replace("\\", "/") for v in column.values}
 
     def _clean(self, row: dict[str, Any]) -> dict[str, Any]:
         """Replace cells that mean nothing by None, and rewrite numbers and paths."""
