@@ -90,6 +90,13 @@ def test_kept_rows_have_their_real_lengths_and_read_the_same_from_another_table(
     assert note["length"] == 7
     assert made.arrays["note"].shape[1] == len("a bé it's a bé it's yes".encode())
     ids, new = made.read_rows(source)
+    cut = "3 of 60 rows cut to the length in training"
+    for line in (
+        f"voice: longest 0.6 s, 0.4 s kept, {cut}",
+        f"pose: longest 30 steps, 10 steps kept, {cut}",
+        f"note: longest 31 tokens, 7 tokens kept, {cut}",
+    ):
+        assert line in made.remarks
     seen = made.view(made.gather(np.arange(ROWS)), seed=0, epoch=0, train=False)
     for m in ("voice", "pose", "note"):
         one, other = seen.inputs[m], new.inputs[m]

@@ -51,7 +51,8 @@ class Length:
         cut: Number of measured rows that are longer.
         measured: Number of measured rows.
         rows: Number of rows of the data.
-        option: Option of the user that keeps all, such as ``"seconds=12"``.
+        option: Option of the user that keeps all, such as ``"seconds=12"``; empty if the length
+            follows the training rows.
     """
 
     unit: Unit
@@ -66,7 +67,8 @@ class Length:
         sentence = f"longest {self._shown(self.longest)}, {self._shown(self.kept)} kept"
         sample = f" (measured on {self.measured} of {self.rows} rows)"
         if self.cut:
-            sentence += f", {self.cut} of {self.measured} rows cut; {self.option} keeps all"
+            cure = f"; {self.option} keeps all" if self.option else " to the length in training"
+            sentence += f", {self.cut} of {self.measured} rows cut{cure}"
         return sentence + (sample if self.measured < self.rows else "")
 
     def _shown(self, length: float) -> str:
@@ -90,7 +92,7 @@ def length_to_keep(lengths: Sequence[float], most: float) -> float:
 
 
 def described(
-    lengths: Sequence[float], kept: float, unit: Unit, *, rows: int, option: str
+    lengths: Sequence[float], kept: float, unit: Unit, *, rows: int, option: str = ""
 ) -> Length:
     """Return what is kept of measured lengths.
 
@@ -99,9 +101,10 @@ def described(
         kept: Length that is kept.
         unit: Unit of the lengths.
         rows: Number of rows of the data.
-        option: Name of the option that sets the length in this unit.
+        option: Name of the option that sets the length in this unit; empty if there is none.
     """
     longest, limit = max(lengths), kept * (1 + WITHIN) if unit == "s" else kept
     whole = math.ceil(longest * 10) / 10 if unit == "s" else longest
     cut = sum(length > limit for length in lengths)
-    return Length(unit, longest, min(kept, longest), cut, len(lengths), rows, f"{option}={whole:g}")
+    option = option and f"{option}={whole:g}"
+    return Length(unit, longest, min(kept, longest), cut, len(lengths), rows, option)

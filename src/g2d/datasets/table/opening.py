@@ -18,7 +18,7 @@ from g2d.data.store.opening import StoreOptions, open_store
 from g2d.datasets.table.columns import NUMBER, TEXT, Column
 from g2d.datasets.table.lines import unknown_categories
 from g2d.datasets.table.rows import TableFile
-from g2d.datasets.table.signals import text_length
+from g2d.datasets.table.signals import cut_lines, text_length
 from g2d.datasets.table.spelling import Nothing, empty
 from g2d.datasets.table.values import Layout, TableDecode
 from g2d.errors import DataError, UnreadableError
@@ -39,7 +39,7 @@ def _new_rows(
 ) -> tuple[list[str], dict[str, Input], dict[str, Tensor]]:
     """Read the rows of a table as the store in ``folder`` would hold them.
 
-    Texts are as long as in the new table, not as in the store.
+    Texts are as long as in the new table, not as in the store; their view cuts them.
 
     Returns:
         The ids of the rows, the inputs, and which rows have each incomplete modality.
@@ -67,6 +67,7 @@ def _new_rows(
             column = table.columns.get(names[0], Column())
             stored[m] = replace(known[m], shape=(text_length(column, parameters["characters"]),))
     layout = Layout(stored, columns, parameters["kinds"], parameters)
+    remarks += cut_lines(layout, table)
     ids, rows = _decoded(table, layout, parameters["id"])
     inputs: dict[str, Input] = {}
     present: dict[str, NDArray[np.bool_]] = {}

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
-from g2d.data.lengths import MAX_TOKENS, Length, described, length_to_keep
+import numpy as np
+from numpy.typing import NDArray
+
+from g2d.data.lengths import MAX_TOKENS, Length, Unit, described, length_to_keep
 from g2d.data.store.facts import Signal
-from g2d.data.views import defaults
+from g2d.data.views import defaults, read_chain
 from g2d.data.views.words import token_ends
 from g2d.datasets.table.columns import TEXT, Column, text
 from g2d.datasets.table.probing import Probe
-from g2d.datasets.table.values import array_shape
+from g2d.datasets.table.rows import TableFile
+from g2d.datasets.table.values import Layout, array_shape
 from g2d.errors import DataError, UnreadableError
 
 MOST_BYTES = 16 * MAX_TOKENS
 """Longest text in bytes that is stored unless the user wants more."""
+UNITS: dict[str, Unit] = {"audio": "s", "sequence": "steps", "text": "tokens"}
+"""Units of the lengths of modalities by kind."""
 ROOM = 1.25
 """Share of bytes that texts may need, compared with those of a sample of them."""
 
@@ -64,9 +70,56 @@ def text_length(column: Column, characters: int | None) -> int:
     return max(1, min(column.longest, characters or MOST_BYTES))
 
 
+def _token_ends(name: str, probe: Probe) -> list[NDArray[np.int64]]:
+    """Return where the tokens of each text of a column end."""
+    return list(token_ends([text(cell) for cell in probe.cells(name)]))
+
+
+def _seconds(name: str, probe: Probe) -> list[float]:
+    """Return the lengths of the sounds of a column."""
+    return [file.sound for file in probe.streams(name) if file.sound]
+
+
+def _shapes(name: str, probe: Probe) -> list[tuple[int, ...]]:
+    """Return the shapes of the arrays of a column that can be read."""
+    shapes = []
+    for path in probe.paths(name):
+        try:
+            shapes.append(array_shape(path))
+        except UnreadableError:
+            continue
+    return shapes
+
+
+def cut_lines(layout: Layout, table: TableFile) -> Iterator[str]:
+    """Yield a line about every modality of which rows of a new table are cut.
+
+    Args:
+        layout: Modalities of the store.
+        table: The new table.
+    """
+    columns = {m: layout.columns[m][0] for m, s in layout.signals.items() if s.kind in UNITS}
+    probe = Probe(table, list(columns.values()))
+    for m, name in columns.items():
+        signal = layout.signals[m]
+        lengths: list[float]
+        if signal.kind == "audio":
+            lengths, kept = _seconds(name, probe), signal.shape[0] / signal.facts["rate"]
+        elif signal.kind == "sequence":
+            lengths = [shape[0] for shape in _shapes(name, probe) if len(shape) > 1]
+            kept = signal.shape[0]
+        else:
+            lengths = [len(ends) for ends in _token_ends(name, probe)]
+            kept = read_chain(m, signal.view).steps[0].model_dump().get("length", inf)
+        if lengths:
+            length = described(lengths, kept, UNITS[signal.kind], rows=probe.rows)
+            if length.cut:
+                yield f"{m}: {length}"
+
+
 def _text(name: str, column: Column, probe: Probe, options: Any) -> Stored:
     """Store texts as far as their first tokens reach, as many as 95 % of the texts have."""
-    ends = list(token_ends([text(cell) for cell in probe.cells(name)]))
+    ends = _token_ends(name, probe)
     counts, size = [max(1, len(own)) for own in ends], text_length(column, options.characters)
     if options.characters:
         tokens = max(max(1, int((own <= size).sum())) for own in ends)
@@ -95,7 +148,7 @@ def _video(name: str, probe: Probe, options: Any) -> Stored:
 
 
 def _audio(name: str, probe: Probe, options: Any) -> Stored:
-    lengths = [file.sound for file in probe.streams(name) if file.sound]
+    lengths = _seconds(name, probe)
     seconds = options.seconds or options.max_seconds
     if lengths and not options.seconds:
         seconds = length_to_keep(lengths, options.max_seconds)
@@ -107,12 +160,7 @@ def _audio(name: str, probe: Probe, options: Any) -> Stored:
 
 
 def _array(name: str, probe: Probe, options: Any) -> Stored:
-    shapes = []
-    for path in probe.paths(name):
-        try:
-            shapes.append(array_shape(path))
-        except UnreadableError:
-            continue
+    shapes = _shapes(name, probe)
     if not shapes:
         raise DataError(
             "arrays named in a table must be .npy files of numbers in one or two axes, "
