@@ -106,8 +106,8 @@ def test_a_task_is_rebuilt_from_its_config(task: Task) -> None:
 @pytest.mark.parametrize(
     ("task", "text"),
     [
-        (Classification(10), "Classification(classes=10)"),
-        (Classification(["cat", "dog"]), "Classification(classes=['cat', 'dog'])"),
+        (Classification(10), "Classification(classes=10, weights=None)"),
+        (Classification(["cat", "dog"]), "Classification(classes=['cat', 'dog'], weights=None)"),
         (MultiLabel(10), "MultiLabel(labels=10)"),
         (
             Regression(2, low=[0.0, 1.0], log=True),
@@ -123,7 +123,7 @@ def test_repr_is_the_call_that_builds_the_task(task: Task, text: str) -> None:
 
 def test_repr_of_many_classes_is_short() -> None:
     many = Classification([f"class {i}" for i in range(500)])
-    assert repr(many) == "Classification(classes=list(500 entries))"
+    assert repr(many) == "Classification(classes=list(500 entries), weights=None)"
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,10 @@ class Task(Configured, ABC):
     def loss_per_row(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the loss of each row ``(B,)``; its mean over the batch is L_S of Eq. 1."""
 
+    def row_weights(self, target: Tensor) -> Tensor:
+        """Return the factor of each row's loss ``(B,)``: 1 unless classes have weights."""
+        return torch.ones(len(target), device=target.device)
+
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return L_S (Eq. 1): the mean loss of the batch, a scalar."""
         return self.loss_per_row(logits, target).mean()
@@ -176,14 +180,17 @@ class Classification(Task):
 
     Args:
         classes: Names of the classes, or their number.
+        weights: Factor of the loss of the rows of each class; None weighs all rows alike. The loss
+            of a batch is the mean over its rows, not divided by the sum of the weights.
 
     Raises:
-        ArgumentError: There are fewer than two classes.
+        ArgumentError: There are fewer than two classes, or the weights are not one positive number
+            per class.
 
     Example:
         >>> task = Classification(["cat", "dog", "bird"])
         >>> task
-        Classification(classes=['cat', 'dog', 'bird'])
+        Classification(classes=['cat', 'dog', 'bird'], weights=None)
         >>> task.predict(torch.tensor([[0.1, 0.7, 0.2]]))
         tensor([1])
     """
@@ -192,13 +199,23 @@ class Classification(Task):
     headline = score = "accuracy"
     discrete = True
 
-    def __init__(self, classes: Sequence[str] | int) -> None:
+    def __init__(
+        self, classes: Sequence[str] | int, *, weights: Sequence[float] | None = None
+    ) -> None:
         self.classes = (
             tuple(map(str, range(classes))) if isinstance(classes, int) else tuple(classes)
         )
         if len(self.classes) < 2:
             raise ArgumentError(f"classes must be two or more, found {len(self.classes)}.")
         self.outputs, self.names = len(self.classes), self.classes
+        self.weights = None if weights is None else tuple(weights)
+        if weights is not None and not (
+            len(weights) == self.outputs and all(0 < weight < math.inf for weight in weights)
+        ):
+            raise ArgumentError(
+                f"weights must be one positive number for each of the {self.outputs} classes, "
+                f"found {list(weights)}."
+            )
 
     def check_target(self, target: Tensor) -> None:
         """Check that targets are class numbers ``(B,)``, int64."""
@@ -212,8 +229,15 @@ class Classification(Task):
         )
 
     def loss_per_row(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the cross-entropy CE(l, y) of each row ``(B,)`` (Eq. 1)."""
-        return F.cross_entropy(at_least_float32(logits), target, reduction="none")
+        """Return the cross-entropy CE(l, y) of each row ``(B,)`` (Eq. 1), times its weight."""
+        loss = F.cross_entropy(at_least_float32(logits), target, reduction="none")
+        return loss if self.weights is None else loss * self.row_weights(target).to(loss)
+
+    def row_weights(self, target: Tensor) -> Tensor:
+        """Return the weight of the class of each row ``(B,)``."""
+        if self.weights is None:
+            return super().row_weights(target)
+        return torch.tensor(self.weights, device=target.device)[target]
 
     def confidence(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return softmax(l)[i, y_i] of each row ``(B,)`` (Eq. 5)."""
@@ -269,8 +293,9 @@ class Classification(Task):
         return F.cross_entropy(at_least_float32(logits), target, reduction="sum")
 
     def config(self) -> dict[str, Any]:
-        """Return the kind and the names of the classes."""
-        return {"kind": self.kind, "classes": list(self.classes)}
+        """Return the kind, the names of the classes, and their weights if they have some."""
+        weights = {} if self.weights is None else {"weights": list(self.weights)}
+        return {"kind": self.kind, "classes": list(self.classes)} | weights
 
 
 class Regression(Task):

@@ -16,6 +16,7 @@ from g2d.runs import MACHINE_OPTIONS
 Optimizer = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "step", "cosine", "plateau"]
 Selection = Literal["validation", "test"]
+ClassWeights = Literal["balanced"] | Sequence[float] | None
 OnNonfinite = Literal["stop", "skip"]
 Precision = Literal["float32", "bfloat16", "float16"]
 PRECISIONS: dict[str, torch.dtype | None] = {
@@ -68,6 +69,10 @@ class TrainOptions:
         calibrate: Fit a weight per head on the validation rows after training.
         compile: Compile encoders and fusion with ``torch.compile``, one by one.
         eval_batch_size: Rows per evaluation step.
+        class_weights: Factor of the training loss of the rows of each class, in a classification.
+            ``balanced`` gives class c of C the factor N / (C N_c), so that all classes count alike
+            and the mean over the training rows is 1; None weighs all rows alike. Evaluation is not
+            weighted.
         on_nonfinite: What an update with a loss or gradient that is not finite does before it is
             made: ``stop`` ends the run, whose folder keeps the last epoch; ``skip`` leaves its
             batch out, and ``metrics.jsonl`` and ``result.json`` count it.
@@ -104,6 +109,7 @@ class TrainOptions:
     calibrate: bool = False
     compile: bool = False
     eval_batch_size: int = 512
+    class_weights: ClassWeights = None
     on_nonfinite: OnNonfinite = "stop"
 
     def __post_init__(self) -> None:
@@ -130,6 +136,8 @@ class TrainOptions:
         for name, kind in get_type_hints(TrainOptions).items():
             if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
                 yield choice_fault(name, getattr(self, name), get_args(kind))
+        if isinstance(self.class_weights, str) and self.class_weights != "balanced":
+            yield f"class_weights must be balanced or numbers, found {self.class_weights!r}."
         if not all(0 <= share <= 1 for share in self.decay_at):
             yield f"decay_at must hold shares between 0 and 1, found {list(self.decay_at)}."
         try:
@@ -139,8 +147,10 @@ class TrainOptions:
 
     def training(self) -> dict[str, Any]:
         """Return the options that determine the trained weights, as plain values."""
-        options = vars(self).items()
-        return {name: _plain(value) for name, value in options if name not in MACHINE_OPTIONS}
+        options = {name: _plain(value) for name, value in vars(self).items()}
+        if self.class_weights is None:  # teachers of earlier versions have no such option
+            del options["class_weights"]
+        return {name: value for name, value in options.items() if name not in MACHINE_OPTIONS}
 
     def resolved_device(self) -> torch.device:
         """Return the device on which this machine trains.

@@ -16,6 +16,7 @@ from g2d.engine.processes import process
 from g2d.errors import ArgumentError, DataError
 from g2d.method import Method, TrainState, processes
 from g2d.model import MultimodalModel
+from g2d.task import Classification, Task
 from g2d.types import Batch
 
 
@@ -73,6 +74,33 @@ def _check_rows(source: Source, options: TrainOptions) -> None:
             )
 
 
+def training_task(source: Source, options: TrainOptions) -> Task:
+    """Return the task of the data, with the class weights of the options.
+
+    Methods are built for it. Evaluation uses the task of the data, which has no weights.
+
+    Args:
+        source: The data.
+        options: How to train.
+
+    Raises:
+        ArgumentError: The data are no classification, or the weights are not one positive number
+            per class.
+    """
+    task, weights = source.task, options.class_weights
+    if weights is None:
+        return task
+    if not isinstance(task, Classification):
+        raise ArgumentError(
+            f"class_weights must be left out where targets are no classes, found {task.kind}."
+        )
+    if weights == "balanced":
+        target = torch.from_numpy(source.target[source.rows("train")])
+        counts = torch.bincount(target, minlength=task.outputs).clamp(min=1).double()
+        weights = (len(target) / (task.outputs * counts)).tolist()
+    return Classification(task.classes, weights=[float(weight) for weight in weights])
+
+
 def make_state(
     method: Method, model: MultimodalModel, source: Source, options: TrainOptions, loader: Loader
 ) -> TrainState:
@@ -103,7 +131,7 @@ def make_state(
     return TrainState(
         model,
         make_optimizer(method.parameter_groups(model), options),
-        source.task,
+        training_task(source, options),
         epochs=options.epochs,
         batches_per_epoch=len(loader),
         accumulate=options.accumulate,

@@ -23,6 +23,7 @@ from g2d.engine.evaluate import evaluate
 from g2d.engine.fit import fit
 from g2d.engine.options import TrainOptions
 from g2d.engine.processes import process, seed_everything, wait
+from g2d.engine.setup import training_task
 from g2d.errors import RunError
 from g2d.files import read_json, write_json
 from g2d.method import Method
@@ -186,7 +187,7 @@ class TeacherCache:
             write_json(folder / DETERMINANTS, determinants)
         wait()
         model = self._model(modality)
-        method: Method = Joint().build(model, source.task)
+        method: Method = Joint().build(model, training_task(source, options))
         callbacks = self.watch(f"teacher of {modality}")
         fitted = fit(method, model, source, options, folder=folder, callbacks=callbacks)
 

@@ -15,7 +15,7 @@ from g2d.data import Loader, Source
 from g2d.engine.callbacks import Callback
 from g2d.engine.fit import Fit, fit
 from g2d.engine.processes import seed_everything
-from g2d.engine.setup import check
+from g2d.engine.setup import check, training_task
 from g2d.errors import DataError
 from g2d.fusion import Late
 from g2d.method import Method
@@ -64,7 +64,7 @@ class Student:
         example = recipe.example(source)
         model = recipe.build_model(source, example)
         random = torch.get_rng_state()
-        method = untrained_method(recipe, model, source.task)
+        method = untrained_method(recipe, model, training_task(source, recipe.train))
         loader = check(method, model, source, recipe.train)
         return cls(recipe, source, example, model, method, loader, random)
 
@@ -87,7 +87,9 @@ class Student:
         if teachers is not None and self.recipe.warm_start:
             warm_start(self.model, teachers.models)
         model, source, options, loader = self.model, self.source, self.recipe.train, self.loader
-        self.method = self.recipe.build_method(teachers).build(model, source.task)
+        self.method = self.recipe.build_method(teachers).build(
+            model, training_task(source, options)
+        )
         return fit(
             self.method, model, source, options, folder=folder, callbacks=callbacks, loader=loader
         )

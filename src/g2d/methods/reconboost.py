@@ -211,6 +211,7 @@ class ReconBoost(Method):
         residual = residual_loss(
             z, batch.target, solved, weights=self.weights, class_mean=self.class_mean
         )
+        residual = residual * self.task.row_weights(batch.target).to(residual)
         terms = {f"residual/{m}": (residual * rows).mean()}
         if stage > 0 and previous in known and self.alpha != 0:
             distance = consolidation(z, known[previous])

@@ -119,7 +119,8 @@ def cut_lines(layout: Layout, table: TableFile) -> Iterator[str]:
 
 def _text(name: str, column: Column, probe: Probe, options: Any) -> Stored:
     """Store texts as far as their first tokens reach, as many as 95 % of the texts have."""
-    ends = _token_ends(name, probe)
+    # The sample of a large table may hold no text of a column that is nearly empty.
+    ends = _token_ends(name, probe) or list(token_ends([column.example]))
     counts, size = [max(1, len(own)) for own in ends], text_length(column, options.characters)
     if options.characters:
         tokens = max(max(1, int((own <= size).sum())) for own in ends)
@@ -141,10 +142,13 @@ def _image(name: str, probe: Probe, options: Any) -> Stored:
 
 def _video(name: str, probe: Probe, options: Any) -> Stored:
     lengths = [file.video for file in probe.streams(name) if file.video]
+    shape = (options.frames, options.size, options.size, 3)
+    signal = Signal("video", "uint8", shape, defaults.PIXELS)
+    if not lengths:
+        return Stored(signal)
     kept = f"{options.frames} frames spread over all of it kept"
     line = f"longest {max(lengths):.1f} s, {kept}; frames={2 * options.frames} keeps more"
-    shape = (options.frames, options.size, options.size, 3)
-    return Stored(Signal("video", "uint8", shape, defaults.PIXELS), line if lengths else "")
+    return Stored(signal, line)
 
 
 def _audio(name: str, probe: Probe, options: Any) -> Stored:

@@ -309,12 +309,11 @@ def array_shape(path: Path) -> tuple[int, ...]:
     Raises:
         UnreadableError: As in :func:`load_values`, except for damage after the header.
     """
+    check_readable(path)
     try:
         with path.open("rb") as file:
             read_header = HEADERS[read_magic(file)]
             shape, _, dtype = read_header(file)
-    except FileNotFoundError:
-        raise UnreadableError("missing-file", path.name) from None
     except Exception as error:  # as in load_values
         raise UnreadableError("undecodable", "it has no header of an .npy file") from error
     _check_array(dtype, shape)
