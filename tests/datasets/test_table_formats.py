@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from g2d.data.store.opening import StoreOptions
-from g2d.datasets.table import formats
+from g2d.datasets.table import formats, json_array
 from g2d.datasets.table.opening import open_any
 from g2d.datasets.table.reader import TableOptions, plan_table
 from g2d.datasets.table.rows import TableFile
@@ -90,6 +90,7 @@ def test_every_format_holds_the_same_rows(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(formats, "BLOCK", 100)
+    monkeypatch.setattr(json_array, "BLOCK", 100)
     file, write = WRITERS[name]
     write(tmp_path / file)
     table = TableFile(tmp_path / file)

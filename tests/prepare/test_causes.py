@@ -56,6 +56,21 @@ def test_a_path_that_leads_nowhere_is_examined(
         assert "missing-file: Add the files, or correct their paths." in message
 
 
+@pytest.mark.parametrize("suffix", ["npy", "pt"])
+def test_arrays_and_unknown_files_that_do_not_exist_are_examined_too(
+    tmp_path: Path, suffix: str
+) -> None:
+    (tmp_path / "feats").mkdir()
+    for i in range(30):
+        (tmp_path / f"feats/{i}.{suffix}").write_bytes(b"something")
+    source = tmp_path / "a.csv"
+    rows = [f"s{i},{i}.{suffix},{'ab'[i % 2]}" for i in range(30)]
+    source.write_text("\n".join(["id,heard,label", *rows]))
+    with pytest.raises(DataError, match=f"no file {tmp_path}/0.{suffix}") as error:
+        plan_table(source, TableOptions())
+    assert f"feats/0.{suffix} exists there" in str(error.value)
+
+
 def test_a_failed_download_is_named(tmp_path: Path) -> None:
     for i in range(8):
         (tmp_path / f"{i}.jpg").write_text("<!DOCTYPE html><p>Not found")
@@ -88,7 +103,7 @@ def test_ids_that_repeat_are_named_once_with_the_option_that_keeps_all_rows(
 def test_a_file_that_many_rows_lack_is_named_once(tmp_path: Path) -> None:
     rows = [f"s{i},gone.jpg,{'ab'[i % 2]}" for i in range(8)]
     message = refusal(tmp_path / "a.csv", "\n".join(["id,photo,label", *rows]))
-    assert "missing-file 8: s0, s1, s2, s3, s4, s5, s6, s7 (gone.jpg)" in message
+    assert "missing-file 8: s0, s1, s2, s3, s4, s5, s6, s7 (photo: gone.jpg)" in message
 
 
 def test_every_reason_has_a_cure() -> None:

@@ -6,6 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from os.path import exists
 from pathlib import Path
 
 import numpy as np
@@ -103,19 +104,21 @@ def _examined(plan: Plan, skip: Skip, source: Path) -> Iterator[str]:
     if sample is None or not sample.files:
         return
     if skip.reason == "missing-file":
-        missing = [file for file in sample.files if not _exists(source / file)]
+        missing = [file for file in sample.files if not exists(source / file)]
         if missing:
-            yield f"for example, {skip.id}: no file {source / missing[0]}"
-            yield from (f"  {reason}" for reason in _reasons(missing[0], source))
+            yield f"for example, {skip.id}: {path_fault(missing[0], source)}"
     elif web := _web_page(sample, source):
         yield f"for example, {skip.id}: {web} is a web page; its download failed"
 
 
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name that is too long, or with a NUL
-        return False
+def path_fault(file: str, source: Path) -> str:
+    """Describe a path that leads nowhere: where it was searched, and the likely reasons.
+
+    Args:
+        file: Path as the data set names it.
+        source: Folder that it is relative to.
+    """
+    return "\n  ".join([f"no file {source / file}", *_reasons(file, source)])
 
 
 def _web_page(sample: Sample, source: Path) -> Path | None:
@@ -161,7 +164,7 @@ def _reasons(file: str, source: Path) -> Iterator[str]:
 
 def _near(file: str, source: Path) -> Iterator[str]:
     """Yield where a file of the same name, or with another suffix or case, is."""
-    if _exists(source / file):
+    if exists(source / file):
         return
     name, (stem, suffix) = os.path.basename(file), os.path.splitext(os.path.basename(file))
     alike: list[str] = []

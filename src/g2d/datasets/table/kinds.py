@@ -12,6 +12,7 @@ from g2d.datasets.table.columns import FILES, NEARLY, NUMBER, SUFFIXES, TEXT, Co
 from g2d.datasets.table.signatures import kind_of_file
 from g2d.datasets.table.spelling import Decimal
 from g2d.errors import DataError
+from g2d.prepare.causes import path_fault
 
 CATEGORY, COUNTER, DATE, LEFT_OUT = "category", "counter", "date", "leave-out"
 """Kinds of columns that hold words of a small set, row numbers, times, and nothing of use."""
@@ -263,13 +264,14 @@ def _file_kind(column: Column, name: str, source: Path) -> Decision:
     what = "files of different kinds" if kinds else f"files of another kind ({listed or 'none'})"
     if not listed and not kinds:
         what = "what looks like paths of other files"
-    if not any(map(exists, _paths(column, source))):
-        what += f", none of which exists in {source.parent}"
-    raise DataError(
+    rule = (
         f"the column {name!r} must name files that can be read: {READABLE}. Found {what}, such as "
-        f"{column.example!r}. Convert them (texts belong into the table itself), or "
-        f"give {override(name, TEXT, LEFT_OUT)}."
+        f"{column.example!r}. Convert them (texts belong into the table itself), or give "
+        f"{override(name, TEXT, LEFT_OUT)}."
     )
+    if not any(map(exists, _paths(column, source))):
+        rule += f" None of them exists: {path_fault(column.example, source.parent)}"
+    raise DataError(rule)
 
 
 def override(name: str, *choices: str) -> str:

@@ -20,6 +20,7 @@ from g2d.datasets.table.probing import Probe
 from g2d.datasets.table.rows import TableFile
 from g2d.datasets.table.values import Layout, array_shape
 from g2d.errors import DataError, UnreadableError
+from g2d.prepare.causes import path_fault
 
 MOST_BYTES = 16 * MAX_TOKENS
 """Longest text in bytes that is stored unless the user wants more."""
@@ -166,10 +167,14 @@ def _audio(name: str, probe: Probe, options: Any) -> Stored:
 def _array(name: str, probe: Probe, options: Any) -> Stored:
     shapes = _shapes(name, probe)
     if not shapes:
-        raise DataError(
+        cells = probe.cells(name)
+        rule = (
             "arrays named in a table must be .npy files of numbers in one or two axes, "
-            f"found none among the {len(probe.cells(name))} of {name!r}."
+            f"found none among the {len(cells)} of {name!r}."
         )
+        if cells and not probe.paths(name)[0].exists():
+            rule += f" For example, {path_fault(str(cells[0]).strip(), probe.folder)}"
+        raise DataError(rule)
     # The most frequent shape decides, so that an unusual file costs only its own row.
     axes = Counter(map(len, shapes)).most_common(1)[0][0]
     usual = [shape for shape in shapes if len(shape) == axes]
