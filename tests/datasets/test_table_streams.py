@@ -43,6 +43,7 @@ def test_videos_with_sound_are_two_modalities_and_the_way_to_one_is_printed(tmp_
     }
     lines = "\n".join(plan.inferred)
     assert "to have one: kinds.clip=video|audio" in lines
+    assert "rows)" not in "".join(line for line in plan.inferred if "clip_sound: longest" in line)
     assert "clip_sound: longest 0.3" in lines
     for kind, modalities in (("video", ["clip"]), ("audio", ["clip"])):
         only = planned(source, clip=kind)

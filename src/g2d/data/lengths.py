@@ -50,7 +50,7 @@ class Length:
         kept: Length that is kept.
         cut: Number of measured rows that are longer.
         measured: Number of measured rows.
-        rows: Number of rows of the data.
+        rows: Number of rows that the measured ones are a sample of.
         option: Option of the user that keeps all, such as ``"seconds=12"``; empty if the length
             follows the training rows.
     """
@@ -100,7 +100,7 @@ def described(
         lengths: Lengths of the measured rows, at least one.
         kept: Length that is kept.
         unit: Unit of the lengths.
-        rows: Number of rows of the data.
+        rows: Number of rows that the measured ones are a sample of.
         option: Name of the option that sets the length in this unit; empty if there is none.
     """
     longest, limit = max(lengths), kept * (1 + WITHIN) if unit == "s" else kept

@@ -40,6 +40,10 @@ class Probe:
             for name, cells in self._cells.items():
                 cells.append(row.get(name))
 
+    def total(self, measured: int) -> int:
+        """Return of how many rows some measured ones are a sample: of all, or of themselves."""
+        return measured if self.whole else self.rows
+
     def cells(self, column: str) -> list[Any]:
         """Return the cells of a column that are not empty."""
         return [cell for cell in self._cells[column] if not empty(cell)]

@@ -113,7 +113,7 @@ def cut_lines(layout: Layout, table: TableFile) -> Iterator[str]:
             lengths = [len(ends) for ends in _token_ends(name, probe)]
             kept = read_chain(m, signal.view).steps[0].model_dump().get("length", inf)
         if lengths:
-            length = described(lengths, kept, UNITS[signal.kind], rows=probe.rows)
+            length = described(lengths, kept, UNITS[signal.kind], rows=probe.total(len(lengths)))
             if length.cut:
                 yield f"{m}: {length}"
 
@@ -132,7 +132,13 @@ def _text(name: str, column: Column, probe: Probe, options: Any) -> Stored:
             size = min(size, needed if probe.whole else ceil(ROOM * needed))
     cut = sum(len(own) > tokens or bool((own > size).any()) for own in ends)
     length = Length(
-        "tokens", max(counts), tokens, cut, len(ends), probe.rows, f"characters={column.longest}"
+        "tokens",
+        max(counts),
+        tokens,
+        cut,
+        len(ends),
+        probe.total(len(ends)),
+        f"characters={column.longest}",
     )
     return Stored(Signal("text", "uint8", (size,), defaults.text(tokens)), str(length))
 
@@ -161,7 +167,10 @@ def _audio(name: str, probe: Probe, options: Any) -> Stored:
     signal = Signal("audio", "int16", shape, view, {"rate": options.rate}, masked=True)
     if not lengths:
         return Stored(signal)
-    return Stored(signal, str(described(lengths, seconds, "s", rows=probe.rows, option="seconds")))
+    return Stored(
+        signal,
+        str(described(lengths, seconds, "s", rows=probe.total(len(lengths)), option="seconds")),
+    )
 
 
 def _array(name: str, probe: Probe, options: Any) -> Stored:
@@ -186,7 +195,10 @@ def _array(name: str, probe: Probe, options: Any) -> Stored:
     if probe.whole:
         steps = min(steps, max(lengths))
     signal = Signal("sequence", "float32", (steps, width), defaults.SEQUENCE, masked=True)
-    return Stored(signal, str(described(lengths, steps, "steps", rows=probe.rows, option="steps")))
+    return Stored(
+        signal,
+        str(described(lengths, steps, "steps", rows=probe.total(len(lengths)), option="steps")),
+    )
 
 
 FILE_SIGNALS: dict[str, Callable[[str, Probe, Any], Stored]] = {
