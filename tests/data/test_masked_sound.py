@@ -125,6 +125,15 @@ def test_arrays_of_sound_may_have_a_mask_in_memory_and_in_a_store(tmp_path: Path
         Source.from_arrays({"voice": sound(), "voice.mask": MASK[:, ::-1]}, LABELS)
 
 
+def test_texts_of_arrays_are_kept_and_one_that_is_very_long_is_named(tmp_path: Path) -> None:
+    notes = np.array(["two words"] * 39 + ["word " * 600])
+    np.savez(tmp_path / "a.npz", note=notes, target=LABELS)
+    inferred = plan_arrays(tmp_path / "a.npz", ArraysOptions()).inferred
+    cure = "data.views.note=[{name: tokens, length: 600}] in training keeps all"
+    line = f"note: longest 600 tokens, 512 tokens kept, 1 of 40 rows cut; {cure}"
+    assert line in inferred
+
+
 def test_sound_of_a_data_set_keeps_its_lengths() -> None:
     rows = [
         {
@@ -137,7 +146,7 @@ def test_sound_of_a_data_set_keeps_its_lengths() -> None:
     made = Source.from_dataset(rows, ["voice", "note"], "y")
     assert made.masks["voice"][:].sum(1).tolist() == [300, 400] * 20
     note = made.views["note"].config()["steps"][0]
-    assert note["length"] == 3
+    assert note["length"] == 7
 
 
 def test_stores_without_a_mask_of_sound_open_as_before() -> None:

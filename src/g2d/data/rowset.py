@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2d.data.gaps import USUAL, Gaps, Invalid, fill_invalid
-from g2d.data.lengths import MAX_TOKENS, length_to_keep, measured_rows
+from g2d.data.lengths import MAX_TOKENS, measured_rows
 from g2d.data.splits import SPLIT_WORDS, UNKNOWN, complete_splits, name_hash
 from g2d.data.store.facts import MASK, PRESENT_SUFFIX, RESERVED, Kind, Signal
 from g2d.data.views import defaults
@@ -392,10 +392,9 @@ def _text(values: NDArray[Any], rate: int | None) -> _Stored:
 
 
 def _tokens(raw: list[bytes]) -> int:
-    """Return how many tokens of texts are kept."""
+    """Return how many tokens of texts that are in memory are kept: all, up to a bound."""
     measured = [raw[row].decode(errors="replace") for row in measured_rows(len(raw)).tolist()]
-    counts = [max(1, len(ends)) for ends in token_ends(measured)]
-    return int(length_to_keep(counts, MAX_TOKENS))
+    return min(max(max(1, len(ends)) for ends in token_ends(measured)), MAX_TOKENS)
 
 
 def _bytes(text: Any) -> bytes:

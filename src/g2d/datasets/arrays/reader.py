@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import torch
 from pydantic import Field
 
 from g2d.data.gaps import Gaps
+from g2d.data.lengths import Length, described, measured_rows
 from g2d.data.rowset import RowSet, TaskKind, collect
 from g2d.data.splits import SPLITS
 from g2d.data.store.facts import Kind
+from g2d.data.views.words import texts, token_ends
 from g2d.datasets.arrays.files import hash_of, read_arrays
 from g2d.datasets.base import GapOptions
 from g2d.prepare import Decoded, Plan, Sample, Skip
@@ -128,6 +131,18 @@ def _gaps(options: ArraysOptions) -> Gaps:
     return Gaps(absent=options.absent, invalid=options.invalid)
 
 
+def _text_length(m: str, rows: RowSet) -> Length:
+    """Return how many tokens of texts the default view keeps."""
+    stored = rows.values[m]
+    measured = measured_rows(len(stored))
+    given = list(texts(torch.from_numpy(stored[measured])))
+    counts = [len(ends) for ends in token_ends(given)]
+    longest = f"data.views.{m}=[{{name: tokens, length: {max(counts)}}}] in training"
+    kept = rows.signals[m].view[0]["length"]
+    length = described(counts, kept, "tokens", rows=len(stored))
+    return replace(length, option=longest)
+
+
 def _target(rows: RowSet, row: int) -> int | float | tuple[float, ...]:
     target = rows.target[row]
     if target.ndim == 0:
@@ -140,6 +155,8 @@ def _inferred(rows: RowSet) -> Iterator[str]:
     for m, signal in rows.signals.items():
         count = int(rows.present[m].sum())
         yield f"{m}: {signal.kind}, {count} rows, stored as {signal.dtype} {signal.shape}"
+        if signal.kind == "text":
+            yield f"{m}: {_text_length(m, rows)}"
     classes = rows.task.get("classes")
     kind = f"{rows.task['outputs']} values" if classes is None else f"{len(classes)} classes"
     yield f"target: {rows.task['kind']}, {kind}"
