@@ -24,6 +24,7 @@ from g2d.cli.options import (
     Assignments,
     Commands,
     Methods,
+    OnError,
     Quiet,
     RecipeName,
     RecipesAndAssignments,
@@ -31,6 +32,7 @@ from g2d.cli.options import (
     RunFolders,
     Split,
     chosen,
+    chosen_error,
     load_recipes,
     print_pairs,
 )
@@ -145,6 +147,13 @@ def predict(
     out: Annotated[Path, typer.Option(metavar="CSV", help="File for the predictions.")] = Path(
         "predictions.csv"
     ),
+    on_error: Annotated[
+        OnError,
+        typer.Option(
+            help="What a cell that cannot be read does: stop with an error, absent (its row is "
+            "predicted without the modality) or skip (its row is left out; the file says why)."
+        ),
+    ] = OnError.stop,
 ) -> None:
     """Predict new rows: the fused prediction and each modality's, with ids and probabilities.
 
@@ -153,10 +162,16 @@ def predict(
     from g2d.experiment import load, write_predictions
 
     loaded = load(run)
-    rows = write_predictions(loaded, source, out)
-    for remark in loaded.source.remarks:
+    rows = write_predictions(loaded, source, out, chosen_error(on_error))
+    for remark in rows.remarks:
         typer.echo(f"warning: {remark}")
-    typer.echo(f"{rows} rows predicted, written to {out}")
+    for count, what in (
+        (len(rows.faults), "predicted without a cell that cannot be read"),
+        (len(rows.left_out), "left out"),
+    ):
+        if count:
+            typer.echo(f"warning: rows {what}: {count}; the column problem of {out} says why")
+    typer.echo(f"{len(rows)} rows predicted, written to {out}")
 
 
 @app.command()

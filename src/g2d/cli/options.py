@@ -16,16 +16,24 @@ from g2d.files import one_line
 
 if TYPE_CHECKING:
     from g2d import data
+    from g2d.data import gaps
     from g2d.recipe import Recipe
 
 
 Split = StrEnum("Split", "train valid test")
 """A split of the data."""
+OnError = StrEnum("OnError", "stop absent skip")
+"""What a new row does that cannot be read."""
 
 
 def chosen(split: Split) -> data.Split:
     """Return the name of a chosen split, as the library takes it."""
     return cast("data.Split", split.value)
+
+
+def chosen_error(on_error: OnError) -> gaps.OnError:
+    """Return what a new row does that cannot be read, as the library takes it."""
+    return cast("gaps.OnError", on_error.value)
 
 
 class Commands(TyperGroup):

@@ -46,7 +46,10 @@ USUAL = Gaps()
 
 
 def fill_invalid(
-    values: NDArray[Any], invalid: Invalid, dtype: DTypeLike = np.float32, zero: float = 0.0
+    values: NDArray[Any],
+    invalid: Invalid,
+    dtype: DTypeLike = np.float32,
+    zero: NDArray[Any] | float = 0.0,
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Convert numbers to a floating-point type, and replace those that are not finite in it.
 
@@ -58,7 +61,7 @@ def fill_invalid(
         invalid: What replaces an invalid number. With ``"skip"``, NaN stays and infinity
             becomes NaN, because the row will not be used.
         dtype: Type of the result.
-        zero: The stored form of zero.
+        zero: The stored form of zero, a number or one per column.
 
     Returns:
         The numbers, and which of them are invalid.
@@ -73,5 +76,20 @@ def fill_invalid(
         stored = values.astype(dtype)
     bad = ~np.isfinite(stored)
     if bad.any():
-        stored[bad] = zero if invalid == "zero" else np.nan
+        stored[bad] = np.broadcast_to(zero, stored.shape)[bad] if invalid == "zero" else np.nan
     return stored, bad
+
+
+def without_numbers(bad: NDArray[np.bool_], mask: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """Return which rows ``(N,)`` have no valid number at all, and so lack the modality.
+
+    Args:
+        bad: Which numbers are invalid ``(N, ...)``.
+        mask: Which steps are real ``(N, steps)``; None if all are.
+    """
+    rows = len(bad)
+    counts, real = bad.reshape(rows, -1).sum(1), np.full(rows, bad[:1].size)
+    if mask is not None:
+        real = mask.sum(1) * bad[:1, 0].size
+    lacking: NDArray[np.bool_] = (counts == real) & (real > 0)
+    return lacking

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from g2d.data.gaps import USUAL, Invalid, OnError, fill_invalid, without_numbers
 from g2d.data.rowset import flags_in
 from g2d.data.store.arrays import read_npz
 from g2d.data.store.facts import MASK, PRESENT_SUFFIX
 from g2d.errors import DataError
+from g2d.files import one_of
 from g2d.types import Batch, Input, Inputs, Sequence
 
 if TYPE_CHECKING:
@@ -22,31 +25,127 @@ if TYPE_CHECKING:
 
 ARRAYS = ".npz"
 """Suffix of files of arrays; where rows may come from a table, all other files are tables."""
-TableRows = tuple[list[str], dict[str, Input], dict[str, Tensor]]
-"""Names of new rows, their stored values, and which of them have which modality."""
 
 
-def read_rows(source: Source, path: Path) -> tuple[list[str], Batch]:
-    """Read new rows; see :meth:`g2d.data.Source.read_rows`.
+@dataclass(frozen=True)
+class LeftOut:
+    """A new row that cannot be predicted.
+
+    Args:
+        place: Number of the row in its file, from 0.
+        id: Its name.
+        reason: Why it is left out.
+    """
+
+    place: int
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """Rows of a table that can be predicted, and the others.
+
+    Args:
+        ids: Names of the rows.
+        inputs: Their stored values.
+        present: Which rows have the modality, per modality that some lack.
+        left_out: The rows that are left out, in order.
+        faults: What could not be read and is absent, per number of a row.
+    """
+
+    ids: list[str]
+    inputs: dict[str, Input]
+    present: dict[str, Tensor]
+    left_out: tuple[LeftOut, ...] = ()
+    faults: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NewRows:
+    """New rows as a model sees them.
+
+    Args:
+        ids: Names of the rows.
+        batch: The rows, with placeholders for targets.
+        left_out: The rows that are left out, in order.
+        faults: What could not be read and is absent, per number of a row of the batch.
+    """
+
+    ids: list[str]
+    batch: Batch
+    left_out: tuple[LeftOut, ...] = ()
+    faults: Mapping[int, str] = field(default_factory=dict)
+
+
+def may_lack(source: Source, m: str) -> bool:
+    """Return whether a model that was trained on a source can do without a modality.
+
+    That is the case if some training rows lack it.
 
     Args:
         source: Data of the run.
-        path: The file.
+        m: Name of the modality.
     """
+    flags = source.present.get(m)
+    return flags is not None and not bool(flags[source.rows("train")].all())
+
+
+def absent_sentence(m: str) -> str:
+    """Return the sentence about a modality that no row is given."""
+    return f"{m} is not given: it is absent in every row"
+
+
+def read_rows(source: Source, path: Path, on_error: OnError = "stop") -> NewRows:
+    """Read new rows; see :meth:`g2d.data.Source.read_rows`.
+
+    Args:
+        source: Data of the run. Its ``remarks`` become sentences about the file.
+        path: The file.
+        on_error: What a cell that cannot be read does: ``"stop"`` raises an error, ``"absent"``
+            lets its row lack the modality, ``"skip"`` leaves its row out.
+    """
+    one_of("on_error", on_error, get_args(OnError))
     if source.read_table is not None and path.suffix.lower() != ARRAYS:
-        ids, inputs, present = source.read_table(path)
-        return ids, _seen(source, inputs, present, len(ids))
+        table = source.read_table(path, on_error)
+        batch = _seen(source, table.inputs, table.present, len(table.ids))
+        source.remarks.extend(_unusual(source, table.present))
+        return NewRows(table.ids, batch, table.left_out, table.faults)
     arrays = read_npz(path)
+    return _from_arrays(source, arrays, path)
+
+
+def _unusual(source: Source, present: Mapping[str, Tensor]) -> Iterator[str]:
+    """Yield a sentence per modality that new rows lack although no training row does."""
+    for m, flags in present.items():
+        if not may_lack(source, m) and not bool(flags.all()):
+            count = int((~flags).sum())
+            yield f"{m} is absent in {count} of {len(flags)} rows, but in no training row"
+
+
+def _from_arrays(source: Source, arrays: dict[str, NDArray[Any]], path: Path) -> NewRows:
+    """Return the rows of arrays, of which those of a modality may be missing."""
     for m, origin in source.origin.items():
         if m in arrays and arrays[m].dtype.kind in "fiu":
             arrays[m] = arrays[m] - origin
-    inputs = {m: _input(source, m, arrays, path) for m in source.modalities}
+    absent = [m for m in source.modalities if m not in arrays and may_lack(source, m)]
+    absent = absent if len(absent) < len(source.modalities) else []
+    source.remarks[:] = map(absent_sentence, absent)
+    inputs = {m: _input(source, m, arrays, path) for m in source.modalities if m not in absent}
     rows = _count(inputs, arrays, path)
     present = {
-        m: torch.from_numpy(flags_in(arrays, m + PRESENT_SUFFIX, (rows,), str(path)))
+        m: torch.from_numpy(flags_in(arrays, m + PRESENT_SUFFIX, (rows,), str(path)).copy())
         for m in source.modalities
-        if m + PRESENT_SUFFIX in arrays
+        if m + PRESENT_SUFFIX in arrays and m in inputs
     }
+    for m, values in inputs.items():
+        lacking = _lacking(source, values)
+        if bool(lacking.any()):
+            present[m] = present.get(m, torch.ones(rows, dtype=torch.bool)) & ~lacking
+    for m in absent:
+        inputs[m] = zero_rows(source.stored(m, np.arange(1)), rows)
+        present[m] = torch.zeros(rows, dtype=torch.bool)
+    inputs = {m: inputs[m] for m in source.modalities}
     for m, flags in present.items():
         _values(inputs[m])[~flags] = 0  # Rows that lack a modality are stored as zeros.
     names = arrays["id"].flat if "id" in arrays else range(rows)
@@ -55,7 +154,38 @@ def read_rows(source: Source, path: Path) -> tuple[list[str], Batch]:
         if _values(seen).is_floating_point() and bool(_values(seen).isnan().any()):
             advice = f"Add the step 'standardize' to the view of {m!r} to fill missing numbers."
             raise DataError(f"values of {m!r} in {path} must be finite, found NaN. {advice}")
-    return [str(name) for name in names], batch
+    source.remarks.extend(_unusual(source, present))
+    return NewRows([str(name) for name in names], batch)
+
+
+def zero_rows(example: Input, rows: int) -> Input:
+    """Return rows of zeros, as rows are stored that lack a modality.
+
+    Args:
+        example: Values of some rows.
+        rows: Number of rows to return.
+    """
+    if isinstance(example, Sequence):
+        mask = torch.zeros((rows, *example.mask.shape[1:]), dtype=torch.bool)
+        return Sequence(example.values.new_zeros((rows, *example.values.shape[1:])), mask)
+    return example.new_zeros((rows, *example.shape[1:]))
+
+
+def _lacking(source: Source, values: Input) -> Tensor:
+    """Return which rows have no valid number, and so lack the modality."""
+    numbers = _values(values)
+    if not numbers.is_floating_point() or _rule(source) != "mean" or not len(numbers):
+        return torch.zeros(len(numbers), dtype=torch.bool)
+    mask = values.mask if isinstance(values, Sequence) else None
+    bad = ~numbers.isfinite()
+    if mask is not None:
+        bad &= mask.reshape(*mask.shape, *(1,) * (bad.ndim - 2))
+    return torch.from_numpy(without_numbers(bad.numpy(), None if mask is None else mask.numpy()))
+
+
+def _rule(source: Source) -> Invalid:
+    rule: Invalid = source.facts.get("parameters", {}).get("invalid", USUAL.invalid)
+    return rule
 
 
 def write_rows(source: Source, path: Path, indices: NDArray[np.int64]) -> None:
@@ -81,7 +211,9 @@ def _seen(source: Source, inputs: Inputs, present: Mapping[str, Tensor], rows: i
 
 
 def _input(source: Source, m: str, arrays: Mapping[str, NDArray[Any]], path: Path) -> Input:
-    values = torch.from_numpy(_stored(m, arrays.get(m), source.arrays[m], path))
+    zero = -source.origin.get(m, np.zeros(1))
+    stored = _stored(m, arrays.get(m), source.arrays[m], path, _rule(source), zero)
+    values = torch.from_numpy(stored)
     if m not in source.masks:
         return values
     shape = (len(values), *source.masks[m].shape[1:])
@@ -106,10 +238,20 @@ def _values(values: Input) -> Tensor:
     return values.values if isinstance(values, Sequence) else values
 
 
-def _stored(m: str, given: NDArray[Any] | None, known: Values, path: Path) -> NDArray[Any]:
+def _stored(
+    m: str,
+    given: NDArray[Any] | None,
+    known: Values,
+    path: Path,
+    invalid: Invalid,
+    zero: NDArray[np.float64],
+) -> NDArray[Any]:
     """Return new values of a modality in the type and shape in which known ones are stored."""
     if given is None:
-        raise DataError(f"{path} must hold an array for every modality, found none for {m!r}.")
+        raise DataError(
+            f"{path} must hold an array for every modality, found none for {m!r}. "
+            "Only a modality that some training rows lack can be left out."
+        )
     if given.shape[1:] != known.shape[1:] or given.ndim != known.ndim:
         shape = given.shape[1:] if given.ndim else "a single number"
         rule = f"rows of {m!r} in {path} must have the shape {known.shape[1:]}"
@@ -117,20 +259,24 @@ def _stored(m: str, given: NDArray[Any] | None, known: Values, path: Path) -> ND
     subject = f"values of {m!r} in {path}"
     if given.dtype.kind not in "fiub":
         raise DataError(f"{subject} must be numbers, found the type {given.dtype}.")
-    floats = known.dtype.kind == "f"
-    if given.dtype.kind == "f":
-        if np.isinf(given).any():
-            raise DataError(f"{subject} must be finite, found infinity.")
-        if not floats and np.isnan(given).any():
-            raise DataError(f"{subject} must be finite, found NaN.")
+    if known.dtype.kind == "f":
+        stored, bad = fill_invalid(given, invalid, known.dtype, zero)
+        if invalid == "skip" and bad.any():
+            raise DataError(f"{subject} must be finite, found {_called(given[bad][0])}.")
+        return stored
+    if given.dtype.kind == "f" and not np.isfinite(given).all():
+        first = given[~np.isfinite(given)][0]
+        raise DataError(f"{subject} must be finite, found {_called(first)}.")
     # A cast that wraps around or drops decimals would go unnoticed.
-    limits = np.finfo(known.dtype) if floats else np.iinfo(known.dtype)
-    whole = floats or given.dtype.kind != "f" or bool((given == np.rint(given)).all())
-    low, high = 0, 0
-    if given.size:  # fmin and fmax ignore NaN
-        low, high = np.fmin.reduce(given, axis=None), np.fmax.reduce(given, axis=None)
+    limits = np.iinfo(known.dtype)
+    whole = given.dtype.kind != "f" or bool((given == np.rint(given)).all())
+    low, high = (given.min(), given.max()) if given.size else (0, 0)
     if not whole or low < limits.min or high > limits.max:
-        kind = "numbers" if floats else "whole numbers"
-        rule = f"{kind} between {limits.min} and {limits.max} ({known.dtype})"
+        rule = f"whole numbers between {limits.min} and {limits.max} ({known.dtype})"
         raise DataError(f"{subject} must be {rule}, found {given.dtype} from {low} to {high}.")
     return given.astype(known.dtype)
+
+
+def _called(value: float) -> str:
+    """Return the name of a number that is not finite."""
+    return "NaN" if value != value else "infinity"

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from g2d.data.gaps import USUAL, Gaps, Invalid, fill_invalid
+from g2d.data.gaps import USUAL, Gaps, Invalid, fill_invalid, without_numbers
 from g2d.data.lengths import MAX_TOKENS, measured_rows
 from g2d.data.splits import SPLIT_WORDS, UNKNOWN, complete_splits, name_hash
 from g2d.data.store.facts import MASK, PRESENT_SUFFIX, RESERVED, Kind, Signal
@@ -178,10 +178,7 @@ def _modality(
         values, bad = fill_invalid(values, rule, values.dtype)
         counts = bad.reshape(rows, -1).sum(1)
         if invalid == "mean" and counts.any():
-            real = np.full(rows, values[0].size)
-            if mask is not None:
-                real = mask.sum(1) * values[0, 0].size
-            lacking = present & (counts == real) & (real > 0)
+            lacking = present & without_numbers(bad, mask)
             present, counts[lacking], values[lacking] = present & ~lacking, 0, 0
             mask = None if mask is None else mask & present[:, None]
     return _Modality(signal, values, mask, present, counts)

@@ -23,6 +23,7 @@ from g2d.task import Task
 from g2d.types import Batch, Input, Inputs, Sequence
 
 if TYPE_CHECKING:
+    from g2d.data.gaps import OnError
     from g2d.data.memory import Columns, ViewOf
     from g2d.data.rowset import TaskKind
     from g2d.data.store.facts import Kind
@@ -92,7 +93,7 @@ class Source:
         self.masks, self.present = dict(masks or {}), dict(present or {})
         self.origin: dict[str, NDArray[np.float64]] = {}
         """Per modality the offsets that were subtracted from its columns before storing."""
-        self.read_table: Callable[[Path], new_rows.TableRows] | None = None
+        self.read_table: Callable[[Path, OnError], new_rows.TableRows] | None = None
         """Function that reads new rows from a table; only for data that came from a table."""
         self.remarks: list[str] = []
         """Sentences about the rows that were read last from a table."""
@@ -392,7 +393,8 @@ class Source:
         Raises:
             DataError: The file is missing or damaged, or its arrays do not fit the data of the run.
         """
-        return new_rows.read_rows(self, Path(path))
+        rows = new_rows.read_rows(self, Path(path))
+        return rows.ids, rows.batch
 
     def write_rows(self, path: str | Path, indices: Rows[int] | NDArray[np.int64]) -> None:
         """Write stored values of some rows to a file that :meth:`read_rows` reads.

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from g2d.data import Source, Split
+from g2d.data.gaps import OnError
+from g2d.data.new_rows import absent_sentence, may_lack, read_rows, zero_rows
 from g2d.engine import checkpoint as checkpoints
 from g2d.engine.checkpoint import BEST, LAST
 from g2d.engine.evaluate import Evaluation, evaluate, joined
@@ -31,7 +34,7 @@ from g2d.runs import (
     same_data,
 )
 from g2d.task import Task
-from g2d.types import Batch, Inputs, Output
+from g2d.types import Batch, Inputs, Output, Present
 
 
 @dataclass(frozen=True)
@@ -113,30 +116,65 @@ class Run:
         )
 
     @torch.no_grad()
-    def predict(self, rows: Inputs | Batch | str | Path) -> Prediction:
+    def predict(self, rows: Inputs | Batch | str | Path, on_error: OnError = "stop") -> Prediction:
         """Predict new rows.
+
+        A modality that is not given is absent in every row, if some training rows lack it; the
+        remarks of the prediction say so.
 
         Args:
             rows: A file in a format that the data set reads, or inputs per modality in the shape
                 that the encoders receive, or a batch of such inputs.
+            on_error: What a cell of a table that cannot be read does: ``"stop"`` raises an error,
+                ``"absent"`` lets its row lack the modality, ``"skip"`` leaves its row out.
 
         Raises:
-            ArgumentError: A modality is missing.
+            ArgumentError: A modality is missing that every training row has.
             DataError: The file cannot be read.
         """
-        ids: list[str] = []
         if isinstance(rows, (str, Path)):
-            ids, rows = self.source.read_rows(Path(rows))
+            new = read_rows(self.source, Path(rows), on_error)
+            output = self._outputs(new.batch.inputs, new.batch.present, len(new.ids))
+            present, remarks = new.batch.present, tuple(self.source.remarks)
+            return Prediction(
+                new.ids, output, self.task, present, new.left_out, new.faults, remarks
+            )
         inputs, present = (rows.inputs, rows.present) if isinstance(rows, Batch) else (rows, None)
-        if missing := [m for m in self.modalities if m not in inputs]:
+        missing = self._missing(inputs)
+        count = len(next(iter(inputs.values())))
+        if missing:
+            known = self.source.gather(np.arange(1))
+            seen = self.source.view(known, seed=0, epoch=0, train=False).inputs
+            inputs = {m: inputs.get(m, zero_rows(seen[m], count)) for m in self.modalities}
+            nowhere = torch.zeros(count, dtype=torch.bool)
+            present = dict(present or {}) | dict.fromkeys(missing, nowhere)
+        output = self._outputs(inputs, present, count)
+        remarks = tuple(map(absent_sentence, missing))
+        return Prediction(
+            [str(i) for i in range(count)], output, self.task, present, remarks=remarks
+        )
+
+    def _missing(self, inputs: Inputs) -> list[str]:
+        """Return the modalities that are not given and may be absent.
+
+        Raises:
+            ArgumentError: A modality is missing that every training row has, or all are.
+        """
+        missing = [m for m in self.modalities if m not in inputs]
+        needed = [m for m in missing if not may_lack(self.source, m)]
+        if needed or len(missing) == len(self.modalities):
             raise ArgumentError(
                 f"rows must have every modality of the run ({', '.join(self.modalities)}), found "
-                f"none for {', '.join(missing)}."
+                f"none for {', '.join(needed or missing)}. Only a modality that some training "
+                "rows lack can be left out."
             )
-        total, size = len(next(iter(inputs.values()))), self.recipe.train.eval_batch_size
-        cuts = [slice(start, start + size) for start in range(0, total, size)]
-        parts = [self._predict(inputs, present, cut) for cut in cuts]
-        return Prediction(ids or [str(i) for i in range(total)], joined(parts), self.task, present)
+        return missing
+
+    def _outputs(self, inputs: Inputs, present: Present, count: int) -> Output:
+        """Return the outputs for all rows, computed batch by batch."""
+        size = self.recipe.train.eval_batch_size
+        cuts = [slice(start, start + size) for start in range(0, count, size)]
+        return joined([self._predict(inputs, present, cut) for cut in cuts])
 
     def _predict(self, inputs: Inputs, present: Mapping[str, Tensor] | None, rows: slice) -> Output:
         device = next(self.model.parameters()).device
@@ -205,22 +243,22 @@ def _opened(recipe: Recipe) -> tuple[Recipe, Source]:
             ) from None
 
 
-def write_predictions(run: Run, source: str | Path, out: Path) -> int:
+def write_predictions(
+    run: Run, source: str | Path, out: Path, on_error: OnError = "stop"
+) -> Prediction:
     """Predict new rows and write a CSV file; see :meth:`Prediction.write`.
 
     Args:
         run: The run that predicts.
         source: A file of rows in a format that the data set reads.
         out: The CSV file.
-
-    Returns:
-        The number of rows.
+        on_error: See :meth:`Run.predict`.
 
     Raises:
         ArgumentError: ``out`` is a folder.
     """
     if out.is_dir():
         raise ArgumentError(f"--out must be a CSV file to write, found the folder {out}.")
-    prediction = run.predict(source)
+    prediction = run.predict(source, on_error)
     prediction.write(out)
-    return len(prediction)
+    return prediction

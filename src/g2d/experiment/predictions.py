@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from g2d.data.new_rows import LeftOut
 from g2d.errors import ArgumentError
 from g2d.files import csv_cell, replaced
 from g2d.functional.precision import at_least_float32
@@ -26,12 +27,18 @@ class Prediction:
         output: Fused and unimodal logits.
         task: What the logits mean.
         present: Per modality the rows that have it ``(B,)``; None if all rows have all.
+        left_out: Rows of the file that could not be predicted, with the reason.
+        faults: What could not be read and counts as absent, by number of a predicted row.
+        remarks: Sentences about modalities and columns that were not given.
     """
 
     ids: list[str]
     output: Output
     task: Task
     present: Mapping[str, Tensor] | None = None
+    left_out: tuple[LeftOut, ...] = ()
+    faults: Mapping[int, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.output.logits)
@@ -65,15 +72,21 @@ class Prediction:
         """Write a CSV file atomically.
 
         Its columns are ``id``, ``prediction``, ``M.prediction`` for every modality M, and for
-        classes ``probability[CLASS]`` and ``M.probability[CLASS]``.
+        classes ``probability[CLASS]`` and ``M.probability[CLASS]``. If some cells could not be
+        read, the column ``problem`` says why; rows that are left out have no other values.
 
         Args:
             path: The file.
         """
         columns = dict(_columns(self))
+        rows = [list(row) for row in zip(self.ids, *columns.values(), strict=True)]
+        if self.left_out or self.faults:
+            rows = [[*row, self.faults.get(i, "")] for i, row in enumerate(rows)]
+            for one in self.left_out:  # in order, so that each finds its place among the others
+                rows.insert(one.place, [one.id, *[""] * len(columns), one.reason])
+            columns["problem"] = []
         with replaced(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
-            rows = zip(self.ids, *columns.values(), strict=True)
             for row in (["id", *columns], *rows):
                 writer.writerow([csv_cell(cell) for cell in row])
 

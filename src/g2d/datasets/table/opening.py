@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from g2d.data.gaps import USUAL, Gaps, OnError
+from g2d.data.new_rows import LeftOut, TableRows, absent_sentence, may_lack
 from g2d.data.source import Source
-from g2d.data.store.facts import read_facts, signals
+from g2d.data.store.facts import Signal, read_facts, signals
 from g2d.data.store.opening import StoreOptions, open_store
 from g2d.datasets.table.columns import NUMBER, TEXT, Column
 from g2d.datasets.table.lines import unknown_categories
@@ -23,31 +25,33 @@ from g2d.datasets.table.spelling import Nothing, empty
 from g2d.datasets.table.values import Layout, TableDecode
 from g2d.errors import DataError, UnreadableError
 from g2d.prepare import Decoded, Sample
+from g2d.prepare.outcomes import UNREADABLE
 from g2d.types import Input, Sequence
+
+WAYS = (
+    "To predict the row without it, or to leave the row out: --on-error absent or "
+    "--on-error skip (in Python, on_error=)."
+)
+"""Sentence about what can be done about a row that cannot be read."""
 
 
 def open_any(options: StoreOptions) -> Source:
     """Open any store; if it was made from a table, new rows can be read from another table."""
     source = open_store(options)
     if "kinds" in source.facts["parameters"]:
-        source.read_table = partial(_new_rows, options.folder, source.modalities, source.remarks)
+        source.read_table = partial(_new_rows, source, options.folder)
     return source
 
 
-def _new_rows(
-    folder: Path, modalities: tuple[str, ...], remarks: list[str], path: Path
-) -> tuple[list[str], dict[str, Input], dict[str, Tensor]]:
+def _new_rows(source: Source, folder: Path, path: Path, on_error: OnError) -> TableRows:
     """Read the rows of a table as the store in ``folder`` would hold them.
 
     Texts are as long as in the new table, not as in the store; their view cuts them.
 
-    Returns:
-        The ids of the rows, the inputs, and which rows have each incomplete modality.
-
     Raises:
-        DataError: A column is missing, or a row cannot be read.
+        DataError: A column is missing that every training row has, or a row cannot be read.
     """
-    facts = read_facts(folder)
+    facts, modalities, remarks = read_facts(folder), source.modalities, source.remarks
     parameters, known = facts["parameters"], signals(facts)
     columns = {m: tuple(parameters["columns"][m]) for m in modalities}
     table = _table(path, facts, columns)
@@ -55,12 +59,7 @@ def _new_rows(
         *table.notes,
         *(line for m in modalities for line in unknown_categories(table.columns, known[m].facts)),
     ]
-    missing = [c for names in columns.values() for c in names if c not in table.columns]
-    if missing and not table.json:
-        raise DataError(
-            f"{path} must have the columns that the store was prepared from, "
-            f"found no {', '.join(missing)}."
-        )
+    remarks.extend(_absent_columns(source, columns, table, known))
     stored = {m: known[m] for m in modalities}
     for m, names in columns.items():
         if parameters["kinds"][m] == TEXT:
@@ -68,7 +67,12 @@ def _new_rows(
             stored[m] = replace(known[m], shape=(text_length(column, parameters["characters"]),))
     layout = Layout(stored, columns, parameters["kinds"], parameters)
     remarks += cut_lines(layout, table)
-    ids, rows = _decoded(table, layout, parameters["id"])
+    gaps = Gaps(
+        unreadable="lack" if on_error == "absent" else "skip",
+        invalid=parameters.get("invalid", USUAL.invalid),
+    )
+    read = _decoded(table, TableDecode(layout, gaps), parameters["id"], on_error)
+    rows = read.rows
     inputs: dict[str, Input] = {}
     present: dict[str, NDArray[np.bool_]] = {}
     for m, signal in stored.items():
@@ -80,7 +84,51 @@ def _new_rows(
         if signal.masked:
             mask = np.stack([row.masks.get(m, np.zeros(signal.shape[0], np.bool_)) for row in rows])
             inputs[m] = Sequence(values, torch.from_numpy(mask))
-    return ids, inputs, {m: torch.from_numpy(p) for m, p in present.items() if not p.all()}
+    flags = {m: torch.from_numpy(p) for m, p in present.items() if not p.all()}
+    return TableRows(read.ids, inputs, flags, tuple(read.left_out), read.faults)
+
+
+def _absent_columns(
+    source: Source,
+    columns: Mapping[str, tuple[str, ...]],
+    table: TableFile,
+    known: Mapping[str, Signal],
+) -> Iterator[str]:
+    """Yield a sentence per modality and column that a table does not have.
+
+    Raises:
+        DataError: Every training row has it. (Objects of JSON may lack keys.)
+    """
+    needed: list[str] = []
+    if not any(name in table.columns for names in columns.values() for name in names):
+        needed = [name for names in columns.values() for name in names]
+    for m, names in columns.items():
+        missing = [name for name in names if name not in table.columns]
+        if not missing or needed:
+            continue
+        if len(missing) == len(names):
+            if not may_lack(source, m) and not table.json:
+                needed += missing
+            yield absent_sentence(m)
+            continue
+        if not table.json:
+            needed += [name for name in missing if not _is_gap(source, m, name, known[m])]
+        yield f"{m}: {', '.join(missing)} not given: treated as empty cells in every row"
+    if needed:
+        raise DataError(
+            f"{table.path} must have the columns that the store was prepared from, "
+            f"found no {', '.join(needed)}. Only columns that are empty in some training rows can "
+            "be left out."
+        )
+
+
+def _is_gap(source: Source, m: str, column: str, signal: Signal) -> bool:
+    """Return whether the model knows rows in which a column of numbers or categories is empty."""
+    names, values = signal.facts["columns"], source.arrays[m][source.rows("train")]
+    if categories := signal.facts.get("categories", {}).get(column):
+        elements = [names.index(f"{column}={value}") for value in categories]
+        return bool((values[:, elements] == 0).all(1).any())
+    return bool(np.isnan(values[:, names.index(column)]).any())
 
 
 def _table(path: Path, facts: dict[str, Any], columns: dict[str, tuple[str, ...]]) -> TableFile:
@@ -100,19 +148,40 @@ def _table(path: Path, facts: dict[str, Any], columns: dict[str, tuple[str, ...]
     return table
 
 
-def _decoded(table: TableFile, layout: Layout, id_column: str) -> tuple[list[str], list[Decoded]]:
-    """Decode all rows of a table; return their ids and values."""
-    decode = TableDecode(layout)
-    ids: list[str] = []
-    rows: list[Decoded] = []
-    for number, cells in enumerate(table, start=1):
-        name = str(number if empty(cells.get(id_column)) else cells[id_column])
+@dataclass
+class _Read:
+    """Decoded rows of a table, and those that are left out; see :class:`TableRows`."""
+
+    ids: list[str] = field(default_factory=list)
+    rows: list[Decoded] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    faults: dict[int, str] = field(default_factory=dict)
+
+
+def _decoded(table: TableFile, decode: TableDecode, id_column: str, on_error: OnError) -> _Read:
+    """Decode all rows of a table."""
+    read, layout = _Read(), decode.layout
+    for place, cells in enumerate(table):
+        name = str(place + 1 if empty(cells.get(id_column)) else cells[id_column])
         sample = Sample(name, 0, name, layout.files(cells), layout.facts(cells))
         try:
-            rows.append(decode(table.path.parent, sample))
+            row = decode(table.path.parent, sample)
         except UnreadableError as error:
-            raise DataError(
-                f"cannot read row {name} of {table.path}: {error.reason}: {error.detail}."
-            ) from error
-        ids.append(name)
-    return ids, rows
+            reason = f"{error.reason}: {error.detail}"
+            if on_error == "stop":
+                raise DataError(f"cannot read row {name} of {table.path}: {reason}. {WAYS}") from (
+                    error
+                )
+            read.left_out.append(LeftOut(place, name, reason))
+            continue
+        if UNREADABLE in row.outcomes.values():
+            read.faults[len(read.ids)] = "; ".join(row.warnings)
+        read.ids.append(name)
+        read.rows.append(row)
+    if not read.rows:
+        one = read.left_out[0]
+        raise DataError(
+            f"{table.path} must have a row that can be predicted, found none: {one.id} "
+            f"({one.reason})."
+        )
+    return read

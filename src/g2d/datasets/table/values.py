@@ -260,16 +260,14 @@ def _numbers(
     Raises:
         UnreadableError: A number is invalid, and its row is to be left out.
     """
-    stored, bad = fill_invalid(values - origin, context.invalid)
+    stored, bad = fill_invalid(values - origin, context.invalid, zero=np.negative(origin))
     if not bad.any():
         return stored, None, 0
     if context.invalid == "skip":
         first = values[bad][0]
         detail = "it holds NaN" if np.isnan(first) else f"{first:g} is too large for float32"
         raise UnreadableError("non-finite", detail)
-    if context.invalid == "zero":
-        stored[bad] = np.broadcast_to(np.negative(origin), stored.shape)[bad]
-    elif bad.all():
+    if context.invalid == "mean" and bad.all():
         return None, None, ABSENT
     return stored, None, int(bad.sum())
 
