@@ -83,9 +83,11 @@ def word(*words: str) -> Cell:
         (lambda i: f"{1 + i % 28} March 2021", 60, "dates"),
         (lambda i: f"Mar {1 + i % 28}, 2021", 60, "dates"),
         (lambda i: f"{i % 24}:{i % 60:02d} pm", 60, "dates"),
+        (lambda i: f"2021-{1 + i % 12:02d}", 60, "dates"),
+        (lambda i: f"Mon, {1 + i % 28} Jan 2021", 60, "dates"),
         (lambda i: f"anna{i}@example.com", 60, "text"),
         (lambda i: f"A/5 {i * 7919}", 60, "text"),
-        (lambda i: f"1_{i}", 60, "text"),
+        (lambda i: f"k1_{i}", 60, "text"),
     ],
 )
 def test_the_kind_of_a_column_follows_from_its_cells(
@@ -266,6 +268,13 @@ def test_numbers_with_a_unit_are_refused_by_name(tmp_path: Path, form: str) -> N
     assert "kinds.size=text|leave-out" in str(error.value)
     few = table(tmp_path / "b.csv", 60, size=word("500ml", "750ml", "1l"))
     assert planned(few).signals["table"].shape == (4,)
+
+
+@pytest.mark.parametrize("form", ["[{0}, {1}]", "{0},{1}", "{0};{1}", "{0}/{1}", "({0} {1})"])
+def test_several_numbers_in_a_cell_are_refused_by_name(tmp_path: Path, form: str) -> None:
+    cells = [form.format(round(NOISE[i], 1), i) for i in range(60)]
+    with pytest.raises(DataError, match=r"'pair' must .*kinds\.pair=text\|leave-out"):
+        planned(table(tmp_path / "a.csv", 60, pair=cells.__getitem__))
 
 
 def test_labels_follow_the_rules_of_cells(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "bar": ("a.txt", lambda p: p.write_bytes(csv_text("|").encode())),
     "separator line": ("a.csv", lambda p: p.write_bytes(csv_text(";", "sep=;\r\n").encode())),
     "quoted separator": ("a.csv", lambda p: p.write_bytes(csv_text("^", '"sep=^"\n').encode())),
+    "blank lines": ("a.csv", lambda p: p.write_bytes(csv_text(";", "\r\n \r\n").encode())),
     "mark": ("a.csv", lambda p: p.write_bytes(csv_text(";", "sep=;\n").encode("utf-8-sig"))),
     "utf-16": ("a.csv", lambda p: p.write_bytes(csv_text("\t").encode("utf-16"))),
     "big endian": ("a.csv", lambda p: p.write_bytes(b"\xfe\xff" + csv_text().encode("utf-16-be"))),

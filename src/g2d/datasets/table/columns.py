@@ -39,7 +39,9 @@ FAR = 1000
 """Offset of a column relative to its range from which float32 keeps too few digits."""
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _DAY = (
-    rf"(?:\d{{4}}([-/.])\d{{1,2}}\1\d{{1,2}}|\d{{1,2}}([-/.])\d{{1,2}}\2\d{{2,4}}"
+    r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? )?"
+    r"(?:\d{4}[-/]\d{1,2}|"
+    rf"\d{{4}}([-/.])\d{{1,2}}\1\d{{1,2}}|\d{{1,2}}([-/.])\d{{1,2}}\2\d{{2,4}}"
     rf"|\d{{1,2}}[ -]{_MONTH}[ -]\d{{2,4}}|{_MONTH} \d{{1,2}},? \d{{4}})"
 )
 _TIME = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[ap]m)?(?: ?(?:z|utc|[-+]\d{2}:?\d{2}))?"
@@ -50,6 +52,8 @@ LONGEST_DATE, LONGEST_SUFFIX = 40, 16
 NEITHER = (None, None)
 SIGNS: tuple[tuple[Decimal, Decimal], ...] = ((".", ","), (",", "."))
 """Decimal signs, each with the other."""
+_WORDLESS = re.compile(r"[ -@\[-`{-~]+")
+"""Signs of ASCII that are no letters."""
 _SUFFIX = re.compile(
     r"\.(?:(?=\d?[a-z])[a-z0-9]{2,5}|parquet|feather|pickle|safetensors|tfrecords?)"
 )
@@ -114,6 +118,7 @@ class Column:
         slashes: Number of text cells of one word that have a slash or a backslash.
         backslashes: Number of text cells with backslashes and no slash.
         dates: Number of cells that are dates or times.
+        wordless: Number of text cells of digits and signs only.
         respelled: Whether some number must be rewritten for Python to read it.
         longest: Bytes of the longest cell, as text.
         words: Words of the longest cell, at most ``WORDS_COUNTED``.
@@ -133,6 +138,7 @@ class Column:
     slashes: int = 0
     backslashes: int = 0
     dates: int = 0
+    wordless: int = 0
     respelled: bool = False
     longest: int = 0
     words: int = 0
@@ -205,6 +211,7 @@ class Column:
         if "/" in cell or "\\" in cell:
             self.slashes += count == 1
             self.backslashes += "/" not in cell
+        self.wordless += bool(_WORDLESS.fullmatch(cell))
         if len(cell) <= LONGEST_DATE and cell[-1:].isalnum() and DATE.fullmatch(cell):
             self.dates += 1
 

@@ -151,14 +151,17 @@ def _decision(column: Column, name: str, rows: int, source: Path) -> Decision:
     known = sum(column.suffixes[kind] for kind in FILES)
     if known + column.others.total() > NEARLY * column.cells:
         return _file_kind(column, name, source)
+    paths = column.slashes > NEARLY * column.cells
+    if paths and (kind_of := _kind_of_files(column, source)):
+        return Decision(kind_of, "paths, by the first bytes of the files")
     if _is_category(column):
         return Decision(CATEGORY, "few different values")
     _check_unit(column, name)
     one_word = column.words <= 1 and not column.lists and bool(column.values)
-    if column.slashes > NEARLY * column.cells or one_word:
+    if paths or one_word:
         if kind_of := _kind_of_files(column, source):
             return Decision(kind_of, "paths, by the first bytes of the files")
-        if column.slashes > NEARLY * column.cells:
+        if paths:
             return _file_kind(column, name, source)
         if suffix := _left_suffix(column, source):
             raise DataError(
@@ -166,6 +169,12 @@ def _decision(column: Column, name: str, rows: int, source: Path) -> Decision:
                 f"where {suffix} exists. Write it so, or give {override(name, TEXT, LEFT_OUT)}."
             )
     _check_decimal(column, name)
+    if column.wordless > NEARLY * column.cells:
+        raise DataError(
+            f"the column {name!r} must hold numbers, words or paths, found "
+            f"{column.example[:60]!r}. Give each number a column (lists of numbers: JSONL, Parquet "
+            f"or .npy files), or give {override(name, TEXT, LEFT_OUT)}."
+        )
     if column.words > 1 or column.lists:
         return Decision(TEXT, "words")
     reason = "many different words"

@@ -161,10 +161,11 @@ class TableFile:
         """Return the delimiter, and the number of lines above the header."""
         if self.json:
             return "", 0
-        lines = iter(_Lines(self.path, file))
-        header = next(lines, "")
+        numbered = enumerate(_Lines(self.path, file))
+        filled = (line for line in numbered if line[1].strip("\ufeff \r\n"))
+        above, header = next(filled, (0, ""))
         if given := _SEPARATOR.fullmatch(header):
-            return given[1].replace("\\t", "\t"), 1
+            return given[1].replace("\\t", "\t"), above + 1
         header = re.sub(r'"[^"]*("|$)', "", header)
         if "\r" in header.rstrip("\r\n"):
             raise DataError(
@@ -172,8 +173,8 @@ class TableFile:
                 "Save it with other line endings."
             )
         if "\t" in header and self.file.suffix.lower() in TABS:
-            return "\t", 0
-        return max(DELIMITERS, key=header.count), 0
+            return "\t", above
+        return max(DELIMITERS, key=header.count), above
 
     def _scan(self, lines: _Lines) -> Iterator[int]:
         """Yield where every row begins, and add its cells to the statistics."""
