@@ -32,10 +32,9 @@ MOST = {
     "seed": 2**63 - 1,
     "workers": 256,
     "threads": 1024,
+    **dict.fromkeys(("lr", "clip", "decay", "weight_decay", "momentum"), 1e30),
 }
-"""Largest values: beyond them a machine runs out of memory, processes or threads."""
-MOST_RATE = 1e30
-"""Largest learning rate, norm and factor, which a float32 holds."""
+"""Largest values: beyond them a machine runs out of memory, processes, threads or exponents."""
 
 
 @dataclass(frozen=True)
@@ -123,16 +122,15 @@ class TrainOptions:
         for name in ("epochs", "warmup", "workers", "weight_decay", "momentum", "patience", "seed"):
             if not 0 <= getattr(self, name) < math.inf:
                 yield f"{name} must not be negative, found {getattr(self, name)}."
-        for name, most in MOST.items():
-            if getattr(self, name) is not None and getattr(self, name) > most:
-                yield f"{name} must be at most {most:,}, found {getattr(self, name)}."
         rates = {"lr": self.lr, "clip": self.clip, "decay": self.decay}
         rates |= {f"group_lr.{m}": lr for m, lr in self.group_lr.items()}
+        given = vars(self) | rates
+        for name, most in {**MOST, **dict.fromkeys(rates, MOST["lr"])}.items():
+            if given[name] is not None and most < given[name] < math.inf:
+                yield f"{name} must be at most {most:,}, found {given[name]}."
         for name, rate in rates.items():
             if rate is not None and not 0 < rate < math.inf:
                 yield f"{name} must be positive, found {rate}."
-            elif rate is not None and rate > MOST_RATE:
-                yield f"{name} must be at most {MOST_RATE}, found {rate}."
         for name, kind in get_type_hints(TrainOptions).items():
             if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
                 yield choice_fault(name, getattr(self, name), get_args(kind))
