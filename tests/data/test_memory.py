@@ -262,3 +262,42 @@ def test_a_hugging_face_data_set_gives_the_same_source_and_names_its_classes() -
     assert len(made.rows("test")) == 15
     with pytest.raises(DataError, match="must have a column 'nothing', found image, text"):
         Source.from_dataset(stored, ["nothing"], "label")
+
+
+def test_arrays_of_0_and_1_are_several_labels() -> None:
+    rng = np.random.default_rng(0)
+    states = rng.random((100, 3)) < 0.4
+    made = source(target=states)
+    assert made.task.config() == {"kind": "multilabel", "labels": ["0", "1", "2"]}
+    assert made.target.dtype == np.float32
+    assert np.array_equal(made.target, states)
+    assert made.content_hash == source(target=states.astype(np.int64)).content_hash
+    assert source(target=states.astype(float)).task.kind == "regression"
+    named = source(target=states.astype(float), task="multilabel", classes=["a", "b", "c"])
+    assert named.task.names == ("a", "b", "c")
+    unknown = states.astype(float)
+    unknown[4, 1] = np.nan
+    for target, sentence in (
+        (np.eye(3, dtype=np.int64)[rng.integers(0, 3, 100)], "exactly one 1 in every row"),
+        (states * 2.0, "must be 0 or 1 per label .* found 2"),
+        (unknown, "its target is missing"),
+        (states[:, 0], r"found bool \(100,\)"),
+    ):
+        options = {} if "exactly" in sentence else {"task": "multilabel"}
+        with pytest.raises(DataError, match=sentence):
+            source(target=target, **options)
+    with pytest.raises(DataError, match="classes must name the 3 labels"):
+        source(target=states, classes=["a"])
+
+
+def test_lists_of_labels_in_a_data_set_are_several_labels() -> None:
+    rows = [{"x": float(i), "y": [["cat"], ["dog", "cat"], []][i % 3]} for i in range(60)]
+    made = Source.from_dataset(rows, ["x"], "y")
+    assert made.task.config() == {"kind": "multilabel", "labels": ["cat", "dog"]}
+    assert made.target[:3].tolist() == [[1, 0], [1, 1], [0, 0]]
+    codes = [{"x": float(i), "y": [[0], [1, 0]][i % 2]} for i in range(60)]
+    assert Source.from_dataset(codes, ["x"], "y", classes=["a", "b"]).task.names == ("a", "b")
+    swapped = Source.from_dataset(rows, ["x"], "y", classes=["dog", "cat"])
+    assert swapped.target[:3].tolist() == [[0, 1], [1, 1], [0, 0]]
+    with pytest.raises(DataError, match="labels must be among the 1 named ones, found 'dog'"):
+        Source.from_dataset(rows, ["x"], "y", classes=["cat"])

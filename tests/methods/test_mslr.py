@@ -136,7 +136,7 @@ def test_without_validation_dynamic_is_refused_and_so_is_a_regression() -> None:
     bench = Bench("mslr", regression=True, options={"strategy": "dynamic", "coefficients": None})
     with pytest.raises(
         UnsupportedError,
-        match="strategy='dynamic' of MSLR must have validation accuracies, found a regression task",
+        match="must have validation scores from 0 to 1, found a regression task",
     ):
         bench.method(bench.model())
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from g2d.data.label_sets import states_of
 from g2d.data.rowset import RowSet, TaskKind, collect
 from g2d.data.source import Source
 from g2d.data.splits import TRAIN
@@ -96,11 +97,13 @@ class ReadColumns:
         arrays: Modalities, and ``target``, ``split``, ``group`` and ``id``.
         classes: Names of the classes, if the data set has them.
         rate: Samples per second of sound, if the data set records it.
+        task: Kind of task, if the cells of the target show one.
     """
 
     arrays: dict[str, Any]
-    classes: list[str] | None
+    classes: Rows[str] | None
     rate: int | None
+    task: TaskKind | None = None
 
 
 def columns_of(
@@ -111,6 +114,7 @@ def columns_of(
     split: str | None,
     group: str | None,
     ids: str | None,
+    classes: Rows[str] | None,
 ) -> ReadColumns:
     """Read columns of a data set; see :meth:`g2d.data.Source.from_dataset`.
 
@@ -121,6 +125,7 @@ def columns_of(
         split: Column of the split.
         group: Column of the group.
         ids: Column of names.
+        classes: Names of the classes or labels; None for those that the data set records.
     """
     parts = dataset if isinstance(dataset, Mapping) else {"": dataset}
     named = modalities if isinstance(modalities, Mapping) else {m: m for m in modalities}
@@ -129,7 +134,14 @@ def columns_of(
     rows = [row for part in parts.values() for row in _select(part, used)]
     if not rows:
         raise DataError("the data set must have rows, found none.")
-    arrays: dict[str, Any] = {
+    classes = classes or _classes(next(iter(parts.values())), target)
+    sets = [_cell(row, target) for row in rows]
+    arrays: dict[str, Any] = {}
+    if _are_label_sets(sets, classes):
+        roles["target"] = None
+        classes, states = states_of(sets, classes or ())
+        arrays["target"] = states
+    arrays |= {
         role: np.array([_cell(row, column) for row in rows])
         for role, column in roles.items()
         if column is not None
@@ -146,8 +158,9 @@ def columns_of(
             arrays[m] = np.array([[_cell(row, c) for c in columns] for row in rows], np.float64)
     if len(rates) > 1:
         raise DataError(f"sound must have one sampling rate, found {sorted(rates)}. Resample it.")
-    classes = _classes(next(iter(parts.values())), target)
-    return ReadColumns(arrays, classes, next(iter(rates), None))
+    several = roles["target"] is None
+    task: TaskKind | None = "multilabel" if several else None
+    return ReadColumns(arrays, classes, next(iter(rates), None), task)
 
 
 def _listed(names: str | Rows[str] | None) -> Rows[str]:
@@ -172,8 +185,19 @@ def _cell(row: Mapping[str, Any], column: str) -> Any:
 def _classes(part: Any, target: str) -> list[str] | None:
     """Return the names of the classes that a Hugging Face data set records."""
     feature = (getattr(part, "features", None) or {}).get(target)
-    names = getattr(feature, "names", None)
+    names = getattr(feature, "names", None) or getattr(
+        getattr(feature, "feature", None), "names", None
+    )
     return None if names is None else list(names)
+
+
+def _are_label_sets(cells: list[Any], classes: Rows[str] | None) -> bool:
+    """Return whether cells are lists of labels, and not of numbers of a fixed count."""
+    lists = [cell for cell in cells if isinstance(cell, list | tuple | set)]
+    if not lists or len(lists) + sum(cell is None for cell in cells) < len(cells):
+        return False
+    words = any(isinstance(label, str) for cell in lists for label in cell)
+    return words or classes is not None or len({len(cell) for cell in lists}) > 1
 
 
 def _is_audio(cell: Any) -> bool:

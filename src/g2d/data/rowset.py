@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2d.data.gaps import USUAL, Gaps, Invalid, fill_invalid, without_numbers
+from g2d.data.label_sets import MULTILABEL, label_task, strata_of
 from g2d.data.lengths import MAX_TOKENS, measured_rows
 from g2d.data.splits import SPLIT_WORDS, UNKNOWN, complete_splits, name_hash
 from g2d.data.store.facts import MASK, PRESENT_SUFFIX, RESERVED, Kind, Signal
@@ -21,7 +22,7 @@ from g2d.files import require_names
 from g2d.types import is_name
 
 Arrays = Mapping[str, NDArray[Any]]
-TaskKind = Literal["classification", "regression"]
+TaskKind = Literal["classification", "regression", "multilabel"]
 ROLES = ("target", "split", "group", "id")
 """Names of arrays that are no modality."""
 CHANNELS = (1, 3, 4)
@@ -40,7 +41,8 @@ class RowSet:
         masks: Which steps are real, per modality of padded sequences.
         present: Which rows have the modality, per modality.
         task: Task as a :class:`~g2d.prepare.plan.Plan` describes it.
-        target: Class numbers ``(N,)`` int64, or values ``(N, C)`` float64 in the original unit.
+        target: Class numbers ``(N,)`` int64, or float64 ``(N, C)``: values in the original unit, or
+            states of several labels.
         ids: Unique name of every row.
         group: Group of every row.
         place: Number of the split of every row.
@@ -80,7 +82,7 @@ def collect(
             ``split``, ``group``, ``id``, and ``NAME.mask`` and ``NAME.present`` of a modality.
         where: Where the arrays come from, for messages.
         task: Kind of task; None to infer it from the type of the target.
-        classes: Names of the classes, if the targets are their numbers.
+        classes: Names of the classes, if the targets are their numbers, or of several labels.
         kinds: Kind per modality, where it is not inferred as wanted.
         rate: Samples per second of sound.
         gaps: What absent modalities and invalid numbers do to their row.
@@ -113,7 +115,9 @@ def collect(
     usable = np.array([row not in unusable for row in range(rows)])
     keys = np.fromiter(map(name_hash, group), np.uint32, rows)
     place = np.full(rows, UNKNOWN, np.int8)
-    strata = target[usable] if "classes" in plan and target.ndim == 1 else None
+    strata = target[usable] if "classes" in plan else None
+    if "labels" in plan:
+        strata = strata_of(target[usable])
     given = _places(tables, rows, where)
     place[usable], rule = complete_splits(given[usable], keys[usable], strata)
     return RowSet(
@@ -254,9 +258,11 @@ _Target = tuple[dict[str, Any], NDArray[Any], dict[int, tuple[Reason, str]]]
 def _target(
     values: NDArray[Any], task: TaskKind | None, classes: Rows[str] | None, where: str
 ) -> _Target:
-    kind = task or ("regression" if values.dtype.kind == "f" else "classification")
+    kind = task or _kind_of_task(values, where)
     if kind == "regression":
         return _regression(values, where)
+    if kind == MULTILABEL:
+        return _labels(values, classes, where)
     if values.ndim != 1:
         rule = f"'target' in {where} must be one class per row (N,)"
         raise DataError(f"{rule}, found {values.dtype} {values.shape}.")
@@ -270,6 +276,43 @@ def _target(
         np.array([number.get(label, 0) for label in labels], np.int64),
         dict.fromkeys(missing, ("no-agreed-label", "its target is missing")),
     )
+
+
+def _kind_of_task(values: NDArray[Any], where: str) -> TaskKind:
+    """Infer the kind of task from the type, the shape and the values of the target."""
+    if values.dtype.kind == "f":
+        return "regression"
+    if values.ndim == 2 and values.dtype.kind in "iub" and _are_states(values):
+        if values.shape[1] > 1 and (values.sum(1) == 1).all():
+            raise DataError(
+                f"'target' in {where} must be one class per row (N,) or several labels per row, "
+                "found exactly one 1 in every row. Give task=multilabel if a row can have several "
+                "labels, or target.argmax(1) for one class."
+            )
+        return "multilabel"
+    return "classification"
+
+
+def _are_states(values: NDArray[Any]) -> bool:
+    return bool(values.any() and np.isin(values, (0, 1)).all())
+
+
+def _labels(values: NDArray[Any], labels: Rows[str] | None, where: str) -> _Target:
+    """Return the target of several labels per row, whose states are 0 and 1."""
+    rule = f"'target' in {where} must be 0 or 1 per label (N, C) for several labels per row"
+    if values.dtype.kind not in "fiub" or values.ndim != 2:
+        raise DataError(f"{rule}, found {values.dtype} {values.shape}.")
+    states = values.astype(np.float64)
+    if (strange := states[~np.isin(states, (0, 1)) & ~np.isnan(states)]).size:
+        raise DataError(f"{rule}, found {strange[0]:g}.")
+    names = list(labels or map(str, range(values.shape[1])))
+    require_names(f"labels in {where}", names)
+    if len(names) != values.shape[1]:
+        rule = f"classes must name the {values.shape[1]} labels of 'target' in {where}"
+        raise DataError(f"{rule}, found {len(names)} names.")
+    missing = np.flatnonzero(np.isnan(states).any(1)).tolist()
+    unusable = dict.fromkeys(missing, ("no-agreed-label", "its target is missing"))
+    return label_task(names), states, cast("dict[int, tuple[Reason, str]]", unusable)
 
 
 def _regression(values: NDArray[Any], where: str) -> _Target:

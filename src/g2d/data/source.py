@@ -125,13 +125,15 @@ class Source:
                 sound, or text. ``NAME.mask`` marks the real steps of padded sequences or sound and
                 ``NAME.present`` the rows that have the modality; without them, all.
             target: One target per row: text and whole numbers are classes, floats (also of shape
-                ``(N, C)``) are values of a regression.
+                ``(N, C)``) are values of a regression, bools and whole numbers 0 and 1 of shape
+                ``(N, C)`` are the states of several labels.
             split: ``train``, ``valid``, ``test`` or ``unused`` per row. If None, rows are divided
                 by group: 80 % train, 10 % validate, 10 % test (60, 20, 20 of few groups).
             group: Value per row, such as a person; rows with the same value get the same split.
             ids: Unique name per row; by default its number.
-            task: ``"classification"`` or ``"regression"``, if the type of the target misleads.
-            classes: Names of the classes, in order, if whole numbers are classes.
+            task: ``"classification"``, ``"regression"`` or ``"multilabel"``, if the type of the
+                target misleads.
+            classes: Names of the classes, in order, if whole numbers are classes; or of the labels.
             kinds: Kind per modality, where the type and shape of its array mislead: ``audio``,
                 ``image``, ``video``, ``sequence``, ``table`` or ``text``.
             views: Per modality a view, or steps as a recipe has them, in place of the default.
@@ -192,7 +194,7 @@ class Source:
                 ``DatasetDict``.
             modalities: Columns, each of which is a modality; or a mapping from a modality to its
                 column, or to several columns of single numbers.
-            target: Column of the target.
+            target: Column of the target; lists of names or of class numbers are several labels.
             split: Column of the split; None to divide the rows by group.
             group: Column whose values must stay in one split.
             ids: Column of unique names.
@@ -213,12 +215,14 @@ class Source:
         """
         from g2d.data.memory import columns_of, source_of
 
-        columns = columns_of(dataset, modalities, target, split=split, group=group, ids=ids)
+        columns = columns_of(
+            dataset, modalities, target, split=split, group=group, ids=ids, classes=classes
+        )
         return source_of(
             columns.arrays,
             name=name,
-            task=task,
-            classes=classes or columns.classes,
+            task=task or columns.task,
+            classes=columns.classes,
             kinds=kinds or {},
             views=views or {},
             rate=rate or columns.rate,

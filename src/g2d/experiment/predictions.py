@@ -10,11 +10,10 @@ from typing import Any
 
 from torch import Tensor
 
+from g2d.data.label_sets import label_cell
 from g2d.data.new_rows import LeftOut
-from g2d.errors import ArgumentError
 from g2d.files import csv_cell, replaced
-from g2d.functional.precision import at_least_float32
-from g2d.task import Classification, Task
+from g2d.task import Task
 from g2d.types import Output
 
 
@@ -50,30 +49,31 @@ class Prediction:
         return f"Prediction for {len(self)} rows ({some}{', ...' if len(self) > 5 else ''})"
 
     @property
-    def values(self) -> list[str] | Tensor:
-        """The fused predictions: class names, or values ``(B, C)`` in the original unit."""
-        return answers(self.output.logits, self.task)
+    def values(self) -> list[Any] | Tensor:
+        """The fused predictions: class names, tuples of labels, or values ``(B, C)``.
+
+        Values are in the original unit.
+        """
+        return self.task.answers(self.output.logits)
 
     @property
-    def unimodal(self) -> dict[str, list[str] | Tensor]:
+    def unimodal(self) -> dict[str, list[Any] | Tensor]:
         """The predictions from every modality alone, in the form of :attr:`values`."""
-        return {m: answers(z, self.task) for m, z in (self.output.unimodal_logits or {}).items()}
+        z = self.output.unimodal_logits or {}
+        return {m: self.task.answers(logits) for m, logits in z.items()}
 
     @property
     def probabilities(self) -> Tensor:
-        """Probability of every class in the fused prediction ``(B, C)``; classification only."""
-        if not isinstance(self.task, Classification):
-            raise ArgumentError(
-                f"probabilities must belong to a classification, found a {self.task.kind} task."
-            )
-        return at_least_float32(self.output.logits).softmax(1)
+        """Probability of every class or label in the fused prediction ``(B, C)``."""
+        return self.task.probabilities(self.output.logits)
 
     def write(self, path: Path) -> None:
         """Write a CSV file atomically.
 
         Its columns are ``id``, ``prediction``, ``M.prediction`` for every modality M, and for
-        classes ``probability[CLASS]`` and ``M.probability[CLASS]``. If some cells could not be
-        read, the column ``problem`` says why; rows that are left out have no other values.
+        classes and labels ``probability[NAME]`` and ``M.probability[NAME]``. The labels of a row
+        are one cell, see :func:`~g2d.data.label_sets.label_cell`. If some cells could not be read,
+        the column ``problem`` says why; rows that are left out have no other values.
 
         Args:
             path: The file.
@@ -91,34 +91,22 @@ class Prediction:
                 writer.writerow([csv_cell(cell) for cell in row])
 
 
-def answers(logits: Tensor, task: Task) -> list[str] | Tensor:
-    """Return class names, or values in the original unit.
-
-    Args:
-        logits: Logits ``(B, C)``.
-        task: The kind of target.
-    """
-    predicted = task.predict(logits).cpu()
-    if isinstance(task, Classification):
-        return [task.classes[i] for i in predicted.tolist()]
-    return predicted
-
-
 def _columns(prediction: Prediction) -> Iterator[tuple[str, list[Any]]]:
     for m, values in {"": prediction.values, **prediction.unimodal}.items():
         name = f"{m}.prediction" if m else "prediction"
         if isinstance(values, list):
-            yield name, _known(values, m, prediction)
+            cells = [label_cell(v) if isinstance(v, tuple) else v for v in values]
+            yield name, _known(cells, m, prediction)
         else:
             several = values.shape[1] > 1
             for c, column in enumerate(values.T.tolist()):
                 yield f"{name}[{c}]" if several else name, _known(column, m, prediction)
     task, output = prediction.task, prediction.output
-    if isinstance(task, Classification):
+    if task.names:
         for m, logits in {"": output.logits, **(output.unimodal_logits or {})}.items():
             prefix = f"{m}." if m else ""
-            columns = at_least_float32(logits).softmax(1).cpu().T.tolist()
-            for name, column in zip(task.classes, columns, strict=True):
+            columns = task.probabilities(logits).cpu().T.tolist()
+            for name, column in zip(task.names, columns, strict=True):
                 texts = [f"{p:.6f}" for p in column]
                 yield f"{prefix}probability[{name}]", _known(texts, m, prediction)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,27 +17,32 @@ SHOWN = 5
 
 
 def class_balance(
-    classes: Sequence[str], target: NDArray[Any], place: NDArray[np.int8]
+    task: Mapping[str, Any], target: NDArray[Any], place: NDArray[np.int8]
 ) -> Iterator[str]:
-    """Yield warnings about classes that a split lacks or hardly has.
+    """Yield warnings about classes or labels that a split lacks or hardly has.
 
     Args:
-        classes: Names of the classes.
-        target: Class number of every row ``(N,)``.
+        task: Task of a :class:`~g2d.prepare.plan.Plan`; values have no classes.
+        target: Class number of every row ``(N,)``, or the states of its labels ``(N, C)``.
         place: Split number of every row ``(N,)``.
 
     Example:
-        >>> target = np.array([0, 1, 0, 0])
-        >>> print(*class_balance(["cat", "dog"], target, np.array([0, 0, 1, 2], np.int8)), sep=", ")
+        >>> target, place = np.array([0, 1, 0, 0]), np.array([0, 0, 1, 2], np.int8)
+        >>> print(*class_balance({"classes": ["cat", "dog"]}, target, place), sep=", ")
         valid has no row of 1 classes: dog, test has no row of 1 classes: dog
     """
+    noun = "classes" if "classes" in task else "labels"
+    classes = task.get(noun, ())
     for number, split in enumerate(SPLITS):
         rows = target[place == number]
-        if not len(rows):
+        if not len(rows) or not classes:
             continue
-        counts = np.bincount(rows, minlength=len(classes))
+        if rows.ndim == 1:
+            counts = np.bincount(rows, minlength=len(classes))
+        else:
+            counts = rows.sum(0).astype(np.int64)
         if none := [classes[c] for c in np.flatnonzero(counts == 0).tolist()]:
-            yield f"{split} has no row of {len(none)} classes: {_first(none)}"
+            yield f"{split} has no row of {len(none)} {noun}: {_first(none)}"
         rare = (counts > 0) & (counts < RARE * len(rows) / len(classes))
         if few := [f"{classes[c]} {counts[c]}" for c in np.flatnonzero(rare).tolist()]:
             yield f"{split} has few rows of {_first(few)}"

@@ -195,12 +195,18 @@ def _rows_without(folder: Path, m: str, facts: dict[str, Any]) -> int:
 
 
 def _check_target(task: dict[str, Any], target: NDArray[Any], findings: Findings) -> None:
-    """Check that targets are class numbers, or finite values."""
+    """Check that targets are class numbers, states of labels, or finite values."""
     if "classes" in task:
         last = len(task["classes"]) - 1
         if len(target) and (target.min() < 0 or target.max() > last):
             rule = f"targets must be class numbers from 0 to {last}"
             findings.errors.append(f"{rule}, found {target.min()} to {target.max()}")
+        return
+    if "labels" in task:
+        if not np.isin(target, (0, 1)).all():
+            findings.errors.append("targets must be 1 or 0 per label, found something else")
+        per_row = target.sum(1).mean() if len(target) else 0.0
+        findings.lines.append(f"target: {len(task['labels'])} labels, {per_row:.2f} per row")
         return
     if not np.isfinite(target).all():
         findings.errors.append("targets must be finite, found NaN or infinity")
@@ -230,6 +236,5 @@ def _check_protocol(
             findings.errors.append(sentence)
         else:
             findings.warnings.append(f"{sentence}; its results do not hold for new groups")
-    if "classes" in task:
-        balance = class_balance(task["classes"], target, place)
-        findings.warnings.extend(f"{name}: {text}" for text in balance)
+    balance = class_balance(task, target, place)
+    findings.warnings.extend(f"{name}: {text}" for text in balance)

@@ -208,9 +208,8 @@ def _split_warnings(
     """Yield warnings about the rows of the default protocol."""
     for name, every in [*plan.protocols.items()][:1]:
         place = every[kept]
-        if "classes" in plan.task:
-            for text in class_balance(plan.task["classes"], target, place):
-                yield f"{name}: {text}"
+        for text in class_balance(plan.task, target, place):
+            yield f"{name}: {text}"
         for text in seen_rows(digests, place):
             yield f"{name}: {text}"
 

@@ -96,8 +96,9 @@ class Plan:
 
     Args:
         name: Name of the data set.
-        task: ``{"kind": "classification", "classes": [...]}``, or ``{"kind": "regression",
-            "outputs": 1, "scale": "train"}``. The scale ``"train"`` maps the smallest and largest
+        task: ``{"kind": "classification", "classes": [...]}``, ``{"kind": "multilabel", "labels":
+            [...], "outputs": C}``, or ``{"kind": "regression", "outputs": 1, "scale": "train"}``.
+            The scale ``"train"`` maps the smallest and largest
             training value to 0 and 1; ``[low, high]`` maps these two values instead. Optional
             keys: ``log`` (scale the logarithm), ``clip`` (bounds of the scaled target, for example
             ``[0.01, 0.99]``), ``output`` (``"sigmoid"`` or ``"identity"``).

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2d.errors import DataError
-from g2d.task import Classification, Regression, Task
+from g2d.task import Classification, MultiLabel, Regression, Task
 
 Floats = NDArray[np.float64]
 
 
 def fit_target(plan: Mapping[str, Any], train: NDArray[Any]) -> dict[str, Any]:
-    """Return scale and variance of a regression's training targets, or the counts of classes.
+    """Return scale and variance of a regression's training targets, or counts of classes or labels.
 
     Args:
         plan: Task of a :class:`~g2d.prepare.plan.Plan`.
@@ -25,6 +25,8 @@ def fit_target(plan: Mapping[str, Any], train: NDArray[Any]) -> dict[str, Any]:
     if "classes" in plan:
         counts = np.bincount(train.astype(np.int64), minlength=len(plan["classes"]))
         return {"counts": counts.tolist()}
+    if "labels" in plan:
+        return {"counts": train.astype(np.int64).sum(0).tolist()}
     if not len(train):
         return {}
     values = _logarithm(plan, train)
@@ -49,13 +51,16 @@ def open_target(
         output: Output of a regression; None for that of the plan.
 
     Returns:
-        The task; and class numbers ``(N,)`` int64, or scaled values ``(N, C)`` float32.
+        The task; and class numbers ``(N,)`` int64, or scaled values or states of labels
+        ``(N, C)`` float32.
 
     Raises:
         DataError: The training targets do not vary.
     """
     if "classes" in plan:
         return Classification(plan["classes"]), target.astype(np.int64)
+    if "labels" in plan:
+        return MultiLabel(plan["labels"]), target.astype(np.float32)
     if not np.min(fitted.get("variance", 0)) > 0:
         raise DataError("targets of the training rows must differ, found a single value or none.")
     kind: Any = output or plan.get("output", "sigmoid")

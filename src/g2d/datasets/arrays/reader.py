@@ -29,10 +29,14 @@ class ArraysOptions(GapOptions):
     """Options of ``g2d data prepare arrays``; what is left out is inferred and reported."""
 
     task: TaskKind | None = Field(
-        None, description="classification or regression; inferred from the target if omitted"
+        None,
+        description="classification, regression or multilabel (0 or 1 per label); "
+        "inferred from the target if omitted",
     )
     classes: tuple[str, ...] | None = Field(
-        None, description="names of the classes, in order, if targets are whole numbers"
+        None,
+        description="names of the classes, in order, if targets are whole numbers; or of the "
+        "labels",
     )
     kinds: dict[str, Kind] = Field(
         default_factory=dict,
@@ -150,6 +154,19 @@ def _target(rows: RowSet, row: int) -> int | float | tuple[float, ...]:
     return float(target[0]) if len(target) == 1 else tuple(target.tolist())
 
 
+def _task_line(rows: RowSet) -> str:
+    """Describe the task."""
+    kind = rows.task["kind"]
+    if "labels" in rows.task:
+        per_row = float(np.nansum(rows.target, 1).mean())
+        return (
+            f"{kind}, {len(rows.task['labels'])} labels, several per row ({per_row:.2f} on average)"
+        )
+    if "classes" in rows.task:
+        return f"{kind}, {len(rows.task['classes'])} classes"
+    return f"{kind}, {rows.task['outputs']} values"
+
+
 def _inferred(rows: RowSet) -> Iterator[str]:
     """Yield a sentence about every decision."""
     for m, signal in rows.signals.items():
@@ -157,9 +174,7 @@ def _inferred(rows: RowSet) -> Iterator[str]:
         yield f"{m}: {signal.kind}, {count} rows, stored as {signal.dtype} {signal.shape}"
         if signal.kind == "text":
             yield f"{m}: {_text_length(m, rows)}"
-    classes = rows.task.get("classes")
-    kind = f"{rows.task['outputs']} values" if classes is None else f"{len(classes)} classes"
-    yield f"target: {rows.task['kind']}, {kind}"
+    yield f"target: {_task_line(rows)}"
     counts = np.bincount(rows.place[rows.place >= 0], minlength=len(SPLITS)).tolist()
     shares = " / ".join(f"{count} {split}" for count, split in zip(counts, SPLITS, strict=True))
     yield f"split: {rows.rule}: {shares}"

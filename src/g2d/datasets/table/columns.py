@@ -112,6 +112,8 @@ class Column:
         cells: Number of cells that hold something.
         nothing: Number of cells that are not blank and mean nothing, by spelling.
         lists: Number of cells that are lists of anything.
+        elements: Different words and whole numbers in lists, as text; None if there are more than
+            ``LABELS_AT_MOST``.
         nested: Number of cells that are objects, or lists of lists or objects.
         suffixes: Number of text cells by kind of file, judged by the suffix.
         others: Number of text cells by suffix, of files of another kind.
@@ -132,6 +134,7 @@ class Column:
     cells: int = 0
     nothing: Counter[str] = field(default_factory=Counter)
     lists: int = 0
+    elements: set[str] | None = field(default_factory=set)
     nested: int = 0
     suffixes: Counter[str] = field(default_factory=Counter)
     others: Counter[str] = field(default_factory=Counter)
@@ -168,6 +171,9 @@ class Column:
         if is_list:
             self.lists += 1
             self.different = False
+            if self.elements is not None and isinstance(cell[0], str | int):
+                self.elements.update(str(part).strip() for part in cell)
+                self.elements = None if len(self.elements) > LABELS_AT_MOST else self.elements
             return
         as_text = as_text.strip()
         if not numeric:

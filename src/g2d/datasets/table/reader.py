@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from g2d.data.gaps import Gaps, Unreadable
+from g2d.data.label_sets import label_task, strata_of
 from g2d.data.lengths import MAX_SECONDS, MAX_STEPS, MAX_TOKENS
 from g2d.data.splits import SPLITS, TRAIN, UNKNOWN, VALID, complete_splits, name_hash
 from g2d.datasets.base import GapOptions
@@ -43,11 +44,19 @@ class TableOptions(GapOptions):
 
     target: str | tuple[str, ...] | None = Field(
         None,
-        description="column of the target, or several for a regression; "
+        description="column of the target, or several for a regression or for labels of 0 and 1; "
         "by default target, label, class or y",
     )
-    task: Literal["classification", "regression"] | None = Field(
-        None, description="classification or regression; inferred if omitted"
+    task: Literal["classification", "regression", "multilabel"] | None = Field(
+        None,
+        description="classification, regression or multilabel (several labels per row); inferred "
+        "if omitted",
+    )
+    separator: str | None = Field(
+        None,
+        min_length=1,
+        description="sign between the labels of a cell, if a row has several; by default |, ; or , "
+        "where labels recur in combinations",
     )
     id: str = Field("id", description="column of the rows' names")
     split: str = Field("split", description="column of the split: train, valid or test")
@@ -122,6 +131,7 @@ def plan_table(source: Path, options: TableOptions) -> Plan:
     decimal = DECIMALS.get(options.decimal or "")
     table = TableFile(source, Nothing.of(missing), decimal, encoding=options.encoding)
     roles = roles_of(table.columns, options)
+    table.keeps_empty = {*roles.target} if roles.sets else set()
     left_out = roles.columns | {*options.ignore}
     names = [name for name in table.columns if name not in left_out]
     decisions = decide(table.columns, options.kinds, names, source)
@@ -137,6 +147,8 @@ def plan_table(source: Path, options: TableOptions) -> Plan:
     task: Any = {"kind": "regression", "outputs": outputs, "scale": "train", "output": "identity"}
     if roles.labels is not None:
         task = {"kind": "classification", "classes": list(dict.fromkeys(roles.labels.values()))}
+    if roles.sets is not None:
+        task = label_task(roles.sets.names)
     samples = TableRows(table, index.rows, layout, roles)
     return Plan(
         name=source.stem,
@@ -172,7 +184,7 @@ def plan_table(source: Path, options: TableOptions) -> Plan:
             *table_lines(table, roles.names),
             *decision_lines(table.columns, decisions),
             *_modality_lines(layout, table.columns),
-            f"target {', '.join(roles.target)}: {_task_line(task)}",
+            f"target {', '.join(roles.target)}: {_task_line(task, roles)}",
             *_role_lines(roles),
             split_line,
         ),
@@ -200,7 +212,10 @@ class TableRows(Sequence[Sample]):
     @property
     def source_hash(self) -> str:
         """Hash of the file and of the columns' roles, which together determine all samples."""
-        text = json.dumps([self.table.sha256, asdict(self.roles)])
+        roles = asdict(self.roles)
+        if self.roles.sets is None:  # the hash of a table without several labels has no such part
+            del roles["sets"]
+        text = json.dumps([self.table.sha256, roles])
         return hashlib.sha256(text.encode()).hexdigest()
 
     def __len__(self) -> int:
@@ -251,7 +266,7 @@ class _Index:
         count = len(table)
         names, group = np.zeros(count, np.uint64), np.zeros(count, np.uint64)
         key, place = np.zeros(count, np.uint32), np.zeros(count, np.int8)
-        target = np.zeros((count, len(roles.target)))
+        target = np.zeros((count, len(roles.outputs)))
         present = np.zeros((count, len(layout.signals)), np.bool_)
         self.values = {
             name: {value: number for number, value in enumerate(values)}
@@ -329,12 +344,15 @@ def _unseen_lines(layout: Layout, seen: Mapping[str, set[str]]) -> list[str]:
 def _split(name: str, index: _Index, roles: Roles) -> tuple[str, NDArray[np.int8], str]:
     """Return the name of the protocol, the split of every row, and a line about it."""
     strata = None if roles.labels is None else index.target[:, 0].astype(np.int64)
+    if roles.sets is not None:
+        strata = strata_of(index.target)
     place, rule = complete_splits(index.place, index.key, strata)
     unknown = int((index.place == UNKNOWN).sum())
     if unknown == len(place):
         counts = " / ".join(f"{(place == number).sum()} {s}" for number, s in enumerate(SPLITS))
         by = roles.group or roles.id or "row"
-        alike = ", classes in equal shares" if strata is not None else ""
+        noun = "classes" if roles.sets is None else "rare labels"
+        alike = f", {noun} in equal shares" if strata is not None else ""
         return f"{name}/{rule}", place, f"split: no split column; drawn by {by}{alike}: {counts}"
     line = f"split: from the column {roles.split!r}"
     if unknown:
@@ -361,12 +379,17 @@ def _warnings(
     train = place == TRAIN
     if not train.any():
         return
-    for name, values in zip(roles.target, index.target[train].T, strict=True):
+    for name, values in zip(roles.outputs, index.target[train].T, strict=True):
         if (values == values[0]).all():
             yield (
                 f"{protocol}: the target {name} is the same on all training rows; "
                 "nothing can be learned about it"
             )
+    if roles.sets is not None and len(roles.outputs) > 1 and (index.target.sum(1) == 1).all():
+        yield (
+            "every row has exactly one of the labels; if no row can have several, put its name "
+            "into one column, which is then a classification"
+        )
     for m, present in zip(layout.signals, index.present[train].any(0), strict=True):
         if not present:
             yield f"{protocol}: no training row has {m}; nothing can be learned from it"
@@ -412,8 +435,10 @@ def _role_lines(roles: Roles) -> Iterator[str]:
         yield f"rows: {', '.join(parts)}"
 
 
-def _task_line(task: Mapping[str, Any]) -> str:
+def _task_line(task: Mapping[str, Any], roles: Roles) -> str:
     """Describe the task."""
+    if roles.sets is not None:
+        return roles.sets.line
     if "classes" in task:
         return f"classification, {len(task['classes'])} classes ({first(task['classes'])})"
     values = "1 value" if task["outputs"] == 1 else f"{task['outputs']} values"

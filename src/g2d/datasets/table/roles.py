@@ -10,6 +10,7 @@ from typing import Any
 
 from g2d.data.splits import SPLIT_WORDS, UNKNOWN
 from g2d.datasets.table.columns import LABELS_AT_MOST, Column
+from g2d.datasets.table.several import LabelSets, sets_of
 from g2d.datasets.table.spelling import empty, number
 from g2d.errors import DataError
 from g2d.files import nearest
@@ -91,6 +92,7 @@ class Roles:
         split: Column of the split.
         group: Column of the groups.
         labels: For a classification, the class of every label, in the order of the classes.
+        sets: For several labels per row, the labels and how they are written.
     """
 
     target: tuple[str, ...]
@@ -98,11 +100,17 @@ class Roles:
     split: str | None
     group: str | None
     labels: Mapping[str, str] | None
+    sets: LabelSets | None = None
 
     @property
     def columns(self) -> set[str | None]:
         """Names of all these columns."""
         return {*self.target, self.id, self.split, self.group}
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the numbers of a target: its columns, or the labels."""
+        return self.target if self.sets is None else self.sets.names
 
     @property
     def names(self) -> dict[str | None, str]:
@@ -128,6 +136,8 @@ class Roles:
 
     def values(self, cells: Mapping[str, Any]) -> list[float]:
         """Return the target of a row in numbers, NaN where it is empty."""
+        if self.sets is not None:
+            return self.sets.states([cells.get(column) for column in self.target])
         return [self._value(cells.get(column)) for column in self.target]
 
     def _value(self, cell: Any) -> float:
@@ -187,12 +197,13 @@ def roles_of(columns: Mapping[str, Column], options: Any) -> Roles:
             f"the table must have a column for its target, found none of {', '.join(TARGETS)} "
             f"among {', '.join(columns)}. Name it: target=COLUMN"
         )
-    _check_targets(target, columns, options)
+    sets = sets_of(columns, target, options.task, options.separator)
+    _check_targets(target, columns, options, sets)
     name, split, group = (given.get(role) or spelling.get(role) for role in ROLES)
     labels = None
-    if len(target) == 1:
+    if len(target) == 1 and sets is None:
         labels = classes_of(columns[target[0]], target[0], options.task)
-    return Roles(target, name, split, group, labels)
+    return Roles(target, name, split, group, labels, sets)
 
 
 def _suggestion(name: str, columns: Collection[str]) -> str:
@@ -202,18 +213,26 @@ def _suggestion(name: str, columns: Collection[str]) -> str:
     return "" if near is None else f" (did you mean {spelling[near]!r}?)"
 
 
-def _check_targets(names: Sequence[str], columns: Mapping[str, Column], options: Any) -> None:
+def _check_targets(
+    names: Sequence[str], columns: Mapping[str, Column], options: Any, sets: LabelSets | None
+) -> None:
     """Refuse columns that cannot be targets."""
     if len(names) > 1 and options.task == "classification":
-        raise DataError(f"a classification must have one target, found {', '.join(names)}.")
+        raise DataError(
+            f"a classification must have one target, found {', '.join(names)}. "
+            "If a row can have several labels, give task=multilabel."
+        )
     for name in names:
         if not columns[name].cells:
             raise DataError(f"the target {name!r} must have values, found an empty column.")
+        if sets is not None:
+            continue
         if columns[name].lists:
             raise DataError(
                 f"the target {name!r} must be one value per row, "
                 f"found lists in {columns[name].lists} rows. "
-                "Give each value a column: target=[A, B]"
+                "Give each value a column: target=[A, B]. If the lists are several labels per row, "
+                "give task=multilabel."
             )
         if len(names) > 1 and columns[name].numbers < columns[name].cells:
             raise DataError(f"several targets must all be numbers, found other values in {name!r}.")

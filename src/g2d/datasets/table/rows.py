@@ -53,6 +53,7 @@ class TableFile:
         decimal: Decimal sign of the numbers.
         numeric: Columns whose numbers are rewritten as Python writes them.
         windows: Columns of paths whose backslashes become slashes.
+        keeps_empty: Columns in which an empty list means something: a row without labels.
         sha256: SHA-256 of the file in hexadecimal.
 
     Raises:
@@ -95,6 +96,7 @@ class TableFile:
         self.decimal = decimal or decimal_of(self.columns, delimiter, usual)
         self.numeric: set[str] = set()
         self.windows: set[str] = set()
+        self.keeps_empty: set[str] = set()
         for name, column in self.columns.items():
             self._settle(name, column)
 
@@ -123,7 +125,7 @@ class TableFile:
         """Replace cells that mean nothing by None, and rewrite numbers and paths."""
         for name, cell in row.items():
             if self.nothing(cell):
-                row[name] = None
+                row[name] = [] if cell == [] and name in self.keeps_empty else None
             elif isinstance(cell, str):
                 if name in self.numeric:
                     row[name] = canonical(cell, self.decimal) or cell
