@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from PIL import Image
@@ -108,3 +110,17 @@ def test_a_file_that_many_rows_lack_is_named_once(tmp_path: Path) -> None:
 
 def test_every_reason_has_a_cure() -> None:
     assert set(CURES) == set(REASONS)
+
+
+@pytest.mark.parametrize("suffix", ["png", "npy", "wav", "mp4"])
+@pytest.mark.parametrize("unreadable", ["skip", "lack"])
+def test_a_pipe_in_place_of_a_file_is_refused_and_never_waited_for(
+    tmp_path: Path, suffix: str, unreadable: Literal["skip", "lack"]
+) -> None:
+    rows = ["file,size,label", *(f"{i}.{suffix},{i / 7},{i % 2}" for i in range(6))]
+    for i in range(6):
+        os.mkfifo(tmp_path / f"{i}.{suffix}")
+    (tmp_path / "a.csv").write_text("\n".join(rows))
+    options = TableOptions(size=8, unreadable=unreadable)
+    with pytest.raises(DataError, match=r"must"):
+        prepare(plan_table(tmp_path / "a.csv", options), tmp_path, tmp_path / "store")

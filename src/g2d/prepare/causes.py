@@ -125,6 +125,8 @@ def _web_page(sample: Sample, source: Path) -> Path | None:
     """Return a file of a sample that holds HTML."""
     for file in sample.files:
         try:
+            if not (source / file).is_file():  # opening a pipe might never end
+                continue
             with (source / file).open("rb") as opened:
                 start = opened.read(200).lstrip().lower()
         except (OSError, ValueError):

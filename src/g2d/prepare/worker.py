@@ -320,6 +320,8 @@ def _state(path: Path) -> tuple[int, int] | None:
 def digest_of(path: Path) -> str:
     """Return the SHA-256 of a file, cached because several samples can share a file."""
     stat = path.stat()
+    if not path.is_file():  # reading a pipe or a device might never end
+        raise OSError(f"{path.name} is not a regular file")
     return _digest_of(path, stat.st_size, stat.st_mtime_ns)
 
 
