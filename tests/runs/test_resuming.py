@@ -72,7 +72,7 @@ def test_other_files_are_never_overwritten(tmp_path: Path) -> None:
 
 
 def test_options_of_the_machine_are_options_that_do_not_enter_a_teacher() -> None:
-    options = TrainOptions(epochs=1)
+    options = TrainOptions(epochs=1, class_weights="balanced")
     assert set(vars(options)) - set(options.training()) == set(MACHINE_OPTIONS)
 
 
