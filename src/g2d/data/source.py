@@ -123,7 +123,9 @@ class Source:
         Args:
             arrays: Per modality an array with one row per sample: numbers, uint8 pixels, int16
                 sound, or text. ``NAME.mask`` marks the real steps of padded sequences or sound and
-                ``NAME.present`` the rows that have the modality; without them, all.
+                ``NAME.present`` the rows that have the modality; without them, all. NaN and
+                infinity become the mean of the training rows (of sound, zero), and a row without
+                any finite number lacks the modality.
             target: One target per row: text and whole numbers are classes, floats (also of shape
                 ``(N, C)``) are values of a regression, bools and whole numbers 0 and 1 of shape
                 ``(N, C)`` are the states of several labels.
