@@ -1,8 +1,9 @@
 """Measure the memory that a large table needs for preparation and for an epoch of training.
 
-A million made-up rows are compared with a hundred thousand.
+A million made-up rows are compared with a hundred thousand. With ``--mixed``, rows also have a
+category and a text of about ten words.
 
-    python benchmarks/rows.py [--rows 1000000]
+    python benchmarks/rows.py [--rows 1000000] [--mixed]
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import time
 from pathlib import Path
 
 COLUMNS = 12
+WORDS = [f"word{i}" for i in range(300)]
 MEASURED = """
 import resource, sys
 from g2d.cli import app
@@ -30,18 +32,27 @@ finally:
 """
 
 
-def write(path: Path, rows: int) -> None:
-    """Write a table whose numbers depend slightly on the label."""
+def write(path: Path, rows: int, mixed: bool) -> None:
+    """Write a table whose numbers depend slightly on the label.
+
+    Args:
+        path: File to write.
+        rows: Number of rows.
+        mixed: Whether to add a category and a text.
+    """
     rng = random.Random(0)
     with path.open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file)
-        out.writerow(["id", *(f"x{i}" for i in range(COLUMNS)), "label"])
+        more = ["color", "note"] if mixed else []
+        out.writerow(["id", *(f"x{i}" for i in range(COLUMNS)), *more, "label"])
         for row in range(rows):
             label = rng.randrange(4)
+            words = [f"color {rng.randrange(8)}", " ".join(rng.choices(WORDS, k=10))]
             out.writerow(
                 [
                     f"r{row}",
                     *(round(rng.gauss(label, 3), 3) for _ in range(COLUMNS)),
+                    *(words if mixed else ()),
                     f"class {label}",
                 ]
             )
@@ -63,11 +74,11 @@ def measured(*arguments: str) -> tuple[float, float]:
     return max(peaks) / 1024, time.perf_counter() - start
 
 
-def peaks(rows: int) -> tuple[float, float]:
+def peaks(rows: int, mixed: bool) -> tuple[float, float]:
     """Return the peak memory in MB of preparing and of training."""
     with tempfile.TemporaryDirectory() as folder:
         table, store = Path(folder) / "table.csv", Path(folder) / "store"
-        write(table, rows)
+        write(table, rows, mixed)
         prepare, seconds = measured(
             "data", "prepare", "table", "--source", str(table), "--out", str(store), "--quiet"
         )
@@ -77,7 +88,6 @@ def peaks(rows: int) -> tuple[float, float]:
             "train",
             str(recipe),
             "epochs=1",
-            "train.batch_size=1024",
             "--out",
             str(Path(folder) / "run"),
             "--quiet",
@@ -91,8 +101,10 @@ def main() -> None:
     """Print the peaks and their difference."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    rows = parser.parse_args().rows
-    small, large = peaks(rows // 10), peaks(rows)
+    parser.add_argument("--mixed", action="store_true", help="also a category and a text")
+    chosen = parser.parse_args()
+    rows, mixed = chosen.rows, chosen.mixed
+    small, large = peaks(rows // 10, mixed), peaks(rows, mixed)
     print(
         f"ten times the rows: prepare {large[0] - small[0]:+,.0f} MB, "
         f"train {large[1] - small[1]:+,.0f} MB (goal: at most 200)"

@@ -6,7 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from os.path import exists
+from os.path import exists, isfile
 from pathlib import Path
 
 import numpy as np
@@ -124,12 +124,14 @@ def path_fault(file: str, source: Path) -> str:
 def _web_page(sample: Sample, source: Path) -> Path | None:
     """Return a file of a sample that holds HTML."""
     for file in sample.files:
+        if not isfile(source / file):  # reading a pipe or a device might never end
+            continue
         try:
             if not (source / file).is_file():  # opening a pipe might never end
                 continue
             with (source / file).open("rb") as opened:
                 start = opened.read(200).lstrip().lower()
-        except (OSError, ValueError):
+        except OSError:
             continue
         if start.startswith((b"<!doctype html", b"<html")):
             return source / file
