@@ -55,6 +55,8 @@ MARKS = (
 """Byte-order marks and the encoding they mean."""
 WESTERN = ("cp1252", "latin-1")
 """Encodings that are tried in this order on a text that is not UTF-8."""
+GUESSED = "text: read as {}, not UTF-8; to change: encoding=NAME"
+"""Sentence about a text whose encoding was guessed."""
 BLOCK = 2**20
 """Bytes or characters that are converted at a time."""
 DAMAGED = (
@@ -111,6 +113,8 @@ def as_text(path: Path, scratch: Scratch, encoding: str | None = None) -> TextTa
         OSError: The file cannot be read.
         MissingDependencyError: An extra is needed to read the format.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise DataError(f"{path} must be a file, found a pipe or a device. Save it as a file.")
     with path.open("rb") as file:
         start = file.read(4096)
     for magic, opener in PACKED:
@@ -142,8 +146,24 @@ def _text(path: Path, start: bytes, scratch: Scratch, encoding: str | None) -> T
     suffix, first = path.suffix.lower(), start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     is_json = suffix in JSON or (first in (b"{", b"[") and suffix not in CSV)
     if is_json and first == b"[":
-        return _as_lines(path, json_array(path), scratch)
+        whole, notes = _utf8(path, encoding, scratch)
+        return replace(_as_lines(whole, json_array(whole), scratch), notes=notes)
     return TextTable(path, is_json)
+
+
+def _utf8(path: Path, encoding: str | None, scratch: Scratch) -> tuple[Path, tuple[str, ...]]:
+    """Return a text as UTF-8, and a sentence if its encoding was guessed."""
+    try:
+        with path.open(encoding="utf-8-sig") as text:
+            while text.read(BLOCK):
+                pass
+    except UnicodeError as error:
+        if encoding:
+            return recoded(path, encoding, scratch), ()
+        if copy := western(path, scratch):
+            return copy[0], (GUESSED.format(copy[1]),)
+        raise DataError(f"{path} must be text in UTF-8, found: {error}.") from error
+    return path, ()
 
 
 def _without_mark(path: Path, start: bytes) -> str:

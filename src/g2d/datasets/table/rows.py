@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2d.datasets.table.columns import NEARLY, TEXT, Column
-from g2d.datasets.table.formats import Scratch, as_text, recoded, unique_names, western
+from g2d.datasets.table.formats import GUESSED, Scratch, as_text, recoded, unique_names, western
 from g2d.datasets.table.kinds import decimal_of
 from g2d.datasets.table.spelling import NOTHING, Decimal, Nothing, canonical
 from g2d.errors import DataError
@@ -80,7 +80,7 @@ class TableFile:
                     self.file = recoded(self.file, encoding, self.scratch)
                 elif copy := western(self.file, self.scratch):
                     self.file, guessed = copy
-                    self.notes += (f"text: read as {guessed}, not UTF-8; to change: encoding=NAME",)
+                    self.notes += (GUESSED.format(guessed),)
                 else:
                     raise
                 self._open()
