@@ -827,3 +827,48 @@ def test_arrays_of_new_rows_hold_numbers_as_they_are_however_they_are_stored(
     seen = source.view(source.gather(np.array([3, 8])), seed=0, epoch=0, train=False)
     again = source.read_rows(tmp_path / "rows.npz")[1]
     assert torch.equal(again.inputs["table"], seen.inputs["table"])
+
+
+def test_a_table_of_several_labels_becomes_a_run_with_predictions_and_a_page(
+    tmp_path: Path,
+) -> None:
+    words = {"happy": "smile", "sad": "tear", "anger": "shout"}
+    rows = [
+        {
+            "text": " ".join(words[n] for n in labels) or "nothing",
+            "size": len(labels) + 0.1 * i,
+            "label": labels,
+        }
+        for i, labels in enumerate([["happy"], ["sad", "anger"], [], ["happy", "sad"]] * 15)
+    ]
+    source = jsonl(tmp_path / "t.jsonl", rows)
+    printed = g2d("data", "prepare", "table", "--source", source, "--out", tmp_path / "store")
+    assert "several labels per row" in printed
+    g2d(
+        *("train", tmp_path / "store" / "recipe.yaml", "epochs=2", "method=g2d"),
+        *(
+            "teachers.epochs=2",
+            "train.calibrate=true",
+            "controls=true",
+            "--out",
+            tmp_path / "run",
+            "--quiet",
+        ),
+    )
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    fused = result["test"]["fused"]
+    assert {"micro_f1", "macro_f1", "mean_average_precision", "subset_accuracy"} <= fused.keys()
+    assert all(0 <= fused[name] <= 1 for name in ("micro_f1", "confidence", "subset_accuracy"))
+    assert "ensemble_calibrated" in result["controls"]
+    assert "chance" in g2d("diagnose", tmp_path / "run")
+    g2d("report", tmp_path / "run")
+    page = next(tmp_path.glob("run/**/report.html")).read_text()
+    assert "micro_f1" in page
+    assert "subset accuracy" in page
+    g2d("predict", tmp_path / "run", "--source", source, "--out", tmp_path / "answers.csv")
+    with (tmp_path / "answers.csv").open() as file:
+        answers = list(csv.DictReader(file))
+    assert len(answers) == 60
+    for row in answers:
+        likely = [n for n in ("anger", "happy", "sad") if float(row[f"probability[{n}]"]) > 0.5]
+        assert row["prediction"] == ("|".join(likely) or "[]")

@@ -14,7 +14,10 @@ from typer.testing import CliRunner
 from g2d.cli import app
 from g2d.errors import ArgumentError
 from g2d.report import FORMATS, Group, Table, comparison_table, groups_of
+from g2d.report.comparison import OTHER_METRICS
+from g2d.report.formatting import scale_of
 from g2d.runs import find_runs, read_run
+from g2d.task import MultiLabel
 
 JOINT, OTHER = (0.50, 0.52, 0.51), (0.70, 0.74, 0.71)
 
@@ -168,3 +171,10 @@ def test_the_command_prints_or_writes_every_format(
     )
     assert written.exit_code == 0
     assert (tmp_path / "deep" / "file").read_text() == printed.output
+
+
+def test_every_metric_of_several_labels_is_a_column_in_percent() -> None:
+    task = MultiLabel(2)
+    names = set(task.metrics().compute())
+    assert {task.headline, *OTHER_METRICS[task.headline]} == names
+    assert {scale_of(name).unit for name in names} == {"%"}
