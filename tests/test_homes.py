@@ -48,7 +48,7 @@ HOMES = {
     "analysis of a run": (r'"analysis\.json"', "runs/names.py"),
     "description of a store": (r'"dataset\.json"', "data/store/facts.py"),
     "samples of a store": (r'"samples\.jsonl"', "data/store/facts.py"),
-    "Hugging Face weights": (r"use_safetensors", "encoders/pretrained.py"),
+    "Hugging Face weights": (r"use_safetensors", "encoders/pretrained/loading.py"),
 }
 """Per fact a pattern of code and the files that may contain it.
 

@@ -246,7 +246,9 @@ def test_inputs_of_the_wrong_shape_are_refused(name: str) -> None:
 def test_options_are_the_arguments_that_are_not_read_from_the_data() -> None:
     assert set(options_model("encoder", "mlp").model_fields) == {"widths", "dropout"}
     assert set(options_model("encoder", "cnn").model_fields) == {"widths", "pool"}
-    assert set(options_model("encoder", "hf:bert").model_fields) == {"frozen"}
+    assert set(options_model("encoder", "hf:bert").model_fields) == {
+        *("frozen", "freeze", "pool", "lora")
+    }
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "hf:bert"])
@@ -282,5 +284,5 @@ def test_repr_of_sequence_encoders_shows_the_arguments(tmp_path: Path) -> None:
         *("heads=4,", "length=512,", "dropout=0.0,", ")"),
     ]
     assert repr(build_encoder(f"hf:{bert(tmp_path)}", tokens(20, 5))) == (
-        f"HuggingFace({str(tmp_path)!r}, frozen=False)"
+        f"HuggingFace({str(tmp_path)!r}, freeze='none', pool='pooler', lora=0)"
     )

@@ -78,6 +78,7 @@ def _identity(student: Student, fitted: Fit) -> dict[str, Any]:
         "method": recipe.method.name,
         "fusion": recipe.fusion.name,
         "modalities": list(source.modalities),
+        "encoders": student.encoders_taken(),
         "task": source.task.config(),
         "data": source.describe(),
         "seed": recipe.train.seed,

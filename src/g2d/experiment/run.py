@@ -59,6 +59,8 @@ def run(
     source = recipe.build_source()
     same_data(out, hashes_of(source))
     student = Student.build(recipe, source)  # refuses before anything is created or trained
+    for m, taken in student.encoders_taken().items():
+        console.say(f"Encoder of {m}: {taken}.")
     watchers = console.watchers(recipe.name, out)
     _begin(out, recipe, source)
     sets = teacher_sets(student, out, console)
@@ -77,6 +79,9 @@ def _as_begun(recipe: Recipe, out: Path, console: Console) -> Recipe:
     for option, value in continued.method.options.items():
         if value != recipe.method.options[option]:
             console.say(f"{out} keeps method.{option} = {value}, the default when it was begun.")
+    for m, encoder in continued.encoders.items():
+        if encoder != recipe.encoders[m]:
+            console.say(f"{out} keeps the pooling of the version that began it for {m}.")
     return continued
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from g2d.data import Loader, Source
+from g2d.encoders import HuggingFace
 from g2d.engine.callbacks import Callback
 from g2d.engine.fit import Fit, fit
 from g2d.engine.processes import seed_everything
@@ -67,6 +68,11 @@ class Student:
         method = untrained_method(recipe, model, training_task(source, recipe.train))
         loader = check(method, model, source, recipe.train)
         return cls(recipe, source, example, model, method, loader, random)
+
+    def encoders_taken(self) -> dict[str, str]:
+        """Return, per modality with a Hugging Face model, what was taken of the model."""
+        encoders = self.model.encoders.items()
+        return {m: encoder.taken for m, encoder in encoders if isinstance(encoder, HuggingFace)}
 
     def train(
         self,

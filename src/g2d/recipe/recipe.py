@@ -17,7 +17,7 @@ from g2d.data import Source
 from g2d.data.store.facts import DATASET, read_facts
 from g2d.data.store.opening import StoreOptions
 from g2d.datasets import DATASETS
-from g2d.encoders import build_encoder
+from g2d.encoders import HUGGING_FACE, build_encoder
 from g2d.engine.options import TrainOptions
 from g2d.engine.processes import seed_everything
 from g2d.errors import RecipeError
@@ -25,7 +25,7 @@ from g2d.fusion import Late, build_fusion
 from g2d.method import Method
 from g2d.methods import METHODS
 from g2d.model import MultimodalModel, Teachers, example_features, feature_dims
-from g2d.recipe.earlier import continued
+from g2d.recipe.earlier import continued, continued_encoders, pooled_as_then
 from g2d.recipe.faults import plain_mapping, shown
 from g2d.recipe.parts import Named, TeacherPlan, in_words
 from g2d.recipe.reading import Given, named, read_settings, rooted
@@ -120,7 +120,7 @@ class Recipe:
         cls, given: Given, source: str, faults: list[str], folder: Path | None = None
     ) -> Self:
         content, chosen = given.composed(faults)
-        content = rooted(content, Path())
+        content = pooled_as_then(rooted(content, Path()), HUGGING_FACE)
         if folder is not None:
             faults.extend(_other_stores(content, folder))
         fields = validate(content, given, chosen, source, faults)
@@ -195,7 +195,10 @@ class Recipe:
             RecipeError: The run's recipe names something that no longer exists.
         """
         content, _ = self.given.composed([])
-        return self.changed(continued(self.upgraded(begun)["method"], named(content["method"])))
+        before = self.upgraded(begun)
+        kept = continued(before["method"], named(content["method"]))
+        kept |= continued_encoders(before["encoders"], content["encoders"])
+        return self.changed(kept)
 
     def to_yaml(self) -> str:
         """Return the resolved recipe as YAML."""

@@ -170,6 +170,7 @@ class Result(Content):
         method: Name of the method.
         fusion: Name of the fusion.
         modalities: Names of the modalities.
+        encoders: What was taken of each pretrained model, in words, by modality.
         task: Configuration of the task; ``kind`` is its name.
         data: Description of the data.
         seed: Seed of the run.
@@ -197,6 +198,7 @@ class Result(Content):
     method: str
     fusion: str
     modalities: list[str]
+    encoders: dict[str, str] = Field(default_factory=dict)
     task: dict[str, Any]
     data: DataFacts
     seed: int
