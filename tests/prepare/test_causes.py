@@ -35,7 +35,7 @@ def refusal(source: Path, text: str) -> str:
         (lambda i: f"train_images/{i}_0.png", "0_0.jpg exists there; its suffix is not .png"),
         (lambda i: f"train_images/{i}_0.JPG", "0_0.jpg exists there; its capital letters differ"),
         (
-            lambda i: f"/home/anna/{i}_0.jpg",
+            lambda i: f"/media/anna/{i}_0.jpg",
             "another computer or account; write it relative to the table",
         ),
         (lambda i: f"C:\\pics/{i}_0.jpg", "it has backslashes, as on Windows"),

@@ -14,7 +14,7 @@ from g2d.data.gaps import USUAL, Gaps, Invalid, fill_invalid, without_numbers
 from g2d.data.label_sets import MULTILABEL, label_task, strata_of
 from g2d.data.lengths import MAX_TOKENS, measured_rows
 from g2d.data.splits import SPLIT_WORDS, UNKNOWN, complete_splits, name_hash
-from g2d.data.store.facts import MASK, PRESENT_SUFFIX, RESERVED, Kind, Signal
+from g2d.data.store.facts import MASK, PRESENT_SUFFIX, RESERVED, SOUND, Kind, Signal
 from g2d.data.views import defaults
 from g2d.data.views.words import token_ends
 from g2d.errors import DataError, Reason
@@ -165,7 +165,7 @@ def _modality(
     present = flags_in(tables, m + PRESENT_SUFFIX, (rows,), where)
     signal, values = _as_stored(tables[m], m, kind, rate, where)
     mask = None
-    if masked and kind == "audio":
+    if masked and kind == SOUND:
         signal = replace(signal, masked=True)
     if signal.masked:
         mask = flags_in(tables, m + MASK, (rows, signal.shape[0]), where) & present[:, None]
@@ -178,7 +178,7 @@ def _modality(
     counts = np.zeros(rows, np.int64)
     if values.dtype.kind == "f":
         # The mean of sound is silence, and its view needs finite numbers.
-        rule: Invalid = "zero" if kind == "audio" and invalid == "mean" else invalid
+        rule: Invalid = "zero" if kind == SOUND and invalid == "mean" else invalid
         values, bad = fill_invalid(values, rule, values.dtype)
         counts = bad.reshape(rows, -1).sum(1)
         if invalid == "mean" and counts.any():

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from g2d.data.store.facts import PICTURE, VIDEO, WORDS
 from g2d.files import write_text
 
 RECIPE = "recipe.yaml"
@@ -101,7 +102,7 @@ def _steps(signal: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for step in signal["view"]:
         yield step
         if step["name"] == "pixels":
-            if signal["kind"] == "video" and len(shape) == 4 and shape[0] > FRAMES:
+            if signal["kind"] == VIDEO and len(shape) == 4 and shape[0] > FRAMES:
                 yield {"name": "frames", "count": FRAMES}
             if max(_sides(signal)) > SIDE:
                 yield {"name": "resize", "size": SIDE}
@@ -109,7 +110,7 @@ def _steps(signal: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def _sides(signal: Mapping[str, Any]) -> tuple[int, int]:
     """Return height and width of stored pictures ``([T,] H, W[, C])``."""
-    height, width = signal["shape"][1 if signal["kind"] == "video" else 0 :][:2]
+    height, width = signal["shape"][1 if signal["kind"] == VIDEO else 0 :][:2]
     return height, width
 
 
@@ -120,11 +121,11 @@ def _size(signal: Mapping[str, Any], steps: list[Mapping[str, Any]]) -> int:
     if "hop" in options:
         bands = options.get("bands", options["n_fft"] // 2 + 1)
         return int(bands * (1 + shape[0] // options["hop"]))
-    if signal["kind"] == "text":
+    if signal["kind"] == WORDS:
         return int(options.get("length", STEPS)) * STEPS // 8
-    if signal["kind"] in ("image", "video") and any(s["name"] == "pixels" for s in steps):
+    if signal["kind"] in (PICTURE, VIDEO) and any(s["name"] == "pixels" for s in steps):
         height, width = (min(side, SIDE) for side in _sides(signal))
-        frames = shape[0] if signal["kind"] == "video" else 1
+        frames = shape[0] if signal["kind"] == VIDEO else 1
         return int(min(frames, FRAMES) * height * width)
     return prod(shape)
 

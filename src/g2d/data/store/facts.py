@@ -36,6 +36,10 @@ is not opened."""
 
 
 Kind = Literal["audio", "image", "video", "sequence", "table", "text"]
+SOUND: Kind = "audio"
+PICTURE: Kind = "image"
+VIDEO: Kind = "video"
+WORDS: Kind = "text"
 MAY_MISS = frozenset[Kind]({"table", "sequence", "image", "video"})
 """Kinds of modalities that may hold NaN."""
 
@@ -66,7 +70,7 @@ class Signal:
     @property
     def counted(self) -> bool:
         """Whether a store holds the number of real steps of a row in place of its mask."""
-        return self.masked and self.kind == "audio"
+        return self.masked and self.kind == SOUND
 
     def marks(self, modality: str) -> Marks | None:
         """Return the array that says which steps are real, None if all are.

@@ -15,7 +15,7 @@ from g2d.data.gaps import Gaps
 from g2d.data.lengths import Length, described, measured_rows
 from g2d.data.rowset import RowSet, TaskKind, collect
 from g2d.data.splits import SPLITS
-from g2d.data.store.facts import Kind
+from g2d.data.store.facts import WORDS, Kind
 from g2d.data.views.words import texts, token_ends
 from g2d.datasets.arrays.files import hash_of, read_arrays
 from g2d.datasets.base import GapOptions
@@ -172,7 +172,7 @@ def _inferred(rows: RowSet) -> Iterator[str]:
     for m, signal in rows.signals.items():
         count = int(rows.present[m].sum())
         yield f"{m}: {signal.kind}, {count} rows, stored as {signal.dtype} {signal.shape}"
-        if signal.kind == "text":
+        if signal.kind == WORDS:
             yield f"{m}: {_text_length(m, rows)}"
     yield f"target: {_task_line(rows)}"
     counts = np.bincount(rows.place[rows.place >= 0], minlength=len(SPLITS)).tolist()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2d.data.lengths import MAX_TOKENS, Length, Unit, described, length_to_keep
-from g2d.data.store.facts import Signal
+from g2d.data.store.facts import SOUND, Signal
 from g2d.data.views import defaults, read_chain
 from g2d.data.views.words import token_ends
 from g2d.datasets.table.columns import TEXT, Column, text
@@ -104,7 +104,7 @@ def cut_lines(layout: Layout, table: TableFile) -> Iterator[str]:
     for m, name in columns.items():
         signal = layout.signals[m]
         lengths: list[float]
-        if signal.kind == "audio":
+        if signal.kind == SOUND:
             lengths, kept = _seconds(name, probe), signal.shape[0] / signal.facts["rate"]
         elif signal.kind == "sequence":
             lengths = [shape[0] for shape in _shapes(name, probe) if len(shape) > 1]

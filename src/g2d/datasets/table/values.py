@@ -18,7 +18,7 @@ from numpy.lib.format import (
 from numpy.typing import NDArray
 
 from g2d.data.gaps import USUAL, Gaps, Invalid, fill_invalid
-from g2d.data.store.facts import Signal
+from g2d.data.store.facts import SOUND, VIDEO, Signal
 from g2d.datasets.decoding import text_bytes
 from g2d.datasets.table.columns import FILES, NUMBER, TEXT, text
 from g2d.datasets.table.spelling import empty, number
@@ -58,7 +58,7 @@ class Layout:
     def second(self, m: str) -> bool:
         """Return whether a modality is the sound of videos that are another modality."""
         others = (other for other, names in self.columns.items() if names == self.columns[m])
-        return self.kinds[m] == "audio" and any(self.kinds[other] == "video" for other in others)
+        return self.kinds[m] == SOUND and any(self.kinds[other] == VIDEO for other in others)
 
     def files(self, cells: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the paths in a row."""
