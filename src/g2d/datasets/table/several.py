@@ -38,6 +38,8 @@ class LabelSets:
         >>> sets = LabelSets(("happy", "sad"), "separated", "|")
         >>> sets.states(["sad|happy"]), sets.states(["|"]), sets.states([None])
         ([1.0, 1.0], [0.0, 0.0], [nan, nan])
+        >>> LabelSets(("happy", "sad"), "lists").states(["cheerful and sad"])
+        [nan, nan]
     """
 
     names: tuple[str, ...]
@@ -63,6 +65,8 @@ class LabelSets:
         if self.form == "states":
             known = [_state(label) for label in labels]
             return known if len(known) == len(self.names) else [nan] * len(self.names)
+        if not self._places.keys() >= set(labels):  # a text among lists
+            return [nan] * len(self.names)
         states = [0.0] * len(self.names)
         for label in labels:
             states[self._places[label]] = 1.0
