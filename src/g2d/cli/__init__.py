@@ -171,7 +171,7 @@ def predict(
     ):
         if count:
             typer.echo(f"warning: rows {what}: {count}; the column problem of {out} says why")
-    typer.echo(f"{len(rows)} rows predicted, written to {out}")
+    typer.echo(f"{len(rows)} row{'' if len(rows) == 1 else 's'} predicted, written to {out}")
 
 
 @app.command()

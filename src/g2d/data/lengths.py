@@ -64,17 +64,21 @@ class Length:
     option: str
 
     def __str__(self) -> str:
-        sentence = f"longest {self._shown(self.longest)}, {self._shown(self.kept)} kept"
+        longest, kept = (self._shown(length) for length in (self.longest, self.kept))
+        if self.cut and longest == kept:
+            longest = self._shown(self.longest, digits=3)
+            kept = self._shown(self.kept, digits=3)
+        sentence = f"longest {longest}, {kept} kept"
         sample = f" (measured on {self.measured} of {self.rows} rows)"
         if self.cut:
             cure = f"; {self.option} keeps all" if self.option else " to the length in training"
             sentence += f", {self.cut} of {self.measured} rows cut{cure}"
         return sentence + (sample if self.measured < self.rows else "")
 
-    def _shown(self, length: float) -> str:
+    def _shown(self, length: float, digits: int = 1) -> str:
         if self.unit != "s":
             return f"{length:g} {self.unit}"
-        return f"{length:.1f} s" if length >= 1 else f"{length:.2g} s"
+        return f"{length:.{digits}f} s" if length >= 1 else f"{length:.{digits + 1}g} s"
 
 
 def length_to_keep(lengths: Sequence[float], most: float) -> float:
