@@ -105,7 +105,7 @@ class Tally:
 
 
 @dataclass
-class Column:
+class Profile:
     """Profile of a column, gathered cell by cell.
 
     Args:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from os.path import exists, splitext
 from pathlib import Path
 
-from g2d.datasets.table.columns import FILES, NEARLY, NUMBER, SUFFIXES, TEXT, Column
+from g2d.datasets.table.columns import FILES, NEARLY, NUMBER, SUFFIXES, TEXT, Profile
 from g2d.datasets.table.signatures import kind_of_file
 from g2d.datasets.table.spelling import Decimal
 from g2d.errors import DataError
@@ -68,7 +68,7 @@ class Decision:
 
 
 def decimal_of(
-    columns: Mapping[str, Column], delimiter: str, known: Decimal | None = None
+    columns: Mapping[str, Profile], delimiter: str, known: Decimal | None = None
 ) -> Decimal:
     """Return the decimal sign of a table.
 
@@ -92,7 +92,7 @@ def decimal_of(
 
 
 def decide(
-    columns: Mapping[str, Column], given: Mapping[str, str], names: Sequence[str], source: Path
+    columns: Mapping[str, Profile], given: Mapping[str, str], names: Sequence[str], source: Path
 ) -> dict[str, Decision]:
     """Return the kind of every column that is free for a modality and not empty.
 
@@ -130,7 +130,7 @@ def decide(
     return decisions
 
 
-def _decision(column: Column, name: str, rows: int, source: Path) -> Decision:
+def _decision(column: Profile, name: str, rows: int, source: Path) -> Decision:
     """Return the kind of a column by its profile."""
     if column.nested:
         raise DataError(
@@ -183,7 +183,7 @@ def _decision(column: Column, name: str, rows: int, source: Path) -> Decision:
     return Decision(TEXT, reason)
 
 
-def _is_counter(column: Column, name: str, rows: int) -> bool:
+def _is_counter(column: Profile, name: str, rows: int) -> bool:
     """Return whether a column counts the rows: by 1 from row to row, or under an index's name."""
     if rows <= COUNTER_ROWS or column.cells < rows or column.lists:
         return False
@@ -192,7 +192,7 @@ def _is_counter(column: Column, name: str, rows: int) -> bool:
     return column.tally.counts or (bool(INDEX.fullmatch(name)) and column.different)
 
 
-def _is_category(column: Column) -> bool:
+def _is_category(column: Profile) -> bool:
     """Return whether a column holds few different values of few words."""
     if column.values is None or column.lists or column.words > MOST_WORDS:
         return False
@@ -202,7 +202,7 @@ def _is_category(column: Column) -> bool:
     return count <= MOST_VALUES and count < MOST_SHARE * column.cells
 
 
-def _check_category(column: Column, name: str) -> None:
+def _check_category(column: Profile, name: str) -> None:
     if column.lists:
         raise DataError(f"a category must be one value per row, found lists in {name!r}.")
     if column.values is None or len(column.values) > GIVEN_VALUES:
@@ -212,7 +212,7 @@ def _check_category(column: Column, name: str) -> None:
         )
 
 
-def _check_decimal(column: Column, name: str) -> None:
+def _check_decimal(column: Profile, name: str) -> None:
     """Refuse a column of numbers that are written with another decimal sign than the others."""
     if column.tallies["."].numbers + column.tallies[","].alone <= NEARLY * column.cells:
         return
@@ -224,7 +224,7 @@ def _check_decimal(column: Column, name: str) -> None:
     )
 
 
-def _check_unit(column: Column, name: str) -> None:
+def _check_unit(column: Profile, name: str) -> None:
     """Refuse a column of numbers with a unit, which would be read as a text of digits."""
     values = column.values or set()
     with_unit = [value for value in values if UNIT.fullmatch(value)]
@@ -236,19 +236,19 @@ def _check_unit(column: Column, name: str) -> None:
         )
 
 
-def _paths(column: Column, source: Path) -> Iterator[Path]:
+def _paths(column: Profile, source: Path) -> Iterator[Path]:
     """Yield some paths of a column, in an order that does not depend on the process."""
     for value in sorted(column.values or ())[:OPENED]:
         yield source.parent / value.replace("\\", "/")
 
 
-def _kind_of_files(column: Column, source: Path) -> str | None:
+def _kind_of_files(column: Profile, source: Path) -> str | None:
     """Return the kind of the files that a column names, None if they differ or do not exist."""
     kinds = {kind_of_file(path) for path in _paths(column, source)}
     return kinds.pop() if len(kinds) == 1 else None
 
 
-def _left_suffix(column: Column, source: Path) -> str | None:
+def _left_suffix(column: Profile, source: Path) -> str | None:
     """Return a file whose name without its suffix is a cell, relative to the table's folder."""
     for path in [*_paths(column, source)][:3]:
         if len(path.name) > 255 or not re.fullmatch(r"[\w. -]+", path.name):
@@ -260,7 +260,7 @@ def _left_suffix(column: Column, source: Path) -> str | None:
     return None
 
 
-def _file_kind(column: Column, name: str, source: Path) -> Decision:
+def _file_kind(column: Profile, name: str, source: Path) -> Decision:
     """Return the kind of files with unknown suffixes by their content.
 
     Raises:

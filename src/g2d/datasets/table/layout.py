@@ -9,7 +9,7 @@ from typing import Any
 
 from g2d.data.store.facts import RESERVED, Signal
 from g2d.data.views import defaults
-from g2d.datasets.table.columns import FILES, NUMBER, TEXT, Column
+from g2d.datasets.table.columns import FILES, NUMBER, TEXT, Profile
 from g2d.datasets.table.kinds import BOTH, CATEGORY, UNUSED, Decision, override
 from g2d.datasets.table.probing import Probe
 from g2d.datasets.table.rows import TableFile
@@ -33,7 +33,7 @@ default of the first version, so that its hash remains)."""
 
 
 def layout_of(
-    columns: Mapping[str, Column],
+    columns: Mapping[str, Profile],
     options: Any,
     decisions: Mapping[str, Decision],
     table: TableFile,
@@ -139,7 +139,9 @@ def _modality(column: str, taken: Collection[str]) -> str:
     return name
 
 
-def number_signal(columns: Mapping[str, Column], categories: Mapping[str, Sequence[str]]) -> Signal:
+def number_signal(
+    columns: Mapping[str, Profile], categories: Mapping[str, Sequence[str]]
+) -> Signal:
     """Return how one column of lists, or all columns of numbers and categories, are stored.
 
     A category is stored as one number for each of its values: 1 for the value of the row, else 0.
@@ -166,7 +168,7 @@ def number_signal(columns: Mapping[str, Column], categories: Mapping[str, Sequen
 
 
 def keep_categories(
-    layout: Layout, columns: Mapping[str, Column], seen: Mapping[str, Collection[str]]
+    layout: Layout, columns: Mapping[str, Profile], seen: Mapping[str, Collection[str]]
 ) -> Layout:
     """Return a layout without the categories that no training row has.
 

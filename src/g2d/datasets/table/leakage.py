@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from g2d.datasets.table.columns import NUMBER, Column
+from g2d.datasets.table.columns import NUMBER, Profile
 from g2d.datasets.table.kinds import LEFT_OUT, MOST_VALUES, override
 from g2d.datasets.table.values import Layout
 
@@ -26,7 +26,7 @@ class Leakage:
     """
 
     def __init__(
-        self, layout: Layout, columns: Mapping[str, Column], target: Sequence[str]
+        self, layout: Layout, columns: Mapping[str, Profile], target: Sequence[str]
     ) -> None:
         names = [
             name

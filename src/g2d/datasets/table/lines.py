@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from g2d.datasets.table.columns import FILES, Column
+from g2d.datasets.table.columns import FILES, Profile
 from g2d.datasets.table.kinds import CATEGORY, CHOICES, COUNTER, UNUSED, Decision, override
 from g2d.datasets.table.rows import TableFile
 
@@ -53,7 +53,7 @@ def table_lines(table: TableFile, roles: Mapping[str | None, str]) -> Iterator[s
 
 
 def decision_lines(
-    columns: Mapping[str, Column], decisions: Mapping[str, Decision]
+    columns: Mapping[str, Profile], decisions: Mapping[str, Decision]
 ) -> Iterator[str]:
     """Yield a line about every column whose kind was decided, those that are left out first.
 
@@ -72,7 +72,7 @@ def decision_lines(
         yield f"{len(rest)} more columns: {first(rest)}; to change: {override(rest[0], *CHOICES)}"
 
 
-def unknown_categories(columns: Mapping[str, Column], facts: Mapping[str, Any]) -> Iterator[str]:
+def unknown_categories(columns: Mapping[str, Profile], facts: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line about every column of new rows with values that no training row had.
 
     Args:
@@ -89,7 +89,7 @@ def unknown_categories(columns: Mapping[str, Column], facts: Mapping[str, Any]) 
             )
 
 
-def _what(column: Column, decision: Decision) -> str:
+def _what(column: Profile, decision: Decision) -> str:
     """Describe a decision."""
     if decision.kind in UNUSED:
         noun = "row numbers" if decision.kind == COUNTER else "dates"

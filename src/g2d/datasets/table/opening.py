@@ -17,7 +17,7 @@ from g2d.data.new_rows import LeftOut, TableRows, absent_sentence, may_lack
 from g2d.data.source import Source
 from g2d.data.store.facts import Signal, read_facts, signals
 from g2d.data.store.opening import StoreOptions, open_store
-from g2d.datasets.table.columns import NUMBER, TEXT, Column
+from g2d.datasets.table.columns import NUMBER, TEXT, Profile
 from g2d.datasets.table.lines import unknown_categories
 from g2d.datasets.table.rows import TableFile
 from g2d.datasets.table.signals import cut_lines, text_length
@@ -63,7 +63,7 @@ def _new_rows(source: Source, folder: Path, path: Path, on_error: OnError) -> Ta
     stored = {m: known[m] for m in modalities}
     for m, names in columns.items():
         if parameters["kinds"][m] == TEXT:
-            column = table.columns.get(names[0], Column())
+            column = table.columns.get(names[0], Profile())
             stored[m] = replace(known[m], shape=(text_length(column, parameters["characters"]),))
     layout = Layout(stored, columns, parameters["kinds"], parameters)
     remarks += cut_lines(layout, table)

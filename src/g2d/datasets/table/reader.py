@@ -20,7 +20,7 @@ from g2d.data.label_sets import label_task, strata_of
 from g2d.data.lengths import MAX_SECONDS, MAX_STEPS, MAX_TOKENS
 from g2d.data.splits import SPLITS, TRAIN, UNKNOWN, VALID, complete_splits, name_hash
 from g2d.datasets.base import GapOptions
-from g2d.datasets.table.columns import Column
+from g2d.datasets.table.columns import Profile
 from g2d.datasets.table.kinds import KINDS, decide
 from g2d.datasets.table.layout import keep_categories, layout_of
 from g2d.datasets.table.leakage import Leakage
@@ -316,7 +316,7 @@ def _digest(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
-def _constant(layout: Layout, columns: Mapping[str, Column]) -> list[str]:
+def _constant(layout: Layout, columns: Mapping[str, Profile]) -> list[str]:
     """Return a line about every column of a modality with the same value everywhere."""
     names = [name for group in layout.columns.values() for name in group]
     return [
@@ -395,7 +395,7 @@ def _warnings(
             yield f"{protocol}: no training row has {m}; nothing can be learned from it"
 
 
-def _modality_lines(layout: Layout, columns: Mapping[str, Column]) -> Iterator[str]:
+def _modality_lines(layout: Layout, columns: Mapping[str, Profile]) -> Iterator[str]:
     """Yield lines about every modality, and about ignored columns."""
     for m, signal in layout.signals.items():
         names = layout.columns[m]

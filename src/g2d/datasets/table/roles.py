@@ -9,7 +9,7 @@ from math import isfinite, nan
 from typing import Any
 
 from g2d.data.splits import SPLIT_WORDS, UNKNOWN
-from g2d.datasets.table.columns import LABELS_AT_MOST, Column
+from g2d.datasets.table.columns import LABELS_AT_MOST, Profile
 from g2d.datasets.table.several import LabelSets, sets_of
 from g2d.datasets.table.spelling import empty, number
 from g2d.errors import DataError
@@ -22,7 +22,7 @@ TARGETS = ("target", "label", "class", "y")
 ROLES = ("id", "split", "group")
 
 
-def classes_of(column: Column, name: str, task: str | None) -> dict[str, str] | None:
+def classes_of(column: Profile, name: str, task: str | None) -> dict[str, str] | None:
     """Return the class of every spelling of a label, or None if the target is a value.
 
     Args:
@@ -88,9 +88,9 @@ class Roles:
 
     Args:
         target: Columns of the target.
-        id: Column of the rows' names, None if there is none.
-        split: Column of the split.
-        group: Column of the groups.
+        id: Profile of the rows' names, None if there is none.
+        split: Profile of the split.
+        group: Profile of the groups.
         labels: For a classification, the class of every label, in the order of the classes.
         sets: For several labels per row, the labels and how they are written.
     """
@@ -159,7 +159,7 @@ class Roles:
             ) from None
 
 
-def roles_of(columns: Mapping[str, Column], options: Any) -> Roles:
+def roles_of(columns: Mapping[str, Profile], options: Any) -> Roles:
     """Find the columns of target, id, split and group.
 
     A column that an option names must exist. Without an option, the usual names are found in any
@@ -214,7 +214,7 @@ def _suggestion(name: str, columns: Collection[str]) -> str:
 
 
 def _check_targets(
-    names: Sequence[str], columns: Mapping[str, Column], options: Any, sets: LabelSets | None
+    names: Sequence[str], columns: Mapping[str, Profile], options: Any, sets: LabelSets | None
 ) -> None:
     """Refuse columns that cannot be targets."""
     if len(names) > 1 and options.task == "classification":

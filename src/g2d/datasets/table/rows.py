@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from g2d.datasets.table.columns import NEARLY, TEXT, Column
+from g2d.datasets.table.columns import NEARLY, TEXT, Profile
 from g2d.datasets.table.formats import GUESSED, Scratch, as_text, recoded, unique_names, western
 from g2d.datasets.table.kinds import decimal_of
 from g2d.datasets.table.spelling import NOTHING, Decimal, Nothing, canonical
@@ -69,7 +69,7 @@ class TableFile:
         encoding: str | None = None,
     ) -> None:
         self.path, self.nothing, self.scratch = path, nothing, Scratch()
-        self.columns: dict[str, Column] = {}
+        self.columns: dict[str, Profile] = {}
         try:
             text = as_text(path, self.scratch, encoding)
             self.file, self.json, self.notes = text.path, text.json, text.notes
@@ -109,7 +109,7 @@ class TableFile:
             self.offsets = np.fromiter(self._scan(_Lines(self.path, file, digest)), np.int64)
         self.sha256 = digest.hexdigest()
 
-    def _settle(self, name: str, column: Column) -> None:
+    def _settle(self, name: str, column: Profile) -> None:
         """Decide how the cells of a column are rewritten."""
         column.decimal = self.decimal
         if column.is_number and (column.respelled or self.decimal == ","):
@@ -185,13 +185,13 @@ class TableFile:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
                     for name, cell in self._object(line, number).items():
-                        self.columns.setdefault(name, Column()).add(cell, self.nothing)
+                        self.columns.setdefault(name, Profile()).add(cell, self.nothing)
                     yield begin
                 begin = lines.end
             return
         rows = self._cells(lines, self.above)
         names = unique_names(next(rows, (1, []))[1], self.path)
-        self.columns = {name: Column() for name in names}
+        self.columns = {name: Profile() for name in names}
         statistics = list(self.columns.values())
         begin = lines.end
         for number, cells in rows:

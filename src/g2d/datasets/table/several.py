@@ -11,7 +11,7 @@ from math import nan
 from typing import Any, Literal
 
 from g2d.data.label_sets import MULTILABEL
-from g2d.datasets.table.columns import LABELS_AT_MOST, Column
+from g2d.datasets.table.columns import LABELS_AT_MOST, Profile
 from g2d.datasets.table.spelling import empty, number
 from g2d.errors import DataError
 
@@ -108,7 +108,7 @@ def labels_of(cell: Any, separator: str = "") -> list[str]:
 
 
 def sets_of(
-    columns: Mapping[str, Column], target: Sequence[str], task: str | None, separator: str | None
+    columns: Mapping[str, Profile], target: Sequence[str], task: str | None, separator: str | None
 ) -> LabelSets | None:
     """Return the labels if rows have several, else None.
 
@@ -147,7 +147,7 @@ def sets_of(
 
 
 def _of_columns(
-    columns: Mapping[str, Column], target: Sequence[str], task: str | None
+    columns: Mapping[str, Profile], target: Sequence[str], task: str | None
 ) -> LabelSets | None:
     """Return the labels of columns that hold 0 and 1 alone."""
     for name in target:
@@ -163,7 +163,7 @@ def _of_columns(
     return LabelSets(tuple(target), "columns")
 
 
-def _of_lists(column: Column, name: str, demanded: bool) -> LabelSets | None:
+def _of_lists(column: Profile, name: str, demanded: bool) -> LabelSets | None:
     """Return the labels of a column of lists; None for lists of measured values."""
     widths = column.tally.widths
     if column.elements is None:

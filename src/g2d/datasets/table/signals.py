@@ -15,7 +15,7 @@ from g2d.data.lengths import MAX_TOKENS, Length, Unit, described, length_to_keep
 from g2d.data.store.facts import SOUND, Signal
 from g2d.data.views import defaults, read_chain
 from g2d.data.views.words import token_ends
-from g2d.datasets.table.columns import TEXT, Column, text
+from g2d.datasets.table.columns import TEXT, Profile, text
 from g2d.datasets.table.probing import Probe
 from g2d.datasets.table.rows import TableFile
 from g2d.datasets.table.values import Layout, array_shape
@@ -43,7 +43,7 @@ class Stored:
     length: str = ""
 
 
-def signal_of(name: str, column: Column, kind: str, probe: Probe, options: Any) -> Stored:
+def signal_of(name: str, column: Profile, kind: str, probe: Probe, options: Any) -> Stored:
     """Return how a column of texts or files is stored.
 
     Args:
@@ -61,7 +61,7 @@ def signal_of(name: str, column: Column, kind: str, probe: Probe, options: Any) 
     return FILE_SIGNALS[kind](name, probe, options)
 
 
-def text_length(column: Column, characters: int | None) -> int:
+def text_length(column: Profile, characters: int | None) -> int:
     """Return the number of bytes in which all texts of a column can be stored.
 
     Args:
@@ -118,7 +118,7 @@ def cut_lines(layout: Layout, table: TableFile) -> Iterator[str]:
                 yield f"{m}: {length}"
 
 
-def _text(name: str, column: Column, probe: Probe, options: Any) -> Stored:
+def _text(name: str, column: Profile, probe: Probe, options: Any) -> Stored:
     """Store texts as far as their first tokens reach, as many as 95 % of the texts have."""
     # The sample of a large table may hold no text of a column that is nearly empty.
     ends = _token_ends(name, probe) or list(token_ends([column.example]))

@@ -29,7 +29,7 @@ from g2d.encoders.pretrained.inputs import (
 )
 from g2d.encoders.pretrained.loading import loaded, transformers
 from g2d.encoders.pretrained.parts import Form, all_of, part_for
-from g2d.encoders.pretrained.pooling import IN_WORDS, Pool, pooled_of, pooling_for, tokens_of
+from g2d.encoders.pretrained.pooling import IN_WORDS, Pooling, pooled_of, pooling_for, tokens_of
 from g2d.encoders.pretrained.tuning import add_adapters, freeze_weights
 from g2d.errors import ArgumentError
 from g2d.files import one_of
@@ -88,7 +88,7 @@ class HuggingFace(nn.Module):
         *,
         frozen: bool = False,
         freeze: str = "none",
-        pool: Pool = "auto",
+        pool: Pooling = "auto",
         lora: int = 0,
     ) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class HuggingFace(nn.Module):
                 f"{freeze!r}."
             )
         self.name, self.freeze, self.lora = name, "all" if frozen else freeze, lora
-        one_of("pool", pool, get_args(Pool))
+        one_of("pool", pool, get_args(Pooling))
         self.pool: str = pool
         self.before = pool == "earlier"
         whole, missing = loaded(transformers(f"hf:{name}").AutoModel, name)
@@ -133,7 +133,7 @@ class HuggingFace(nn.Module):
             self.model.eval()
         return self
 
-    def _tried(self, example: Tensor | Sequence, pool: Pool, missing: set[str]) -> str:
+    def _tried(self, example: Tensor | Sequence, pool: Pooling, missing: set[str]) -> str:
         """Run the model on an example, so that a wrong input fails now; return the pooling."""
         given = example
         if self.form == "words":

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from g2d.encoders.pretrained.parts import Form, model_types
 from g2d.errors import ArgumentError
 
-Pool = Literal["auto", "pooler", "class", "last", "mean", "earlier"]
+Pooling = Literal["auto", "pooler", "class", "last", "mean", "earlier"]
 """How the features of a row are made; ``auto`` asks the model, ``earlier`` is the way of versions
 before this option existed: the pooled output wherever there is one, else the first token."""
 IN_WORDS = {
@@ -35,7 +35,7 @@ def pooled_of(output: Any, pool: str, mask: Tensor | None) -> Tensor:
 
     Args:
         output: Output of a model.
-        pool: One of :data:`Pool`, not ``auto``.
+        pool: One of :data:`Pooling`, not ``auto``.
         mask: Real tokens ``(B, N)``; None if all are real.
     """
     own: Tensor | None = getattr(output, "pooler_output", None)
@@ -55,7 +55,7 @@ def pooled_of(output: Any, pool: str, mask: Tensor | None) -> Tensor:
 
 
 def pooling_for(
-    pool: Pool, model: nn.Module, form: Form, output: Any, *, trusted: bool, name: str
+    pool: Pooling, model: nn.Module, form: Form, output: Any, *, trusted: bool, name: str
 ) -> str:
     """Return how the features of a model are made.
 
