@@ -104,10 +104,10 @@ class Offense:
 
 FILM = Offense(build_with_film, r"\(late, sum or concat\), found film\.")
 NO_ROWS = Offense(train_without_rows, r"rows must give access .*Pass TrainState\(rows=\.\.\.\)")
+REGRESSION = Offense(build, r"must .*, found a? ?regression", changed=(("regression", True),))
 NEEDS: dict[str, Offense] = {
-    "a classification": Offense(
-        build, r"must .*, found a? ?regression", changed=(("regression", True),)
-    ),
+    "a classification": REGRESSION,
+    "a classification or several labels per row": REGRESSION,
     "a regression": Offense(
         build, r"must be regression, found classification", changed=(("regression", False),)
     ),
@@ -174,14 +174,15 @@ def test_a_problem_without_what_a_card_needs_is_refused_with_the_way_out(
 def test_a_method_takes_every_problem_that_its_card_does_not_exclude(name: str) -> None:
     needs = needs_of(name)[()]
     refused = [NEEDS[need] for need in needs]
+    takes_values = REGRESSION not in refused
     for need, offense in NEEDS.items():
-        implied = need.startswith("an output") and "a classification" in needs
+        implied = need.startswith("an output") and not takes_values
         implied |= need.startswith("one head per") and "late fusion" in needs
         implied |= offense.run is build_with_film and any(
             NEEDS[other].run is build_with_film for other in needs
         )
         implied |= need.startswith("with film") and "late fusion" in needs
         without_teachers = "teacher" in need and not METHODS[name].needs_teachers
-        other_task = need == "a regression" and "a classification" not in needs
+        other_task = need == "a regression" and takes_values
         if offense not in refused and not (implied or without_teachers or other_task):
             offense.commit(name, arguments(name, 2), is_regression(name, need))

@@ -158,7 +158,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a number as task": (
         lambda: Joint().build(BENCH.model(), 3),  # type: ignore[arg-type]
-        "task must be a g2d.Classification or a g2d.Regression, found int",
+        "task must be a g2d.Classification, a g2d.Regression or a g2d.MultiLabel, found int",
     ),
     "a tuple as batch": (
         lambda: step(lambda batch: (batch.inputs, batch.target)),
