@@ -11,6 +11,7 @@ import torch
 
 from g2d.data import Source
 from g2d.data import source as source_module
+from g2d.data.store.arrays import read_npz
 from g2d.data.views import Chain, Scale, Standardize
 from g2d.datasets.digits.problem import DigitsOptions, open_digits
 from g2d.errors import ArgumentError, DataError
@@ -263,3 +264,12 @@ def test_content_hashes_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> No
         assert source.only(("a",)).content_hash
         assert source.seen(source.views).content_hash
     assert calls == [3, 2]  # two modalities and the target; one modality and the target
+
+
+def test_an_archive_of_unknown_compression_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    np.savez(tmp_path / "rows.npz", a=np.ones(3))
+    data = bytearray((tmp_path / "rows.npz").read_bytes())
+    data[8] = data[data.index(b"PK\x01\x02") + 10] = 99
+    (tmp_path / "rows.npz").write_bytes(data)
+    with pytest.raises(DataError, match=r"must be an \.npz file of plain arrays, found"):
+        read_npz(tmp_path / "rows.npz")

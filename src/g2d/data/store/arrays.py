@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,15 +120,9 @@ def read_npz(path: Path, names: Iterable[str] = ()) -> dict[str, NDArray[Any]]:
             arrays = {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise DataError(f"cannot read {path}: no such file.") from None
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        BadZipFile,
-        zlib.error,
-        AttributeError,
-        TypeError,
-    ) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # archives and headers can be damaged in many ways
         # Opening a lone .npy file as an archive ends in one of the last two.
         lone = isinstance(error, AttributeError | TypeError)
         reason = "a lone array" if lone else getattr(error, "strerror", None) or str(error)
