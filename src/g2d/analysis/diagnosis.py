@@ -21,7 +21,7 @@ from g2d.analysis.verdict import advice_of, sentences_of
 from g2d.task import Task
 
 Hits = NDArray[np.float64]
-"""What the score rewards of every row ``(N,)``, see :meth:`g2d.task.Task.hits`."""
+"""Hits of every row, which the score averages, ``(N,)``, see :meth:`g2d.task.Task.hits`."""
 ENSEMBLE = "the mean of the teachers' logits"
 """Name of the control that is measured by default."""
 

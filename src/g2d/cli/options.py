@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Split = StrEnum("Split", "train valid test")
 """A split of the data."""
 OnError = StrEnum("OnError", "stop absent skip")
-"""What a new row does that cannot be read."""
+"""Ways to treat a new row that cannot be read."""
 
 
 def chosen(split: Split) -> data.Split:

@@ -1,4 +1,4 @@
-"""What becomes of gaps: numbers that are missing or infinite, modalities that a row lacks."""
+"""Rules for gaps: numbers that are missing or infinite, modalities that a row lacks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Absent = Literal["lack", "skip"]
 Unreadable = Literal["skip", "lack"]
 Invalid = Literal["mean", "zero", "skip"]
 OnError = Literal["stop", "absent", "skip"]
-"""What happens to a new row with a cell that cannot be read."""
+"""Ways to treat a new row with a cell that cannot be read."""
 
 
 @dataclass(frozen=True)

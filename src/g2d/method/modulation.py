@@ -16,7 +16,7 @@ from g2d.task import Task
 from g2d.types import Batch, Output
 
 Modulate = Literal["auto", "gradient", "update"]
-"""What a fractional coefficient scales, see :class:`Modulation`."""
+"""Target of a fractional coefficient: gradients or updates, see :class:`Modulation`."""
 Scope = Literal["all", "conv_only"]
 """Parameters that a coefficient scales, see :func:`in_scope`."""
 

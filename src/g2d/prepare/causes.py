@@ -27,7 +27,7 @@ CURES: Mapping[Reason, str] = {
     "known-bad": "Nothing has to be done for samples that are known to be bad",
     "absent": "Fill in the cells, or keep samples that lack a modality with absent=lack",
 }
-"""What repairs the samples that were skipped for a reason."""
+"""Sentence that says how to repair samples, by the reason for which they were skipped."""
 ACCEPT = "accept a partial store with --allow-partial; every result says so"
 MOST = 0.5
 """Share of the skipped samples from which a common reason is examined."""

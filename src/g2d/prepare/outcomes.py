@@ -1,4 +1,4 @@
-"""What became of every cell: a value, absent, or unreadable; counted per modality."""
+"""Outcome of every cell: a value, absent, or unreadable; counted per modality."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ one of the codes below, or, where there is a value, how many of its numbers were
 ABSENT, NO_STREAM, UNREADABLE = -1, -2, -3
 """Codes: an empty cell; a whole file without the wanted stream; a file that cannot be used."""
 FILLED_BY = {"mean": "the mean of the training rows", "zero": "zero"}
-"""What replaces invalid numbers, by the option ``invalid``."""
+"""Replacement of invalid numbers, by the option ``invalid``."""
 
 
 def create_outcomes(plan: Plan, work: Path) -> None:

@@ -25,7 +25,7 @@ from g2d.recipe.parts import Checkpoint
 from g2d.recipe.variants import VARIANTS
 
 METHOD_NAMES = (*METHODS, *VARIANTS)
-"""What a user may write where a method is chosen."""
+"""Names that choose a method: methods and variants."""
 FORBID = ConfigDict(extra="forbid", protected_namespaces=())
 
 

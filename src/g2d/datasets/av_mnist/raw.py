@@ -29,7 +29,7 @@ from g2d.errors import DataError, UnreadableError
 from g2d.prepare.media import read_audio
 
 Pool = Literal["take", "speaker"]
-"""What recordings of different splits do not share."""
+"""Facts that recordings of different splits do not share."""
 RECORDING = r"([0-9])_([a-z]+)_([0-9]{1,9})"
 """Name of a recording: digit, speaker, take."""
 SHORTEST = 8

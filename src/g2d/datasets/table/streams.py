@@ -13,7 +13,7 @@ from g2d.errors import DataError
 
 AUDIO, VIDEO = "audio", "video"
 SOUND = "_sound"
-"""What is added to the name of a column of videos for the modality of its sound."""
+"""Suffix of the modality that holds the sound of a column of videos."""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ TAKES: dict[Form, str] = {
     "sound": "samples of sound",
     "spectrogram": "spectrograms",
 }
-"""What a form of input is called."""
+"""Name of each form of input in messages."""
 
 
 class HuggingFace(nn.Module):

@@ -1,4 +1,4 @@
-"""What a pretrained model is checked for when it is loaded."""
+"""Checks of a pretrained model when it is loaded."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from g2d.files import import_extra
 from g2d.types import Sequence
 
 Form = Literal["words", "picture", "frames", "sound", "spectrogram"]
-"""What a model takes: token ids, pictures, videos, samples of sound, or spectrograms."""
+"""Form of the input of a model: token ids, pictures, videos, samples of sound, or spectrograms."""
 HALVES = ("text", "vision", "audio")
 """The halves that a model with several encoders may have."""
 TOWERS: dict[Form, str] = {
