@@ -1,4 +1,4 @@
-"""FiLM, BiGated and CrossAttention: formulas written out, readouts, and rules of every fusion."""
+"""FiLM, BiGated, CrossAttention and FusionMLP: formulas written out, readouts, and rules of every fusion."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from g2d.fusion import (
     CrossAttention,
     FiLM,
     Fusion,
+    FusionMLP,
     Late,
     Sum,
     build_fusion,
@@ -122,7 +123,7 @@ def test_bigated_of_two_modalities_gates_the_second_by_the_first() -> None:
     torch.testing.assert_close(z["tone"], u["tone"] @ fusion.head.weight.T + fusion.head.bias / 2)
 
 
-@pytest.mark.parametrize("name", ["film", "bigated"])
+@pytest.mark.parametrize("name", ["film", "bigated", "mlp"])
 def test_the_readout_zero_other_is_the_joint_head_with_all_others_zero(name: str) -> None:
     f = encoded()
     fusion = build_fusion(name, f, 4).double()
@@ -130,6 +131,30 @@ def test_the_readout_zero_other_is_the_joint_head_with_all_others_zero(name: str
     for m in DIMS:
         alone = {j: e if j == m else Encoded(torch.zeros_like(e.pooled)) for j, e in f.items()}
         torch.testing.assert_close(z[m], fusion(alone)[0])
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_a_perceptron_is_two_linear_layers_on_the_concatenated_features(k: int) -> None:
+    f = encoded(k=k)
+    fusion = build_fusion("mlp", f, 4, width=9).double()
+    assert isinstance(fusion, FusionMLP)
+    first = nn.Linear(sum(e.pooled.shape[1] for e in f.values()), 9).double()
+    with torch.no_grad():
+        first.weight.copy_(torch.cat([layer.weight for layer in fusion.hidden.values()], 1))
+        first.bias.copy_(fusion.bias)
+    logits = fusion(f)[0]
+    for i, row in enumerate(logits):
+        hidden = numbers(first, torch.cat([e.pooled[i] for e in f.values()]))
+        expected = numbers(fusion.head, torch.stack([h if h > 0 else 0 * h for h in hidden]))
+        torch.testing.assert_close(row, expected)
+
+
+def test_a_perceptron_begins_as_torch_begins_a_layer_on_all_features() -> None:
+    dims = {"image": 300, "tone": 100}
+    fusion = FusionMLP(dims, 4, width=200)
+    for name, width in dims.items():
+        largest = fusion.hidden[name].weight.abs().max()
+        assert 0.99 / 20 < largest <= 1 / 20, f"{name} of width {width}"
 
 
 def test_cross_attention_is_its_formula_row_by_row() -> None:
@@ -244,7 +269,7 @@ def test_the_order_of_the_modalities_does_not_matter(name: str) -> None:
     torch.testing.assert_close(turned(f)[0], fusion(f)[0], rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["film", "bigated", "cross_attention"])
+@pytest.mark.parametrize("name", ["film", "bigated", "cross_attention", "mlp"])
 def test_heads_that_are_not_separate_cannot_be_gated(name: str) -> None:
     with pytest.raises(UnsupportedError, match="gate_heads must have one head per modality"):
         build_fusion(name, encoded(), 4).double()(encoded(), head_kappa={"image": 0.0})
@@ -277,6 +302,7 @@ REFUSALS: list[tuple[type[Fusion], dict[str, object], str]] = [
     ),
     (BiGated, {"gated": "sound"}, "gated must be one of image, tone, word"),
     (BiGated, {"width": 0}, "width must be between 1 and 65,536, found 0"),
+    (FusionMLP, {"width": 0}, "width must be between 1 and 65,536, found 0"),
     (
         CrossAttention,
         {"width": 6, "heads": 4},
@@ -318,6 +344,7 @@ def test_exactly_the_additive_fusions_are_marked_additive() -> None:
         FiLM({"a": 3, "b": 2}, 4, conditioned="a", plus_one=False),
         BiGated(DIMS, 4, width=7),
         CrossAttention({"a": 3}, 4, token_dims={"a": 2}),
+        FusionMLP(DIMS, 4, width=7),
     ],
 )
 def test_repr_is_the_call_that_builds_the_fusion(fusion: Fusion) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from g2d.fusion import Concat as Concat
     from g2d.fusion import CrossAttention as CrossAttention
     from g2d.fusion import FiLM as FiLM
+    from g2d.fusion import FusionMLP as FusionMLP
     from g2d.fusion import Late as Late
     from g2d.fusion import Sum as Sum
     from g2d.method import Method as Method
@@ -49,7 +50,7 @@ _HOMES = {
     "analysis.callables": ("diagnose",),
     "types": ("Batch", "Encoded", "Output", "Sequence", "TeacherOutput"),
     "task": ("Classification", "MultiLabel", "Regression"),
-    "fusion": ("BiGated", "Concat", "CrossAttention", "FiLM", "Late", "Sum"),
+    "fusion": ("BiGated", "Concat", "CrossAttention", "FiLM", "FusionMLP", "Late", "Sum"),
     "model": ("CachedTeachers", "MultimodalModel", "Teachers", "feature_dims", "warm_start"),
     "method": ("Method", "SinglePass", "TrainState"),
     "modulations": ("PartialSuppression", "SMP"),

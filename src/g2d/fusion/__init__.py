@@ -2,8 +2,8 @@
 
 Additive fusions (:class:`Late`, :class:`Sum`, :class:`Concat`) split exactly: their unimodal
 logits z^m average (Late) or add up (Sum, Concat) to the fused logits l. For the others
-(:class:`FiLM`, :class:`BiGated`, :class:`CrossAttention`) z^m is an approximation, whose error
-:func:`g2d.analysis.readout_error` measures.
+(:class:`FiLM`, :class:`BiGated`, :class:`CrossAttention`, :class:`FusionMLP`) z^m is an
+approximation, whose error :func:`g2d.analysis.readout_error` measures.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from g2d.fusion.additive import Additive, Concat, Late, Sum
 from g2d.fusion.attention import CrossAttention
 from g2d.fusion.base import Fusion, Kappa
 from g2d.fusion.conditional import BiGated, FiLM
+from g2d.fusion.perceptron import FusionMLP
 from g2d.fusion.shared import Align
 from g2d.types import Encoded
 
@@ -26,6 +27,7 @@ FUSIONS: dict[str, type[Fusion]] = {
     "film": FiLM,
     "bigated": BiGated,
     "cross_attention": CrossAttention,
+    "mlp": FusionMLP,
 }
 
 READ_FROM_DATA = ("dims", "outputs", "token_dims")
@@ -81,6 +83,7 @@ __all__ = [
     "CrossAttention",
     "FiLM",
     "Fusion",
+    "FusionMLP",
     "Kappa",
     "Late",
     "Sum",

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from g2d.configured import Configured
@@ -77,3 +78,38 @@ class Fusion(Configured, nn.Module):
                 "gate_heads must have one head per modality (late, sum or concat), "
                 f"found {type(self).__name__.lower()} fusion."
             )
+
+
+class Pooled(Fusion):
+    """Fusion of pooled features whose unimodal logits are read with all other features zero.
+
+    z^m is l with f^j = 0 for every other modality j, an approximation.
+
+    Args:
+        dims: Width D_m of every modality's features, in the order of the data.
+        outputs: Number of logits C.
+    """
+
+    @abstractmethod
+    def fuse(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Return the fused logits l ``(B, C)`` of features f^m ``(B, D_m)``."""
+
+    def read(self, modality: str, features: Mapping[str, Tensor]) -> Tensor:
+        """Return the unimodal logits z^m ``(B, C)``.
+
+        Args:
+            modality: Name of the modality m.
+            features: Features f^m ``(B, D_m)`` of every modality.
+        """
+        return self.fuse(
+            {m: f if m == modality else torch.zeros_like(f) for m, f in features.items()}
+        )
+
+    def forward(
+        self, encoded: Features, *, unimodal: bool = False, head_kappa: Kappa | None = None
+    ) -> Logits:
+        """Return fused logits and, if requested, unimodal logits; see :meth:`Fusion.forward`."""
+        self.refuse_head_gate(head_kappa)
+        features = {m: encoded[m].pooled for m in self.dims}
+        z = {m: self.read(m, features) for m in self.dims} if unimodal else None
+        return self.fuse(features), z

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 
 from g2d.errors import ArgumentError
 from g2d.files import one_of
-from g2d.fusion.base import Features, Fusion, Kappa, Logits
+from g2d.fusion.base import Pooled
 
 Readout = Literal["zero_other", "self_modulation"]
 """Way to read unimodal logits, see :class:`Conditional`."""
 
 
-class Conditional(Fusion):
+class Conditional(Pooled):
     """Base of FiLM and BiGated, with the readout of unimodal logits.
 
     Args:
@@ -40,28 +40,14 @@ class Conditional(Fusion):
         self.readout = unimodal
 
     @abstractmethod
-    def fuse(self, features: Mapping[str, Tensor]) -> Tensor:
-        """Return the fused logits l ``(B, C)`` of features f^m ``(B, D_m)``."""
-
-    @abstractmethod
     def alone(self, modality: str, features: Tensor) -> Tensor:
         """Return z^m ``(B, C)`` by the readout ``"self_modulation"``."""
 
-    def forward(
-        self, encoded: Features, *, unimodal: bool = False, head_kappa: Kappa | None = None
-    ) -> Logits:
-        """Return fused logits and, if requested, unimodal logits; see :meth:`Fusion.forward`."""
-        self.refuse_head_gate(head_kappa)
-        features = {m: encoded[m].pooled for m in self.dims}
-        z = {m: self._read(m, features) for m in self.dims} if unimodal else None
-        return self.fuse(features), z
-
-    def _read(self, modality: str, features: Mapping[str, Tensor]) -> Tensor:
+    def read(self, modality: str, features: Mapping[str, Tensor]) -> Tensor:
+        """Return z^m ``(B, C)`` by the chosen readout; see :meth:`~g2d.fusion.base.Pooled.read`."""
         if self.readout == "self_modulation":
             return self.alone(modality, features[modality])
-        return self.fuse(
-            {m: f if m == modality else torch.zeros_like(f) for m, f in features.items()}
-        )
+        return super().read(modality, features)
 
 
 class FiLM(Conditional):
