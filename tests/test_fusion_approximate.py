@@ -1,4 +1,4 @@
-"""FiLM, BiGated, CrossAttention and FusionMLP: formulas written out, readouts, and rules of every fusion."""
+"""Fusions with approximate unimodal logits: formulas, readouts, and rules of every fusion."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from g2d.data import Loader
-from g2d.datasets.digits.problem import DigitsOptions, open_digits
+from g2d.datasets.digits.options import DigitsOptions
+from g2d.datasets.digits.problem import open_digits
 from g2d.errors import ArgumentError
 from g2d.types import Batch
 

@@ -13,7 +13,8 @@ from g2d.data import Source
 from g2d.data import source as source_module
 from g2d.data.store.arrays import read_npz
 from g2d.data.views import Chain, Scale, Standardize
-from g2d.datasets.digits.problem import DigitsOptions, open_digits
+from g2d.datasets.digits.options import DigitsOptions
+from g2d.datasets.digits.problem import open_digits
 from g2d.errors import ArgumentError, DataError
 from g2d.task import Classification
 from g2d.types import Sequence

@@ -16,13 +16,10 @@ from g2d.data import Source
 from g2d.data.pca import project
 from g2d.data.views import Draw
 from g2d.datasets import DATASETS
-from g2d.datasets.digits.problem import (
-    SETTINGS,
-    WORDS,
-    DigitsOptions,
-    open_digits,
-    word,
-)
+from g2d.datasets.digits.options import PAIRS, SETTINGS, DigitsOptions
+from g2d.datasets.digits.pairs import TRAIN_PAIRS, WORDS, Pairs
+from g2d.datasets.digits.problem import open_digits, word
+from g2d.datasets.digits.rows import rows_of
 from g2d.datasets.digits.tones import KEYPAD, LENGTH, RATE, ToneDraws, tones
 from g2d.errors import ArgumentError
 from g2d.task import Classification, Regression
@@ -41,7 +38,8 @@ def digest(values: NDArray[Any]) -> str:
 
 
 def test_the_settings_are_those_of_the_specification() -> None:
-    filled = {name: DigitsOptions(setting=name).filled() for name in SETTINGS}
+    single = SETTINGS.keys() - set(PAIRS)
+    filled = {name: DigitsOptions(setting=name).filled() for name in single}
     assert {name: (o.image, o.tone_db, o.word_p, o.modalities) for name, o in filled.items()} == {
         "memorizer": ("canvas", -17, 0.75, ("image", "tone")),
         "mild": ("canvas", -15, 0.75, ("image", "tone")),
@@ -422,3 +420,74 @@ def test_hashes_are_those_of_the_first_version_so_that_its_runs_still_open(
     source = digits(**options)
     assert source.content_hash.startswith(content)
     assert source.protocol_hash.startswith(protocol)
+
+
+PAIRED = [
+    ("sum", None, 10, [0.1] * 10),
+    ("match", None, 2, [0.5] * 2),
+    ("mix", 0.0, 5, [0.2] * 5),
+    ("mix", 50.0, 5, [0.2] * 5),
+    ("mix", 100.0, 5, [0.2] * 5),
+]
+
+
+@pytest.mark.parametrize(("setting", "redundant", "classes", "shares"), PAIRED)
+def test_the_class_of_a_pair_is_its_definition_and_is_hidden_from_one_picture(
+    setting: Any, redundant: float | None, classes: int, shares: list[float]
+) -> None:
+    options = DigitsOptions(setting=setting, redundant=redundant).filled()
+    rows = rows_of(options, TRAIN_PAIRS)
+    pairs, digit = Pairs.draw(rows), load_digits().target
+    a, b = digit[rows.row], digit[pairs.other]
+    same = a == b
+    expected = {"sum": (a + b) % 10, "match": same, "mix": np.where(same, a, a + b) % 5}
+    np.testing.assert_array_equal(pairs.label, expected[setting])
+    assert isinstance(pairs.target()[1], Classification)
+    assert pairs.target()[1].outputs == classes
+    assert (rows.row != pairs.other).all()
+    for split in range(3):
+        place = rows.split == split
+        assert set(pairs.other[place]) <= set(rows.row[place])
+        np.testing.assert_allclose(np.bincount(pairs.label[place]) / place.sum(), shares, atol=0.04)
+    if setting == "mix":
+        assert redundant is not None
+        assert same.mean() == pytest.approx(redundant / 100, abs=0.02)
+    if redundant in (None, 0.0):
+        # Whatever the digit on one side is, every class is about as frequent as over all rows.
+        for one in (a, b):
+            table = np.stack(
+                [np.bincount(pairs.label[one == d], minlength=classes) for d in range(10)]
+            )
+            np.testing.assert_allclose(
+                table / table.sum(1, keepdims=True), np.tile(shares, (10, 1)), atol=0.06
+            )
+
+
+def test_the_left_picture_of_a_pair_is_drawn_again_and_the_right_one_is_fixed() -> None:
+    source = digits(setting="mix")
+    batch = source.gather(source.rows("train")[:50])
+    views = [source.view(batch, seed=0, epoch=epoch, train=True).inputs for epoch in (1, 2)]
+    assert not torch.equal(views[0]["left"], views[1]["left"])
+    assert torch.equal(views[0]["right"], views[1]["right"])
+    assert views[0]["left"].shape == (50, 1, 10, 10)
+    held = source.view(source.gather(source.rows("test")), seed=0, epoch=1, train=False).inputs
+    fresh = source.view(source.gather(source.rows("train")), seed=0, epoch=1, train=True).inputs
+    for m in ("left", "right"):
+        assert fresh[m].mean().item() == pytest.approx(held[m].mean().item(), abs=0.01)
+        assert fresh[m].std().item() == pytest.approx(held[m].std().item(), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"setting": "sum", "tone_db": -3.0}, "tone_db must be left out in the setting sum"),
+        ({"setting": "sum", "redundant": 5.0}, "redundant must be left out in the setting sum"),
+        ({"redundant": 5.0}, "redundant must be left out in the setting memorizer"),
+        ({"setting": "mix", "target": "value"}, "target must be digit in the setting mix"),
+        ({"setting": "mix", "modalities": ["tone"]}, r"one or more of left, right, each once"),
+        ({"modalities": ["left"]}, r"one or more of image, tone, word, each once"),
+    ],
+)
+def test_options_of_another_setting_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        open_digits(DigitsOptions(**options))

@@ -27,7 +27,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from g2d.datasets.digits.problem import DigitsOptions, open_digits
+from g2d.datasets.digits.options import DigitsOptions
+from g2d.datasets.digits.problem import open_digits
 from g2d.engine.fit import fit
 from g2d.engine.options import TrainOptions
 from g2d.engine.processes import process, start, wait

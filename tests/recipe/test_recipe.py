@@ -78,7 +78,7 @@ def test_all_faults_are_reported_at_once_with_the_nearest_valid_names() -> None:
         (
             "data.setting=memoriser",
             "data.setting must be one of 'memorizer', 'mild', 'trio', 'lookalike', 'balanced',"
-            " 'dead', found 'memoriser'.",
+            " 'dead', 'sum', 'match', 'mix', found 'memoriser'.",
         ),
         ("data.eval_draws=0", "data.eval_draws must be greater than or equal to 1, found 0."),
         ("data=digit", "data must name a data set (arrays, av_mnist, avdigits, crema_d, digits"),

@@ -17,7 +17,7 @@ from g2d.runs import FIGURES, PAGE, Result, RunRecord, read_epochs
 
 Results = Sequence[Result]
 
-OTHERS = ("mild", "trio", "lookalike", "balanced", "dead", "small")
+OTHERS = ("mild", "trio", "lookalike", "balanced", "dead", "sum", "match", "mix", "small")
 SETTINGS = {"memorizer": "digits"} | {name: f"digits/{name}" for name in OTHERS}
 """The settings of the built-in data, and the packaged recipe of each."""
 RANKED_BY = {"g2d": "best", "g2d-last": "last"}

@@ -38,7 +38,7 @@ def registered(kind: str) -> list[tuple[str, str]]:
             ``settings`` (of the built-in data).
 
     Example:
-        >>> registered("settings")[-2]
+        >>> registered("settings")[5]
         ('dead', 'As digits, but one modality holds no information.')
     """
     lists: dict[str, Mapping[str, str]] = {

@@ -41,8 +41,8 @@ class FusionMLP(Pooled):
         self.head = nn.Linear(width, outputs)
         with torch.no_grad():
             columns = hidden.weight.split(tuple(dims.values()), dim=1)
-            for layer, own in zip(self.hidden.values(), columns, strict=True):
-                layer.weight.copy_(own)
+            for m, own in zip(dims, columns, strict=True):
+                self.hidden[m].load_state_dict({"weight": own})
 
     def fuse(self, features: Mapping[str, Tensor]) -> Tensor:
         """Return the fused logits l ``(B, C)`` of features f^m ``(B, D_m)``."""
