@@ -12,7 +12,7 @@ from g2d.errors import RecipeError
 from g2d.files import did_you_mean
 
 FOLDER = Path(__file__).parents[1] / "datasets"
-MAIN = "recipe.yaml"
+MAIN = "/recipe.yaml"
 ALIASES = {"avdigits": "av_mnist/canvas", "avdigits/small": "av_mnist/canvas_small"}
 """Earlier names that still work."""
 
@@ -24,7 +24,7 @@ def recipe_names() -> list[str]:
         >>> {"digits", "digits/mild", "crema_d", "crema_d/small"} <= set(recipe_names())
         True
     """
-    return sorted(_name(path) for path in FOLDER.glob("*/*.yaml"))
+    return sorted(_files())
 
 
 def is_path(source: str) -> bool:
@@ -46,17 +46,15 @@ def packaged(name: str) -> Path:
     Raises:
         RecipeError: No recipe has this name; the message suggests the nearest one.
     """
-    known = {_name(path): path for path in FOLDER.glob("*/*.yaml")}
+    known = _files()
     name = ALIASES.get(name, name)
     if name not in known:
         way_out = did_you_mean(name, known) or " The command g2d list recipes shows them all."
-        raise RecipeError(
-            [
-                f"RECIPE must be a packaged recipe or a path that ends in .yaml or begins with ./,"
-                f" found {name!r}.{way_out}"
-            ],
-            "the command",
+        fault = (
+            f"RECIPE must be a packaged recipe or a path that ends in .yaml or begins with ./,"
+            f" found {name!r}.{way_out}"
         )
+        raise RecipeError([fault], "the command")
     return known[name]
 
 
@@ -66,6 +64,9 @@ def about(name: str) -> str:
     return first.removeprefix("#").strip()
 
 
-def _name(path: Path) -> str:
-    folder = path.parent.name
-    return folder if path.name == MAIN else f"{folder}/{path.stem}"
+def _files() -> dict[str, Path]:
+    """Return the file of every packaged recipe by name."""
+    return {
+        path.relative_to(FOLDER).as_posix().removesuffix(MAIN).removesuffix(".yaml"): path
+        for path in FOLDER.glob("*/*.yaml")
+    }

@@ -66,7 +66,7 @@ class Given:
             faults: A list that receives one sentence per setting that cannot be applied.
         """
         content = copy.deepcopy(dict(self.content))
-        table = content.pop(METHODS_KEY, None) or {}
+        table = content.get(METHODS_KEY)
         choices = [i for i, (key, _) in enumerate(self.settings) if key == "method"]
         last = choices[-1] if choices else -1
         section = self.settings[last][1] if choices else DEFAULT

@@ -17,7 +17,7 @@ from g2d.data import Source
 from g2d.data.store.facts import DATASET, read_facts
 from g2d.data.store.opening import StoreOptions
 from g2d.datasets import DATASETS
-from g2d.encoders import HUGGING_FACE, build_encoder
+from g2d.encoders import build_encoder
 from g2d.engine.options import TrainOptions
 from g2d.engine.processes import seed_everything
 from g2d.errors import RecipeError
@@ -25,10 +25,10 @@ from g2d.fusion import Late, build_fusion
 from g2d.method import Method
 from g2d.methods import METHODS
 from g2d.model import MultimodalModel, Teachers, example_features, feature_dims
-from g2d.recipe.earlier import continued, continued_encoders, pooled_as_then
+from g2d.recipe.earlier import completed, continued
 from g2d.recipe.faults import plain_mapping, shown
 from g2d.recipe.parts import Named, TeacherPlan, in_words
-from g2d.recipe.reading import Given, named, read_settings, rooted
+from g2d.recipe.reading import Given, read_settings, rooted
 from g2d.recipe.schema import OUTSIDE
 from g2d.recipe.validation import make_method, validate
 from g2d.types import Batch
@@ -63,20 +63,19 @@ class Recipe:
 
     def __repr__(self) -> str:
         """Return the name and the parts, one per line."""
-        encoders = {f"encoders.{m}": encoder for m, encoder in self.encoders.items()}
-        modulation = {} if self.modulation is None else {"method.modulation": self.modulation}
         parts = {
             "data": self.data,
-            **encoders,
+            **{f"encoders.{m}": encoder for m, encoder in self.encoders.items()},
             "fusion": self.fusion,
             "method": self.method,
-            **modulation,
+            "method.modulation": self.modulation,
             "train": in_words(vars(self.train)),
             "teachers": f"{self.teachers.train.epochs} epochs, seed {self.teachers.train.seed}",
         }
         lines = [
             f"  {shorten(f'{key}: {part}', WIDTH, placeholder=' ...')}"
             for key, part in parts.items()
+            if part is not None
         ]
         return "\n".join([f"Recipe {self.name!r}", *lines])
 
@@ -120,10 +119,10 @@ class Recipe:
         cls, given: Given, source: str, faults: list[str], folder: Path | None = None
     ) -> Self:
         content, chosen = given.composed(faults)
-        content = pooled_as_then(rooted(content, Path()), HUGGING_FACE)
+        content = completed(rooted(content, Path()))
         if folder is not None:
             faults.extend(_other_stores(content, folder))
-        fields = validate(content, given, chosen, source, faults)
+        fields = validate(content, given.label, chosen, source, faults)
         return cls(**fields, given=given)
 
     def changed(self, settings: Mapping[str, Any] | None = None, /, **sections: Any) -> Self:
@@ -195,10 +194,7 @@ class Recipe:
             RecipeError: The run's recipe names something that no longer exists.
         """
         content, _ = self.given.composed([])
-        before = self.upgraded(begun)
-        kept = continued(before["method"], named(content["method"]))
-        kept |= continued_encoders(before["encoders"], content["encoders"])
-        return self.changed(kept)
+        return self.changed(continued(self.upgraded(begun), content))
 
     def to_yaml(self) -> str:
         """Return the resolved recipe as YAML."""
@@ -310,16 +306,11 @@ class Recipe:
 def _other_stores(content: Mapping[str, Any], folder: Path) -> Iterator[str]:
     """Refuse a recipe in a copied or renamed store that would train on the original one."""
     data = content.get("data")
-    if not isinstance(data, Mapping) or not (folder / DATASET).is_file():
-        return
-    root, store = str(data.get("root") or ""), str(data.get("store") or "")
-    if (
-        root
-        and store
-        and Path(os.path.realpath(root)) == folder.parent
-        and Path(os.path.realpath(Path(root) / store)) != folder
-    ):
-        yield (
-            f"data.store must be the store that contains the recipe, found {store!r} in"
-            f" {folder.name}. Write store: {folder.name}."
-        )
+    root, store = (data.get("root"), data.get("store")) if isinstance(data, Mapping) else ("", "")
+    if root and store and (folder / DATASET).is_file():
+        named = Path(os.path.realpath(Path(str(root), str(store))))
+        if Path(os.path.realpath(str(root))) == folder.parent and named != folder:
+            yield (
+                f"data.store must be the store that contains the recipe, found {str(store)!r} in"
+                f" {folder.name}. Write store: {folder.name}."
+            )

@@ -54,16 +54,21 @@ OUTSIDE = ("epochs", "seed")
 """Options of training that are keys of the recipe itself, outside its sections."""
 
 
-def _train_model() -> type[BaseModel]:
+def _train_model(name: str, *, optional: bool) -> type[BaseModel]:
+    """Return a model of the options of training; optional ones are null by default."""
     defaults, hints = vars(TrainOptions(epochs=1)), get_type_hints(TrainOptions)
     options: dict[str, Any] = {
-        name: (hint, defaults[name]) for name, hint in hints.items() if name not in OUTSIDE
+        key: (hint | None, None) if optional else (hint, defaults[key])
+        for key, hint in hints.items()
+        if key not in OUTSIDE
     }
-    return create_model("TrainSection", __config__=FORBID, **options)
+    return create_model(name, __config__=FORBID, **options)
 
 
-TRAIN = _train_model()
+TRAIN = _train_model("TrainSection", optional=False)
 """The section ``train``."""
+OWN_TRAIN = _train_model("TeacherTrainSection", optional=True)
+"""The section ``teachers.train``."""
 
 
 class TeacherSection(BaseModel):
@@ -75,7 +80,7 @@ class TeacherSection(BaseModel):
         distil_checkpoint: The checkpoint whose features and logits are distilled.
         ranking_checkpoint: The checkpoint whose confidence ranks the modalities.
         folder: Where teachers are kept; by default ``teachers`` in the parent of the run folder.
-        train: Options of training that differ from the student's.
+        train: Options of training; those that are null are the student's.
     """
 
     model_config = FORBID
@@ -85,7 +90,7 @@ class TeacherSection(BaseModel):
     distil_checkpoint: Checkpoint = "best"
     ranking_checkpoint: Checkpoint = "best"
     folder: Path | None = None
-    train: TRAIN = Field(default_factory=TRAIN)  # type: ignore[valid-type]
+    train: OWN_TRAIN = Field(default_factory=OWN_TRAIN)  # type: ignore[valid-type]
 
 
 class Keys(BaseModel):

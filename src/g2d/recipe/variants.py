@@ -22,17 +22,14 @@ class Variant:
     about: str
 
 
+SMP = {"method.modulation": {"name": "smp"}}
 VARIANTS: dict[str, Variant] = {
     "joint+smp": Variant(
         "joint",
-        {"method.modulation": {"name": "smp"}},
+        SMP,
         "Joint training with Sequential Modality Prioritization, without distillation (Table 4).",
     ),
-    "umt+smp": Variant(
-        "umt",
-        {"method.modulation": {"name": "smp"}},
-        "UMT with Sequential Modality Prioritization (Table 4).",
-    ),
+    "umt+smp": Variant("umt", SMP, "UMT with Sequential Modality Prioritization (Table 4)."),
     "g2d-loss": Variant(
         "g2d",
         {"method.tau": "none"},
