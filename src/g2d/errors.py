@@ -36,6 +36,17 @@ class NonFiniteError(RunError):
     """A loss or a gradient is not finite; the update was not made."""
 
 
+class Terminated(SystemExit):
+    """SIGTERM or SIGHUP ended a command; like Ctrl-C, it is no error.
+
+    Attributes:
+        code: Exit code of the process, 143.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(143)
+
+
 class MissingDependencyError(G2DError):
     """An optional library is not installed; the message names the extra that installs it."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import chain
-from typing import Literal
+from typing import Any, Literal
 
 from g2d.errors import ArgumentError
 from g2d.functional.schedule import (
@@ -102,6 +102,12 @@ class SMP(Modulation):
             self.score = split_confidence(state, teachers, state.train_rows())
         elif self.ranking_by != "batch" and self.score is None:
             self.score = self._fixed_score(state, teachers)
+
+    def epoch_state(self) -> dict[str, Any]:
+        return {"score": self.score}
+
+    def load_epoch_state(self, values: Mapping[str, Any]) -> None:
+        self.score = values["score"]
 
     def coefficients(self, state: TrainState, rho: Mapping[str, float]) -> dict[str, float]:
         if self.tau == "none":

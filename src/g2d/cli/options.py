@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from typer.core import TyperGroup
 
 from g2d.cli.machine import machine_fault
-from g2d.errors import G2DError, RecipeError
+from g2d.errors import G2DError, RecipeError, Terminated
 from g2d.files import one_line
 
 if TYPE_CHECKING:
@@ -49,7 +53,8 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run a command; print expected errors without a traceback."""
         try:
-            return super().invoke(ctx)
+            with terminable():
+                return super().invoke(ctx)
         except G2DError as error:
             raise _refusal(str(error)) from None
         except typer.BadParameter as error:
@@ -59,11 +64,39 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             typer.echo("\nInterrupted. Run the same command again to continue.", err=True)
             raise typer.Exit(130) from None
+        except Terminated as error:
+            typer.echo("\nTerminated. Run the same command again to continue.", err=True)
+            raise typer.Exit(cast("int", error.code)) from None
         except Exception as error:
             sentence = machine_fault(error)
             if sentence is None:
                 raise
             raise _refusal(sentence) from None
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does, unless something handles them.
+
+    Raises:
+        Terminated: One of them was received.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    own = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in own:
+        signal.signal(number, _terminate)
+    try:
+        yield
+    finally:
+        for number in own:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
 
 
 def _refusal(message: str) -> typer.Exit:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import signal
+from collections.abc import Generator, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +16,9 @@ from g2d.data.source import Source
 from g2d.data.splits import Split
 from g2d.errors import ArgumentError
 from g2d.types import Batch
+
+SECONDS_AFTER_SIGTERM = 60
+"""Time that a process that reads ahead lives after SIGTERM, unless it is stopped earlier."""
 
 
 class Loader:
@@ -61,7 +65,7 @@ class Loader:
     def __len__(self) -> int:
         return len(self.cuts(len(self.ids)))
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, start: int = 0) -> Generator[Batch]:
         """Yield the batches of an epoch.
 
         Args:
@@ -107,6 +111,7 @@ class Loader:
             batch_sampler=parts,
             collate_fn=_identity,
             num_workers=self.workers,
+            worker_init_fn=_end_with_parent,
             generator=torch.Generator(),
         )
         train = self.split == "train"
@@ -126,6 +131,22 @@ class _Rows(Dataset[Batch]):
 
     def __getitems__(self, indices: NDArray[np.int64]) -> Batch:
         return self.source.gather(indices)
+
+
+def _end_with_parent(worker: int) -> None:
+    """Leave signals to the training process, which needs its readers until it has stopped.
+
+    They often reach all processes of a command. After SIGTERM a reader ends by itself, but only
+    after a while.
+
+    Args:
+        worker: Number of the reader.
+    """
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(signal, "alarm"):
+        signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(SECONDS_AFTER_SIGTERM))
 
 
 def _identity(batch: Any) -> Any:

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from g2d.engine.processes import process, random_state, set_random_state, wait
+from g2d.engine.replicas import of_other_processes, restore_own
 from g2d.errors import RunError
 from g2d.files import temporary_path, temporary_paths
 from g2d.method import Method, TrainState
@@ -24,7 +25,7 @@ from g2d.runs import CHECKPOINTS
 
 SCHEMA = 1
 BEST, LAST = "best", "last"
-"""Checkpoints of a run: of the selected epoch, and of the last finished one."""
+"""Checkpoints of a run: of the selected epoch, and the one to continue from."""
 NOTES, MODEL, METHOD = "state.json", "model.safetensors", "method.safetensors"
 OPTIMIZER, SNAPSHOTS = "optimizer.safetensors", "snapshots.safetensors"
 RANDOM = "random.safetensors"
@@ -40,6 +41,7 @@ def save(
     method: Method,
     state: TrainState | None = None,
     facts: Mapping[str, Any] | None = None,
+    others: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write a checkpoint under a temporary name, then move it into place.
 
@@ -51,6 +53,7 @@ def save(
         method: Its heads, buffers and counters are saved.
         state: Also save what resuming needs: optimizer, snapshots, random numbers.
         facts: JSON values to keep in ``state.json``, such as scores and schedule.
+        others: Random numbers and statistics of the other processes.
     """
     for leftover in temporary_paths(folder):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -64,7 +67,8 @@ def save(
         save_file(tensors, temporary / OPTIMIZER)
         own = state.state_dict()
         save_file(_flat(own.pop("snapshots")), temporary / SNAPSHOTS)
-        save_file(_random_state(state, own.pop("generator")), temporary / RANDOM)
+        random = _random_state(state, own.pop("generator"))
+        save_file({**random, **(others or {})}, temporary / RANDOM)
         notes["scaler"] = None if state.scaler is None else state.scaler.state_dict()
         notes |= {**own, "notices": method.notices}
     (temporary / NOTES).write_text(json.dumps(notes, indent=1), encoding="utf-8")
@@ -115,6 +119,7 @@ def load(
             random = load_file(folder / RANDOM)
             # A run may continue on another device, though not bit for bit.
             set_random_state(state.device, random)
+            restore_own(random, state.device, model, method)
             snapshots = _nested(load_file(folder / SNAPSHOTS))
             own = {"generator": random["method"], "snapshots": snapshots}
             state.load_state_dict({"stop": False, **notes, **own})
@@ -166,7 +171,7 @@ class FolderKeeper:
     def resume(
         self, model: MultimodalModel, method: Method, state: TrainState
     ) -> dict[str, Any] | None:
-        """Restore the last finished epoch; return its notes, or None if there is none."""
+        """Restore the last checkpoint; return its notes, or None if there is none."""
         if not recover(self.folder / LAST):
             return None
         return load(self.folder / LAST, model, method, state)
@@ -179,9 +184,10 @@ class FolderKeeper:
     def save_last(
         self, model: MultimodalModel, method: Method, state: TrainState, facts: dict[str, Any]
     ) -> None:
-        """Keep what is needed to continue after this epoch."""
+        """Keep what is needed to continue after this update or epoch."""
+        others = of_other_processes(state.device, model, method)
         if process() == 0:
-            save(self.folder / LAST, model, method, state, facts)
+            save(self.folder / LAST, model, method, state, facts, others)
 
     def restore_best(self, model: MultimodalModel, method: Method) -> None:
         """Restore the weights of the best epoch."""

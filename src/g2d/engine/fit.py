@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from g2d.data import Loader, Source
 from g2d.engine.calibration import calibrate
@@ -21,10 +18,15 @@ from g2d.engine.nonfinite import SKIPPED, Steps, require_finite_weights
 from g2d.engine.optimization import Schedule, set_rates
 from g2d.engine.options import TrainOptions
 from g2d.engine.processes import average_statistics, broadcast_weights, process, wait
+from g2d.engine.progress import EpochPart, Progress
 from g2d.engine.setup import check, make_state
-from g2d.method import Method
+from g2d.engine.stopping import Moments, Stopping
+from g2d.method import Method, TrainState
 from g2d.model import MultimodalModel
 from g2d.runs import METRICS
+
+INSIDE = "inside"
+"""Entry of a checkpoint's notes with the part of an unfinished epoch; None after an epoch."""
 
 
 @dataclass(frozen=True)
@@ -52,51 +54,6 @@ class Fit:
     notices: list[str]
 
 
-@dataclass
-class Progress:
-    """Epochs finished so far and the best of them; saved with every checkpoint.
-
-    Args:
-        epoch: The last finished epoch; 0 before the first one.
-        best: The highest score so far.
-        selected: The epoch with that score.
-        seconds: Training time so far.
-        skipped: Batches skipped so far.
-
-    Example:
-        >>> progress = Progress()
-        >>> [progress.add(epoch, score, 1.0) for epoch, score in ((1, 0.5), (2, 0.4), (3, 0.5))]
-        [True, False, True]
-        >>> progress.selected
-        3
-    """
-
-    epoch: int = 0
-    best: float = -math.inf
-    selected: int = 0
-    seconds: float = 0.0
-    skipped: int = 0
-
-    def add(self, epoch: int, score: float, seconds: float) -> bool:
-        """Record a finished epoch; return True if it is the best so far (a later one wins ties)."""
-        self.epoch, self.seconds = epoch, self.seconds + seconds
-        score = -math.inf if math.isnan(score) else score
-        if score < self.best:
-            return False
-        self.best, self.selected = score, epoch
-        return True
-
-    def state(self) -> dict[str, Any]:
-        """Return the values that a checkpoint keeps."""
-        return dict(vars(self))
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Restore the values of a checkpoint."""
-        for name in vars(self):
-            if name != "skipped" or name in state:  # earlier versions skipped nothing
-                setattr(self, name, state[name])
-
-
 def fit(
     method: Method,
     model: MultimodalModel,
@@ -115,17 +72,18 @@ def fit(
         source: Training, validation and, if it selects, test rows.
         options: Epochs, optimizer, schedule and the like.
         folder: Gets ``metrics.jsonl`` and ``checkpoints/{last,best}``. An unfinished run in this
-            folder continues after its last finished epoch, bit for bit. None keeps everything in
-            memory.
+            folder continues at its last checkpoint, bit for bit, also inside an epoch. None keeps
+            everything in memory.
         callbacks: Called after every epoch; they only watch.
         loader: Training rows as :func:`~g2d.engine.setup.check` returned them; None calls it.
 
     Raises:
         NonFiniteError: A loss, a gradient or a weight is no longer finite; the folder keeps the
-            last epoch in which all were.
+            last checkpoint, in which all were.
         RunError: The folder's checkpoint is damaged.
         ArgumentError, DataError, UnsupportedError: See :func:`~g2d.engine.setup.check`.
-        KeyboardInterrupt: Passed on; the folder keeps the last finished epoch.
+        KeyboardInterrupt: Ctrl-C; with a folder, after the update and a checkpoint.
+        Terminated: SIGTERM or SIGHUP, in the same way.
     """
     loader = loader or check(method, model, source, options)
     model.to(loader.device)
@@ -134,26 +92,45 @@ def fit(
     state = make_state(method, model, source, options, loader)
     schedule, progress = Schedule(options), Progress()
     keeper = FolderKeeper(folder) if folder else MemoryKeeper()
-    if (notes := keeper.resume(model, method, state)) is not None:
-        schedule.load(notes["schedule"])
-        progress.load(notes)
+    part = _resumed(keeper.resume(model, method, state), method, state, schedule, progress)
     epochs = options.epochs if method.trains else 0
-    steps = Steps(method, state, options.on_nonfinite, progress.skipped)
+    steps = Steps(method, state, options.on_nonfinite)
     watchers = [Metrics(folder / METRICS)] if folder and process() == 0 else []
     history: list[dict[str, Any]] = []
-    with running([*watchers, *callbacks], epochs, progress.epoch) as watch:
-        while progress.epoch < epochs and not state.stop:
-            started = time.perf_counter()
+    stopping = Stopping()
+    moments = Moments(options, stopping)
+
+    def save_last(part: EpochPart | None = None) -> None:
+        inside = None if part is None else {**vars(part), "method": method.epoch_state()}
+        facts = {"schedule": schedule.state(), **progress.state(), INSIDE: inside}
+        keeper.save_last(model, method, state, facts)
+        moments.saved()
+
+    with (
+        stopping if folder else nullcontext(),
+        running([*watchers, *callbacks], epochs, progress.epoch) as watch,
+    ):
+        while part.batches or (progress.epoch < epochs and not state.stop):
+            started = time.perf_counter() - part.seconds
             state.epoch = epoch = progress.epoch + 1
             rates = set_rates(state.optimizer, schedule.factor(epoch))
             model.train()
             method.train()
-            method.epoch_start(state)
-            known, before = set(method.notices), steps.skipped
-            train = _mean_records(steps.records(loader.epoch(epoch)))
+            if part.batches == 0:
+                part.notices = list(method.notices)
+                method.epoch_start(state)
+            with closing(loader.epoch(epoch, start=part.batches)) as batches:
+                for batch in batches:
+                    part.add(steps.take(batch))
+                    if moments.due():
+                        part.seconds = time.perf_counter() - started
+                        save_last(part)
+                        stopping.obey()
+            part.require_updates(epoch)
+            train = part.means()
             if options.on_nonfinite == "skip":
-                train[SKIPPED] = steps.skipped - before
-            average_statistics(model)
+                train[SKIPPED] = part.skipped
+            average_statistics(model, method)
             require_finite_weights(model, method, epoch)
             size = options.eval_batch_size
             valid = evaluate(method, model, source, "valid", batch_size=size)
@@ -165,15 +142,14 @@ def fit(
             seconds = time.perf_counter() - started
             record = {"epoch": epoch, "seconds": seconds, "lr": rates, "train": train}
             history.append(record | {"valid": valid.record()})
-            progress.skipped = steps.skipped
-            if progress.add(epoch, selecting.score, seconds):
+            if progress.add(epoch, selecting.score, seconds, part.skipped):
                 keeper.save_best(model, method)
             # Metrics first: resuming cuts off a line too many, but cannot add a missing one.
             stop = watch.epoch(history[-1])
-            facts = {"schedule": schedule.state(), **progress.state()}
-            keeper.save_last(model, method, state, facts)
-            watch.notices(text for kind, text in method.notices.items() if kind not in known)
-            state.stop = state.stop or stop
+            save_last()
+            watch.notices(text for kind, text in method.notices.items() if kind not in part.notices)
+            state.stop, part = state.stop or stop, EpochPart()
+            moments.stop()
     if epochs == 0:
         keeper.save_best(model, method)
     keeper.restore_best(model, method)
@@ -194,11 +170,21 @@ def fit(
     )
 
 
-def _mean_records(records: Iterator[dict[str, Tensor | float]]) -> dict[str, float]:
-    """Return the mean of every name over an epoch's updates (an update may omit a name)."""
-    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for record in records:
-        for name, value in record.items():
-            sums[name][0] += float(value)
-            sums[name][1] += 1
-    return {name: total / count for name, (total, count) in sums.items()}
+def _resumed(
+    notes: dict[str, Any] | None,
+    method: Method,
+    state: TrainState,
+    schedule: Schedule,
+    progress: Progress,
+) -> EpochPart:
+    """Restore what the notes of a checkpoint hold; return the part of an epoch that is trained."""
+    if notes is None:
+        return EpochPart()
+    schedule.load(notes["schedule"])
+    progress.load(notes)
+    if not (inside := notes.get(INSIDE)):
+        return EpochPart()
+    progress.epoch = state.epoch - 1
+    method.load_epoch_state(inside.pop("method"))
+    state.continue_epoch()
+    return EpochPart(**inside)

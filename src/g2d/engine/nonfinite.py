@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 import torch
 from torch import Tensor
 
 from g2d.engine.options import OnNonfinite
 from g2d.engine.processes import is_statistic, random_state, set_random_state
-from g2d.errors import NonFiniteError, RunError
+from g2d.errors import NonFiniteError
 from g2d.method import Method, Record, TrainState
 from g2d.model import MultimodalModel
 from g2d.types import Batch
@@ -32,38 +30,17 @@ class Steps:
             With ``"skip"``, its batch is left out, as if the batch did not exist: buffers, such as
             the statistics of BatchNorm, and random numbers are those from before it.
             A method that makes several updates per batch keeps those that were made.
-        skipped: Batches skipped by earlier sessions.
     """
 
-    def __init__(
-        self, method: Method, state: TrainState, on_nonfinite: OnNonfinite, skipped: int = 0
-    ) -> None:
+    def __init__(self, method: Method, state: TrainState, on_nonfinite: OnNonfinite) -> None:
         self.method, self.state, self.on_nonfinite = method, state, on_nonfinite
-        self.skipped = skipped
-
-    def records(self, batches: Iterable[Batch]) -> Iterator[Record]:
-        """Train on the batches of an epoch; yield the record of every batch that was not skipped.
-
-        Raises:
-            NonFiniteError: An update is not finite, and it must not be skipped.
-            RunError: All batches were skipped.
-        """
-        before, taken = self.skipped, 0
-        for batch in batches:
-            record = self.take(batch)
-            if record is None:
-                self.skipped += 1
-            else:
-                taken += 1
-                yield record
-        if self.skipped > before and not taken:
-            raise RunError(
-                f"a batch of epoch {self.state.epoch} must have a finite loss and gradient, found "
-                f"none among {self.skipped - before}. Check the data, or choose a smaller lr."
-            )
 
     def take(self, batch: Batch) -> Record | None:
-        """Train on one batch; return its record, or None if it was skipped."""
+        """Train on one batch; return its record, or None if it was skipped.
+
+        Raises:
+            NonFiniteError: The update is not finite, and it must not be skipped.
+        """
         if self.on_nonfinite == "stop":
             return self._stopping(batch)
         modules = (self.state.model, self.method)

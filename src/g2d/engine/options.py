@@ -32,6 +32,8 @@ MOST = {
     "seed": 2**63 - 1,
     "workers": 256,
     "threads": 1024,
+    "checkpoint_minutes": 10**6,
+    "checkpoint_updates": 2**62,
     **dict.fromkeys(("lr", "clip", "decay", "weight_decay", "momentum"), 1e30),
 }
 """Largest values: beyond them a machine runs out of memory, processes, threads or exponents."""
@@ -75,6 +77,9 @@ class TrainOptions:
         on_nonfinite: What an update with a loss or gradient that is not finite does before it is
             made: ``stop`` ends the run, whose folder keeps the last epoch; ``skip`` leaves its
             batch out, and ``metrics.jsonl`` and ``result.json`` count it.
+        checkpoint_minutes: Largest time between two checkpoints, which are also written inside an
+            epoch; None writes none inside an epoch for this reason.
+        checkpoint_updates: Largest number of batches between two checkpoints, in the same way.
 
     Raises:
         ArgumentError: A value is out of range; the message lists every such value.
@@ -110,13 +115,16 @@ class TrainOptions:
     eval_batch_size: int = 512
     class_weights: ClassWeights = None
     on_nonfinite: OnNonfinite = "stop"
+    checkpoint_minutes: float | None = 10.0
+    checkpoint_updates: int | None = None
 
     def __post_init__(self) -> None:
         if faults := list(self._faults()):
             raise ArgumentError(" ".join(faults))
 
     def _faults(self) -> Iterator[str]:
-        for name in ("batch_size", "accumulate", "eval_batch_size", "threads"):
+        counts = ("batch_size", "accumulate", "eval_batch_size", "threads")
+        for name in (*counts, "checkpoint_updates"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 yield f"{name} must be one or more, found {getattr(self, name)}."
         for name in ("epochs", "warmup", "workers", "weight_decay", "momentum", "patience", "seed"):
@@ -128,9 +136,10 @@ class TrainOptions:
         for name, most in {**MOST, **dict.fromkeys(rates, MOST["lr"])}.items():
             if given[name] is not None and most < given[name] < math.inf:
                 yield f"{name} must be at most {most:,}, found {given[name]}."
-        for name, rate in rates.items():
-            if rate is not None and not 0 < rate < math.inf:
-                yield f"{name} must be positive, found {rate}."
+        positive = rates | {"checkpoint_minutes": self.checkpoint_minutes}
+        for name, value in positive.items():
+            if value is not None and not 0 < value < math.inf:
+                yield f"{name} must be positive, found {value}."
         for name, kind in get_type_hints(TrainOptions).items():
             if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
                 yield choice_fault(name, getattr(self, name), get_args(kind))

@@ -67,13 +67,23 @@ def is_statistic(name: str) -> bool:
     return name.endswith(("running_mean", "running_var"))
 
 
-def average_statistics(model: nn.Module) -> None:
+def average_statistics(*modules: nn.Module) -> None:
     """Average BatchNorm's running statistics, which every process gathers on its own rows."""
     if processes() > 1:
-        for name, value in model.named_buffers():
-            if is_statistic(name):
-                dist.all_reduce(value)
-                value /= processes()
+        for module in modules:
+            for name, value in module.named_buffers():
+                if is_statistic(name):
+                    dist.all_reduce(value)
+                    value /= processes()
+
+
+def largest(value: int) -> int:
+    """Return the largest of the values of all processes."""
+    if processes() == 1:
+        return value
+    values = torch.tensor(value)
+    dist.all_reduce(values, dist.ReduceOp.MAX)
+    return int(values)
 
 
 def wait() -> None:

@@ -157,6 +157,21 @@ class Method(Configured, nn.Module):
         """
         return {}
 
+    def epoch_state(self) -> dict[str, Any]:
+        """Return what later steps and the end of the current epoch read, apart from buffers.
+
+        A checkpoint inside an epoch keeps it, together with ``state_dict()``. Override it, and
+        :meth:`load_epoch_state`, in a method whose ``epoch_start`` or ``training_step`` sets
+        attributes that are no parameters or buffers.
+
+        Returns:
+            Values that JSON can hold.
+        """
+        return {}
+
+    def load_epoch_state(self, values: Mapping[str, Any]) -> None:
+        """Restore what :meth:`epoch_state` returned; called instead of ``epoch_start``."""
+
     def predict(self, model: MultimodalModel, inputs: Inputs, present: Present = None) -> Output:
         """Predict with the trained model by the rule of this method, fused and per modality.
 

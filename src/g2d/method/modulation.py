@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
@@ -57,6 +57,13 @@ class Modulation(Configured, nn.Module):
 
     def epoch_start(self, state: TrainState, teachers: Teachers) -> None:
         """Prepare for an epoch; called before its first step."""
+
+    def epoch_state(self) -> dict[str, Any]:
+        """Return what :meth:`Method.epoch_state` returns of the modulation."""
+        return {}
+
+    def load_epoch_state(self, values: Mapping[str, Any]) -> None:
+        """Restore what :meth:`epoch_state` returned; called instead of ``epoch_start``."""
 
     @abstractmethod
     def coefficients(self, state: TrainState, rho: Mapping[str, float]) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,6 +40,16 @@ class RankingLog:
         """Log the confidence of one update."""
         self.counts[ranking(rho)] += 1
         self.sums = {m: self.sums.get(m, 0.0) + value for m, value in rho.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Return the log as values that JSON can hold."""
+        counts = [[list(order), count] for order, count in self.counts.items()]
+        return {"validation": self.validation, "counts": counts, "sums": self.sums}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Restore what :meth:`state` returned."""
+        self.validation, self.sums = state["validation"], dict(state["sums"])
+        self.counts = Counter({tuple(order): count for order, count in state["counts"]})
 
     @property
     def mean(self) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -124,6 +125,15 @@ class SinglePass(Method):
         if rho is not None:
             self.rankings.add(rho)
         return state.recorded(record | {f"kappa/{m}": value for m, value in kappa.items()})
+
+    def epoch_state(self) -> dict[str, Any]:
+        modulation = {} if self.modulation is None else self.modulation.epoch_state()
+        return {"rankings": self.rankings.state(), "modulation": modulation}
+
+    def load_epoch_state(self, values: Mapping[str, Any]) -> None:
+        self.rankings.load(values["rankings"])
+        if self.modulation is not None:
+            self.modulation.load_epoch_state(values["modulation"])
 
     def epoch_end(self, state: TrainState, validation: Validation | None) -> dict[str, float]:
         if self.teachers is None:

@@ -344,6 +344,10 @@ class TrainState:
             )
         self.started, self._step_of_start = self.epoch, self.step
 
+    def continue_epoch(self) -> None:
+        """Note that the current epoch started before the checkpoint that was loaded."""
+        self.started = self.epoch
+
     def require_started(self) -> None:
         """Check that the current epoch has started.
 

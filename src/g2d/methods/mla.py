@@ -9,7 +9,7 @@ Adaptation", CVPR 2024.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -101,6 +101,12 @@ class MLA(Method):
 
     def epoch_start(self, state: TrainState) -> None:
         self.batches = 0
+
+    def epoch_state(self) -> dict[str, Any]:
+        return {"batches": self.batches}
+
+    def load_epoch_state(self, values: Mapping[str, Any]) -> None:
+        self.batches = values["batches"]
 
     def training_step(self, state: TrainState, batch: Batch) -> Record:
         record: Record = {}

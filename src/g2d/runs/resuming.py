@@ -19,10 +19,20 @@ if TYPE_CHECKING:
 
 HASHES = ("content_hash", "protocol_hash")
 """Attributes of a source that identify its data."""
-MACHINE_OPTIONS = ("device", "workers", "threads", "compile", "eval_batch_size", "on_nonfinite")
+MACHINE_OPTIONS = (
+    "device",
+    "workers",
+    "threads",
+    "compile",
+    "eval_batch_size",
+    "on_nonfinite",
+    "checkpoint_minutes",
+    "checkpoint_updates",
+)
 """Training options that may change when a run is resumed.
 
-They change where and how fast a run is trained, and whether an update that is not finite stops it.
+They change where and how fast a run is trained, when its checkpoints are written, and whether an
+update that is not finite stops it.
 """
 PLACES = ("data.root", "teachers.folder")
 """Keys of a recipe that only say where files are."""
