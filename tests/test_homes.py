@@ -37,6 +37,7 @@ HOMES = {
     "colors": (r"#[0-9a-fA-F]{6}\b", "report/drawing.py"),
     # files
     "atomic writing": (r"os\.getpid\(\)", "files.py"),
+    "lock of the system": (r"FileLock\(|\bflock\b", "locks.py"),
     "digest of a file": (r"file_digest", "files.py prepare/plainpickle/child.py"),
     "YAML loader": (r"SafeLoader|yaml\.(safe_)?load\(", "plainyaml.py"),
     "opening an .npz file": (r"np\.load\([^)]*\) as ", "data/store/arrays.py"),

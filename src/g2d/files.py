@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import difflib
 import errno
+import glob
 import hashlib
 import importlib
 import json
 import os
+import platform
+import re
+import shutil
 import stat
+import sys
+import time
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,7 +29,8 @@ def replaced(path: Path) -> Iterator[Path]:
     """Yield a temporary path next to ``path``, and move it into place when the block succeeds.
 
     A reader sees the old file or the new one, never half of it. If the block raises, the temporary
-    file is deleted and the old file stays.
+    file is deleted and the old file stays. What killed processes left of writing the same file is
+    deleted.
 
     Args:
         path: The file to write. Missing parent folders are created.
@@ -37,28 +44,117 @@ def replaced(path: Path) -> Iterator[Path]:
         ['a.txt']
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in temporary_paths(path):
+        if is_abandoned(leftover):
+            remove(leftover)
     temporary = temporary_path(path)
     try:
         yield temporary
         temporary.replace(path)
-    except BaseException:
+    finally:
+        # Also after success: moving one of two links to the same file onto the other does nothing.
         temporary.unlink(missing_ok=True)
-        raise
+
+
+_TEMPORARY = re.compile(r"\..+\.(?:([0-9a-f]{6})-)?(\d+)(?:-([0-9a-f]{6}))?\.tmp")
+"""Names of temporary files: the computer (not in earlier versions), the process, its token."""
+_TOKEN = os.urandom(3).hex()
+"""Token of this process: in a container, a later process often has the same number."""
+LONG_AGO = 600.0
+"""Seconds without a sign of life after which a process on another computer counts as ended."""
+
+
+def this_process() -> tuple[str, int]:
+    """Return the name of this computer and the number of this process."""
+    return platform.node(), os.getpid()
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process of this computer still runs; on Windows always True."""
+    if sys.platform == "win32":  # where signal 0 would end it
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def temporary_path(path: Path) -> Path:
     """Return the name under which this process writes ``path`` before moving it into place.
 
     Example:
-        >>> temporary_path(Path("run/result.json")).name == f".result.json.{os.getpid()}.tmp"
-        True
+        >>> name = temporary_path(Path("run/result.json")).name
+        >>> name.startswith(".result.json."), name.endswith(".tmp")
+        (True, True)
     """
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    return path.with_name(f".{path.name}.{_computer()}-{this_process()[1]}-{_TOKEN}.tmp")
 
 
 def temporary_paths(path: Path) -> Iterator[Path]:
-    """Yield what killed processes left of writing ``path``."""
-    yield from path.parent.glob(f".{path.name}.*.tmp")
+    """Yield the temporary paths of all processes that write ``path`` or were killed doing so."""
+    yield from path.parent.glob(f".{glob.escape(path.name)}.*.tmp")
+
+
+def is_temporary(path: Path) -> bool:
+    """Return whether a name is one that :func:`temporary_path` gives.
+
+    Example:
+        >>> is_temporary(Path("a/.recipe.yaml.4711.tmp")), is_temporary(Path("a/notes.tmp"))
+        (True, False)
+    """
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
+def is_abandoned(path: Path) -> bool:
+    """Return whether a file is a temporary one whose writer no longer runs.
+
+    The writer is looked for if it ran on this computer; one of an earlier version has ended. On
+    another computer it counts as ended once the file has not been written for :data:`LONG_AGO`.
+    """
+    match = _TEMPORARY.fullmatch(path.name)
+    if match is None:
+        return False
+    computer, pid, token = match.groups()
+    if computer is None:
+        return True
+    if computer == _computer() and sys.platform != "win32":
+        if int(pid) == this_process()[1]:
+            return token != _TOKEN
+        return not is_alive(int(pid))
+    try:
+        return time.time() - path.lstat().st_mtime > LONG_AGO
+    except OSError:  # its writer has just moved it into place
+        return False
+
+
+def sweep(folder: Path, *, deep: bool = True) -> None:
+    """Delete what killed processes left of files that they were writing.
+
+    Files of processes that still run are kept.
+
+    Args:
+        folder: The folder; it need not exist.
+        deep: Also look into the folders inside it.
+    """
+    for path in list(folder.rglob(".*.tmp") if deep else folder.glob(".*.tmp")):
+        if is_abandoned(path):
+            remove(path)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a link or a folder, if it exists."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _computer() -> str:
+    """Return six characters that differ between computers, for the name of a file."""
+    return hashlib.sha256(this_process()[0].encode()).hexdigest()[:6]
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,6 +11,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 import pytest
 
 from g2d.data.store.facts import Signal
-from g2d.errors import DataError
+from g2d.errors import DataError, RunError
 from g2d.prepare import Sample, arrays, finishing, pipeline, prepare
 from g2d.prepare.arrays import create
 from g2d.prepare.journal import Journal
@@ -446,7 +447,7 @@ def test_two_processes_do_not_write_one_store(tmp_path: Path) -> None:
     )
     assert process.stdout is not None
     process.stdout.readline()
-    with pytest.raises(DataError, match="another process is writing to"):
+    with pytest.raises(RunError, match="store must have one owner at a time, found process "):
         prepare(made_up.plan(raw, sleep=0.01), raw, out)
     process.communicate()
     assert process.returncode == 0
@@ -460,10 +461,16 @@ def test_a_second_process_is_refused_before_it_touches_anything(
     begin = pipeline._begin
     refused = []
 
-    def meanwhile(*given: Any) -> None:
-        with pytest.raises(DataError, match="another process is writing to"):
+    def second() -> None:
+        with pytest.raises(RunError, match="store must have one owner at a time, found process "):
             prepare(made_up.plan(raw), raw, out)
         refused.append(True)
+
+    def meanwhile(*given: Any) -> None:
+        if not refused:
+            other = threading.Thread(target=second)
+            other.start()
+            other.join()
         begin(*given)
 
     monkeypatch.setattr(pipeline, "_begin", meanwhile)

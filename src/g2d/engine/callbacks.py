@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from g2d.files import import_extra, write_text
+from g2d.locks import require_owned
 
 Record = Mapping[str, Any]
 
@@ -94,6 +95,7 @@ class Metrics(Callback):
 
     def on_epoch(self, record: Record) -> None:
         """Append a line."""
+        require_owned(self.path.parent)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 

@@ -19,6 +19,7 @@ from g2d.engine.processes import process, random_state, set_random_state, wait
 from g2d.engine.replicas import of_other_processes, restore_own
 from g2d.errors import RunError
 from g2d.files import temporary_path, temporary_paths
+from g2d.locks import require_owned
 from g2d.method import Method, TrainState
 from g2d.model import MultimodalModel
 from g2d.runs import CHECKPOINTS
@@ -166,7 +167,7 @@ class FolderKeeper:
     """
 
     def __init__(self, run: Path) -> None:
-        self.folder = run / CHECKPOINTS
+        self.run, self.folder = run, run / CHECKPOINTS
 
     def resume(
         self, model: MultimodalModel, method: Method, state: TrainState
@@ -179,6 +180,7 @@ class FolderKeeper:
     def save_best(self, model: MultimodalModel, method: Method) -> None:
         """Keep the weights of the best epoch so far."""
         if process() == 0:
+            require_owned(self.run)
             save(self.folder / BEST, model, method)
 
     def save_last(
@@ -187,6 +189,7 @@ class FolderKeeper:
         """Keep what is needed to continue after this update or epoch."""
         others = of_other_processes(state.device, model, method)
         if process() == 0:
+            require_owned(self.run)
             save(self.folder / LAST, model, method, state, facts, others)
 
     def restore_best(self, model: MultimodalModel, method: Method) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import atexit
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import nn
 
 from g2d.method import processes
+
+T = TypeVar("T")
 
 
 def start() -> None:
@@ -31,6 +34,27 @@ def leave() -> None:
 def process() -> int:
     """Return the rank of this process; rank 0 writes files."""
     return dist.get_rank() if processes() > 1 else 0
+
+
+def once(act: Callable[[], T]) -> T:
+    """Call a function on rank 0 alone; return its value, or raise its error, on every process.
+
+    Args:
+        act: The function; with one process, it is called as it is.
+    """
+    if processes() == 1:
+        return act()
+    outcome: list[tuple[T | None, Exception | None]] = [(None, None)]
+    if process() == 0:
+        try:
+            outcome = [(act(), None)]
+        except Exception as error:
+            outcome = [(None, error)]
+    dist.broadcast_object_list(outcome, 0)
+    value, failure = outcome[0]
+    if failure is not None:
+        raise failure
+    return value  # type: ignore[return-value]
 
 
 def seed_everything(seed: int) -> None:

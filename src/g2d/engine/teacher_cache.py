@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,10 +21,11 @@ from g2d.engine.checkpoint import BEST, LAST
 from g2d.engine.evaluate import evaluate
 from g2d.engine.fit import fit
 from g2d.engine.options import TrainOptions
-from g2d.engine.processes import process, seed_everything, wait
+from g2d.engine.processes import once, process, seed_everything, wait
 from g2d.engine.setup import training_task
 from g2d.errors import RunError
-from g2d.files import read_json, write_json
+from g2d.files import read_json, remove, sweep, write_json
+from g2d.locks import is_bookkeeping, owned
 from g2d.method import Method
 from g2d.methods import Joint
 from g2d.model import CachedTeachers, MultimodalModel, Teachers
@@ -84,17 +84,22 @@ class TeacherCache:
         self.say, self.watch = say, watch
 
     def obtain(self, modality: str) -> Teacher:
-        """Return the teacher of a modality, trained if it is missing, and report why."""
+        """Return the teacher of a modality, trained if it is missing, and report why.
+
+        If another process trains it, wait for that process.
+        """
         determinants = self.determinants(modality)
         folder = self._folder(modality, determinants)
-        facts = _read(folder)
-        reason = None if facts is not None else self.reason(modality, determinants)
-        wait()  # every process must look before one of them writes
-        if facts is not None:
-            self.say(f"teacher of {modality}: reused ({folder.name}).")
-            return Teacher(modality, folder, True, facts)
-        self.say(f"teacher of {modality}: training, because {reason}.")
-        return Teacher(modality, folder, False, self._train(modality, folder, determinants))
+        if (facts := once(lambda: _read(folder))) is None:
+            with owned(folder, wait=True, say=self.say, once=once):
+                # Another process may have trained it in the meantime.
+                if (facts := once(lambda: _read(folder))) is None:
+                    reason = once(lambda: self.reason(modality, determinants))
+                    self.say(f"teacher of {modality}: training, because {reason}.")
+                    facts = self._train(modality, folder, determinants)
+                    return Teacher(modality, folder, False, facts)
+        self.say(f"teacher of {modality}: reused ({folder.name}).")
+        return Teacher(modality, folder, True, facts)
 
     def find(self, modality: str) -> Teacher | None:
         """Return the teacher of a modality, or None if it is missing; nothing is trained."""
@@ -183,6 +188,7 @@ class TeacherCache:
     ) -> dict[str, Any]:
         source, options = self.source.only((modality,)), self._options(modality)
         if process() == 0:
+            sweep(folder)
             _clear_damage(folder)
             write_json(folder / DETERMINANTS, determinants)
         wait()
@@ -231,7 +237,9 @@ def _clear_damage(folder: Path) -> None:
     paths = [folder / CHECKPOINTS / which for which in (BEST, LAST)]
     saved = [path for path in paths if checkpoint.recover(path)]
     if (folder / FACTS).is_file() or not all(map(_undamaged, saved)):
-        shutil.rmtree(folder, ignore_errors=True)
+        for path in folder.iterdir():
+            if not is_bookkeeping(path):  # the lock of this process
+                remove(path)
 
 
 def _undamaged(folder: Path) -> bool:

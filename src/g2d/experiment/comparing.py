@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from g2d.errors import ArgumentError, RecipeError, UnsupportedError
 from g2d.experiment.console import Say
+from g2d.experiment.owning import owning
 from g2d.experiment.run import run
 from g2d.experiment.training import RecipeLike, as_recipe, check_names, method_choices
 from g2d.files import choice_fault, write_text
@@ -93,6 +94,7 @@ def compare(
     Raises:
         ArgumentError: There is no recipe or no seed.
         RecipeError: A recipe has faults, two have the same name, or the baseline is none of them.
+        RunError: Another command writes to the folder.
 
     Example:
         >>> result = g2d.compare("digits", methods=["joint", "g2d"], seeds=5)  # doctest: +SKIP
@@ -115,14 +117,15 @@ def compare(
     compared = [recipe.name for recipe in grid]
     if baseline is not None and baseline not in compared:
         raise RecipeError([choice_fault("baseline", baseline, compared)], "compare")
-    runs, skipped = run_grid(grid, seeds, out, progress=progress, say=say)
-    if not runs:
-        return Comparison([], [], skipped, None)
-    groups = groups_of(runs)
-    tables = build(groups, baseline=baseline)
-    for form, suffix in SUFFIXES.items():
-        write_text(out / f"compare.{suffix}", FORMATS[form](tables))
-    write_page(out / PAGE, groups, baseline=baseline, tables=tables)
+    with owning(out, say):
+        runs, skipped = run_grid(grid, seeds, out, progress=progress, say=say)
+        if not runs:
+            return Comparison([], [], skipped, None)
+        groups = groups_of(runs)
+        tables = build(groups, baseline=baseline)
+        for form, suffix in SUFFIXES.items():
+            write_text(out / f"compare.{suffix}", FORMATS[form](tables))
+        write_page(out / PAGE, groups, baseline=baseline, tables=tables)
     return Comparison(tables, runs, skipped, out / PAGE)
 
 
@@ -148,7 +151,9 @@ def run_grid(
                 seed = seeded.train.seed
                 say(f"{recipe.name}, seed {seed}")
                 folder = out / recipe.name / f"seed-{seed}"
-                runs.append(RunRecord(folder, run(seeded, folder, progress=progress, say=say)))
+                runs.append(
+                    RunRecord(folder, run(seeded, folder, progress=progress, say=say, wait=True))
+                )
         except UnsupportedError as error:
             skipped.append(f"{recipe.name} is left out: {error}")
             say(skipped[-1])

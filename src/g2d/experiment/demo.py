@@ -9,6 +9,7 @@ from typing import Any
 
 from g2d.experiment.comparing import WARM, run_grid
 from g2d.experiment.console import Say
+from g2d.experiment.owning import owning
 from g2d.files import one_of, write_text
 from g2d.paper import draw_panels
 from g2d.recipe import Recipe
@@ -50,17 +51,19 @@ def demonstrate(
 
     Raises:
         ArgumentError: There is no such setting.
+        RunError: Another command writes to the folder.
     """
     out = Path(out)
     recipes = demo_recipes(setting, data_seed)
-    runs, _ = run_grid(recipes, seeds, out, progress=progress, say=say)
-    results = [run.result for run in runs]
-    groups = groups_of(runs)
-    table = comparison_table(groups[0]).only("fused", "unimodal", "ratio")
-    words = in_words(results, out)
-    write_text(out / "demo.md", f"{table.markdown()}\n\n{words}\n")
-    figures = ", ".join(map(str, draw(runs, out)))
-    write_page(out / PAGE, groups, title=f"G²D on digits, {setting}")
+    with owning(out, say):
+        runs, _ = run_grid(recipes, seeds, out, progress=progress, say=say)
+        results = [run.result for run in runs]
+        groups = groups_of(runs)
+        table = comparison_table(groups[0]).only("fused", "unimodal", "ratio")
+        words = in_words(results, out)
+        write_text(out / "demo.md", f"{table.markdown()}\n\n{words}\n")
+        figures = ", ".join(map(str, draw(runs, out)))
+        write_page(out / PAGE, groups, title=f"G²D on digits, {setting}")
     return f"{table.text()}\n\n{words}\n\nPage: {out / PAGE}. Figures: {figures}"
 
 

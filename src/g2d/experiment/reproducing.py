@@ -14,6 +14,7 @@ from g2d.errors import ArgumentError, DataError
 from g2d.experiment.comparing import SUFFIXES, run_grid
 from g2d.experiment.console import Say
 from g2d.experiment.correspondence import LEAK_FREE, PAPER, PROTOCOLS, Planned, plan
+from g2d.experiment.owning import owning
 from g2d.experiment.training import dotted
 from g2d.files import one_of, write_text
 from g2d.paper import build_compared, grid
@@ -97,6 +98,7 @@ def reproduce(
         ArgumentError: There is no such table, problem, method or protocol.
         DataError: None of the data is prepared.
         RecipeError: An override has faults.
+        RunError: Another command writes to the folder.
 
     Example:
         >>> print(g2d.reproduce("table4", data="digits", seeds=2))  # doctest: +SKIP
@@ -123,9 +125,10 @@ def reproduce(
     ready = [recipe for name, recipe in recipes.items() if name not in missing]
     if not ready:
         raise DataError("\n".join(faults) or f"{data} has no run of table {number}. {remarks[-1]}")
-    runs, skipped = run_grid(ready, seeds, folder, progress=progress, say=say)
-    tables = reproduced_tables([_repetition(one, runs) for one in planned], protocol == PAPER)
-    page = _written(number, tables, runs, out)
+    with owning(out, say):
+        runs, skipped = run_grid(ready, seeds, folder, progress=progress, say=say)
+        tables = reproduced_tables([_repetition(one, runs) for one in planned], protocol == PAPER)
+        page = _written(number, tables, runs, out)
     return Reproduction(tables, runs, [*remarks, *faults, *skipped], page)
 
 

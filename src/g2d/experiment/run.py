@@ -8,15 +8,20 @@ from pathlib import Path
 import torch
 
 from g2d.data import Source
-from g2d.engine.processes import process, start, wait
+from g2d.engine.processes import once, process, start
+from g2d.engine.processes import wait as barrier
 from g2d.experiment.console import Console, Say
 from g2d.experiment.evaluation import evaluated
+from g2d.experiment.owning import owning
 from g2d.experiment.student import Student
 from g2d.experiment.teachers import teacher_sets
 from g2d.files import write_json, write_text
 from g2d.plainyaml import read_mapping
 from g2d.recipe import Recipe
-from g2d.runs import DATA, RECIPE, Result, claim, hashes_of, same_data
+from g2d.runs import DATA, RECIPE, Result, claim, hashes_of, is_reported, same_data
+
+NOTHING_LEFT = "{} is finished with this recipe; there is nothing left to do."
+"""Message about a run that is complete."""
 
 
 def run(
@@ -26,6 +31,7 @@ def run(
     progress: bool = True,
     watch: Sequence[str] = (),
     say: Say = print,
+    wait: bool = False,
 ) -> Result:
     """Train the student of a recipe, with its teachers, in a folder.
 
@@ -37,22 +43,27 @@ def run(
         progress: Show a progress line.
         watch: Names of :data:`~g2d.experiment.console.WATCHERS`.
         say: Receives messages for the user.
+        wait: Wait for another process that writes to the folder, and say so, instead of refusing
+            the folder.
 
     Returns:
         The content of ``result.json``.
 
     Raises:
         MissingDependencyError: The library of a logger is not installed.
-        RunError: The folder belongs to another recipe, or to other data.
+        RunError: The folder belongs to another recipe, to other data, or to another process that
+            writes to it at the moment.
         UnsupportedError: The method is not defined for this task, number of modalities or fusion.
             Nothing has been created.
     """
     start()
     out, console = Path(out), Console(say, progress, watch).on_rank_0()
     recipe = _as_begun(recipe, out, console)
-    if (finished := claim(out, recipe.resolved(), Recipe.upgraded)) is not None:
-        same_data(out, recipe.store_hash())
-        console.say(f"{out} is finished with this recipe; there is nothing left to do.")
+    if (finished := _finished(recipe, out)) is not None:
+        if not is_reported(out):
+            with owning(out, say, wait=wait, deep=True):
+                _report(out)
+        console.say(NOTHING_LEFT.format(out))
         return finished
     if recipe.train.threads is not None:
         torch.set_num_threads(recipe.train.threads)
@@ -62,13 +73,28 @@ def run(
     for m, taken in student.encoders_taken().items():
         console.say(f"Encoder of {m}: {taken}.")
     watchers = console.watchers(recipe.name, out)
-    _begin(out, recipe, source)
-    sets = teacher_sets(student, out, console)
-    callbacks = [*watchers, *console.lines(recipe.name, source.task.headline)]
-    fitted = student.train(sets[0].teachers if sets else None, out, callbacks)
-    result = evaluated(student, fitted, sets, out)
-    _finish(out, result)
+    with owning(out, say, wait=wait, deep=True):
+        if (finished := _finished(recipe, out)) is not None:  # by another process, until now
+            _report(out)
+            console.say(NOTHING_LEFT.format(out))
+            return finished
+        _begin(out, recipe, source)
+        sets = teacher_sets(student, out, console)
+        callbacks = [*watchers, *console.lines(recipe.name, source.task.headline)]
+        fitted = student.train(sets[0].teachers if sets else None, out, callbacks)
+        result = evaluated(student, fitted, sets, out)
+        if process() == 0:
+            result.write(out)
+        _report(out)
     return result
+
+
+def _finished(recipe: Recipe, out: Path) -> Result | None:
+    """Return the result of a run that is finished, or None; refuse one of another recipe."""
+    finished = once(lambda: claim(out, recipe.resolved(), Recipe.upgraded))
+    if finished is not None:
+        same_data(out, recipe.store_hash())
+    return finished
 
 
 def _as_begun(recipe: Recipe, out: Path, console: Console) -> Recipe:
@@ -93,14 +119,13 @@ def _begin(out: Path, recipe: Recipe, source: Source) -> None:
         if not (out / DATA).is_file():
             facts = {"name": source.name, "protocol": source.protocol, **hashes_of(source)}
             write_json(out / DATA, facts)
-    wait()
+    barrier()
 
 
-def _finish(out: Path, result: Result) -> None:
-    """Write the result and the report."""
-    if process() == 0:
+def _report(out: Path) -> None:
+    """Write the page and the figures of a finished run, unless they exist."""
+    if process() == 0 and not is_reported(out):
         from g2d.report import write_report
 
-        result.write(out)
         write_report(out)
-    wait()
+    barrier()

@@ -15,10 +15,12 @@ import yaml
 from g2d.engine.evaluate import evaluate
 from g2d.errors import RecipeError, RunError
 from g2d.experiment.console import Console, Say
+from g2d.experiment.owning import owning
 from g2d.experiment.student import Student
 from g2d.experiment.teachers import teacher_sets
 from g2d.experiment.training import check_names
-from g2d.files import import_extra, write_json, write_text
+from g2d.files import import_extra, replaced, write_json, write_text
+from g2d.locks import system_lock
 from g2d.method import Choice, Log, Space, Whole
 from g2d.methods import METHODS
 from g2d.model import Teachers
@@ -99,6 +101,7 @@ def tune(
         MissingDependencyError: Optuna is not installed.
         RecipeError: A recipe selects on the test split, two have the same name, or a space does
             not fit a recipe.
+        RunError: Another command writes to the folder.
     """
     out = Path(out)
     check_names(recipes, "tune")
@@ -114,12 +117,13 @@ def tune(
     for recipe, space in zip(recipes, spaces, strict=True):  # refuse before the first trial
         with_values(recipe, {key: _valid_value(each, recipe) for key, each in space.items()})
     tuned: list[Tuned] = []
-    for recipe, space in zip(recipes, spaces, strict=True):
-        tuned.append(_Search(recipe, space, seeds, out, say).run(trials))
-        write_text(out / f"{recipe.name}.yaml", tuned[-1].tuned.to_yaml())
-    write_json(out / "tune.json", [one.plain(seeds) for one in tuned])
-    text = table(tuned)
-    write_text(out / "tune.md", text + "\n")
+    with owning(out, say):
+        for recipe, space in zip(recipes, spaces, strict=True):
+            tuned.append(_Search(recipe, space, seeds, out, say).run(trials))
+            write_text(out / f"{recipe.name}.yaml", tuned[-1].tuned.to_yaml())
+        write_json(out / "tune.json", [one.plain(seeds) for one in tuned])
+        text = table(tuned)
+        write_text(out / "tune.md", text + "\n")
     return text
 
 
@@ -230,14 +234,17 @@ class _Search:
         self.recipe, self.space, self.say = recipe, space, say
         self.metric = TASKS[recipe.build_source().task.kind].headline
         self.score = _Scorer(recipe, seeds, out, say)
-        self.complete = library.trial.TrialState.COMPLETE
+        self.sampler, self.states = library.samplers.TPESampler, library.trial.TrialState
         out.mkdir(parents=True, exist_ok=True)
-        log = str(out / f"{recipe.name}.trials.log")
-        storages = library.storages
+        log, self.lock = out / f"{recipe.name}.trials.log", out / f".{recipe.name}.trials.lock"
+        _whole_lines(log)
+        # Optuna's own lock is never given up if its process is killed and the path is relative.
+        journal = library.storages.journal.JournalFileBackend(
+            str(log), lock_obj=system_lock(self.lock)
+        )
         self.study: optuna.Study = library.create_study(
             study_name=_study_name(recipe, space, seeds),
-            storage=storages.JournalStorage(storages.journal.JournalFileBackend(log)),
-            sampler=library.samplers.TPESampler(seed=recipe.train.seed),
+            storage=library.storages.JournalStorage(journal),
             direction="maximize",
             load_if_exists=True,
         )
@@ -245,29 +252,44 @@ class _Search:
     def run(self, trials: int) -> Tuned:
         """Run the trials that are missing, and return the best one."""
         trials = trials if self.space else 1
+        for killed in self.study.get_trials(deepcopy=False, states=(self.states.RUNNING,)):
+            self.study.tell(killed.number, state=self.states.FAIL)
         missing = max(0, trials - len(self._done()))
         self.study.optimize(partial(self._objective, trials=trials), n_trials=missing)
+        self.lock.unlink(missing_ok=True)
         done, best = self._done(), self.study.best_value
         start = next(trial.value for trial in done if not trial.user_attrs["values"])
         values = self.study.best_trial.user_attrs["values"]
         return Tuned(self.recipe, len(done), self.metric, start or 0.0, best, values)
 
     def _objective(self, trial: optuna.Trial, trials: int) -> float:
+        # Random numbers depend on the number of the trial alone: a search that was interrupted
+        # draws the same values.
+        count = len(self._done())
+        self.study.sampler = self.sampler(seed=self.recipe.train.seed + count)
         # The unchanged recipe comes first, so that a search never ends worse than it began.
         first = all(done.user_attrs["values"] for done in self._done())
         space = {} if first else self.space
         values = {key: _suggest(trial, key, each, self.recipe) for key, each in space.items()}
         trial.set_user_attr("values", values)
         score = self.score(values)
-        number, written = len(self._done()) + 1, _written(values) if values else "its own values"
+        written = _written(values) if values else "its own values"
         self.say(
-            f"{self.recipe.name}, trial {number} of {trials}: {self.metric} "
+            f"{self.recipe.name}, trial {count + 1} of {trials}: {self.metric} "
             f"{spread([score], self.metric)} with {written}"
         )
         return score
 
     def _done(self) -> list[optuna.trial.FrozenTrial]:
-        return list(self.study.get_trials(states=(self.complete,)))
+        return list(self.study.get_trials(states=(self.states.COMPLETE,)))
+
+
+def _whole_lines(log: Path) -> None:
+    """Cut off a line that a killed process left unfinished."""
+    content = log.read_bytes() if log.is_file() else b""
+    if not content.endswith(b"\n") and content:
+        with replaced(log) as temporary:
+            temporary.write_bytes(content[: content.rfind(b"\n") + 1])
 
 
 def _study_name(recipe: Recipe, space: Mapping[str, Space], seeds: int) -> str:

@@ -67,8 +67,6 @@ def write_store(
     Returns:
         Content of ``dataset.json``.
     """
-    for leftover in out.glob(".*.tmp"):  # of a process that was killed while it wrote
-        leftover.unlink()
     kept = fill_holes(journal.kept())
     expected = plan.expected_of(len(kept), skipped)
     arrays = _place_arrays(plan, kept, work, out)

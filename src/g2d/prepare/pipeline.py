@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ import numpy as np
 from g2d.data.store.arrays import blocks, row_bytes
 from g2d.data.store.facts import DATASET, PRESENT, UNFINISHED, read_facts
 from g2d.errors import DataError
-from g2d.files import write_text
+from g2d.files import sweep, write_text
+from g2d.locks import is_bookkeeping, owned
 from g2d.prepare.arrays import create, is_full
 from g2d.prepare.causes import ACCEPT, causes, skip_lines
 from g2d.prepare.finishing import write_store
@@ -103,21 +103,23 @@ def prepare(
 
     Raises:
         DataError: Too few samples can be kept (decoded ones stay, so that the same command with
-            ``allow_partial`` ends soon), the folder holds something else, or another process is
-            writing to it.
+            ``allow_partial`` ends soon), or the folder holds something else.
+        RunError: Another process is writing to the folder.
     """
     if not plan.samples:
         lines = [f"{source} must hold samples of {plan.name}, found none."]
         raise DataError("\n".join([*lines, *skip_lines(plan.skipped)]))
     _check_enough(plan, list(plan.skipped), source, allow_partial)
     digest = plan_hash(plan)
-    if done := _complete(digest, out):
+    if (done := _complete(digest, out)) and not (out / UNFINISHED).exists():
         return done
     try:
-        with _locked(out) as work:
+        with _owned(out) as work:
             # Another process may have finished in the meantime.
-            done = _complete(digest, out)
-            return done or _prepare(plan, digest, source, work, workers, allow_partial, watch)
+            if done := _complete(digest, out):
+                shutil.rmtree(work)
+                return done
+            return _prepare(plan, digest, source, work, workers, allow_partial, watch)
     except OSError as error:
         if not is_full(error):
             raise
@@ -132,7 +134,6 @@ def _complete(digest: str, out: Path) -> Summary | None:
     if facts["plan_hash"] != digest:
         rule = f"{out} must be a new folder, found a store of {facts['name']} made from other files"
         raise DataError(f"{rule} or with other options. Give another --out.")
-    shutil.rmtree(out / UNFINISHED, ignore_errors=True)
     return Summary(out, facts, 0, complete=True)
 
 
@@ -255,30 +256,20 @@ def _empty_modalities(plan: Plan, work: Path, journal: Journal) -> list[str]:
 
 
 @contextmanager
-def _locked(out: Path) -> Iterator[Path]:
-    """Create the folder of unfinished work and lock it for this process.
-
-    The system releases the lock of a process that is killed.
-    """
+def _owned(out: Path) -> Iterator[Path]:
+    """Own the folder of the store, and yield the folder of unfinished work in it."""
     work = out / UNFINISHED
-    if out.is_dir() and not work.is_dir() and not (out / DATASET).is_file() and any(out.iterdir()):
+    begun = not out.is_dir() or work.is_dir() or (out / DATASET).is_file()
+    if not begun and not all(map(is_bookkeeping, out.iterdir())):
         raise DataError(f"{out} must be a new or empty folder, found files. Give another --out.")
     try:
         work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DataError(f"cannot write to {out}: {reason}. Give another --out.") from error
-    if sys.platform == "win32":
-        yield work
-        return
-    import fcntl
-
-    with (work / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            advice = "Wait for it, or give another --out."
-            raise DataError(f"another process is writing to {out}. {advice}") from None
+    with owned(out):
+        sweep(out)
+        work.mkdir(exist_ok=True)  # a process that owned the folder until now may have deleted it
         yield work
 
 

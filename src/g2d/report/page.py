@@ -175,7 +175,7 @@ def write_page(
     unfinished: Sequence[Path] = (),
     figures: str | None = None,
 ) -> list[Path]:
-    """Write a page atomically, and its charts as files if wanted.
+    """Write a page atomically, and before it its charts as files if wanted.
 
     Args:
         path: File of the page.
@@ -195,10 +195,11 @@ def write_page(
         MissingDependencyError: PNG or PDF is wanted, and the extra ``figures`` is missing.
     """
     chapters = chapters_of(groups, baseline=baseline, tables=tables, first=first)
-    write_text(path, render_page(groups, chapters, title=title, unfinished=unfinished))
-    if figures is None:
-        return [path]
-    return [path, *_write_figures(path.parent / FIGURES, chapters, figures)]
+    page = render_page(groups, chapters, title=title, unfinished=unfinished)
+    charts = _write_figures(path.parent / FIGURES, chapters, figures) if figures else ()
+    drawn = list(charts)
+    write_text(path, page)
+    return [path, *drawn]
 
 
 def write_report(folder: Path) -> list[Path]:

@@ -47,4 +47,5 @@ from g2d.runs.result import Scores as Scores
 from g2d.runs.resuming import MACHINE_OPTIONS as MACHINE_OPTIONS
 from g2d.runs.resuming import claim as claim
 from g2d.runs.resuming import hashes_of as hashes_of
+from g2d.runs.resuming import is_reported as is_reported
 from g2d.runs.resuming import same_data as same_data

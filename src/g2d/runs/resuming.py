@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from g2d.errors import RunError
 from g2d.files import read_json
+from g2d.locks import is_bookkeeping
 from g2d.plainyaml import read_mapping
-from g2d.runs.names import DATA, RECIPE
+from g2d.runs.names import DATA, FIGURES, METRICS, PAGE, RECIPE
 from g2d.runs.reading import read_result
 from g2d.runs.result import Result
 
@@ -60,7 +61,7 @@ def claim(
     if not folder.is_dir():
         raise RunError(f"--out must be a folder, found the file {folder}.")
     if not (folder / RECIPE).is_file():
-        if any(folder.iterdir()):
+        if not all(map(is_bookkeeping, folder.iterdir())):
             raise RunError(
                 "--out must be a new folder or a run folder, found other files in "
                 f"{folder}. Choose another --out."
@@ -74,6 +75,19 @@ def claim(
             f"{'; '.join(changes)}. Choose another --out, or delete the folder."
         )
     return read_result(folder)
+
+
+def is_reported(folder: Path) -> bool:
+    """Return whether a finished run has its page, and its figures if it has any epochs.
+
+    The page is written after the figures.
+
+    Args:
+        folder: The run folder.
+    """
+    epochs = folder / METRICS
+    drawn = (folder / FIGURES).is_dir() or not (epochs.is_file() and epochs.stat().st_size)
+    return drawn and (folder / PAGE).is_file()
 
 
 def trained_on(folder: Path) -> dict[str, str]:
