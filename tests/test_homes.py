@@ -27,7 +27,7 @@ HOMES = {
     "choices in a message": (r"must be one of", "files.py"),
     "compared names must differ": (r"recipes must differ", "experiment/training.py"),
     "splitting KEY=VALUE": (r"assignment\.partition", "recipe/reading.py"),
-    "options that do not change a result": (r'"workers", "threads"', "runs/resuming.py"),
+    "options that do not change a result": (r'"workers",\s+"threads"', "runs/resuming.py"),
     "command that installs an extra": (r"pip install 'g2d\[\{", "experiment/registry.py files.py"),
     "kinds of modulation": (r'"auto", "gradient", "update"', "method/modulation.py"),
     "names of the splits": (r'"train", "valid", "test"', "data/splits.py"),

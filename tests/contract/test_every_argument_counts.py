@@ -62,6 +62,7 @@ CHANGED: dict[str, dict[str, Any]] = {
         "window": (0.0, 0.5),
         "after_window": "keep",
         "coalitions": "eval",
+        "permutations": 1,
         "absent": "feature_mean",
         "clip": 0.01,
         "modulate": "update",

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from itertools import permutations
 
 import pytest
 import torch
 
-from g2d.functional.shapley import coalitions, modulation_coefficients, relative_strength, shares
+from g2d.functional.shapley import (
+    coalitions,
+    first_members,
+    modulation_coefficients,
+    random_orders,
+    relative_strength,
+    sampled_shares,
+    shares,
+)
 
 NAMES = ("a", "b", "c")
 
@@ -81,3 +90,21 @@ def test_zero_strength_or_a_single_modality_gives_no_modulation() -> None:
         "b": 1.0,
     }
     assert modulation_coefficients({"a": 0.1}, {"a": 2.0}, alpha=2.5) == {"a": 1.0}
+
+
+def test_sampled_shares_are_unbiased_and_add_up_to_the_prediction() -> None:
+    names = NAMES[:3]
+    f = values(3)
+    singles = [sampled_shares(f, [order]) for order in permutations(names)]
+    exact = shares(f, names)
+    for m in names:  # the expectation over equally probable orders is Shapley's share
+        mean = torch.stack([single[m] for single in singles]).mean(0)
+        torch.testing.assert_close(mean, exact[m])
+    generator = torch.Generator().manual_seed(3)
+    drawn = random_orders(names, 600, generator)
+    counts = Counter(drawn)
+    assert set(counts) == set(permutations(names))
+    assert max(abs(count - 100) for count in counts.values()) < 40  # 4.4 standard deviations
+    few = sampled_shares(f, drawn[:2])
+    torch.testing.assert_close(sum(few.values()), f[frozenset(names)])
+    assert len(list(first_members(drawn[:2]))) <= 2 * 2 + 1

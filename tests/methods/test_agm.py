@@ -9,13 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from g2d.errors import UnsupportedError
+from g2d.errors import ArgumentError, UnsupportedError
 from g2d.functional.gradients import scale_gradient
 from g2d.functional.shapley import coalitions, modulation_coefficients, shares
-from g2d.fusion import CrossAttention, FiLM
+from g2d.fusion import CrossAttention, FiLM, Late
 from g2d.method import Method, TrainState
+from g2d.methods import AGM
 from g2d.model import MultimodalModel
-from g2d.types import Sequence
+from g2d.task import Classification
+from g2d.types import Batch, Sequence
 from support.workbench import Bench, predicted
 
 
@@ -234,3 +236,32 @@ def test_under_adam_the_update_is_scaled_and_modulating_the_gradient_is_refused(
         match="modulate='gradient' must have an optimizer that a scaled gradient changes",
     ):
         method.training_step(state, next(bench.rows()))
+
+
+def test_many_modalities_are_a_notice_that_sampling_avoids() -> None:
+    names = [f"m{i}" for i in range(7)]
+    inputs = {m: torch.randn(4, 2) for m in names}
+    batch = Batch(inputs, torch.arange(4) % 3)
+    passes: dict[int | None, int] = {}
+    for permutations in (None, 3):
+        torch.manual_seed(0)
+        encoders = {m: nn.Linear(2, 2) for m in names}
+        model = MultimodalModel(encoders, Late(dict.fromkeys(names, 2), 3))
+        method = AGM(permutations=permutations).build(model, Classification(3))
+        optimizer = torch.optim.SGD(method.parameter_groups(model), lr=0.1)
+        state = TrainState(model, optimizer, method.task, epochs=1)
+        method.epoch_start(state)
+        calls = []
+        model.fusion.register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        method.training_step(state, batch)
+        passes[permutations] = len(calls)
+        notice = method.notices.get("coalitions", "")
+        assert ("127 times per update" in notice) == (permutations is None)
+        a, b = (predicted(method, model, batch).unimodal_logits for _ in range(2))
+        assert a is not None
+        assert b is not None
+        assert all(torch.equal(a[m], b[m]) for m in names)
+    assert passes[None] == 2**7 - 1
+    assert 7 < passes[3] <= 3 * 6 + 1
+    with pytest.raises(ArgumentError, match="permutations must be one or more, found 0"):
+        AGM(permutations=0)

@@ -12,7 +12,7 @@ from g2d.functional.prototypes import entropy_per_row, prototype_logits, rebalan
 from g2d.method import Method, TrainState
 from g2d.model import MultimodalModel
 from g2d.types import Batch
-from support.workbench import Bench, predicted, run
+from support.workbench import Bench, equal, predicted, run
 
 
 def started(k: int = 2, **options: Any) -> tuple[Bench, MultimodalModel, Method, TrainState]:
@@ -145,6 +145,24 @@ def test_without_prototypes_a_step_is_refused() -> None:
         ArgumentError, match="prototypes must exist before the first step, found none"
     ):
         method.training_step(bench.state(method, model), next(bench.rows()))
+
+
+def test_a_batch_without_a_known_class_trains_the_fused_loss_alone() -> None:
+    """With 2,000 classes, the drawn tenth of the rows holds no class of many batches."""
+    bench = Bench("pmr", options={"mu": 0.1, "window": None})
+    model, joint = bench.model(), Bench("joint").model()
+    method = bench.method(model)
+    state = bench.state(method, model)
+    for m in model.modalities:
+        method.get_buffer(f"known_{m}")[0] = True  # of no class in the batch
+    batch = next(bench.rows())
+    batch = batch.rows((batch.target > 0).nonzero().flatten())
+    record = method.training_step(state, batch)
+    plain = Bench("joint")
+    other = plain.method(joint)
+    other.training_step(plain.state(other, joint), batch)
+    assert [record[f"beta/{m}"] for m in model.modalities] == [0.0, 0.0]
+    assert equal(model, joint)
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.5])

@@ -26,6 +26,7 @@ class Shares(WrittenOut):
         "window": None,
         "after_window": "one",
         "coalitions": "reuse",
+        "permutations": None,
         "absent": "zero_input",
         "clip": None,
         "modulate": "auto",
@@ -39,12 +40,26 @@ class Shares(WrittenOut):
             f = self.encode(m, 0 * batch.inputs[m], train=False)
         return f * self.has(batch, m)[:, None]
 
-    def split(self, batch: Batch, f: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return u^m: the mean gain of m over all orders in which modalities can arrive."""
+    def orders(self, train: bool) -> list[tuple[str, ...]]:
+        """Return all orders in which modalities can arrive, or random ones."""
+        if self.o.permutations is None:
+            return list(permutations(self.modalities))
+        if not train:
+            generator = torch.Generator().manual_seed(0)
+        else:
+            generator = self.generator = getattr(self, "generator", torch.Generator())
+            if self.epoch == 1 and not float(self.t["method.updates"]):
+                generator.manual_seed(0)
+        draws = [torch.randperm(self.k, generator=generator) for _ in range(self.o.permutations)]
+        return [tuple(self.modalities[i] for i in draw) for draw in draws]
+
+    def split(self, batch: Batch, f: dict[str, Tensor], train: bool = True) -> dict[str, Tensor]:
+        """Return u^m: the mean gain of m over the orders in which modalities arrive."""
         nothing = {m: self.absent(m, batch) for m in f}
         again = self.features(batch, train=False) if self.o.coalitions == "eval" else f
         u = dict.fromkeys(f, torch.zeros((), dtype=torch.float64))
-        for order in permutations(f):
+        orders = self.orders(train)
+        for order in orders:
             before: Tensor | float = 0.0
             for i, m in enumerate(order):
                 coalition = order[: i + 1]
@@ -52,7 +67,7 @@ class Shares(WrittenOut):
                 after = self.fused(
                     self.logits({j: (having if j in coalition else nothing)[j] for j in f})
                 )
-                u[m] = u[m] + (after - before) / math.factorial(self.k)
+                u[m] = u[m] + (after - before) / len(orders)
                 before = after
         return u
 
@@ -132,7 +147,7 @@ class Shares(WrittenOut):
 
     def predict(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         f = self.features(batch, train=False)
-        u = self.split(batch, f)
+        u = self.split(batch, f, train=False)
         return self.fused(self.logits(f)), {m: share / self.scale for m, share in u.items()}
 
 
@@ -147,6 +162,7 @@ class Shares(WrittenOut):
         {"clip": 0.3, "alpha": 30.0, "cap": 0.1, "window": None},
         {"modulate": "update", "alpha": 0.9, "window": (0.34, 0.67)},
         {"window": (1, 2), "after_window": "keep", "coalitions": "eval", "alpha": 0.8},
+        {"permutations": 2, "alpha": 1.2},
     ],
     ids=str,
 )

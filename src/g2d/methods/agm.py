@@ -16,9 +16,18 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 
+from g2d.errors import ArgumentError
 from g2d.functional.gradients import scale_gradient
 from g2d.functional.precision import at_least_float32
-from g2d.functional.shapley import Coalition, coalitions, modulation_coefficients, shares
+from g2d.functional.shapley import (
+    Coalition,
+    coalitions,
+    first_members,
+    modulation_coefficients,
+    random_orders,
+    sampled_shares,
+    shares,
+)
 from g2d.functional.sums import sum_and_count
 from g2d.functional.windows import Window, checked_window, window_epochs
 from g2d.fusion import Additive
@@ -37,6 +46,11 @@ from g2d.model import MultimodalModel, evaluating, without_rows
 from g2d.task import Task
 from g2d.types import Batch, Encoded, Input, Inputs, Output, Present
 from g2d.types import Sequence as Padded
+
+MANY = 6
+"""Number of modalities beyond which the cost of all coalitions is a notice."""
+Orders = Sequence[tuple[str, ...]] | None
+"""Orders of the modalities that are sampled; None takes every coalition."""
 
 
 class AGM(Method):
@@ -67,6 +81,9 @@ class AGM(Method):
         coalitions: Features of a modality in coalitions that contain it, but not all modalities:
             ``"reuse"`` takes those of f(M); ``"eval"`` encodes the input again in eval mode, as the
             released code does, which matters with BatchNorm or dropout and costs a third pass.
+        permutations: Number of random orders of the modalities from which the shares are estimated,
+            without bias, with N (k - 1) + 1 head passes at most instead of 2^k - 1; drawn for
+            every update, and fixed in predictions. None takes every coalition.
         absent: Features of an absent modality. ``"zero_input"``: those of an input of zeros (the
             authors' choice; BatchNorm and biases turn it into features). ``"feature_mean"``: the
             running mean of the modality's features, a constant.
@@ -91,6 +108,7 @@ class AGM(Method):
         window: Window = None,
         after_window: Literal["one", "keep"] = "one",
         coalitions: Literal["reuse", "eval"] = "reuse",
+        permutations: int | None = None,
         absent: Literal["zero_input", "feature_mean"] = "zero_input",
         clip: float | None = None,
         modulate: Modulate = "auto",
@@ -100,6 +118,9 @@ class AGM(Method):
         self.window, self.absent = checked_window(window), absent
         self.keeps, self.encodes_again = after_window == "keep", coalitions == "eval"
         self.modulate: Modulate = modulate
+        if permutations is not None and permutations < 1:
+            raise ArgumentError(f"permutations must be one or more, found {permutations}.")
+        self.permutations = permutations
 
     def build(self, model: MultimodalModel, task: Task) -> Self:
         super().build(model, task)
@@ -111,6 +132,14 @@ class AGM(Method):
             for m, width in model.fusion.dims.items():
                 self.register_buffer(f"mean_{m}", torch.zeros(width))
         return self
+
+    def epoch_start(self, state: TrainState) -> None:
+        k = len(self.modalities)
+        if k > MANY and self.permutations is None:
+            self.notices["coalitions"] = (
+                f"AGM passes through the fusion {2**k - 1:,} times per update, once for every "
+                f"coalition of {k} modalities. permutations=8 samples {8 * (k - 1) + 1} of them."
+            )
 
     def training_step(self, state: TrainState, batch: Batch) -> Record:
         modulating, is_over = self._place(state)
@@ -125,9 +154,10 @@ class AGM(Method):
             encoded = [model.encode(b.inputs, present=b.present) for b in batches]
             full = [model.fusion(features)[0] for features in encoded]
             if modulating:
+                orders = self._orders(state.generator)
                 with torch.no_grad() if at_update else nullcontext():
-                    for b, features, logits in zip(batches, encoded, full, strict=True):
-                        split.append(self._shares(model, b.inputs, features, logits, b.present))
+                    for b, f, logits in zip(batches, encoded, full, strict=True):
+                        split.append(self._shares(model, b.inputs, f, logits, b.present, orders))
         c = dict.fromkeys(self.modalities, 1.0)
         if modulating:
             c = self._coefficients(state, batches, split, is_over)
@@ -160,7 +190,8 @@ class AGM(Method):
         """
         encoded = model.encode(inputs, present=present)
         logits = model.fusion(encoded)[0]
-        u = self._shares(model, inputs, encoded, logits, present)
+        orders = self._orders(torch.Generator().manual_seed(0))
+        u = self._shares(model, inputs, encoded, logits, present, orders)
         if isinstance(model.fusion, Additive):
             u = {m: share / model.fusion.scale for m, share in u.items()}
         return self.calibrated(model, Output({m: e.pooled for m, e in encoded.items()}, logits, u))
@@ -172,6 +203,7 @@ class AGM(Method):
         encoded: Mapping[str, Encoded],
         full: Tensor,
         present: Present,
+        orders: Orders = None,
     ) -> dict[str, Tensor]:
         """Return u^m of a part, from its features with and without each modality."""
         everyone = frozenset(self.modalities)
@@ -185,11 +217,20 @@ class AGM(Method):
                 for m in self.modalities
             }
             having = model.encode(inputs, present=present) if encodes_again else encoded
-            for some in coalitions(self.modalities):
+            for some in coalitions(self.modalities) if orders is None else first_members(orders):
                 if some != everyone:
                     features = {m: (having if m in some else without)[m] for m in self.modalities}
                     values[some] = model.fusion(features)[0]
-        return shares(values, self.modalities)
+        if orders is None:
+            return shares(values, self.modalities)
+        sampled = sampled_shares(values, orders)
+        return {m: sampled[m] for m in self.modalities}
+
+    def _orders(self, generator: torch.Generator) -> Orders:
+        """Return the orders of the modalities to sample, the same on all processes."""
+        if self.permutations is None:
+            return None
+        return random_orders(self.modalities, self.permutations, generator)
 
     def _absent(
         self, encoder: nn.Module, m: str, values: Input, like: Encoded, present: Tensor | None

@@ -168,7 +168,8 @@ class PMR(Method):
     ) -> dict[str, float]:
         """Return beta^m from S^m over the whole batch of all processes.
 
-        A modality without usable rows gets 0.
+        A modality without usable rows gets 0. If there are many classes, a batch may hold only
+        classes that the drawn rows lack: all modalities get 0.
         """
         total = torch.zeros(len(self.modalities), 2, dtype=torch.float64, device=state.device)
         for batch, sim in zip(batches, sims, strict=True):
@@ -177,12 +178,13 @@ class PMR(Method):
                 total[i] += sum_and_count(confidence, self._usable(m, batch))
         sums = zip(self.modalities, state.sum_across_processes(total).tolist(), strict=True)
         scores = {m: s / n for m, (s, n) in sums if n}
-        if not scores:
+        if not scores and not any(self.get_buffer(f"known_{m}").any() for m in self.modalities):
             raise ArgumentError(
                 "prototypes must exist before the first step, found none. "
                 "Call method.epoch_start(state) at the start of every epoch."
             )
-        return dict.fromkeys(self.modalities, 0.0) | rebalance_weights(scores, self.weighting)
+        beta = rebalance_weights(scores, self.weighting) if scores else {}
+        return dict.fromkeys(self.modalities, 0.0) | beta
 
     def _has_bonus(self, state: TrainState) -> bool:
         """Return whether the entropy bonus is in force in this epoch."""
