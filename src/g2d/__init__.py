@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from g2d.method import Method as Method
     from g2d.method import SinglePass as SinglePass
     from g2d.method import TrainState as TrainState
+    from g2d.method import rank as rank
     from g2d.model import CachedTeachers as CachedTeachers
     from g2d.model import MultimodalModel as MultimodalModel
     from g2d.model import Teachers as Teachers
@@ -52,7 +53,7 @@ _HOMES = {
     "task": ("Classification", "MultiLabel", "Regression"),
     "fusion": ("BiGated", "Concat", "CrossAttention", "FiLM", "FusionMLP", "Late", "Sum"),
     "model": ("CachedTeachers", "MultimodalModel", "Teachers", "feature_dims", "warm_start"),
-    "method": ("Method", "SinglePass", "TrainState"),
+    "method": ("Method", "SinglePass", "TrainState", "rank"),
     "modulations": ("PartialSuppression", "SMP"),
     "recipe": ("Recipe",),
     "experiment.comparing": ("Comparison", "compare"),

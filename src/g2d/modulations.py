@@ -6,12 +6,17 @@ or, if partial suppression scores the student, after the backward pass.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, Literal
 
-from g2d.errors import ArgumentError
+import torch
+from torch import Tensor
+
+from g2d.errors import ArgumentError, UnsupportedError
+from g2d.functional.lags import PATIENCE, Turns, next_turn
 from g2d.functional.schedule import (
     Tau,
     checked_tau,
@@ -20,25 +25,30 @@ from g2d.functional.schedule import (
     prioritized,
     stage_epochs,
 )
-from g2d.functional.scoring import ranking
 from g2d.functional.windows import checked_length, first_epochs
 from g2d.method import (
+    LAG,
     Modulate,
     Modulation,
+    Ranking,
     Scope,
     StudentScores,
     TrainState,
+    Validation,
+    checked_ranking,
     in_scope,
+    kind_of,
     modulated,
+    order_of,
+    own_scores,
+    run_order,
     scale_gradient_of,
     split_confidence,
+    teachers_scores,
 )
 from g2d.model import MultimodalModel, Teachers
 from g2d.task import Task
 from g2d.types import Batch, Output
-
-RankingBy = Literal["batch", "epoch", "dataset", "validation", "memorization"]
-"""Which confidence ranks the modalities, see :class:`SMP`."""
 
 
 class SMP(Modulation):
@@ -52,27 +62,39 @@ class SMP(Modulation):
             shares of the run such as ``(0.25, 0.25, 0.5)``. If left out, half of the run is divided
             equally over the exclusive stages and all modalities learn in the other half.
             ``"none"`` suppresses nothing. See :func:`g2d.functional.schedule.stage_epochs`.
-        ranking: Which confidence of the teachers ranks the modalities. All but ``"batch"`` need
-            ``TrainState(rows=...)``.
+        ranking: Who learns first: a name below, or all modalities in an order of one's own.
+            Rankings by the teachers' confidence begin with the least confident modality. All but
+            ``"batch"``, ``"random"`` and an order need ``TrainState(rows=...)``.
 
-            - ``"batch"``: on the training batch, in every update (the paper);
+            - ``"memorization"``: by the confidence on the training rows minus on the validation
+              rows, once: the modality whose teacher memorized least learns first;
+            - ``"batch"``: on the training batch, in every update (the paper's);
             - ``"epoch"``: on all training rows, in every epoch;
             - ``"dataset"``: on all training rows, once;
             - ``"validation"``: on the validation rows, once;
-            - ``"memorization"``: on the training rows minus on the validation rows, once: the
-              modality whose teacher memorized least learns first.
+            - ``"lag"``: the modality furthest behind its teacher on the validation rows, after
+              every epoch; turns are as long as they help, see :func:`g2d.functional.next_turn`.
+              All modalities learn in the first epoch, and floor(E/2) of the E epochs at most are
+              exclusive. ``tau`` must be left out;
+            - ``"random"``: a random order, drawn once from the seed of the run;
+            - the first six with the end ``"-reversed"``: in the opposite order.
         modulate: See :class:`~g2d.method.Modulation`.
         gate_heads: See :class:`~g2d.method.Modulation`.
         freeze_batchnorm: See :class:`~g2d.method.Modulation`.
 
+    Raises:
+        ArgumentError: tau or ranking is not valid, or the two contradict each other.
+
     Source: Rakib & Bagavathi, ICCV 2025, Section 3.3.
     """
+
+    turns: Tensor
 
     def __init__(
         self,
         *,
         tau: Tau = None,
-        ranking: RankingBy = "batch",
+        ranking: Ranking = "batch",
         modulate: Modulate = "auto",
         gate_heads: bool = False,
         freeze_batchnorm: bool = False,
@@ -80,11 +102,34 @@ class SMP(Modulation):
         super().__init__(
             modulate=modulate, gate_heads=gate_heads, freeze_batchnorm=freeze_batchnorm
         )
-        self.tau, self.ranking_by = checked_tau(tau), ranking
-        self.score: dict[str, float] | None = None
+        self.tau, self.ranking = checked_tau(tau), checked_ranking(ranking)
+        self.by, self.reverse = kind_of(self.ranking)
+        if self.by == LAG and tau not in (None, "none"):
+            raise ArgumentError(
+                f"tau must be left out with ranking={ranking!r}, whose turns are as long as they "
+                f"help, found {tau!r}."
+            )
+        self.order: tuple[str, ...] | None = None
+        self.of_teachers: dict[str, float] = {}
 
     def build(self, model: MultimodalModel, task: Task) -> None:
+        """Check the modulation against the model.
+
+        Raises:
+            ArgumentError: tau or the order does not fit the modalities.
+            UnsupportedError: The ranking needs unimodal logits, which the fusion does not have.
+        """
         checked_tau(self.tau, model.modalities)
+        checked_ranking(self.ranking, model.modalities)
+        if self.by != LAG:
+            return
+        if not model.fusion.has_unimodal_logits:
+            raise UnsupportedError(
+                f"fusion must have unimodal logits with ranking={self.ranking!r}, found "
+                f"{type(model.fusion).__name__.lower()}, which has none. Use late fusion or "
+                "another ranking."
+            )
+        self.register_buffer("turns", _packed(Turns(), model.modalities))
 
     def stages(self, state: TrainState, modalities: Sequence[str]) -> tuple[int, ...]:
         """Return the epochs of every stage in this run.
@@ -98,10 +143,17 @@ class SMP(Modulation):
         if self.tau == "none":
             return
         self.stages(state, teachers.modalities)  # fails here rather than after a pass over the rows
-        if self.ranking_by == "epoch":
-            self.score = split_confidence(state, teachers, state.train_rows())
-        elif self.ranking_by != "batch" and self.score is None:
-            self.score = self._fixed_score(state, teachers)
+        if self.by == LAG:
+            if not self.of_teachers:
+                self.of_teachers = teachers_scores(state, teachers)
+            self.learner = _unpacked(self.turns, teachers.modalities).learner
+        elif self.by == "order":
+            self.order = tuple(self.ranking)
+        elif self.by == "epoch":
+            score = split_confidence(state.task, teachers, state.train_rows())
+            self.order = order_of(score, reverse=self.reverse)
+        elif self.by != "batch" and self.order is None:
+            self.order = run_order(self.ranking, state, teachers)
 
     def epoch_state(self) -> dict[str, Any]:
         return {"score": self.score}
@@ -112,20 +164,50 @@ class SMP(Modulation):
     def coefficients(self, state: TrainState, rho: Mapping[str, float]) -> dict[str, float]:
         if self.tau == "none":
             return dict.fromkeys(rho, 1.0)
+        if self.by == LAG:
+            return coefficients(rho if self.learner is None else (self.learner,), tuple(rho))
         tau = self.stages(state, tuple(rho))
-        score = rho if self.score is None else self.score
-        return coefficients(prioritized(ranking(score), state.epoch, tau), tuple(rho))
+        order = self.order or order_of(rho, reverse=self.reverse)
+        return coefficients(prioritized(order, state.epoch, tau), tuple(rho))
 
-    def _fixed_score(self, state: TrainState, teachers: Teachers) -> dict[str, float]:
-        """Return the score that ranks the modalities in the whole run."""
-        if self.ranking_by == "validation":
-            return split_confidence(state, teachers, state.validation_rows())
-        # The views of epoch 1, so that a resumed run ranks as the first one did.
-        train = split_confidence(state, teachers, state.train_rows(epoch=1))
-        if self.ranking_by == "dataset":
-            return train
-        valid = split_confidence(state, teachers, state.validation_rows())
-        return {m: train[m] - valid[m] for m in valid}
+    def epoch_end(self, state: TrainState, validation: Validation | None) -> dict[str, float]:
+        if self.by != LAG or self.tau == "none":
+            return {}
+        own = {} if validation is None else own_scores(state.task, validation)
+        if not own:
+            raise ArgumentError(
+                "validation must hold the student's unimodal confidence and score at the end of "
+                f"every epoch with ranking={self.ranking!r}, found none. "
+                "Call method.epoch_end(state, Validation(...))."
+            )
+        lag = {m: teacher - own.get(m, math.nan) for m, teacher in self.of_teachers.items()}
+        names, most = tuple(lag), (state.epochs or 0) // 2
+        turns = next_turn(_unpacked(self.turns, names), lag, most, smallest_first=self.reverse)
+        self.turns.copy_(_packed(turns, names))
+        return {f"lag/{m}": value for m, value in lag.items()}
+
+
+def _packed(turns: Turns, modalities: Sequence[str]) -> Tensor:
+    """Return turns as numbers, so that a checkpoint keeps them."""
+    learner = -1 if turns.learner is None else modalities.index(turns.learner)
+    lags = turns.lags
+    finished = [m in turns.finished for m in modalities]
+    padding = [0.0] * (PATIENCE + 1 - len(lags))
+    numbers = [learner, turns.exclusive, turns.over, len(lags), *finished, *lags, *padding]
+    return torch.tensor([float(number) for number in numbers])
+
+
+def _unpacked(numbers: Tensor, modalities: Sequence[str]) -> Turns:
+    """Return the turns that :func:`_packed` turned into numbers."""
+    learner, exclusive, over, count, *rest = numbers.tolist()
+    k = len(modalities)
+    return Turns(
+        learner=None if learner < 0 else modalities[int(learner)],
+        finished=tuple(m for m, done in zip(modalities, rest[:k], strict=True) if done),
+        exclusive=int(exclusive),
+        lags=tuple(rest[k : k + int(count)]),
+        over=bool(over),
+    )
 
 
 class PartialSuppression(Modulation):

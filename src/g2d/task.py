@@ -94,6 +94,15 @@ class Task(Configured, ABC):
         Its mean over the batch is rho of Eq. 5.
         """
 
+    def learned(self, confidence: float, score: float) -> float:
+        """Return how much a prediction has learned: its confidence, or R² for values.
+
+        Args:
+            confidence: Mean confidence in the true target over some rows.
+            score: Headline metric of the same rows.
+        """
+        return confidence
+
     @abstractmethod
     def distillation(
         self,
@@ -400,6 +409,10 @@ class Regression(Task):
         prediction = self.squash(logits)
         variance = prediction.new_tensor(_each(self.variance))
         return error_confidence(prediction, target, variance)
+
+    def learned(self, confidence: float, score: float) -> float:
+        """Return R², which is the headline metric."""
+        return score
 
     def distillation(
         self,

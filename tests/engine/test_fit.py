@@ -63,6 +63,8 @@ RUNS: dict[str, dict[str, Any]] = {
         "method": {"name": "g2d", "tau": (1, 3), "ranking": "memorization"},
         "optimizer": "adamw",
     },
+    "g2d, ranked by the lag": {"method": {"name": "g2d", "ranking": "lag"}},
+    "g2d, ranked at random": {"method": {"name": "g2d", "tau": (2, 2), "ranking": "random"}},
     "g2d as released": {"method": {"name": "g2d_released", "tau": (2, 2)}},
 }
 

@@ -96,8 +96,15 @@ def test_all_faults_are_reported_at_once_with_the_nearest_valid_names() -> None:
         ("method.tau=[-1,5]", "tau must hold one non-negative length per stage"),
         (
             "method.ranking=loudest",
-            "method.ranking must be one of 'batch', 'epoch', 'dataset', 'validation',"
-            " 'memorization', found 'loudest'.",
+            "'lag-reversed', or a list of texts, found 'loudest'.",
+        ),
+        (
+            "method.ranking=[image,tome]",
+            "ranking must hold every modality once (image, tone), found ['image', 'tome'].",
+        ),
+        (
+            "method.ranking=lag & method.tau=[15,15]",
+            "tau must be left out with ranking='lag', whose turns are as long as they help",
         ),
         (
             "method.alpha={imgae: 1}",
@@ -414,6 +421,15 @@ def test_the_json_schema_accepts_the_packaged_recipes_and_refuses_wrong_keys() -
         content = {**TWO, "method": "joint", "epochs": 1}
         assert list(check.iter_errors(content)) == []
         assert list(check.iter_errors({**content, **wrong})) != []
+
+
+def test_a_ranking_that_times_itself_has_no_tau() -> None:
+    recipe = Recipe.load("digits", ["method.ranking=lag-reversed"])
+    assert recipe.method.options["tau"] is None
+    assert Recipe.from_mapping(recipe.resolved()) == recipe
+    ordered = Recipe.load("digits", ["method.ranking=[tone,image]"])
+    assert ordered.method.options["tau"] == [15, 15]
+    assert Recipe.from_mapping(ordered.resolved()) == ordered
 
 
 def test_the_resolved_recipe_of_an_earlier_version_is_read_as_it_was_meant() -> None:

@@ -73,6 +73,7 @@ class Evaluation:
             self.score,
             self.unimodal_loss,
             {m: metrics.get(self.headline, math.nan) for m, metrics in self.unimodal.items()},
+            self.unimodal_confidence,
         )
 
     def record(self) -> dict[str, Any]:

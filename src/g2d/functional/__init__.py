@@ -16,6 +16,7 @@ from g2d.functional.boosting import *
 from g2d.functional.calibration import *
 from g2d.functional.certainty import *
 from g2d.functional.gradients import *
+from g2d.functional.lags import *
 from g2d.functional.losses import *
 from g2d.functional.matching import *
 from g2d.functional.metrics import *

@@ -31,6 +31,7 @@ class Fusion(Configured, nn.Module):
 
     Attributes:
         additive: Whether sum_m z^m = l (or mean_m z^m = l) holds exactly.
+        has_unimodal_logits: Whether it returns z^m, exact or approximate, if requested.
         attends: Whether it takes ``token_dims``, the width of every modality's tokens.
 
     Raises:
@@ -38,6 +39,7 @@ class Fusion(Configured, nn.Module):
     """
 
     additive: ClassVar[bool] = False
+    has_unimodal_logits: ClassVar[bool] = True
     attends: ClassVar[bool] = False
 
     def __init__(self, dims: Mapping[str, int], outputs: int) -> None:

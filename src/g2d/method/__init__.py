@@ -18,7 +18,17 @@ from g2d.method.modulation import (
     scale_gradient_of,
     scales_update,
 )
-from g2d.method.rankings import split_confidence
+from g2d.method.orders import (
+    LAG,
+    Ranking,
+    RankingBy,
+    checked_ranking,
+    kind_of,
+    order_of,
+    rank,
+    run_order,
+)
+from g2d.method.rankings import own_scores, split_confidence, teachers_scores
 from g2d.method.rules import check_names, order_of_turns, per_modality, separate_heads
 from g2d.method.search import Choice, Log, Space, Whole, spaces
 from g2d.method.single_pass import SinglePass
@@ -26,6 +36,7 @@ from g2d.method.state import Record, TrainState, record_terms
 from g2d.method.student_scores import StudentScores
 
 __all__ = [
+    "LAG",
     "Choice",
     "Cost",
     "Distillation",
@@ -33,6 +44,8 @@ __all__ = [
     "Method",
     "Modulate",
     "Modulation",
+    "Ranking",
+    "RankingBy",
     "Record",
     "Scope",
     "SinglePass",
@@ -42,16 +55,23 @@ __all__ = [
     "Validation",
     "Whole",
     "check_names",
+    "checked_ranking",
     "in_scope",
+    "kind_of",
     "modulated",
+    "order_of",
     "order_of_turns",
+    "own_scores",
     "per_modality",
     "pooled_features",
     "processes",
+    "rank",
     "record_terms",
+    "run_order",
     "scale_gradient_of",
     "scales_update",
     "separate_heads",
     "spaces",
     "split_confidence",
+    "teachers_scores",
 ]

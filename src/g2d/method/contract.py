@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import torch
@@ -30,12 +30,15 @@ class Validation:
         score: Primary metric of the fused prediction; higher is better.
         unimodal_loss: Mean loss of each modality's own prediction.
         unimodal_score: Primary metric of each modality's own prediction.
+        unimodal_confidence: Mean confidence in the true target (Eq. 5) of each modality's own
+            prediction; needed by rankings by the lag alone.
     """
 
     loss: float
     score: float
     unimodal_loss: Mapping[str, float]
     unimodal_score: Mapping[str, float]
+    unimodal_confidence: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

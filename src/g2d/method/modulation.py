@@ -10,6 +10,7 @@ from torch import nn
 
 from g2d.configured import Configured
 from g2d.errors import UnsupportedError
+from g2d.method.contract import Validation
 from g2d.method.state import TrainState
 from g2d.model import MultimodalModel, Teachers
 from g2d.task import Task
@@ -77,6 +78,14 @@ class Modulation(Configured, nn.Module):
     def at_the_door(self, state: TrainState, kappa: dict[str, float]) -> dict[str, float]:
         """Return the coefficients for the gradients; the state keeps those for the update."""
         return modulated(state, kappa, self.modulate, heads=self.gate_heads)
+
+    def epoch_end(self, state: TrainState, validation: Validation | None) -> dict[str, float]:
+        """Finish an epoch; called with the validation results.
+
+        Returns:
+            The values to record, by name.
+        """
+        return {}
 
     def observe(self, output: Output, batch: Batch) -> None:
         """Read the output of a part after its backward pass; runs without gradients."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from g2d.functional.scoring import flip_rate, margin, ranking
 from g2d.functional.sums import sum_and_count
+from g2d.method.contract import Validation
 from g2d.method.state import TrainState
 from g2d.model import Teachers
 from g2d.task import Task
@@ -106,12 +108,34 @@ def batch_confidence(state: TrainState, batch: Batch, teacher: TeacherOutput) ->
 
 
 @torch.no_grad()
-def split_confidence(
-    state: TrainState, teachers: Teachers, batches: Iterable[Batch]
-) -> dict[str, float]:
+def split_confidence(task: Task, teachers: Teachers, batches: Iterable[Batch]) -> dict[str, float]:
     """Return rho_t^m over many batches, which are the same on every process."""
-    sums = [_confidence_sums(state.task, batch, teachers(batch)) for batch in batches]
+    sums = [_confidence_sums(task, batch, teachers(batch)) for batch in batches]
     return _mean_confidence(None, sums)
+
+
+@torch.no_grad()
+def teachers_scores(state: TrainState, teachers: Teachers) -> dict[str, float]:
+    """Return how much every teacher has learned, on the validation rows.
+
+    It is comparable with :func:`own_scores` of the student.
+    """
+    task, metrics = state.task, {m: state.task.metrics() for m in teachers.modalities}
+    confidence = split_confidence(task, teachers, state.validation_rows())
+    for batch in state.validation_rows():
+        for m, logits in teachers(batch).ranking_logits.items():
+            rows = batch.has(m).bool()
+            metrics[m].update(logits[rows], batch.target[rows])
+    score = {m: own.compute()[task.headline] for m, own in metrics.items()}
+    return {m: task.learned(confidence[m], score[m]) for m in teachers.modalities}
+
+
+def own_scores(task: Task, validation: Validation) -> dict[str, float]:
+    """Return how much the student's own predictions from the modalities have learned."""
+    return {
+        m: task.learned(validation.unimodal_confidence.get(m, math.nan), score)
+        for m, score in validation.unimodal_score.items()
+    }
 
 
 def _confidence_sums(task: Task, batch: Batch, teacher: TeacherOutput) -> dict[str, Tensor]:

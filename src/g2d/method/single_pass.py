@@ -79,7 +79,7 @@ class SinglePass(Method):
         self.rankings.clear()
         if state.has_rows and self.rankings.validation is None:
             rows = state.validation_rows()
-            self.rankings.validation = split_confidence(state, self.teachers, rows)
+            self.rankings.validation = split_confidence(state.task, self.teachers, rows)
         if self.modulation is not None:
             self.modulation.epoch_start(state, self.teachers)
 
@@ -138,9 +138,11 @@ class SinglePass(Method):
     def epoch_end(self, state: TrainState, validation: Validation | None) -> dict[str, float]:
         if self.teachers is None:
             return {}
+        record = self.rankings.summary()
         if self.modulation is not None:
             self.notices = self.rankings.doubts() | self.notices
-        return self.rankings.summary()
+            record |= self.modulation.epoch_end(state, validation)
+        return record
 
 
 def _alignment(output: Output, teacher: TeacherOutput | None) -> dict[str, Tensor]:

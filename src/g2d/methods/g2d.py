@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from g2d.errors import ArgumentError
 from g2d.functional.losses import Reduction
 from g2d.functional.schedule import Tau
-from g2d.method import Cost, Distillation, Log, Modulation, spaces
+from g2d.method import Cost, Distillation, Log, Modulation, Ranking, spaces
 from g2d.model import Teachers
-from g2d.modulations import SMP, RankingBy
+from g2d.modulations import SMP
 
 
 class G2D(Distillation):
@@ -61,7 +61,7 @@ class G2D(Distillation):
         beta: float | Mapping[str, float] = 1.0,
         temperature: float = 1.0,
         reduction: Reduction = "mean",
-        ranking: RankingBy = "batch",
+        ranking: Ranking = "batch",
         gate_heads: bool = False,
         freeze_batchnorm: bool = False,
         modulation: Modulation | None = None,

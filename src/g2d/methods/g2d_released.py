@@ -92,7 +92,7 @@ class _OpenDoor(SMP):
     """The schedule of SMP, whose coefficients are kept for the update instead of the door."""
 
     def __init__(self, tau: Tau, extra_epoch: bool) -> None:
-        super().__init__(tau=tau)
+        super().__init__(tau=tau, ranking="batch")
         self.extra_epoch = extra_epoch
 
     def stages(self, state: TrainState, modalities: Sequence[str]) -> tuple[int, ...]:

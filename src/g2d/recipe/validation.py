@@ -11,7 +11,7 @@ from g2d.engine.options import TrainOptions
 from g2d.errors import RecipeError
 from g2d.files import NAME_RULE, is_plain_name
 from g2d.functional.schedule import stage_epochs
-from g2d.method import Method
+from g2d.method import LAG, Method, checked_ranking, kind_of
 from g2d.methods import METHODS
 from g2d.model import Teachers
 from g2d.modulations import MODULATIONS
@@ -174,7 +174,8 @@ class _Check(Faults):
             inner = section.get("modulation")
             section = {key: option for key, option in section.items() if key != "modulation"}
             # Older recipes have tau: null for the loss without prioritization.
-            section |= {"tau": NO_STAGES} if section.get("tau", NO_STAGES) is None else {}
+            if section.get("tau", NO_STAGES) is None and not _is_self_timed(section):
+                section["tau"] = NO_STAGES
         further = {} if inner is None else {"tau": NO_STAGES}
         method, modulation = self.part("method", section, "method", **further), None
         if inner is not None and method is not None:
@@ -192,10 +193,12 @@ class _Check(Faults):
         return parts
 
     def per_modality(self, path: str, option: Any, modalities: Collection[str], owner: str) -> None:
-        """Require one length of tau per modality, and one value per modality in a mapping."""
+        """Require one length of tau, place in the ranking, or value per modality."""
         if path.endswith(".tau") and isinstance(option, list) and len(option) != len(modalities):
             rule = f"one length per modality ({len(modalities)}: {', '.join(modalities)})"
             self.append(f"{path} must hold {rule}, found {option}.")
+        elif path.endswith(".ranking") and isinstance(option, list):
+            self.construct(path, partial(checked_ranking, option, modalities))
         elif isinstance(option, Mapping):
             for m in [m for m in option if m not in modalities]:
                 self.unknown(f"{path}.{m}", modalities, owner)
@@ -214,7 +217,7 @@ class _Check(Faults):
             return None if method is None else 0
         for path, part in parts.items():
             tau: Any = NO_STAGES if part is None else part.options.get("tau", NO_STAGES)
-            if tau == NO_STAGES:
+            if tau == NO_STAGES or (tau is None and part and _is_self_timed(part.options)):
                 continue
             if tau is not None and all(isinstance(length, int) for length in tau):
                 if given not in (None, sum(tau)):
@@ -270,6 +273,11 @@ class _Check(Faults):
                 for path, plan in plans.items()
                 if plan is not None and plan.select_on != "test"
             )
+
+
+def _is_self_timed(options: Mapping[str, Any]) -> bool:
+    """Return whether the ranking of some options decides how long the stages are."""
+    return kind_of(options.get("ranking") or ())[0] == LAG
 
 
 def _tuples(options: Mapping[str, Any]) -> dict[str, Any]:
