@@ -198,7 +198,7 @@ class _Check(Faults):
             rule = f"one length per modality ({len(modalities)}: {', '.join(modalities)})"
             self.append(f"{path} must hold {rule}, found {option}.")
         elif path.endswith(".ranking") and isinstance(option, list):
-            self.construct(path, partial(checked_ranking, option, modalities))
+            self.construct(path, partial(checked_ranking, option, tuple(modalities)))
         elif isinstance(option, Mapping):
             for m in [m for m in option if m not in modalities]:
                 self.unknown(f"{path}.{m}", modalities, owner)
