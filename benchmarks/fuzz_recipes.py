@@ -22,12 +22,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from g2d.cli.machine import machine_fault
 from g2d.data import Source
 from g2d.engine.setup import make_state
 from g2d.errors import G2DError
 from g2d.experiment.student import Student, untrained_teachers
 from g2d.fusion import FUSIONS
+from g2d.machine import machine_fault
 from g2d.methods import METHODS
 from g2d.recipe import Recipe
 from g2d.recipe.packaged import packaged, recipe_names

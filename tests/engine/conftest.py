@@ -23,6 +23,7 @@ from g2d.method import Method
 from g2d.methods import METHODS, Joint
 from g2d.model import MultimodalModel, Teachers
 from g2d.task import Classification
+from support.outcomes import timeless
 
 WIDTHS = {"a": 6, "b": 4}
 
@@ -142,13 +143,6 @@ def joint() -> type[Joint]:
 @pytest.fixture
 def content() -> Callable[[Path], dict[str, Any]]:
     """Return a function that reads every file of a run folder, without measured times."""
-
-    def timeless(value: Any) -> Any:
-        return (
-            {key: inner for key, inner in value.items() if key != "seconds"}
-            if isinstance(value, dict)
-            else value
-        )
 
     def read(folder: Path) -> dict[str, Any]:
         files: dict[str, Any] = {}

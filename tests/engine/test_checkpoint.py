@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from safetensors import safe_open
 
 from g2d.engine import checkpoint
 from g2d.engine.callbacks import Callback
+from g2d.engine.checkpoint_files import generations
 from g2d.engine.options import TrainOptions
 from g2d.engine.setup import check, make_state
 from g2d.errors import RunError
@@ -162,6 +165,104 @@ def test_weights_of_another_shape_are_refused_in_a_sentence(toy: Any, run: Path)
             load()
 
 
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_one_flipped_bit_is_noticed_and_the_checkpoint_before_is_used(
+    toy: Any, tmp_path: Path, name: str, content: Callable[[Path], dict[str, Any]]
+) -> None:
+    class Stop(Callback):
+        """Stop a training before its last epoch."""
+
+        def on_epoch(self, record: Any) -> None:
+            if record["epoch"] == 4:
+                raise KeyboardInterrupt
+
+    toy().fit(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        toy().fit(tmp_path / "cut", [Stop()])
+    place = tmp_path / "cut" / "checkpoints" / "last"
+    assert [path.name for path in generations(place)] == ["last", "last-1"]
+    flip(place / name)
+    with pytest.raises(RunError, match=r"must be undamaged and fit its recipe's model, found: "):
+        checkpoint.verify(place)
+
+    heard: list[str] = []
+
+    class Heard(Callback):
+        """Keep the notices."""
+
+        def on_notice(self, sentence: str) -> None:
+            heard.append(sentence)
+
+    resumed, _, _ = toy().fit(tmp_path / "cut", [Heard()])
+    assert [record["epoch"] for record in resumed.history] == [3, 4]
+    (sentence,) = heard
+    assert sentence.startswith(f"the checkpoint {place} must be undamaged")
+    assert sentence.endswith("The one before is used, and what followed is trained again.")
+    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+    assert generations(place) == [place]
+
+
+def flip(path: Path) -> None:
+    """Flip a bit in the middle of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_run_whose_best_epoch_is_damaged_is_refused_before_it_is_trained_on(
+    toy: Any, run: Path
+) -> None:
+    flip(run / "checkpoints" / "best" / "model.safetensors")
+    with pytest.raises(RunError, match=r"best must be undamaged .*model\.safetensors has another"):
+        toy().fit(run, epochs=2, optimizer="adam")
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda text: text[:40], "0 whole lines"),
+        (lambda text: text.replace("0.", "1.", 1), "others: they were changed"),
+        (lambda text: None, "no such file"),
+        (lambda text: "\xff" + text, "others: they were changed or damaged"),
+    ],
+)
+def test_metrics_that_do_not_fit_the_checkpoint_are_refused_and_a_line_too_many_is_cut(
+    toy: Any, run: Path, change: Callable[[str], str | None], found: str
+) -> None:
+    path = run / "metrics.jsonl"
+    text = path.read_text()
+    path.write_text(text + text.splitlines()[-1] + "\n{half")
+    toy().fit(run, epochs=2, optimizer="adam")
+    assert path.read_text() == text
+    path.unlink() if (changed := change(text)) is None else path.write_text(changed)
+    with pytest.raises(RunError, match=f"must hold the 2 epochs of its checkpoint, found {found}"):
+        toy().fit(run, epochs=2, optimizer="adam")
+
+
+def test_a_checkpoint_without_hashes_opens(toy: Any, run: Path) -> None:
+    for folder in (run / "checkpoints").iterdir():
+        notes = json.loads((folder / "state.json").read_text())
+        for key in ("files", "signature", "metrics"):
+            notes.pop(key, None)
+        (folder / "state.json").write_text(json.dumps(notes))
+        checkpoint.verify(folder)
+    (run / "checkpoints" / "last").rename(run / "checkpoints" / ".last.old")  # a killed save
+    resumed, _, _ = toy().fit(run, epochs=2, optimizer="adam")
+    assert (resumed.history, resumed.epochs_done) == ([], 2)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, os.strerror(errno.EIO))])
+def test_a_fault_of_the_machine_is_not_called_damage(
+    run: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> str:
+        raise error
+
+    monkeypatch.setattr("g2d.manifest.sha256", fail)
+    with pytest.raises(type(error)):
+        checkpoint.verify(run / "checkpoints" / "last")
+
+
 def test_verifying_reads_every_file(run: Path) -> None:
     last = run / "checkpoints" / "last"
     checkpoint.verify(last)
@@ -195,7 +296,7 @@ def test_a_killed_save_leaves_the_previous_checkpoint(
             if record["epoch"] == 3:
                 if moment == "half written":
                     monkeypatch.setattr(
-                        "g2d.engine.checkpoint._random_state",
+                        "g2d.engine.checkpoint_files.write_signed",
                         lambda *_: (_ for _ in ()).throw(_Killed),
                     )
                 else:

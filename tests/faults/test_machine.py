@@ -24,9 +24,9 @@ from torch.utils.data import DataLoader, Dataset
 from typer.testing import CliRunner, Result
 
 from g2d.cli import app
-from g2d.cli.machine import machine_fault
 from g2d.cli.options import Commands
 from g2d.errors import RunError
+from g2d.machine import machine_fault
 from g2d.methods import METHODS
 
 FULL = Path("/dev/full")

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from g2d.cli import app
 from g2d.methods import METHODS
+from support.outcomes import timeless
 
 SMALL = [
     "digits",
@@ -37,22 +38,13 @@ def words(folder: Path) -> list[str]:
 def outcome(folder: Path) -> dict[str, Any]:
     """Return everything that a run and its teachers leave, without measured times."""
 
-    def timeless(content: Any) -> Any:
-        if isinstance(content, dict):
-            plain = {key: timeless(value) for key, value in content.items()}
-            return {key: value for key, value in plain.items() if "seconds" not in key}
-        return content
-
     files: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
         if path.suffix == ".safetensors":
             files[name] = path.read_bytes()
         elif path.name in ("result.json", "teacher.json"):
-            result = timeless(json.loads(path.read_text()))
-            for teacher in result.get("teachers", {}).values():
-                del teacher["reused"]
-            files[name] = result
+            files[name] = timeless(json.loads(path.read_text()))
         elif path.name == "metrics.jsonl":
             files[name] = [timeless(json.loads(line)) for line in path.read_text().splitlines()]
     return files

@@ -141,8 +141,8 @@ def test_selection_on_the_test_split_is_marked(make_run: Any, tmp_path: Path) ->
 def test_unfinished_runs_are_named_and_left_out(make_run: Any, tmp_path: Path) -> None:
     make_run("joint", 0, 0.5)
     (make_run("joint", 1, 0.6) / "result.json").unlink()
-    runs, unfinished = find_runs([tmp_path / "runs"])
-    assert (len(runs), [folder.name for folder in unfinished]) == (1, ["seed-1"])
+    runs, left_out = find_runs([tmp_path / "runs"])
+    assert (len(runs), [one.folder.name for one in left_out]) == (1, ["seed-1"])
     result = CliRunner().invoke(app, ["report", str(tmp_path / "runs"), "--format", "markdown"])
     assert result.exit_code == 0
     assert "| joint" in result.output

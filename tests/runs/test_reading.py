@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from g2d.errors import RunError
+from g2d.manifest import hashes, unsigned, write_signed
 from g2d.report import groups_of
 from g2d.report.page import chapters_of, render_page
 from g2d.runs import (
     ANALYSIS,
     METRICS,
+    PREDICTIONS,
     RECIPE,
     RESULT,
     Analysis,
@@ -55,18 +58,21 @@ def test_a_result_is_read_into_attributes(folder: Path) -> None:
 def test_a_result_is_written_with_the_same_bytes_as_it_was_read(folder: Path) -> None:
     plain = plain_result("g2d", 0, 0.7, with_teachers=True, stack={"teacher_sets": 1, "later": [1]})
     plain["invented"] = {"by": "a later version"}
-    text = json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
-    (folder / RESULT).write_text(text)
+    write_signed(folder / RESULT, plain)
+    text = (folder / RESULT).read_text()
     result = read_result(folder)
     assert result is not None
     result.write(folder)
     assert (folder / RESULT).read_text() == text
 
 
-def test_a_folder_of_version_0_1_0_opens_and_is_written_with_the_same_bytes(tmp_path: Path) -> None:
+def test_a_folder_of_version_0_1_0_opens_and_is_written_with_a_signature_and_the_same_bytes(
+    tmp_path: Path,
+) -> None:
     golden = read_run(GOLDEN)
     golden.result.write(tmp_path)
-    assert (tmp_path / RESULT).read_bytes() == (GOLDEN / RESULT).read_bytes()
+    signed_now = (tmp_path / RESULT).read_text().partition(',\n "signature": ')
+    assert signed_now[0] + "\n}\n" == (GOLDEN / RESULT).read_text()
     lines = [json.dumps(epoch.plain()) for epoch in golden.epochs]
     assert lines == (GOLDEN / METRICS).read_text().splitlines()
     assert golden.epochs[1].train["kappa/tone"] == 0.0
@@ -117,6 +123,46 @@ def test_every_damaged_file_is_refused_by_its_path(folder: Path, name: str, cont
         read_result(folder), read_epochs(folder), read_analysis(folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        (RESULT, lambda text: text.replace('"fused"', '"fuse"', 1)),
+        (RESULT, lambda text: text.replace("0.7", "0.3", 1)),
+        (METRICS, lambda text: text.replace("0.", "1.", 1)),
+        (METRICS, lambda text: ""),
+        (RECIPE, lambda text: text + "# a remark"),
+        (RECIPE, lambda text: text[: len(text) // 2] + "}["),
+        (ANALYSIS, lambda text: text.replace("well", "bad")),
+        (PREDICTIONS, lambda text: text + "x"),
+    ],
+    ids=lambda part: part if isinstance(part, str) else "",
+)
+def test_a_changed_run_is_left_out_with_its_reason_and_the_others_are_reported(
+    tmp_path: Path, name: str, change: Callable[[str], str]
+) -> None:
+    for seed in range(2):
+        folder = write_run(tmp_path / f"seed-{seed}", "joint", seed, 0.7)
+        (folder / PREDICTIONS).parent.mkdir()
+        (folder / PREDICTIONS).write_text("logits")
+        Analysis.model_validate({"modalities": {"image": {"state": "well"}}}).write(folder)
+        content = plain_result("joint", seed, 0.7)
+        content["files"] = hashes(folder, (METRICS, RECIPE, PREDICTIONS))
+        write_signed(folder / RESULT, content)
+    assert len(find_runs([tmp_path])[0]) == 2
+    path = tmp_path / "seed-1" / name
+    assert change(path.read_text()) != path.read_text()
+    path.write_text(change(path.read_text()))
+    runs, (left_out,) = find_runs([tmp_path])
+    assert [run.seed for run in runs] == [0]
+    assert str(left_out).startswith(f"{tmp_path / 'seed-1'} is left out: ")
+    assert name in str(left_out)
+    groups = groups_of(runs)
+    page = render_page(groups, chapters_of(groups), left_out=[left_out])
+    assert "is left out: " in page
+    with pytest.raises(RunError, match=r"found none \(0 unfinished\)\.\n.*is left out"):
+        find_runs([tmp_path / "seed-1"])
+
+
 def test_an_incomplete_result_is_no_result(folder: Path) -> None:
     (folder / RESULT).write_text(json.dumps({"schema": 1, "complete": False}))
     assert read_result(folder) is None
@@ -128,9 +174,11 @@ def test_runs_are_found_in_natural_order_and_each_only_once(tmp_path: Path) -> N
     for seed in (10, 2):
         write_run(tmp_path / "joint" / f"seed-{seed}", "joint", seed, 0.5)
     write_run(tmp_path / "joint" / "seed-3", "joint", 3, 0.5).joinpath(RESULT).unlink()
-    runs, unfinished = find_runs([tmp_path, tmp_path / "joint" / "seed-2"])
+    runs, left_out = find_runs([tmp_path, tmp_path / "joint" / "seed-2"])
     assert [run.seed for run in runs] == [2, 10]
-    assert [folder.name for folder in unfinished] == ["seed-3"]
+    assert list(map(str, left_out)) == [
+        f"{tmp_path / 'joint' / 'seed-3'} is not finished and is left out."
+    ]
     with pytest.raises(RunError, match="no such folder"):
         find_runs([tmp_path / "nothing"])
     with pytest.raises(RunError, match=r"at least one finished run, found none \(1 unfinished\)"):
@@ -156,7 +204,7 @@ def test_a_diagnosis_keeps_the_names_of_its_file(tmp_path: Path) -> None:
         "later": [1, 2],
     }
     Analysis.model_validate({**plain, "alignment_with_teacher": {}}).write(tmp_path)
-    assert json.loads((tmp_path / ANALYSIS).read_text()) == plain
+    assert unsigned(json.loads((tmp_path / ANALYSIS).read_text())) == plain
     analysis = read_analysis(tmp_path)
     assert analysis is not None
     assert analysis.modalities["image"].gap == (0.2, 0.1, 0.3)

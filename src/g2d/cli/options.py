@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from typer.core import TyperGroup
 
-from g2d.cli.machine import machine_fault
 from g2d.errors import G2DError, RecipeError, Terminated
 from g2d.files import one_line
+from g2d.machine import machine_fault
 
 if TYPE_CHECKING:
     from g2d import data

@@ -79,15 +79,15 @@ def report(
     The page needs no network.
     """
     from g2d.errors import ArgumentError
-    from g2d.files import write_text
+    from g2d.files import one_line, write_text
     from g2d.paper import build, build_compared
     from g2d.report import FORMATS, groups_of, write_page
     from g2d.report.formatting import counted
     from g2d.runs import PAGE, find_runs
 
-    runs, unfinished = find_runs(folders)
-    for folder in unfinished:
-        typer.echo(f"{folder} is not finished and is left out.", err=True)
+    runs, left_out = find_runs(folders)
+    for one in left_out:
+        typer.echo(one_line(str(one)), err=True)
     groups = groups_of(runs)
     tables = build(groups, table.value, baseline)
     if columns is not None:
@@ -110,7 +110,7 @@ def report(
             baseline=baseline,
             tables=tables if general else build_compared(groups, baseline),
             first=() if general else tables,
-            unfinished=unfinished,
+            left_out=left_out,
             figures=None if figures is None else figures.value,
         )
     typer.echo(f"{counted(len(runs), 'run')} reported in {out}")

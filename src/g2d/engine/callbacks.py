@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import time
@@ -12,6 +13,7 @@ from typing import Any
 
 from g2d.files import import_extra, write_text
 from g2d.locks import require_owned
+from g2d.runs import saved_lines
 
 Record = Mapping[str, Any]
 
@@ -83,21 +85,33 @@ class Metrics(Callback):
 
     Args:
         path: The file.
+        saved: What :meth:`state` returned when the checkpoint to continue from was saved; None
+            without a checkpoint, or if an earlier version saved it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, saved: Mapping[str, Any] | None = None) -> None:
+        self.path, self.saved = path, saved
+        self.lines, self.written = 0, hashlib.sha256()
 
     def on_start(self, epochs: int, done: int) -> None:
         """Keep the lines of saved epochs; a killed run may have left one line too many."""
-        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
-        write_text(self.path, "".join(line + "\n" for line in text.splitlines()[:done]))
+        kept = saved_lines(self.path, done, self.saved)
+        self.lines = done
+        self.written.update(kept.encode())
+        write_text(self.path, kept)
 
     def on_epoch(self, record: Record) -> None:
         """Append a line."""
         require_owned(self.path.parent)
+        line = json.dumps(record) + "\n"
+        self.lines += 1
+        self.written.update(line.encode())
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(line)
+
+    def state(self) -> dict[str, Any]:
+        """Return the number of all lines and their SHA-256, which a checkpoint keeps."""
+        return {"lines": self.lines, "sha256": self.written.hexdigest()}
 
 
 class ProgressLine(Callback):

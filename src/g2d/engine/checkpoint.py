@@ -4,36 +4,38 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from g2d.engine.checkpoint_files import (
+    METHOD,
+    MODEL,
+    OPTIMIZER,
+    RANDOM,
+    SNAPSHOTS,
+    clear_errors,
+    newest,
+    newest_whole,
+    prune,
+    read_notes,
+    read_tensors,
+    write,
+)
 from g2d.engine.processes import process, random_state, set_random_state, wait
 from g2d.engine.replicas import of_other_processes, restore_own
-from g2d.errors import RunError
-from g2d.files import temporary_path, temporary_paths
 from g2d.locks import require_owned
 from g2d.method import Method, TrainState
 from g2d.model import MultimodalModel
 from g2d.runs import CHECKPOINTS
 
-SCHEMA = 1
 BEST, LAST = "best", "last"
 """Checkpoints of a run: of the selected epoch, and the one to continue from."""
-NOTES, MODEL, METHOD = "state.json", "model.safetensors", "method.safetensors"
-OPTIMIZER, SNAPSHOTS = "optimizer.safetensors", "snapshots.safetensors"
-RANDOM = "random.safetensors"
-FILES = (NOTES, MODEL, METHOD, OPTIMIZER, SNAPSHOTS, RANDOM)
-"""Files of a checkpoint; the last three are needed only to resume."""
-FAULT = (OSError, ValueError, TypeError, AttributeError, LookupError, RuntimeError, SafetensorError)
-"""Errors of reading a checkpoint that is damaged or belongs to another model."""
+PREVIOUS = 1
+"""Number of checkpoints kept next to the last one, in case it is damaged."""
 
 
 def save(
@@ -43,10 +45,9 @@ def save(
     state: TrainState | None = None,
     facts: Mapping[str, Any] | None = None,
     others: Mapping[str, Tensor] | None = None,
+    previous: int = 0,
 ) -> None:
-    """Write a checkpoint under a temporary name, then move it into place.
-
-    A reader sees the old checkpoint or the new one, never half of one.
+    """Write a checkpoint; see :func:`~g2d.engine.checkpoint_files.write`.
 
     Args:
         folder: The checkpoint's folder; an existing one is replaced.
@@ -55,39 +56,21 @@ def save(
         state: Also save what resuming needs: optimizer, snapshots, random numbers.
         facts: JSON values to keep in ``state.json``, such as scores and schedule.
         others: Random numbers and statistics of the other processes.
+        previous: Number of earlier checkpoints to keep.
     """
-    for leftover in temporary_paths(folder):
-        shutil.rmtree(leftover, ignore_errors=True)
-    temporary = temporary_path(folder)
-    temporary.mkdir(parents=True)
-    save_file(_plain(model.state_dict()), temporary / MODEL)
-    save_file(_plain(method.state_dict()), temporary / METHOD)
-    notes: dict[str, Any] = {"schema": SCHEMA, **(facts or {})}
+    files: dict[str, Mapping[str, Tensor]] = {
+        MODEL: model.state_dict(),
+        METHOD: method.state_dict(),
+    }
+    notes: dict[str, Any] = dict(facts or {})
     if state is not None:
-        tensors, notes["optimizer"] = _optimizer_state(state.optimizer)
-        save_file(tensors, temporary / OPTIMIZER)
+        files[OPTIMIZER], notes["optimizer"] = _optimizer_state(state.optimizer)
         own = state.state_dict()
-        save_file(_flat(own.pop("snapshots")), temporary / SNAPSHOTS)
-        random = _random_state(state, own.pop("generator"))
-        save_file({**random, **(others or {})}, temporary / RANDOM)
+        files[SNAPSHOTS] = _flat(own.pop("snapshots"))
+        files[RANDOM] = {**_random_state(state, own.pop("generator")), **(others or {})}
         notes["scaler"] = None if state.scaler is None else state.scaler.state_dict()
         notes |= {**own, "notices": method.notices}
-    (temporary / NOTES).write_text(json.dumps(notes, indent=1), encoding="utf-8")
-    old = _old(folder)
-    recover(folder)
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    temporary.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def recover(folder: Path) -> bool:
-    """Return True if a checkpoint exists, after putting back one that a killed save moved away."""
-    if not folder.exists():
-        with suppress(OSError):  # there is none, or another process was faster
-            _old(folder).rename(folder)
-    return folder.is_dir()
+    write(folder, files, notes, previous)
 
 
 def load(
@@ -107,25 +90,36 @@ def load(
     Raises:
         RunError: There is no checkpoint, it is damaged, or it does not fit the model.
     """
-    recover(folder)
-    with _clear_errors(folder):
-        notes = _notes(folder)
-        model.load_state_dict(load_file(folder / MODEL))
-        method.load_state_dict(load_file(folder / METHOD))
-        if state is not None:
-            tensors = load_file(folder / OPTIMIZER)
-            _load_optimizer_state(state.optimizer, tensors, notes["optimizer"])
-            if state.scaler is not None:
-                state.scaler.load_state_dict(notes["scaler"])
-            random = load_file(folder / RANDOM)
-            # A run may continue on another device, though not bit for bit.
-            set_random_state(state.device, random)
-            restore_own(random, state.device, model, method)
-            snapshots = _nested(load_file(folder / SNAPSHOTS))
-            own = {"generator": random["method"], "snapshots": snapshots}
-            state.load_state_dict({"stop": False, **notes, **own})
-            method.notices = notes["notices"]
+    folder = newest(folder)
+    notes = read_notes(folder)
+    _restore(folder, notes, model, method, state)
     return notes
+
+
+def _restore(
+    folder: Path,
+    notes: Mapping[str, Any],
+    model: MultimodalModel,
+    method: Method,
+    state: TrainState | None,
+) -> None:
+    with clear_errors(folder):
+        model.load_state_dict(read_tensors(folder, MODEL))
+        method.load_state_dict(read_tensors(folder, METHOD))
+        if state is None:
+            return
+        tensors = read_tensors(folder, OPTIMIZER)
+        _load_optimizer_state(state.optimizer, tensors, notes["optimizer"])
+        if state.scaler is not None:
+            state.scaler.load_state_dict(notes["scaler"])
+        random = read_tensors(folder, RANDOM)
+        # A run may continue on another device, though not bit for bit.
+        set_random_state(state.device, random)
+        restore_own(random, state.device, model, method)
+        snapshots = _nested(read_tensors(folder, SNAPSHOTS))
+        own = {"generator": random["method"], "snapshots": snapshots}
+        state.load_state_dict({"stop": False, **notes, **own})
+        method.notices = dict(notes["notices"])
 
 
 def load_model(folder: Path, model: MultimodalModel) -> None:
@@ -138,13 +132,14 @@ def load_model(folder: Path, model: MultimodalModel) -> None:
     Raises:
         RunError: There is no checkpoint, it is damaged, or it does not fit the model.
     """
-    recover(folder)
-    with _clear_errors(folder):
-        model.load_state_dict(load_file(folder / MODEL))
+    folder = newest(folder)
+    read_notes(folder)
+    with clear_errors(folder):
+        model.load_state_dict(read_tensors(folder, MODEL))
 
 
 def verify(folder: Path) -> None:
-    """Read every file of a checkpoint once.
+    """Compare every file of a checkpoint with its recorded hash.
 
     Args:
         folder: The checkpoint's folder.
@@ -152,11 +147,7 @@ def verify(folder: Path) -> None:
     Raises:
         RunError: There is no checkpoint, or it is damaged.
     """
-    recover(folder)
-    with _clear_errors(folder):
-        _notes(folder)
-        for path in {folder / MODEL, *folder.glob("*.safetensors")}:
-            load_file(path)
+    read_notes(newest(folder))
 
 
 class FolderKeeper:
@@ -168,14 +159,28 @@ class FolderKeeper:
 
     def __init__(self, run: Path) -> None:
         self.run, self.folder = run, run / CHECKPOINTS
+        self.passed_over: list[str] = []
 
     def resume(
         self, model: MultimodalModel, method: Method, state: TrainState
     ) -> dict[str, Any] | None:
-        """Restore the last checkpoint; return its notes, or None if there is none."""
-        if not recover(self.folder / LAST):
+        """Restore the last checkpoint; return its notes, or None if there is none.
+
+        If the last checkpoint is damaged, the one before is restored, and ``passed_over`` says why.
+
+        Raises:
+            RunError: All checkpoints are damaged, or the one of the best epoch is.
+        """
+        place, faults = newest_whole(self.folder / LAST)
+        if place is None:
             return None
-        return load(self.folder / LAST, model, method, state)
+        notes = read_notes(place)
+        if notes.get("selected"):
+            verify(self.folder / BEST)  # at the end of training it would be too late
+        _restore(place, notes, model, method, state)
+        again = "The one before is used, and what followed is trained again."
+        self.passed_over = [f"{fault.partition(' Delete ')[0]} {again}" for fault in faults]
+        return notes
 
     def save_best(self, model: MultimodalModel, method: Method) -> None:
         """Keep the weights of the best epoch so far."""
@@ -190,17 +195,22 @@ class FolderKeeper:
         others = of_other_processes(state.device, model, method)
         if process() == 0:
             require_owned(self.run)
-            save(self.folder / LAST, model, method, state, facts, others)
+            save(self.folder / LAST, model, method, state, facts, others, PREVIOUS)
 
     def restore_best(self, model: MultimodalModel, method: Method) -> None:
         """Restore the weights of the best epoch."""
         wait()
         load(self.folder / BEST, model, method)
         wait()  # calibration writes this checkpoint again
+        if process() == 0:
+            for place in (BEST, LAST):
+                prune(self.folder / place)
 
 
 class MemoryKeeper:
     """Keeper of the best weights in memory, for a run without a folder."""
+
+    passed_over: Sequence[str] = ()
 
     def __init__(self) -> None:
         self.kept: tuple[dict[str, Any], dict[str, Any]] | None = None
@@ -227,49 +237,9 @@ class MemoryKeeper:
             method.load_state_dict(self.kept[1])
 
 
-def _old(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.old")
-
-
-@contextmanager
-def _clear_errors(folder: Path) -> Iterator[None]:
-    """Turn everything that can be wrong with a checkpoint into one sentence."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        # The error of safetensors has no attribute with the file's name.
-        missing = next((name for name in FILES if not (folder / name).is_file()), folder.name)
-        raise RunError(
-            f"cannot read checkpoint {folder}: it has no {missing}. "
-            "Delete the folder to train from the start."
-        ) from error
-    except FAULT as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
-        raise RunError(
-            f"the checkpoint {folder} must be undamaged and fit its recipe's model, found: "
-            f"{reason}. Delete the folder to train from the start."
-        ) from error
-
-
-def _notes(folder: Path) -> dict[str, Any]:
-    notes = json.loads((folder / NOTES).read_text(encoding="utf-8"))
-    if not isinstance(notes, dict):
-        raise ValueError(f"{NOTES} is no mapping")
-    if notes.get("schema") != SCHEMA:
-        raise RunError(
-            f"the checkpoint {folder} must have schema {SCHEMA}, found {notes.get('schema')}. "
-            "It was written by another version of g2d."
-        )
-    return notes
-
-
 def _random_state(state: TrainState, method: Tensor) -> dict[str, Tensor]:
     """Return the state of the method's generator and of torch's own, which dropout uses."""
     return {"method": method, **random_state(state.device)}
-
-
-def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().contiguous() for name, value in tensors.items()}
 
 
 def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -291,10 +261,18 @@ def _load_optimizer_state(
     entries = _nested({**tensors, **notes["numbers"]})
     state = {int(i): entry for i, entry in entries.items()}
     current = optimizer.state_dict()["param_groups"]
-    groups = [
-        saved | {"params": group["params"]}
-        for group, saved in zip(current, notes["groups"], strict=True)
-    ]
+    groups = []
+    for group, saved in zip(current, notes["groups"], strict=True):
+        for name, value in saved.items():
+            number = isinstance(value, int | float) and isinstance(group[name], int | float)
+            if not number and not isinstance(value, type(json.loads(json.dumps(group[name])))):
+                raise ValueError(f"{name} of the optimizer is {value!r:.100}")
+        groups.append({**group, **saved})
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for i, entry in state.items():
+        for name, value in entry.items():
+            if isinstance(value, Tensor) and value.shape not in ((), parameters[i].shape):
+                raise ValueError(f"{name} of the optimizer has the shape {tuple(value.shape)}")
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 

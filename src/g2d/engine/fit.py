@@ -92,10 +92,12 @@ def fit(
     state = make_state(method, model, source, options, loader)
     schedule, progress = Schedule(options), Progress()
     keeper = FolderKeeper(folder) if folder else MemoryKeeper()
-    part = _resumed(keeper.resume(model, method, state), method, state, schedule, progress)
+    notes = keeper.resume(model, method, state)
+    part = _resumed(notes, method, state, schedule, progress)
     epochs = options.epochs if method.trains else 0
     steps = Steps(method, state, options.on_nonfinite)
-    watchers = [Metrics(folder / METRICS)] if folder and process() == 0 else []
+    saved = None if notes is None else notes.get("metrics")
+    metrics = Metrics(folder / METRICS, saved) if folder and process() == 0 else None
     history: list[dict[str, Any]] = []
     stopping = Stopping()
     moments = Moments(options, stopping)
@@ -103,13 +105,16 @@ def fit(
     def save_last(part: EpochPart | None = None) -> None:
         inside = None if part is None else {**vars(part), "method": method.epoch_state()}
         facts = {"schedule": schedule.state(), **progress.state(), INSIDE: inside}
+        facts["metrics"] = None if metrics is None else metrics.state()
         keeper.save_last(model, method, state, facts)
         moments.saved()
 
+    watchers = [] if metrics is None else [metrics]
     with (
         stopping if folder else nullcontext(),
         running([*watchers, *callbacks], epochs, progress.epoch) as watch,
     ):
+        watch.notices(keeper.passed_over)
         while part.batches or (progress.epoch < epochs and not state.stop):
             started = time.perf_counter() - part.seconds
             state.epoch = epoch = progress.epoch + 1

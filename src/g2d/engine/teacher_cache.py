@@ -10,14 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict
 
 from g2d.data import SPLITS, Loader, Source, Split
 from g2d.engine import checkpoint
 from g2d.engine.callbacks import Callback
 from g2d.engine.checkpoint import BEST, LAST
+from g2d.engine.checkpoint_files import newest_whole, read_notes
 from g2d.engine.evaluate import evaluate
 from g2d.engine.fit import fit
 from g2d.engine.options import TrainOptions
@@ -26,15 +30,46 @@ from g2d.engine.setup import training_task
 from g2d.errors import RunError
 from g2d.files import read_json, remove, sweep, write_json
 from g2d.locks import is_bookkeeping, owned
+from g2d.manifest import read_signed, write_signed
 from g2d.method import Method
 from g2d.methods import Joint
 from g2d.model import CachedTeachers, MultimodalModel, Teachers
-from g2d.runs import CHECKPOINTS
+from g2d.runs import CHECKPOINTS, METRICS, saved_lines
 
 SCHEMA = 1
 FACTS, DETERMINANTS = "teacher.json", "determinants.json"
 """Files of a teacher's folder; the first one exists once the teacher is finished."""
 CACHED_ROWS = 256
+
+
+class _Scores(BaseModel):
+    """Metrics of a teacher on a split, with its mean confidence in the true target."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, float]
+    confidence: float
+
+
+class _Splits(BaseModel):
+    """Scores of a teacher per split."""
+
+    train: _Scores
+    valid: _Scores
+    test: _Scores
+
+
+class Facts(BaseModel):
+    """Content of ``teacher.json``.
+
+    Args:
+        epoch: The selected epoch.
+        seconds: Seconds of training.
+        splits: Scores per split.
+    """
+
+    epoch: int
+    seconds: float
+    splits: _Splits
 
 
 @dataclass(frozen=True)
@@ -166,12 +201,21 @@ class TeacherCache:
     ) -> Iterator[list[tuple[str, Any, Any]]]:
         for path in sorted(self.folder.glob(f"{modality}-*/{DETERMINANTS}")):
             if _read(path.parent) is not None:
-                other = read_json(path)
-                yield [
-                    (name, value, other.get(name))
-                    for name, value in determinants.items()
-                    if other.get(name) != value
-                ]
+                other = self._recorded(modality, path)
+                if other is not None:
+                    yield [
+                        (name, value, other.get(name))
+                        for name, value in determinants.items()
+                        if other.get(name) != value
+                    ]
+
+    def _recorded(self, modality: str, path: Path) -> dict[str, Any] | None:
+        """Return the determinants of another teacher, None if their file is damaged."""
+        with suppress(OSError, ValueError):
+            other = read_json(path)
+            if isinstance(other, dict) and self._folder(modality, other) == path.parent:
+                return other
+        return None
 
     def _folder(self, modality: str, determinants: Mapping[str, Any]) -> Path:
         text = json.dumps(determinants, sort_keys=True)
@@ -209,7 +253,7 @@ class TeacherCache:
         self._opened(folder, LAST, model)
         facts["last"] = {split: measured(split) for split in ("train", "valid")}
         if process() == 0:
-            write_json(folder / FACTS, facts)
+            write_signed(folder / FACTS, facts)
         wait()
         return facts
 
@@ -225,7 +269,8 @@ class TeacherCache:
 def _read(folder: Path) -> dict[str, Any] | None:
     """Return the facts of a finished, undamaged teacher."""
     try:
-        facts: dict[str, Any] = read_json(folder / FACTS)
+        facts = read_signed(folder / FACTS)
+        Facts.model_validate(facts)
     except (OSError, ValueError):
         return None
     whole = all(_undamaged(folder / CHECKPOINTS / which) for which in (BEST, LAST))
@@ -234,12 +279,25 @@ def _read(folder: Path) -> dict[str, Any] | None:
 
 def _clear_damage(folder: Path) -> None:
     """Delete a damaged teacher; keep an unfinished one so that it resumes."""
-    paths = [folder / CHECKPOINTS / which for which in (BEST, LAST)]
-    saved = [path for path in paths if checkpoint.recover(path)]
-    if (folder / FACTS).is_file() or not all(map(_undamaged, saved)):
+    if (folder / FACTS).is_file() or not _resumable(folder):
         for path in folder.iterdir():
             if not is_bookkeeping(path):  # the lock of this process
                 remove(path)
+
+
+def _resumable(folder: Path) -> bool:
+    """Return whether an unfinished teacher has nothing damaged that it needs to continue."""
+    try:
+        last, _ = newest_whole(folder / CHECKPOINTS / LAST)
+        if last is not None:
+            notes = read_notes(last)
+            if notes.get("selected"):
+                checkpoint.verify(folder / CHECKPOINTS / BEST)
+            if metrics := notes.get("metrics"):
+                saved_lines(folder / METRICS, metrics["lines"], metrics)
+    except RunError:
+        return False
+    return True
 
 
 def _undamaged(folder: Path) -> bool:

@@ -25,10 +25,11 @@ from g2d.experiment.student import Student
 from g2d.experiment.teachers import TeacherSet
 from g2d.files import replaced
 from g2d.fusion import Late
+from g2d.manifest import hashes
 from g2d.method import Method, TrainState, processes
 from g2d.methods import UME
 from g2d.model import MultimodalModel, Teachers, teacher_encoder, teacher_head
-from g2d.runs import CHECKPOINTS, PREDICTIONS, SCHEMA, STACK, Result
+from g2d.runs import CHECKPOINTS, PREDICTIONS, RECORDED, SCHEMA, STACK, Result
 from g2d.task import Task
 
 
@@ -66,6 +67,7 @@ def evaluated(student: Student, fitted: Fit, sets: Sequence[TeacherSet], out: Pa
             "notices": fitted.notices,
             "complete": True,
             "stack": {"teacher_sets": recipe.stack, "head_weights": head_weights},
+            "files": hashes(out, [name for name in RECORDED if (out / name).is_file()]),
         }
     )
 

@@ -31,6 +31,7 @@ from g2d.runs import (
     Result,
     hashes_of,
     read_result,
+    require_whole,
     same_data,
 )
 from g2d.task import Task
@@ -202,6 +203,9 @@ def load(folder: str | Path, checkpoint: str = BEST) -> Run:
         raise ArgumentError(f"checkpoint must be {BEST} or {LAST}, found {checkpoint!r}.")
     if not any((folder / CHECKPOINTS).glob("*")):
         raise RunError(f"cannot open run {folder}: it has no checkpoint yet.")
+    result = read_result(folder)
+    if result is not None:
+        require_whole(folder, result)
     recipe, source = _opened(Recipe.load(folder / RECIPE))
     same_data(folder, hashes_of(source))
     model = recipe.build_model(source, recipe.example(source))
@@ -210,7 +214,7 @@ def load(folder: str | Path, checkpoint: str = BEST) -> Run:
         sets = [untrained_teachers(model, source.task) for _ in range(recipe.stack)]
         method, checkpoint = Stack(method, sets), STACK
     checkpoints.load(folder / CHECKPOINTS / checkpoint, model, method)
-    return Run(folder, recipe, source, model.eval(), method.eval(), read_result(folder))
+    return Run(folder, recipe, source, model.eval(), method.eval(), result)
 
 
 def _no_run(folder: Path) -> str:

@@ -6,7 +6,7 @@ Example::
     from g2d.report import groups_of
     from g2d.runs import find_runs
 
-    runs, unfinished = find_runs([Path("runs/compare")])
+    runs, left_out = find_runs([Path("runs/compare")])
     print(build(groups_of(runs), "1")[0].text())
 """
 

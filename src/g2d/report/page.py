@@ -22,7 +22,7 @@ from g2d.report.lines import Group, groups_of
 from g2d.report.parts import Part
 from g2d.report.tables import Cell, Column, Row, Table
 from g2d.report.words import comparison_words, run_words, seeds_words
-from g2d.runs import FIGURES, PAGE, Cost, RunRecord, read_run
+from g2d.runs import FIGURES, PAGE, Cost, LeftOut, RunRecord, read_run
 
 OPEN_RECIPES = 20
 """Up to this number of recipes, their curves are visible at once; beyond, each can be opened."""
@@ -131,7 +131,7 @@ def render_page(
     chapters: Sequence[Chapter],
     *,
     title: str = "",
-    unfinished: Sequence[Path] = (),
+    left_out: Sequence[LeftOut] = (),
 ) -> str:
     """Return the page of one run, or of a comparison of several.
 
@@ -139,7 +139,7 @@ def render_page(
         groups: A group per problem.
         chapters: A chapter per group.
         title: Title of the page; by default the name of the run, or "Comparison".
-        unfinished: Run folders that are listed as left out.
+        left_out: Runs that are listed with the reason.
     """
     runs = [run for group in groups for run in group.runs]
     single, result = len(runs) == 1, runs[0].result
@@ -160,7 +160,7 @@ def render_page(
         chapters=chapters,
         single=single,
         opened=sum(len(chapter.sections) for chapter in chapters) <= OPEN_RECIPES,
-        unfinished=[str(folder) for folder in unfinished],
+        left_out=[str(one) for one in left_out],
     )
 
 
@@ -172,7 +172,7 @@ def write_page(
     baseline: str | None = None,
     tables: Sequence[Table] | None = None,
     first: Sequence[Table] = (),
-    unfinished: Sequence[Path] = (),
+    left_out: Sequence[LeftOut] = (),
     figures: str | None = None,
 ) -> list[Path]:
     """Write a page atomically, and before it its charts as files if wanted.
@@ -184,7 +184,7 @@ def write_page(
         baseline: Name of the row that others are compared with.
         tables: The table of each group; by default :func:`comparison_table`.
         first: Further tables at the top of the page.
-        unfinished: Run folders that are listed as left out.
+        left_out: Runs that are listed with the reason.
         figures: Format of the charts in the folder ``figures`` next to the page: ``"svg"``,
             ``"png"`` or ``"pdf"``; None for no files.
 
@@ -195,7 +195,7 @@ def write_page(
         MissingDependencyError: PNG or PDF is wanted, and the extra ``figures`` is missing.
     """
     chapters = chapters_of(groups, baseline=baseline, tables=tables, first=first)
-    page = render_page(groups, chapters, title=title, unfinished=unfinished)
+    page = render_page(groups, chapters, title=title, left_out=left_out)
     charts = _write_figures(path.parent / FIGURES, chapters, figures) if figures else ()
     drawn = list(charts)
     write_text(path, page)

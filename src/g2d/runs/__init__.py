@@ -8,7 +8,8 @@ file                     content
 ``metrics.jsonl``        one :class:`Epoch` per line
 ``checkpoints/``         ``best``, ``last``, and ``stack`` for a stack
 ``predictions/``         logits of every test row
-``result.json``          the :class:`Result`, written when the run is complete
+``result.json``          the :class:`Result`, written when the run is complete, with the SHA-256
+                         of the files above
 ``analysis.json``        the :class:`Analysis` of a diagnosis
 ``report.html``          the page
 =======================  ============================================================
@@ -20,6 +21,8 @@ from g2d.runs.analysis import Analysis as Analysis
 from g2d.runs.analysis import Errors as Errors
 from g2d.runs.analysis import Plot as Plot
 from g2d.runs.analysis import read_analysis as read_analysis
+from g2d.runs.epochs import read_epochs as read_epochs
+from g2d.runs.epochs import saved_lines as saved_lines
 from g2d.runs.grouping import Problem as Problem
 from g2d.runs.grouping import grouped as grouped
 from g2d.runs.names import ANALYSIS as ANALYSIS
@@ -30,14 +33,16 @@ from g2d.runs.names import METRICS as METRICS
 from g2d.runs.names import PAGE as PAGE
 from g2d.runs.names import PREDICTIONS as PREDICTIONS
 from g2d.runs.names import RECIPE as RECIPE
+from g2d.runs.names import RECORDED as RECORDED
 from g2d.runs.names import RESULT as RESULT
 from g2d.runs.names import STACK as STACK
 from g2d.runs.names import TEACHERS as TEACHERS
+from g2d.runs.reading import LeftOut as LeftOut
 from g2d.runs.reading import RunRecord as RunRecord
 from g2d.runs.reading import find_runs as find_runs
-from g2d.runs.reading import read_epochs as read_epochs
 from g2d.runs.reading import read_result as read_result
 from g2d.runs.reading import read_run as read_run
+from g2d.runs.reading import require_whole as require_whole
 from g2d.runs.result import SCHEMA as SCHEMA
 from g2d.runs.result import Cost as Cost
 from g2d.runs.result import DataFacts as DataFacts

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from g2d.errors import RunError
-from g2d.files import write_json
+from g2d.manifest import unsigned, write_signed
 from g2d.runs.names import ANALYSIS
 from g2d.runs.result import Content, Metrics, damage, read_content
 
@@ -201,7 +201,7 @@ class Analysis(Content):
         """Write ``analysis.json`` in a run folder atomically; empty sections are left out."""
         empty: tuple[Any, ...] = (None, "", [], {})
         parts = {name: part for name, part in self.plain().items() if part not in empty}
-        write_json(folder / ANALYSIS, parts)
+        write_signed(folder / ANALYSIS, parts)
 
 
 def read_analysis(folder: Path) -> Analysis | None:
@@ -217,8 +217,10 @@ def read_analysis(folder: Path) -> Analysis | None:
     if not path.is_file():
         return None
     try:
-        return Analysis.model_validate(read_content(path, REBUILD))
+        return Analysis.model_validate(unsigned(read_content(path, REBUILD)))
     except ValidationError as error:
         raise RunError(
             f"{path} must hold a diagnosis, found damage: {damage(error)}. {REBUILD}"
         ) from None
+    except ValueError as error:
+        raise RunError(f"{path} must hold a diagnosis, found damage: {error}. {REBUILD}") from None

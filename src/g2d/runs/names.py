@@ -14,6 +14,8 @@ ANALYSIS = "analysis.json"
 """The :class:`~g2d.runs.Analysis` of a diagnosis."""
 PREDICTIONS = "predictions/test.npz"
 """Index, target, group and logits of every test row."""
+RECORDED = (RECIPE, DATA, METRICS, PREDICTIONS)
+"""Files of which a result records the SHA-256."""
 CHECKPOINTS = "checkpoints"
 """Folder of the checkpoints."""
 STACK = "stack"

@@ -13,15 +13,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from g2d.errors import RunError
-from g2d.files import read_text
+from g2d.errors import RecipeError, RunError
+from g2d.files import one_line
+from g2d.manifest import require_unchanged, unsigned
 from g2d.plainyaml import read_mapping
 from g2d.runs.analysis import Analysis, read_analysis
-from g2d.runs.names import METRICS, RECIPE, RESULT
+from g2d.runs.epochs import read_epochs
+from g2d.runs.names import PREDICTIONS, RECIPE, RESULT
 from g2d.runs.result import SCHEMA, Epoch, Result, damage, read_content
 from g2d.task import TASKS
 
 REBUILD = "Delete it and train again with the same --out to rebuild it."
+RESTORE = "Restore it from a copy, or train again with another --out."
 
 
 def read_result(folder: Path) -> Result | None:
@@ -50,34 +53,36 @@ def read_result(folder: Path) -> Result | None:
     if not content.get("complete"):
         return None
     try:
-        return Result.model_validate(content)
+        return Result.model_validate(unsigned(content))
     except ValidationError as error:
         raise RunError(
             f"{path} must hold a complete result, found damage: {damage(error)}. {REBUILD}"
         ) from None
+    except ValueError as error:
+        raise RunError(
+            f"{path} must hold a complete result, found damage: {error}. {REBUILD}"
+        ) from None
 
 
-def read_epochs(folder: Path) -> list[Epoch]:
-    """Return the records of a run, one per epoch; an empty list if it has not trained.
+def require_whole(folder: Path, result: Result) -> None:
+    """Refuse a finished run of which a file differs from the one that its result was made with.
 
     Args:
         folder: The run folder.
+        result: Its result; one of an earlier version records no files.
 
     Raises:
-        RunError: A line is damaged.
+        RunError: A file is missing, or was changed or damaged.
     """
-    path = folder / METRICS
-    if not path.is_file():
-        return []
-    try:
-        lines = [line for line in read_text(path).splitlines() if line.strip()]
-        return [Epoch.model_validate_json(line) for line in lines]
-    except (OSError, ValueError) as error:
-        reason = damage(error) if isinstance(error, ValidationError) else error
-        raise RunError(
-            f"{path} must hold one record per line, found damage: {reason}. "
-            "Train again with the same --out to rebuild it."
-        ) from None
+    for name, digest in result.files.items():
+        try:
+            require_unchanged(folder, {name: digest})
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            remedy = REBUILD.replace("it", RESULT, 1) if name == PREDICTIONS else RESTORE
+            raise RunError(
+                f"{folder / name} must be the file that {RESULT} records, found: {reason}. {remedy}"
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,14 @@ class RunRecord:
         """The diagnosis; None if there is none."""
         return read_analysis(self.folder)
 
+    def read(self) -> None:
+        """Read everything that a report shows.
+
+        Raises:
+            RunError, RecipeError: A file is damaged.
+        """
+        _ = self.epochs, self.recipe, self.analysis
+
     def fused(self, metric: str) -> float | None:
         """Return a test metric of all modalities together, or None if it is missing."""
         return self.result.test.fused.get(metric)
@@ -143,13 +156,13 @@ class RunRecord:
 
 
 def read_run(folder: Path) -> RunRecord:
-    """Read one finished run.
+    """Read one finished run, with its epochs, its recipe and its diagnosis.
 
     Args:
         folder: The run folder.
 
     Raises:
-        RunError: The folder is not a run, or the run is not finished.
+        RunError: The folder is not a run, the run is not finished, or a file of it is damaged.
     """
     result = read_result(folder)
     if result is None:
@@ -157,10 +170,34 @@ def read_run(folder: Path) -> RunRecord:
             f"{folder} must be a finished run, found no complete {RESULT}. "
             "Train it to its end first."
         )
-    return RunRecord(folder, result)
+    require_whole(folder, result)
+    run = RunRecord(folder, result)
+    try:
+        run.read()
+    except RecipeError as error:
+        raise RunError(f"{one_line(str(error))} {RESTORE}") from None
+    return run
 
 
-def find_runs(folders: Iterable[Path]) -> tuple[list[RunRecord], list[Path]]:
+@dataclass(frozen=True)
+class LeftOut:
+    """A run that a report leaves out; prints as a sentence.
+
+    Args:
+        folder: The run folder.
+        fault: Why it cannot be used; empty if it is not finished.
+    """
+
+    folder: Path
+    fault: str = ""
+
+    def __str__(self) -> str:
+        if not self.fault:
+            return f"{self.folder} is not finished and is left out."
+        return f"{self.folder} is left out: {self.fault}"
+
+
+def find_runs(folders: Iterable[Path]) -> tuple[list[RunRecord], list[LeftOut]]:
     """Find all runs in some folders and below them.
 
     Methods of a comparison keep the order in which they were started. The runs of a folder are
@@ -170,29 +207,33 @@ def find_runs(folders: Iterable[Path]) -> tuple[list[RunRecord], list[Path]]:
         folders: Run folders, or folders that contain some.
 
     Returns:
-        The finished runs, and the folders of the unfinished ones.
+        The finished runs; and the unfinished and the damaged ones, which no report can use.
 
     Raises:
-        RunError: A folder does not exist, or none of them contains a finished run.
+        RunError: A folder does not exist, or none of them contains a run that can be used.
     """
     folders = list(folders)
     finished: dict[Path, RunRecord] = {}
-    unfinished: list[Path] = []
+    left_out: list[LeftOut] = []
     for top in folders:
         if not top.is_dir():
             raise RunError(f"cannot report on {top}: no such folder.")
         for folder in _run_folders(top):
-            result = read_result(folder)
-            if result is None:
-                unfinished.append(folder)
-            else:
-                finished.setdefault(folder.resolve(), RunRecord(folder, result))
+            try:
+                if read_result(folder) is None:
+                    left_out.append(LeftOut(folder))
+                else:
+                    finished.setdefault(folder.resolve(), read_run(folder))
+            except RunError as error:
+                left_out.append(LeftOut(folder, str(error)))
     if not finished:
+        damaged = [str(one) for one in left_out if one.fault]
         raise RunError(
             f"{', '.join(map(str, folders))} must hold at least one finished run, "
-            f"found none ({len(unfinished)} unfinished)."
+            f"found none ({len(left_out) - len(damaged)} unfinished)."
+            + "".join(f"\n{sentence}" for sentence in damaged)
         )
-    return list(finished.values()), unfinished
+    return list(finished.values()), left_out
 
 
 def _run_folders(top: Path) -> list[Path]:

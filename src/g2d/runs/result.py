@@ -12,7 +12,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from g2d.errors import RunError
-from g2d.files import read_json, write_json
+from g2d.files import read_json
+from g2d.manifest import write_signed
 from g2d.runs.names import RESULT
 
 SCHEMA = 1
@@ -191,6 +192,7 @@ class Result(Content):
         notices: Warnings of the run.
         complete: Whether the run is complete.
         stack: Stacking of the run.
+        files: SHA-256 of the other files of the run; empty in those of earlier versions.
     """
 
     schema_version: Literal[1] = Field(1, alias="schema")
@@ -219,6 +221,7 @@ class Result(Content):
     notices: list[str] = Field(default_factory=list)
     complete: bool = True
     stack: StackFacts = Field(default_factory=StackFacts)
+    files: dict[str, str] = Field(default_factory=dict)
 
     @property
     def selected_on_test(self) -> bool:
@@ -226,8 +229,8 @@ class Result(Content):
         return self.select_on == "test"
 
     def write(self, folder: Path) -> None:
-        """Write ``result.json`` in a run folder atomically."""
-        write_json(folder / RESULT, self.plain())
+        """Write ``result.json`` in a run folder atomically, with its signature."""
+        write_signed(folder / RESULT, self.plain())
 
     def __repr__(self) -> str:
         metric = self.selection_metric

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, ValidationError
+
 from g2d.errors import RunError
 from g2d.files import read_json
 from g2d.locks import is_bookkeeping
 from g2d.plainyaml import read_mapping
 from g2d.runs.names import DATA, FIGURES, METRICS, PAGE, RECIPE
-from g2d.runs.reading import read_result
-from g2d.runs.result import Result
+from g2d.runs.reading import read_result, require_whole
+from g2d.runs.result import Result, damage
 
 if TYPE_CHECKING:
     from g2d.data import Source
@@ -39,6 +41,13 @@ PLACES = ("data.root", "teachers.folder")
 """Keys of a recipe that only say where files are."""
 
 
+class _Hashes(BaseModel):
+    """Hashes in ``data.json``."""
+
+    content_hash: str
+    protocol_hash: str
+
+
 def claim(
     folder: Path,
     resolved: Mapping[str, Any],
@@ -54,7 +63,7 @@ def claim(
         upgrade: Rewrites the resolved recipe of an earlier version as this version would write it.
 
     Raises:
-        RunError: The folder belongs to another recipe, or is not a run folder.
+        RunError: The folder belongs to another recipe, is not a run folder, or is damaged.
     """
     if not folder.exists():
         return None
@@ -74,7 +83,10 @@ def claim(
             f"{folder} must have the same recipe to be resumed, found another: "
             f"{'; '.join(changes)}. Choose another --out, or delete the folder."
         )
-    return read_result(folder)
+    result = read_result(folder)
+    if result is not None:
+        require_whole(folder, result)
+    return result
 
 
 def is_reported(folder: Path) -> bool:
@@ -104,10 +116,14 @@ def trained_on(folder: Path) -> dict[str, str]:
         result = read_result(folder)
         return {} if result is None else {name: getattr(result.data, name) for name in HASHES}
     try:
-        content = read_json(path)
-        return {name: content[name] for name in HASHES}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} must be what g2d train wrote, found damage: {error!r}.") from error
+        hashes = _Hashes.model_validate(read_json(path))
+    except ValidationError as error:
+        raise RunError(
+            f"{path} must be what g2d train wrote, found damage: {damage(error)}."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} must be what g2d train wrote, found damage: {error}.") from None
+    return hashes.model_dump()
 
 
 def same_data(folder: Path, hashes: Mapping[str, str]) -> None:
