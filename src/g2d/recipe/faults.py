@@ -104,22 +104,16 @@ class Faults(list[str]):
         try:
             text = json.dumps(known, ensure_ascii=False).encode()
             made = model.model_validate_json(text, strict=True)
-            return plain_mapping(made.model_dump() | sections)
         except ValidationError as error:
             first = {str(next(iter(fault["loc"]), "")): fault for fault in error.errors()[::-1]}
             for key, fault in sorted(first.items()):
                 self._explain(join(path, key) if key else path, key, fault, model, owner)
                 known.pop(key, None)
-            known = {} if "" in first else known
+            made = model.model_construct(**({} if "" in first else known))
         except (TypeError, ValueError, RecursionError) as error:
             self.append(f"{path or owner} must hold plain values, found: {error}.")
-            known = {}
-        defaults = {
-            key: field.get_default(call_default_factory=True)
-            for key, field in fields.items()
-            if not field.is_required()
-        }
-        return plain_mapping(defaults | known | sections)
+            made = model.model_construct()
+        return plain_mapping(made.model_dump(warnings=False) | sections)
 
     def construct(self, path: str, build: Callable[[], Any]) -> Any:
         """Return what a function returns, or None if it raises; its message is added once."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -66,43 +66,47 @@ class Given:
             faults: A list that receives one sentence per setting that cannot be applied.
         """
         content = copy.deepcopy(dict(self.content))
-        table = content.get(METHODS_KEY)
+        section, settings = self._choice()
+        keys = [key for key, _ in settings]
+        chosen = section.get("name") if isinstance(section, dict) else None
+        if isinstance(chosen, str):
+            variant, table = VARIANTS.get(chosen), content.get(METHODS_KEY)
+            content["method"] = {"name": variant.method if variant else chosen}
+            layers = _values(table, content["method"]["name"])
+            if variant:
+                layers += [*variant.settings.items(), *_values(table, chosen)]
+            layers += [(f"method.{key}", value) for key, value in section.items() if key != "name"]
+            settings = layers + [pair for pair in settings if pair[0] != "method.name"]
+        elif section is not None:
+            content["method"] = section
+        for key, value in settings:
+            set_value(content, key, value, faults)
+        before = named(self.content.get("method"))
+        is_other = chosen != (before.get("name") if isinstance(before, dict) else None)
+        if is_other and isinstance(self.content.get("name"), str) and "name" not in keys:
+            content["name"] = f"{self.content['name']}-{chosen}"  # so that names differ
+        if "epochs" not in keys and any(_sets_whole_tau(*pair) for pair in self.settings):
+            content.pop("epochs", None)  # their sum takes the place of the file's
+        if any(key.partition(".")[0] == "data" for key in keys):
+            _deselect(content, self.content)
+        return content, chosen if isinstance(chosen, str) else None
+
+    def _choice(self) -> tuple[Any, list[tuple[str, Any]]]:
+        """Return the method section that is chosen last, and the settings that apply to it."""
         choices = [i for i, (key, _) in enumerate(self.settings) if key == "method"]
         last = choices[-1] if choices else -1
         section = self.settings[last][1] if choices else DEFAULT
-        section = named(content.get("method") if section is DEFAULT else section)
-        rest = [
+        section = named(self.content.get("method") if section is DEFAULT else section)
+        settings = [
             (key, value)
             for i, (key, value) in enumerate(self.settings)
             if key != "method" and (i > last or not key.startswith("method."))
         ]
-        chosen = section.get("name") if isinstance(section, dict) else None
         # A new name of the method keeps the options of the file and of earlier settings.
-        renamed = [value for key, value in rest if key == "method.name"]
-        chosen = renamed[-1] if renamed else chosen
-        if isinstance(section, dict) and isinstance(chosen, str):
-            variant = VARIANTS.get(chosen)
-            method = variant.method if variant else chosen
-            content["method"] = {"name": method}
-            layers: list[tuple[str, Any]] = list(_values(table, method))
-            if variant:
-                layers += [*variant.settings.items(), *_values(table, chosen)]
-            layers += [(f"method.{key}", value) for key, value in section.items() if key != "name"]
-            for key, value in layers:
-                set_value(content, key, value, faults)
-            rest = [(key, value) for key, value in rest if key != "method.name"]
-        elif choices:
-            content["method"] = section
-        for key, value in rest:
-            set_value(content, key, value, faults)
-        _name_after(content, self.content, chosen, [key for key, _ in rest])
-        if any(_sets_whole_tau(key, value) for key, value in self.settings) and not any(
-            key == "epochs" for key, _ in rest
-        ):
-            content.pop("epochs", None)  # their sum takes the place of the file's
-        if any(key.partition(".")[0] == "data" for key, _ in rest):
-            _deselect(content, self.content)
-        return content, chosen if isinstance(chosen, str) else None
+        names = [value for key, value in settings if key == "method.name"]
+        if names and isinstance(section, dict | None):
+            section = {**(section or {}), "name": names[-1]}
+        return section, settings
 
 
 def read_settings(assignments: Iterable[str], faults: list[str]) -> list[tuple[str, Any]]:
@@ -194,21 +198,10 @@ def rooted(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {**content, "data": {**data, "root": os.path.realpath(folder / data["root"])}}
 
 
-def _values(table: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Yield a problem's values for a method; what is not a mapping is refused by validation."""
-    values = table.get(name) if isinstance(table, Mapping) else None
-    if isinstance(values, Mapping):
-        yield from ((str(key), value) for key, value in values.items())
-
-
-def _name_after(
-    content: dict[str, Any], file: Mapping[str, Any], chosen: Any, keys: Iterable[str]
-) -> None:
-    """Add a method chosen in place of the file's to the file's name, so that names differ."""
-    own = named(file.get("method"))
-    before = own.get("name") if isinstance(own, Mapping) else None
-    if isinstance(file.get("name"), str) and "name" not in keys and chosen != before:
-        content["name"] = f"{file['name']}-{chosen}"
+def _values(table: Any, name: str) -> list[tuple[str, Any]]:
+    """Return a problem's values for a method; what is not a mapping is refused by validation."""
+    values = _inside(table, name)
+    return [(str(key), value) for key, value in values.items()] if isinstance(values, dict) else []
 
 
 def _sets_whole_tau(key: str, value: Any) -> bool:
@@ -225,34 +218,30 @@ def _deselect(content: dict[str, Any], file: Mapping[str, Any]) -> None:
     A modality counts as left out if the file has an encoder for it. With it go its encoder, its
     entries of options per modality, and as many exclusive stages of tau.
     """
-    before, data = file.get("encoders"), content.get("data")
-    kept = data.get("modalities") if isinstance(data, Mapping) else None
-    if not isinstance(kept, list) or not isinstance(before, Mapping):
+    before, kept = file.get("encoders"), _inside(content, "data", "modalities")
+    if not isinstance(kept, list) or not isinstance(before, dict):
         return
     dropped = [m for m in before if m not in kept]
     if not dropped or len(dropped) == len(before):
         return
-    method = content.get("method")
-    changed = [content.get("encoders"), method]
-    if isinstance(method, dict):
-        changed += [*method.values(), *sections(method, "modulation")]
-    for plan in [content.get("train"), *sections(content, "teachers", "train")]:
-        changed += sections(plan, "group_lr")
+    method = _inside(content, "method")
+    changed = [_inside(content, "encoders"), method, _inside(method, "modulation")]
+    changed += method.values() if isinstance(method, dict) else []
+    changed += [_inside(content, *path, "group_lr") for path in (["train"], ["teachers", "train"])]
     for section in changed:
-        if not isinstance(section, dict):
-            continue
-        for m in dropped:
-            section.pop(m, None)
-        tau = section.get("tau")
-        if isinstance(tau, list) and len(tau) == len(before):
-            section["tau"] = _fewer_stages(tau, len(tau) - len(dropped))
+        if isinstance(section, dict):
+            for m in dropped:
+                section.pop(m, None)
+            tau = section.get("tau")
+            if isinstance(tau, list) and len(tau) == len(before):
+                section["tau"] = _fewer_stages(tau, len(tau) - len(dropped))
 
 
-def sections(content: Any, *keys: str) -> list[Any]:
-    """Return the value at a path of keys in a list, or an empty list if there is none."""
+def _inside(content: Any, *keys: str) -> Any:
+    """Return the value at a path of keys, or None if there is none."""
     for key in keys:
         content = content.get(key) if isinstance(content, dict) else None
-    return [] if content is None else [content]
+    return content
 
 
 def _fewer_stages(tau: list[Any], count: int) -> list[Any]:

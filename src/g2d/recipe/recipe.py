@@ -224,13 +224,9 @@ class Recipe:
         dataset = DATASETS[self.data.name]
         source = dataset.open(dataset.options(**self.data.options))
         if set(source.modalities) != set(self.encoders):
-            raise RecipeError(
-                [
-                    "encoders must be one per modality of the data"
-                    f" ({', '.join(source.modalities)}), found {', '.join(self.encoders)}."
-                ],
-                self.name,
-            )
+            modalities = f"modality of the data ({', '.join(source.modalities)})"
+            fault = f"encoders must be one per {modalities}, found {', '.join(self.encoders)}."
+            raise RecipeError([fault], self.name)
         return source
 
     def store_hash(self) -> dict[str, str]:
