@@ -25,12 +25,12 @@ from g2d.fusion import Late, build_fusion
 from g2d.method import Method
 from g2d.methods import METHODS
 from g2d.model import MultimodalModel, Teachers, example_features, feature_dims
-from g2d.recipe.earlier import completed, continued
 from g2d.recipe.faults import plain_mapping, shown
 from g2d.recipe.parts import Named, TeacherPlan, in_words
 from g2d.recipe.reading import Given, read_settings, rooted
-from g2d.recipe.schema import OUTSIDE
+from g2d.recipe.schema import OUTSIDE, option_names
 from g2d.recipe.validation import make_method, validate
+from g2d.runs.earlier import completed, continued
 from g2d.types import Batch
 
 
@@ -119,7 +119,7 @@ class Recipe:
         cls, given: Given, source: str, faults: list[str], folder: Path | None = None
     ) -> Self:
         content, chosen = given.composed(faults)
-        content = completed(rooted(content, Path()))
+        content = completed(rooted(content, Path()), option_names)
         if folder is not None:
             faults.extend(_other_stores(content, folder))
         fields = validate(content, given.label, chosen, source, faults)

@@ -7,7 +7,7 @@ constructors, so that a new option needs no second description.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Set
 from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -164,6 +164,11 @@ def options_model(kind: str, name: str) -> type[BaseModel]:
         "modulation": lambda: model_of(MODULATIONS[name]),
     }
     return models[kind]()
+
+
+def option_names(kind: str, name: str) -> Set[str]:
+    """Return the names of the options of a registered name; see :func:`options_model`."""
+    return options_model(kind, name).model_fields.keys()
 
 
 def takes_modulation(method: str) -> bool:

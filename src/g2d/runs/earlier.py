@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 from g2d.encoders import HUGGING_FACE
-from g2d.recipe.reading import named
-from g2d.recipe.schema import options_model
 
 CHANGED: Mapping[str, Mapping[str, Any]] = {
     "ogm_ge": {"window": [1, 51]},
@@ -20,11 +18,12 @@ ADDED: Mapping[str, Mapping[str, Any]] = {
     HUGGING_FACE: {"pool": "earlier", "freeze": "none", "lora": 0},
 }
 """Options that earlier versions did not have, with the value that they behaved like."""
+OptionsOf = Callable[[str, str], Set[str]]
 RESOLVED = frozenset({"name", "seed", "warm_start", "train", "teachers", "controls", "stack"})
 """Keys that only the recipe in a run folder has all of."""
 
 
-def completed(content: Mapping[str, Any]) -> dict[str, Any]:
+def completed(content: Mapping[str, Any], options_of: OptionsOf) -> dict[str, Any]:
     """Return the recipe of a run folder with the options that an earlier version lacked.
 
     Only a section that gives every other option is completed: that is how a run folder holds it.
@@ -32,28 +31,30 @@ def completed(content: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         content: A recipe. One that a user wrote, with some keys left out, is not changed.
+        options_of: Returns the names of the options of a ``"method"`` or ``"encoder"`` of a name.
 
     Example:
         >>> run = dict.fromkeys(RESOLVED) | {"encoders": {"a": {"name": "hf:b", "frozen": True}}}
-        >>> completed(run)["encoders"]["a"]["pool"]
+        >>> completed(run, lambda kind, name: {"frozen", "pool"})["encoders"]["a"]["pool"]
         'earlier'
-        >>> completed({"method": {"name": "reconboost"}})
+        >>> completed({"method": {"name": "reconboost"}}, lambda kind, name: {"members"})
         {'method': {'name': 'reconboost'}}
     """
     encoders = content.get("encoders")
     if not content.keys() >= RESOLVED or not isinstance(encoders, Mapping):
         return dict(content)
-    encoders = {m: _completed(section) for m, section in encoders.items()}
-    return {**content, "method": _completed(content.get("method")), "encoders": encoders}
+    encoders = {m: _completed(section, options_of) for m, section in encoders.items()}
+    method = _completed(content.get("method"), options_of)
+    return {**content, "method": method, "encoders": encoders}
 
 
-def _completed(section: Any) -> Any:
+def _completed(section: Any, options_of: OptionsOf) -> Any:
     name = section.get("name") if isinstance(section, Mapping) else None
     added = ADDED.get(_key(name))
     if added is None:
         return section
     kind = "encoder" if _key(name) == HUGGING_FACE else "method"
-    lacking = options_model(kind, str(name)).model_fields.keys() - section.keys()
+    lacking = options_of(kind, str(name)) - section.keys()
     return {**added, **section} if lacking <= added.keys() else section
 
 
@@ -84,7 +85,8 @@ def continued(begun: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, A
     }
     kept = {}
     for path, (before, now) in sections.items():
-        section, key = named(now) or {}, _key(before["name"])
+        section = now if isinstance(now, Mapping) else {"name": now}
+        key = _key(before["name"])
         if section.get("name") == before["name"]:
             for option, value in {**CHANGED.get(key, {}), **ADDED.get(key, {})}.items():
                 if option not in section and before[option] == value:

@@ -12,8 +12,8 @@ import yaml
 from g2d.errors import RunError
 from g2d.experiment.run import run
 from g2d.recipe import Recipe
-from g2d.recipe.earlier import ADDED, CHANGED
 from g2d.runs import RECIPE, RESULT
+from g2d.runs.earlier import ADDED, CHANGED
 from support.written_runs import plain_result
 
 
