@@ -111,6 +111,7 @@ class SMP(Modulation):
             )
         self.order: tuple[str, ...] | None = None
         self.of_teachers: dict[str, float] = {}
+        self.learner: str | None = None
 
     def build(self, model: MultimodalModel, task: Task) -> None:
         """Check the modulation against the model.
@@ -156,10 +157,11 @@ class SMP(Modulation):
             self.order = run_order(self.ranking, state, teachers)
 
     def epoch_state(self) -> dict[str, Any]:
-        return {"score": self.score}
+        return {name: getattr(self, name) for name in ("order", "of_teachers", "learner")}
 
     def load_epoch_state(self, values: Mapping[str, Any]) -> None:
-        self.score = values["score"]
+        self.order, self.of_teachers = values["order"], values["of_teachers"]
+        self.learner = values["learner"]
 
     def coefficients(self, state: TrainState, rho: Mapping[str, float]) -> dict[str, float]:
         if self.tau == "none":
