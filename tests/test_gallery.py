@@ -11,6 +11,12 @@ import pytest
 from nbclient import NotebookClient
 
 GALLERY = sorted((Path(__file__).parents[1] / "docs" / "gallery").glob("*.ipynb"))
+SHORTER = {
+    "ablation": {"epochs=8": "epochs=2"},
+    "own_files": {"epochs=20": "epochs=4"},
+    "own_loop": {"epochs=24": "epochs=2", "tau=(12, 12)": "tau=(1, 1)"},
+}
+"""What is shorter here than on the page: the test compares none of the printed numbers."""
 
 
 def test_the_gallery_has_notebooks() -> None:
@@ -25,6 +31,10 @@ def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
         "PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     )
     notebook = nbformat.read(path, as_version=4)
+    for long, short in SHORTER.get(path.stem, {}).items():
+        assert any(long in cell.source for cell in notebook.cells)
+        for cell in notebook.cells:
+            cell.source = cell.source.replace(long, short)
     client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()
     printed = [

@@ -241,7 +241,7 @@ def test_an_interrupted_run_exits_130_and_ends_as_an_uninterrupted_one(
 ) -> None:
     # Epochs enough for the signal to arrive before the last one on a busy machine.
     teachers = f"teachers.folder={trained.parent / 'teachers'}"
-    overrides = (*SMALL[1:], "method.tau=[12,12]", "teachers.epochs=2", teachers, "train.threads=1")
+    overrides = (*SMALL[1:], "method.tau=[6,6]", "teachers.epochs=1", teachers, "train.threads=1")
     words = [
         sys.executable,
         "-m",
@@ -271,7 +271,7 @@ def test_an_interrupted_run_exits_130_and_ends_as_an_uninterrupted_one(
     assert "Interrupted" in errors
     assert "Traceback" not in errors
     assert not (tmp_path / "x" / "result.json").exists()
-    assert 1 <= len((tmp_path / "x" / "metrics.jsonl").read_text().splitlines()) < 24
+    assert 1 <= len((tmp_path / "x" / "metrics.jsonl").read_text().splitlines()) < 12
     for out in ("x", "whole"):
         result = command("train", "digits", *overrides, "--quiet", "--out", tmp_path / out)
         assert result.exit_code == 0, result.output
