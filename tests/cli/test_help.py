@@ -80,6 +80,7 @@ def test_the_commands_are_these() -> None:
         "evaluate",
         "predict",
         "compare",
+        "teachers",
         "diagnose",
         "report",
         "reproduce",

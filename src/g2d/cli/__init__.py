@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from g2d.cli import compare as comparing
 from g2d.cli import data as preparing
 from g2d.cli import diagnose as diagnosing
 from g2d.cli import report as reporting
@@ -23,17 +24,15 @@ from g2d.cli import tune as tuning
 from g2d.cli.options import (
     Assignments,
     Commands,
-    Methods,
+    ManyRuns,
     OnError,
     Quiet,
     RecipeName,
-    RecipesAndAssignments,
     RunFolder,
     RunFolders,
     Split,
     chosen,
     chosen_error,
-    load_recipes,
     print_pairs,
 )
 
@@ -174,57 +173,12 @@ def predict(
     typer.echo(f"{len(rows)} row{'' if len(rows) == 1 else 's'} predicted, written to {out}")
 
 
-@app.command()
-def compare(
-    recipes: RecipesAndAssignments,
-    methods: Methods = None,
-    seeds: Annotated[
-        int, typer.Option(help="Number of seeds, counted from the recipe's own seed.", min=1)
-    ] = 3,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for all runs.")] = Path(
-        "runs/compare"
-    ),
-    baseline: Annotated[
-        str | None,
-        typer.Option(
-            help="Name of the recipe that the others are compared with; joint training by default."
-        ),
-    ] = None,
-    controls: Annotated[
-        bool,
-        typer.Option(
-            help="Add the best teacher, the teachers' ensembles, and joint training that starts"
-            " from the teachers."
-        ),
-    ] = True,
-    quiet: Quiet = False,
-) -> None:
-    """Train methods or recipes under several seeds, and show them in one table per problem.
-
-    Example: `g2d compare digits --methods joint,ogm_ge,g2d --seeds 5 --out runs/digits`
-
-    A problem is a data set, protocol, and task. Finished runs are not repeated. A method that does
-    not support the task is left out with a message.
-    """
-    from g2d.experiment import compare as compare_all
-
-    typer.echo(
-        compare_all(
-            load_recipes(recipes, methods),
-            seeds=seeds,
-            out=out,
-            baseline=baseline,
-            controls=controls,
-            progress=not quiet,
-            say=typer.echo,
-        )
-    )
-
-
+app.command(cls=ManyRuns)(comparing.compare)
+app.command(cls=ManyRuns)(comparing.teachers)
 app.command()(diagnosing.diagnose)
 app.command()(reporting.report)
-app.command()(reproducing.reproduce)
-app.command()(tuning.tune)
+app.command(cls=ManyRuns)(reproducing.reproduce)
+app.command(cls=ManyRuns)(tuning.tune)
 app.add_typer(preparing.app, name="data")
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from itertools import zip_longest
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from g2d.errors import G2DError, RecipeError, Terminated
 from g2d.files import one_line
@@ -21,6 +22,7 @@ from g2d.machine import machine_fault
 if TYPE_CHECKING:
     from g2d import data
     from g2d.data import gaps
+    from g2d.experiment.cells import Failure
     from g2d.recipe import Recipe
 
 
@@ -99,6 +101,60 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     raise Terminated
 
 
+class ManyRuns(TyperCommand):
+    """A command with many runs, whose option ``--ray`` can be written without an address."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words of the command line, with the address filled in."""
+        return super().parse_args(ctx, with_address(args))
+
+
+def with_address(words: Sequence[str]) -> list[str]:
+    """Return the words of a command line with an address after every ``--ray`` that lacks one.
+
+    Example:
+        >>> with_address(["digits", "--ray", "seed=1"])
+        ['digits', '--ray', 'auto', 'seed=1']
+        >>> with_address(["--ray", "ray://head:10001", "digits"])
+        ['--ray', 'ray://head:10001', 'digits']
+    """
+    completed: list[str] = []
+    for word, following in zip_longest(words, words[1:], fillvalue=""):
+        completed.append(word)
+        is_address = following in ("auto", "local") or (":" in following and "=" not in following)
+        if word == "--ray" and not is_address:
+            completed.append("auto")
+    return completed
+
+
+def words_of(options: Mapping[str, Any]) -> list[str]:
+    """Return options as words of a command line.
+
+    Args:
+        options: Values by option. None and False are left out, and a list repeats its option.
+
+    Example:
+        >>> words_of({"--seeds": 2, "--quiet": True, "--data": None, "--search": ["a=1|2"]})
+        ['--seeds', '2', '--quiet', '--search', 'a=1|2']
+    """
+    words: list[str] = []
+    for option, value in options.items():
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if one is not None and one is not False:
+                words += [option] if one is True else [option, str(one)]
+    return words
+
+
+def end(failures: Iterable[Failure]) -> None:
+    """End a command that finished what it could.
+
+    Args:
+        failures: What failed. The exit code is 2, or 1 if an error was unexpected.
+    """
+    if codes := [1 if failure.trace else 2 for failure in failures]:
+        raise typer.Exit(min(codes))
+
+
 def _refusal(message: str) -> typer.Exit:
     """Print a message without control characters, and return the end of the command."""
     for line in f"Error: {message}".split("\n"):
@@ -148,6 +204,38 @@ Methods = Annotated[
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that train wrote.")]
 RunFolders = Annotated[
     list[Path], typer.Argument(metavar="RUN...", help="Run folders that train wrote.")
+]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        "--jobs", "-j", help="Runs at the same time, in processes of this machine.", min=1
+    ),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        metavar="I/N",
+        help="Carry out the I-th of N shares, for arrays of jobs; the same command without it"
+        " gathers the table.",
+    ),
+]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[ADDRESS]",
+        help="Carry out the runs on a Ray cluster: an address, auto (the default) for the cluster"
+        " of this machine, or local to start one here.",
+    ),
+]
+Oversubscribe = Annotated[
+    bool,
+    typer.Option("--oversubscribe", help="Allow more jobs than cores for their threads."),
+]
+Script = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Run nothing; print a SLURM script with an array of the missing runs."
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 

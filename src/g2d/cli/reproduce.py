@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from g2d.cli.options import Assignments, Quiet
+from g2d.cli.options import Assignments, Jobs, Oversubscribe, Quiet, Ray, Shard, end, words_of
 
 Protocol = StrEnum("Protocol", {"paper": "paper", "leak_free": "leak-free"})
 """Protocols of a reproduction."""
@@ -58,15 +58,25 @@ def reproduce(
         Path, typer.Option("--out", "-o", help="Folder for the runs and the tables.")
     ] = Path("runs/reproduce"),
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List the runs and what is missing; run nothing.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="List the runs and what is missing; run nothing. With --shard, print a SLURM"
+            " script with an array of N tasks instead.",
+        ),
     ] = False,
+    jobs: Jobs = 1,
+    shard: Shard = None,
+    ray: Ray = None,
+    oversubscribe: Oversubscribe = False,
     quiet: Quiet = False,
 ) -> None:
     """Rerun a table of the paper: published and measured values, and their difference.
 
     Example: `g2d reproduce table4 --data digits --seeds 2`
 
-    Finished runs are not repeated. If interrupted, run the same command again to continue.
+    Finished runs are not repeated. A run that fails is reported, and the rest is finished; the exit
+    code is then 2. If interrupted, run the same command again to continue.
     """
     from g2d.errors import RecipeError
     from g2d.experiment import reproduce as reproduce_table
@@ -76,17 +86,41 @@ def reproduce(
     settings = dict(read_settings(overrides or (), faults))
     if faults:
         raise RecipeError(faults, "the command line")
-    typer.echo(
-        reproduce_table(
-            table,
-            data=data,
-            methods=methods or (),
-            protocol=None if protocol is None else protocol.value,
-            seeds=seeds,
-            out=out,
-            dry_run=dry_run,
-            progress=not quiet,
-            say=typer.echo,
-            **settings,
-        )
+    chosen = None if protocol is None else protocol.value
+    reproduction = reproduce_table(
+        table,
+        data=data,
+        methods=methods or (),
+        protocol=chosen,
+        seeds=seeds,
+        out=out,
+        dry_run=dry_run,
+        jobs=jobs,
+        shard=shard,
+        ray=ray,
+        oversubscribe=oversubscribe,
+        progress=not quiet,
+        say=typer.echo,
+        **settings,
     )
+    if dry_run and shard is not None:
+        from g2d.experiment.grids import array_of
+        from g2d.experiment.launching import Launch
+
+        options = {
+            "--data": data,
+            "--methods": methods,
+            "--protocol": chosen,
+            "--seeds": seeds,
+            "--out": out,
+            "--jobs": jobs if jobs > 1 else None,
+            "--oversubscribe": oversubscribe,
+            "--quiet": quiet,
+        }
+        command = ["reproduce", table, *(overrides or ()), *words_of(options)]
+        array = array_of(reproduction.planned, command, Launch(jobs, shard))
+        typer.echo(array.script(), nl=False)
+        return
+    if text := str(reproduction):
+        typer.echo(text)
+    end(reproduction.failures)

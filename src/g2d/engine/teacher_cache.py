@@ -136,9 +136,13 @@ class TeacherCache:
         self.say(f"teacher of {modality}: reused ({folder.name}).")
         return Teacher(modality, folder, True, facts)
 
+    def path(self, modality: str) -> Path:
+        """Return the folder of the teacher of a modality, which need not exist."""
+        return self._folder(modality, self.determinants(modality))
+
     def find(self, modality: str) -> Teacher | None:
         """Return the teacher of a modality, or None if it is missing; nothing is trained."""
-        folder = self._folder(modality, self.determinants(modality))
+        folder = self.path(modality)
         facts = _read(folder)
         return None if facts is None else Teacher(modality, folder, True, facts)
 

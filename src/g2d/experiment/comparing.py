@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from g2d.errors import ArgumentError, RecipeError, UnsupportedError
+from g2d.errors import ArgumentError, RecipeError
+from g2d.experiment.cells import Failure, failures_in_words
 from g2d.experiment.console import Say
+from g2d.experiment.grids import RUNS, GridCell, grid_cells, run_grid
+from g2d.experiment.launching import Launch
 from g2d.experiment.owning import owning
-from g2d.experiment.run import run
 from g2d.experiment.training import RecipeLike, as_recipe, check_names, method_choices
 from g2d.files import choice_fault, write_text
 from g2d.paper import build
 from g2d.recipe import Recipe
 from g2d.report import FORMATS, Table, groups_of, write_page
-from g2d.runs import PAGE, TEACHERS, RunRecord
+from g2d.runs import PAGE, RunRecord
 
 SUFFIXES = {"markdown": "md", "csv": "csv", "latex": "tex", "json": "json"}
 """Forms of the tables, and the suffix of the file ``compare`` in each of them."""
@@ -33,13 +36,15 @@ class Comparison:
         tables: One table per data set, protocol, modalities and task.
         runs: The finished runs.
         skipped: A message for every recipe whose method does not support its task.
-        page: The HTML page; None if no run finished.
+        page: The HTML page; None if no run finished, or if a share of the runs was carried out.
+        failures: Why other runs are not finished.
     """
 
     tables: Sequence[Table]
     runs: Sequence[RunRecord]
     skipped: Sequence[str]
     page: Path | None
+    failures: Sequence[Failure] = ()
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -49,7 +54,9 @@ class Comparison:
 
     def __str__(self) -> str:
         page = [] if self.page is None else [f"Page: {self.page}"]
-        return "\n\n".join([*(table.text() for table in self.tables), *self.skipped, *page])
+        faults = [failures_in_words(self.failures, RUNS)] if self.failures else []
+        tables = [table.text() for table in self.tables]
+        return "\n\n".join([*tables, *self.skipped, *faults, *page])
 
     def __repr__(self) -> str:
         seeds = len({run.seed for run in self.runs})
@@ -66,6 +73,10 @@ def compare(
     out: str | Path = "runs/compare",
     baseline: str | None = None,
     controls: bool = True,
+    jobs: int = 1,
+    shard: str | None = None,
+    ray: str | None = None,
+    oversubscribe: bool = False,
     progress: bool = True,
     say: Say = print,
     **overrides: Any,
@@ -73,7 +84,7 @@ def compare(
     """Train every recipe under every seed and put the results next to each other.
 
     Finished runs are not repeated: an interrupted comparison continues, and a longer one uses the
-    runs of a shorter one. All recipes share their teachers. Every problem gets controls: the best
+    runs of a shorter one. A run that fails is reported, and the rest is finished. All recipes share their teachers. Every problem gets controls: the best
     teacher, the ensemble of the teachers (raw and calibrated), and joint training that starts from
     the teachers. They are cheap; a method that does not beat them has gained nothing.
 
@@ -87,86 +98,73 @@ def compare(
         baseline: Name of the recipe that the others are compared with; None is plain joint
             training, if it is among them.
         controls: False leaves the controls to the recipes with ``controls: true``.
+        jobs: Runs at the same time, in processes of this machine. The table is the same, apart from
+            its times. A script must call this function below ``if __name__ == "__main__":``.
+        shard: ``"i/n"`` carries out the i-th of n shares of the runs, and writes no table; a call
+            without it gathers the runs of all shares.
+        ray: Address of a Ray cluster that carries out the runs, ``"auto"`` or ``"local"``. All its
+            machines must see ``out``.
+        oversubscribe: Allow more jobs than the machine has cores for their threads.
         progress: Show a progress line per training.
         say: Receives messages for the user.
         overrides: Values for all recipes, as in :func:`g2d.train`.
 
     Raises:
-        ArgumentError: There is no recipe or no seed.
+        ArgumentError: There is no recipe or no seed, or the machine has too few cores.
         RecipeError: A recipe has faults, two have the same name, or the baseline is none of them.
-        RunError: Another command writes to the folder.
+        RunError: Another command writes to the folder, or every run failed.
 
     Example:
         >>> result = g2d.compare("digits", methods=["joint", "g2d"], seeds=5)  # doctest: +SKIP
         >>> print(result)  # doctest: +SKIP
     """
-    out = Path(out)
+    out, launch = Path(out), Launch(jobs, shard, ray, oversubscribe)
     single = isinstance(recipes, Recipe | str | Path | Mapping)
     several = cast("Sequence[RecipeLike]", [recipes] if single else recipes)
-    if not several or seeds in (0, []):
-        raise ArgumentError(
-            f"a comparison must have recipes and seeds, found {len(several)} recipes and {seeds} "
-            "seeds."
-        )
     names = methods.replace(" ", "").split(",") if isinstance(methods, str) else methods
     choices = method_choices(names, len(several))
     chosen = [as_recipe(one, {**choice, **overrides}) for one in several for choice in choices]
-    grid = controlled(chosen) if controls else chosen
-    grid = [*grid, *warm_started(grid)]
-    check_names(grid, "compare")
-    compared = [recipe.name for recipe in grid]
-    if baseline is not None and baseline not in compared:
-        raise RecipeError([choice_fault("baseline", baseline, compared)], "compare")
-    with owning(out, say):
-        runs, skipped = run_grid(grid, seeds, out, progress=progress, say=say)
-        if not runs:
-            return Comparison([], [], skipped, None)
-        groups = groups_of(runs)
+    compared = planned(chosen, seeds, out, controls=controls)
+    baselines = list(dict.fromkeys(one.recipe.name for one in compared))
+    if baseline is not None and baseline not in baselines:
+        raise RecipeError([choice_fault("baseline", baseline, baselines)], "compare")
+    # Shares have one folder in common: each owns the folders of its runs alone.
+    with owning(out, say) if shard is None else nullcontext():
+        grid = run_grid(launch.share(compared), launch, progress=progress, say=say)
+        if launch.shard is not None or not grid.runs:
+            return Comparison([], grid.runs, grid.skipped, None, grid.failures)
+        groups = groups_of(grid.runs)
         tables = build(groups, baseline=baseline)
         for form, suffix in SUFFIXES.items():
             write_text(out / f"compare.{suffix}", FORMATS[form](tables))
         write_page(out / PAGE, groups, baseline=baseline, tables=tables)
-    return Comparison(tables, runs, skipped, out / PAGE)
+    return Comparison(tables, grid.runs, grid.skipped, out / PAGE, grid.failures)
 
 
-def run_grid(
-    recipes: Iterable[Recipe], seeds: int | Sequence[int], out: Path, *, progress: bool, say: Say
-) -> tuple[list[RunRecord], list[str]]:
-    """Train every recipe under every seed.
+def planned(
+    recipes: Sequence[Recipe], seeds: int | Sequence[int], out: Path, *, controls: bool = True
+) -> list[GridCell]:
+    """Return the runs of a comparison.
 
     Args:
-        recipes: Their names differ.
+        recipes: The recipes.
         seeds: Their number, counted from the seed of each recipe; or the seeds themselves.
-        out: Folder of all runs and their teachers.
-        progress: Show a progress line per training.
-        say: Receives messages for the user.
+        out: Folder of all runs.
+        controls: Add controls to every problem.
 
-    Returns:
-        The finished runs, and a message for every recipe whose method does not support its task.
+    Raises:
+        ArgumentError: There is no recipe or no seed.
+        RecipeError: Two recipes have the same name.
     """
-    runs, skipped = [], []
-    for recipe in recipes:
-        try:
-            for seeded in _seeded(recipe, seeds, out):
-                seed = seeded.train.seed
-                say(f"{recipe.name}, seed {seed}")
-                folder = out / recipe.name / f"seed-{seed}"
-                runs.append(
-                    RunRecord(folder, run(seeded, folder, progress=progress, say=say, wait=True))
-                )
-        except UnsupportedError as error:
-            skipped.append(f"{recipe.name} is left out: {error}")
-            say(skipped[-1])
-    return runs, skipped
-
-
-def _seeded(recipe: Recipe, seeds: int | Sequence[int], out: Path) -> Iterator[Recipe]:
-    first = recipe.train.seed
-    for seed in range(first, first + seeds) if isinstance(seeds, int) else seeds:
-        changes: dict[str, Any] = {} if seed == first else {"seed": seed}
-        if recipe.teachers.folder is None:
-            changes["teachers.folder"] = str(out / TEACHERS)
-        yield recipe.changed(changes)
+    if not recipes or seeds in (0, []):
+        raise ArgumentError(
+            f"a comparison must have recipes and seeds, found {len(recipes)} recipes and {seeds} "
+            "seeds."
+        )
+    grid = controlled(recipes) if controls else list(recipes)
+    grid = [*grid, *warm_started(grid)]
+    check_names(grid, "compare")
+    return grid_cells(grid, seeds, out)
 
 
 def controlled(recipes: Sequence[Recipe]) -> list[Recipe]:

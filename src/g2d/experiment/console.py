@@ -10,6 +10,7 @@ from g2d.engine.callbacks import Callback, MLflow, ProgressLine, TensorBoard, We
 from g2d.engine.processes import process
 
 Say = Callable[[str], object]
+Line = Callable[[str, str], Callback]
 
 WATCHERS: dict[str, Callable[[str, Path], Callback]] = {
     "tensorboard": lambda name, folder: TensorBoard(folder / "tensorboard"),
@@ -27,11 +28,13 @@ class Console:
         say: Receives messages for the user.
         progress: Show a progress line per training.
         watch: Names of :data:`WATCHERS`.
+        line: Returns the progress line of a training, from what is trained and the metric to show.
     """
 
     say: Say = print
     progress: bool = True
     watch: Sequence[str] = ()
+    line: Line = ProgressLine
 
     def on_rank_0(self) -> Console:
         """Return this console on rank 0, and a silent one on every other process."""
@@ -56,4 +59,4 @@ class Console:
             name: What is trained.
             headline: The metric to show.
         """
-        return [ProgressLine(name, headline)] if self.progress else []
+        return [self.line(name, headline)] if self.progress else []

@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from g2d.experiment.comparing import WARM, run_grid
+from g2d.errors import RunError
+from g2d.experiment.comparing import WARM
 from g2d.experiment.console import Say
+from g2d.experiment.grids import grid_cells, run_grid
+from g2d.experiment.launching import Launch
 from g2d.experiment.owning import owning
 from g2d.files import one_of, write_text
 from g2d.paper import draw_panels
@@ -51,18 +54,20 @@ def demonstrate(
 
     Raises:
         ArgumentError: There is no such setting.
-        RunError: Another command writes to the folder.
+        RunError: Another command writes to the folder, or a run failed.
     """
     out = Path(out)
     recipes = demo_recipes(setting, data_seed)
     with owning(out, say):
-        runs, _ = run_grid(recipes, seeds, out, progress=progress, say=say)
-        results = [run.result for run in runs]
-        groups = groups_of(runs)
+        grid = run_grid(grid_cells(recipes, seeds, out), Launch(), progress=progress, say=say)
+        if grid.failures:
+            raise RunError("\n".join(grid.faults))
+        results = [run.result for run in grid.runs]
+        groups = groups_of(grid.runs)
         table = comparison_table(groups[0]).only("fused", "unimodal", "ratio")
         words = in_words(results, out)
         write_text(out / "demo.md", f"{table.markdown()}\n\n{words}\n")
-        figures = ", ".join(map(str, draw(runs, out)))
+        figures = ", ".join(map(str, draw(grid.runs, out)))
         write_page(out / PAGE, groups, title=f"G²D on digits, {setting}")
     return f"{table.text()}\n\n{words}\n\nPage: {out / PAGE}. Figures: {figures}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ from g2d.data.store.facts import DATASET
 from g2d.data.store.opening import StoreOptions
 from g2d.datasets import DATASETS
 from g2d.errors import ArgumentError, DataError
-from g2d.experiment.comparing import SUFFIXES, run_grid
+from g2d.experiment.cells import Failure, failures_in_words
+from g2d.experiment.comparing import SUFFIXES
 from g2d.experiment.console import Say
 from g2d.experiment.correspondence import LEAK_FREE, PAPER, PROTOCOLS, Planned, plan
+from g2d.experiment.grids import RUNS, GridCell, grid_cells, run_grid
+from g2d.experiment.launching import Launch
 from g2d.experiment.owning import owning
 from g2d.experiment.training import dotted
 from g2d.files import one_of, write_text
@@ -42,16 +46,22 @@ class Reproduction:
         runs: The finished runs.
         remarks: Sentences on what was not run, and why.
         page: The HTML page; None if no run finished.
+        failures: Why other runs are not finished.
+        planned: All runs whose data are prepared, for a dry run.
     """
 
     tables: Sequence[Table]
     runs: Sequence[RunRecord]
     remarks: Sequence[str]
     page: Path | None = None
+    failures: Sequence[Failure] = ()
+    planned: Sequence[GridCell] = ()
 
     def __str__(self) -> str:
         page = [] if self.page is None else [f"Page: {self.page}"]
-        return "\n\n".join([*(table.text() for table in self.tables), *self.remarks, *page])
+        faults = [failures_in_words(self.failures, RUNS)] if self.failures else []
+        tables = [table.text() for table in self.tables]
+        return "\n\n".join([*tables, *self.remarks, *faults, *page])
 
     def __repr__(self) -> str:
         titles = "; ".join(table.title.partition(":")[0] for table in self.tables)
@@ -67,6 +77,10 @@ def reproduce(
     seeds: int = 1,
     out: str | Path = "runs/reproduce",
     dry_run: bool = False,
+    jobs: int = 1,
+    shard: str | None = None,
+    ray: str | None = None,
+    oversubscribe: bool = False,
     progress: bool = True,
     say: Say = print,
     **overrides: Any,
@@ -90,6 +104,7 @@ def reproduce(
         out: Folder of the runs, ``PROTOCOL/NAME/seed-N``. It also gets the tables as Markdown,
             CSV, LaTeX and JSON, and a page.
         dry_run: List the runs, which of them are finished, and what is missing; run nothing.
+        jobs, shard, ray, oversubscribe: Many runs at once; see :func:`g2d.compare`.
         progress: Show a progress line per training.
         say: Receives messages for the user.
         overrides: Values for all recipes, as in :func:`g2d.train`.
@@ -98,7 +113,7 @@ def reproduce(
         ArgumentError: There is no such table, problem, method or protocol.
         DataError: None of the data is prepared.
         RecipeError: An override has faults.
-        RunError: Another command writes to the folder.
+        RunError: Another command writes to the folder, or every run failed.
 
     Example:
         >>> print(g2d.reproduce("table4", data="digits", seeds=2))  # doctest: +SKIP
@@ -120,16 +135,24 @@ def reproduce(
     folder, recipes = out / protocol, {one.recipe.name: one.recipe for one in planned}
     missing = _unprepared(recipes.values())
     faults = list(dict.fromkeys(missing.values()))
-    if dry_run:
-        return Reproduction([_listing(number, recipes, seeds, folder)], [], [*remarks, *faults])
     ready = [recipe for name, recipe in recipes.items() if name not in missing]
+    every = grid_cells(ready, seeds, folder)
+    if dry_run:
+        listing = _listing(number, recipes, seeds, folder)
+        return Reproduction([listing], [], [*remarks, *faults], planned=every)
     if not ready:
         raise DataError("\n".join(faults) or f"{data} has no run of table {number}. {remarks[-1]}")
-    with owning(out, say):
-        runs, skipped = run_grid(ready, seeds, folder, progress=progress, say=say)
-        tables = reproduced_tables([_repetition(one, runs) for one in planned], protocol == PAPER)
-        page = _written(number, tables, runs, out)
-    return Reproduction(tables, runs, [*remarks, *faults, *skipped], page)
+    launch = Launch(jobs, shard, ray, oversubscribe)
+    # Shares have one folder in common: each owns the folders of its runs alone.
+    with owning(out, say) if shard is None else nullcontext():
+        done = run_grid(launch.share(every), launch, progress=progress, say=say)
+        remarks = [*remarks, *faults, *done.skipped]
+        if shard is not None:
+            return Reproduction([], done.runs, remarks, failures=done.failures)
+        repetitions = [_repetition(one, done.runs) for one in planned]
+        tables = reproduced_tables(repetitions, protocol == PAPER)
+        page = _written(number, tables, done.runs, out)
+    return Reproduction(tables, done.runs, remarks, page, done.failures)
 
 
 def _selected(number: str, methods: str | Iterable[str]) -> list[Cell]:

@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 
 from g2d.data import Source
+from g2d.engine.callbacks import ProgressLine
 from g2d.engine.processes import once, process, start
 from g2d.engine.processes import wait as barrier
-from g2d.experiment.console import Console, Say
+from g2d.experiment.console import Console, Line, Say
 from g2d.experiment.evaluation import evaluated
 from g2d.experiment.owning import owning
 from g2d.experiment.student import Student
@@ -32,6 +33,7 @@ def run(
     watch: Sequence[str] = (),
     say: Say = print,
     wait: bool = False,
+    line: Line = ProgressLine,
 ) -> Result:
     """Train the student of a recipe, with its teachers, in a folder.
 
@@ -45,6 +47,7 @@ def run(
         say: Receives messages for the user.
         wait: Wait for another process that writes to the folder, and say so, instead of refusing
             the folder.
+        line: See :class:`~g2d.experiment.console.Console`.
 
     Returns:
         The content of ``result.json``.
@@ -57,7 +60,7 @@ def run(
             Nothing has been created.
     """
     start()
-    out, console = Path(out), Console(say, progress, watch).on_rank_0()
+    out, console = Path(out), Console(say, progress, watch, line).on_rank_0()
     recipe = _as_begun(recipe, out, console)
     if (finished := _finished(recipe, out)) is not None:
         if not is_reported(out):

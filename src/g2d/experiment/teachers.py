@@ -72,21 +72,30 @@ def teacher_sets(student: Student, out: Path, console: Console) -> list[TeacherS
         out: The run folder; teachers are in the folder next to it unless the recipe names another.
         console: Reports which teachers are trained and why.
     """
-    recipe = student.recipe
-    if not (recipe.needs_teachers or recipe.controls):
-        return []
-    first = recipe.teachers.train.seed
-    others = range(first + 1, first + max(1, recipe.stack))
-    folder, sets = recipe.teachers.folder or out.parent / TEACHERS, []
-    for one in (recipe, *(recipe.changed({"teachers.seed": seed}) for seed in others)):
+    sets = []
+    for one in teacher_recipes(student.recipe):
+        folder = one.teachers.folder or out.parent / TEACHERS
         cache = teacher_cache(one, student.source, folder, student.example, console)
         distil, ranking = one.teachers.distil_checkpoint, one.teachers.ranking_checkpoint
         sets.append(TeacherSet(*cache.teachers(distil=distil, ranking=ranking)))
     return sets
 
 
+def teacher_recipes(recipe: Recipe) -> list[Recipe]:
+    """Return a recipe per set of teachers that a run needs; an empty list if it needs none.
+
+    Args:
+        recipe: The recipe of the run; the first set is its own, and others have the next seeds.
+    """
+    if not (recipe.needs_teachers or recipe.controls):
+        return []
+    first = recipe.teachers.train.seed
+    others = range(first + 1, first + max(1, recipe.stack))
+    return [recipe, *(recipe.changed({"teachers.seed": seed}) for seed in others)]
+
+
 def teacher_cache(
-    recipe: Recipe, source: Source, folder: Path, example: Batch, console: Console
+    recipe: Recipe, source: Source, folder: Path, example: Batch | None, console: Console
 ) -> TeacherCache:
     """Return the cache of a recipe's teachers in a folder.
 
@@ -94,7 +103,8 @@ def teacher_cache(
         recipe: Its encoders and options determine the teachers.
         source: The data.
         folder: Folder of all teachers.
-        example: Two rows, from which the widths of the encoders are read.
+        example: Two rows, from which the widths of the encoders are read; None reads them if a
+            teacher is built.
         console: Reports which teachers are trained and why.
     """
     return TeacherCache(
