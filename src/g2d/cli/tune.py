@@ -57,7 +57,8 @@ def tune(
     Example: `g2d tune digits --methods joint,mslr,g2d --trials 20`
 
     Trials are scored on the validation rows; the test rows are not used. If interrupted, run the
-    same command again to continue. With --jobs, recipes are searched at the same time. Compare the tuned recipes in the folder next.
+    same command again to continue. With --jobs, recipes are searched at the same time. Compare the
+    tuned recipes in the folder next.
     """
     from g2d.experiment import tune as search_all
     from g2d.experiment.tune import read_space

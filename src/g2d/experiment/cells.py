@@ -135,7 +135,7 @@ class Watcher(Protocol):
 
 @dataclass
 class Outcomes:
-    """What became of cells.
+    """Results of cells, and why others have none.
 
     Args:
         results: The results of finished cells, by name.
@@ -226,19 +226,19 @@ class InProcess:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.found: list[Event] = []
+        self.ended: list[Event] = []
 
     def start(self, cell: Cell) -> None:
         """Carry the cell out."""
         try:
-            self.found = [Finished(cell.name, cell.work(self.console))]
+            self.ended = [Finished(cell.name, cell.work(self.console))]
         except Exception as error:
-            self.found = [Failure.of(cell.name, error)]
+            self.ended = [Failure.of(cell.name, error)]
 
     def events(self) -> Iterator[Event]:
         """Yield how the cell ended."""
-        found, self.found = self.found, []
-        yield from found
+        ended, self.ended = self.ended, []
+        yield from ended
 
     def stop(self) -> None:
         """Do nothing: an interrupted cell has ended."""

@@ -84,9 +84,10 @@ def compare(
     """Train every recipe under every seed and put the results next to each other.
 
     Finished runs are not repeated: an interrupted comparison continues, and a longer one uses the
-    runs of a shorter one. A run that fails is reported, and the rest is finished. All recipes share their teachers. Every problem gets controls: the best
-    teacher, the ensemble of the teachers (raw and calibrated), and joint training that starts from
-    the teachers. They are cheap; a method that does not beat them has gained nothing.
+    runs of a shorter one. A run that fails is reported, and the rest is finished. All recipes
+    share their teachers. Every problem gets controls: the best teacher, the ensemble of the
+    teachers (raw and calibrated), and joint training that starts from the teachers. They are cheap;
+    a method that does not beat them has gained nothing.
 
     Args:
         recipes: A recipe or several, each in one of the forms that :func:`g2d.train` takes.

@@ -132,7 +132,7 @@ def say_failure(failure: Failure, say: Say) -> None:
     """Say why a cell failed; the traceback of an unexpected error goes to standard error.
 
     Args:
-        failure: The failure. Nothing is said of a cell that is not supported.
+        failure: The failure. There is no message for a cell that is not supported.
         say: Receives the sentence.
     """
     if failure.trace:

@@ -62,7 +62,7 @@ class GridCell:
 
 @dataclass(frozen=True)
 class Grid:
-    """What became of a grid of runs.
+    """Finished runs of a grid, and why others are not finished.
 
     Args:
         runs: The finished runs, in the order of the grid.

@@ -88,20 +88,20 @@ class RayEngine:
 
 
 def carry_out_task(cell: Cell, folder: str) -> list[Event]:
-    """Carry out a cell on a machine of the cluster, and return what it said and how it ended.
+    """Carry out a cell on a machine of the cluster, and return its messages and how it ended.
 
     Args:
         cell: The cell.
         folder: Working directory of the command, from which relative paths count.
     """
     os.chdir(folder)
-    said: list[Event] = []
-    console = Console(lambda text: said.append(Said(cell.name, text)), line=_notices(said, cell))
+    events: list[Event] = []
+    console = Console(lambda text: events.append(Said(cell.name, text)), line=_notices(events, cell))
     try:
-        said.append(Finished(cell.name, cell.work(console)))
+        events.append(Finished(cell.name, cell.work(console)))
     except Exception as error:
-        said.append(Failure.of(cell.name, error))
-    return said
+        events.append(Failure.of(cell.name, error))
+    return events
 
 
 class _Notices(Callback):
@@ -114,5 +114,5 @@ class _Notices(Callback):
         self.say(sentence)
 
 
-def _notices(said: list[Event], cell: Cell) -> Callable[[str, str], Callback]:
-    return lambda training, headline: _Notices(lambda text: said.append(Said(cell.name, text)))
+def _notices(events: list[Event], cell: Cell) -> Callable[[str, str], Callback]:
+    return lambda training, headline: _Notices(lambda text: events.append(Said(cell.name, text)))

@@ -25,7 +25,7 @@ TEACHER = "teacher"
 
 @dataclass(frozen=True)
 class TeachersTrained:
-    """What became of the teachers of several recipes.
+    """Numbers of trained teachers, and why others are not trained.
 
     Args:
         trained: Number of teachers trained by this call.
