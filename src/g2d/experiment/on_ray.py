@@ -96,7 +96,9 @@ def carry_out_task(cell: Cell, folder: str) -> list[Event]:
     """
     os.chdir(folder)
     events: list[Event] = []
-    console = Console(lambda text: events.append(Said(cell.name, text)), line=_notices(events, cell))
+    console = Console(
+        lambda text: events.append(Said(cell.name, text)), line=_notices(events, cell)
+    )
     try:
         events.append(Finished(cell.name, cell.work(console)))
     except Exception as error:
