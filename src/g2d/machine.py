@@ -17,6 +17,8 @@ _WORKER = re.compile(
     r"DataLoader worker \(pid\(?s?\)? ?[\d, ]+\) (is killed|exited)|process pool was terminated"
 )
 """Messages about a process that reads or decodes and that ended."""
+_PEER = re.compile(r"\bgloo/|Connection closed by peer")
+"""Messages about another process of ``torchrun`` that does not answer."""
 _CODE = re.compile(r"(?:\bos error |\[Errno )(\d+)\b")
 """Errors of the operating system in messages of libraries in Rust and of worker processes."""
 _REMEDIES = {
@@ -36,6 +38,10 @@ _REMEDIES = {
 _NO_MEMORY = (
     "the memory of the machine must suffice, found too little. Use a smaller train.batch_size or "
     f"train.eval_batch_size, more train.accumulate, fewer workers or a smaller model. {AGAIN}"
+)
+_GONE = (
+    "another process of this training has ended or cannot be reached, and this one cannot go on "
+    f"without it. If the other one printed a message, it says why. {AGAIN}"
 )
 _DEAD_WORKER = (
     "a process that reads data was ended by the machine, often because memory ran out or by "
@@ -66,6 +72,8 @@ def machine_fault(error: BaseException) -> str | None:
 
 def _sentence(error: BaseException) -> str | None:
     message = str(error)
+    if isinstance(error, RuntimeError) and _PEER.search(message):
+        return _GONE
     if isinstance(error, MemoryError):
         return _NO_MEMORY
     number, file = getattr(error, "errno", None), getattr(error, "filename", None)

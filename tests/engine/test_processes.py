@@ -7,6 +7,7 @@ import os
 import runpy
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from g2d.cli import app
 
 SCRIPT = """
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -36,14 +38,26 @@ from g2d.fusion import Late
 from g2d.methods import G2D
 from g2d.model import MultimodalModel, Teachers
 
+def step_and_die(step, update):
+    # Kill this process before an update.
+    def stepped(state, batch):
+        if state.step + 1 == update:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(state, batch)
+
+    return stepped
+
+
 start()
 source = open_digits(DigitsOptions(setting="mild", eval_draws=1))
 sizes = {"image": 256, "tone": 288}
 for name, norm in (("plain", nn.Identity), ("batchnorm", nn.BatchNorm1d)):
+    more = [nn.Dropout(0.2)] if name == "batchnorm" else []
+
     def model(modalities, seed):
         torch.manual_seed(seed)
         encoders = {
-            m: nn.Sequential(nn.Flatten(), nn.Linear(sizes[m], 8), norm(8), nn.Tanh())
+            m: nn.Sequential(nn.Flatten(), nn.Linear(sizes[m], 8), norm(8), nn.Tanh(), *more)
             for m in modalities
         }
         return MultimodalModel(encoders, Late(dict.fromkeys(modalities, 8), 10))
@@ -51,7 +65,12 @@ for name, norm in (("plain", nn.Identity), ("batchnorm", nn.BatchNorm1d)):
     teachers = Teachers({m: model((m,), 7) for m in sizes})
     student = model(tuple(sizes), 10 * process())  # weights differ until rank 0 sends its own
     method = G2D(teachers=teachers, tau=(1, 1, )).build(student, source.task)
-    options = TrainOptions(epochs=2, batch_size=101, lr=0.05, clip=0.5, accumulate=2)
+    if name == "batchnorm" and "die" in sys.argv and process() == 1:
+        if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+            method.training_step = step_and_die(method.training_step, 8)
+    options = TrainOptions(
+        epochs=2, batch_size=101, lr=0.05, clip=0.5, accumulate=2, checkpoint_updates=3
+    )
     fitted = fit(method, student, source, options, folder=Path(sys.argv[1]) / name)
     score = torch.tensor([fitted.score, fitted.selected_epoch], dtype=torch.float64)
     path = Path(sys.argv[1]) / f"{name}-{process()}.safetensors"
@@ -144,6 +163,24 @@ def test_the_recorded_loss_is_that_of_all_processes(trained: tuple[Path, Path]) 
     assert {name: two[name] for name in losses} == pytest.approx(losses, rel=1e-4)
 
 
+def test_processes_that_torchrun_restarts_end_where_others_do_bit_for_bit(
+    trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """The second process is killed inside an epoch, with dropout, BatchNorm and uneven shares."""
+    script = trained[0].parent / "script.py"
+    started = time.monotonic()
+    together = torchrun("--max-restarts", "1", script, tmp_path, "die")
+    assert together.returncode == 0, together.stderr
+    assert time.monotonic() - started < 120
+    for process in (0, 1):
+        name = f"batchnorm-{process}.safetensors"
+        assert (tmp_path / name).read_bytes() == (trained[0] / name).read_bytes()
+    kept = [folder / "batchnorm" / "checkpoints" / "last" for folder in (tmp_path, trained[0])]
+    for path in kept[0].glob("*.safetensors"):
+        assert path.read_bytes() == (kept[1] / path.name).read_bytes()
+    assert "1/torch" in load_file(kept[0] / "random.safetensors")
+
+
 def test_a_recipe_trained_by_torchrun_gives_the_result_of_one_process(tmp_path: Path) -> None:
     words: list[Any] = [
         "digits",
@@ -161,6 +198,7 @@ def test_a_recipe_trained_by_torchrun_gives_the_result_of_one_process(tmp_path: 
         json.loads((tmp_path / name / "run" / "result.json").read_text()) for name in ("two", "one")
     )
     assert two["test"]["fused"]["loss"] == pytest.approx(one["test"]["fused"]["loss"], rel=1e-3)
+    assert [(r["processes"], r["batchnorm"]) for r in (two, one)] == [(2, "none"), (1, "none")]
     assert (two["cost"]["updates"], two["selected_epoch"]) == (
         one["cost"]["updates"],
         one["selected_epoch"],

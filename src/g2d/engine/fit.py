@@ -19,6 +19,7 @@ from g2d.engine.optimization import Schedule, set_rates
 from g2d.engine.options import TrainOptions
 from g2d.engine.processes import average_statistics, broadcast_weights, process, wait
 from g2d.engine.progress import EpochPart, Progress
+from g2d.engine.replicas import notices_of_processes
 from g2d.engine.setup import check, make_state
 from g2d.engine.stopping import Moments, Stopping
 from g2d.method import Method, TrainState
@@ -94,6 +95,7 @@ def fit(
     keeper = FolderKeeper(folder) if folder else MemoryKeeper()
     notes = keeper.resume(model, method, state)
     part = _resumed(notes, method, state, schedule, progress)
+    method.notices |= notices_of_processes(model, method)
     epochs = options.epochs if method.trains else 0
     steps = Steps(method, state, options.on_nonfinite)
     saved = None if notes is None else notes.get("metrics")
@@ -122,12 +124,12 @@ def fit(
             model.train()
             method.train()
             if part.batches == 0:
-                part.notices = list(method.notices)
                 method.epoch_start(state)
             with closing(loader.epoch(epoch, start=part.batches)) as batches:
                 for batch in batches:
                     part.add(steps.take(batch))
                     if moments.due():
+                        require_finite_weights(model, method, epoch, inside=True)
                         part.seconds = time.perf_counter() - started
                         save_last(part)
                         stopping.obey()
@@ -153,7 +155,7 @@ def fit(
             stop = watch.epoch(history[-1])
             save_last()
             watch.notices(text for kind, text in method.notices.items() if kind not in part.notices)
-            state.stop, part = state.stop or stop, EpochPart()
+            state.stop, part = state.stop or stop, EpochPart(notices=list(method.notices))
             moments.stop()
     if epochs == 0:
         keeper.save_best(model, method)
@@ -184,11 +186,11 @@ def _resumed(
 ) -> EpochPart:
     """Restore what the notes of a checkpoint hold; return the part of an epoch that is trained."""
     if notes is None:
-        return EpochPart()
+        return EpochPart(notices=list(method.notices))
     schedule.load(notes["schedule"])
     progress.load(notes)
     if not (inside := notes.get(INSIDE)):
-        return EpochPart()
+        return EpochPart(notices=list(method.notices))
     progress.epoch = state.epoch - 1
     method.load_epoch_state(inside.pop("method"))
     state.continue_epoch()

@@ -63,13 +63,16 @@ class Steps:
             raise NonFiniteError(f"{error} train.on_nonfinite=skip leaves the batch out.") from None
 
 
-def require_finite_weights(model: MultimodalModel, method: Method, epoch: int) -> None:
+def require_finite_weights(
+    model: MultimodalModel, method: Method, epoch: int, *, inside: bool = False
+) -> None:
     """Check weights and the statistics of BatchNorm, before a checkpoint keeps them.
 
     Args:
-        model: The model after the epoch.
+        model: The model after an epoch, or after an update of it.
         method: Its own heads are checked too.
         epoch: Number of the epoch, for the message.
+        inside: Whether the epoch goes on.
 
     Raises:
         NonFiniteError: One of them is not finite.
@@ -80,6 +83,7 @@ def require_finite_weights(model: MultimodalModel, method: Method, epoch: int) -
         return
     wrong = next(name for name, value in named if not value.isfinite().all())
     raise NonFiniteError(
-        f"the weights must stay finite, found {wrong} with values that are not, after epoch "
-        f"{epoch}, which is not kept. A smaller lr or train.clip may help."
+        f"the weights must stay finite, found {wrong} with values that are not, "
+        f"{'in' if inside else 'after'} epoch {epoch}, which is not kept. "
+        "A smaller lr or train.clip may help."
     )

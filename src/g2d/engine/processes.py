@@ -7,26 +7,42 @@ import os
 import random
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed import PrefixStore
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from g2d.engine.alive import SILENCE, SignsOfLife
+from g2d.engine.joining import connection, store_of_this_start
 from g2d.method import processes
 
 T = TypeVar("T")
+BatchNormKind = Literal["none", "whole batch", "share of each process"]
+"""Rows over which BatchNorm normalizes in training."""
+LONGEST_WAIT = timedelta(days=1)
+"""Time for which processes wait for one that is alive, such as while it waits for a teacher."""
 
 
 def start() -> None:
     """Join the process group if ``torchrun`` started this process; otherwise do nothing."""
     if "TORCHELASTIC_RUN_ID" in os.environ and not dist.is_initialized():
-        dist.init_process_group("gloo", timeout=timedelta(minutes=30))
-        atexit.register(leave)
+        store, prefix, rank, number = store_of_this_start()
+        own = PrefixStore(prefix, store)
+        dist.init_process_group(
+            "gloo", store=own, rank=rank, world_size=number, timeout=LONGEST_WAIT
+        )
+        beats = PrefixStore(f"{prefix}/alive", connection(SILENCE / 2))
+        signs = SignsOfLife(beats, rank, number)
+        signs.start()
+        atexit.register(leave, signs)
 
 
-def leave() -> None:
+def leave(signs: SignsOfLife) -> None:
     """Destroy the process group; its threads would otherwise abort the interpreter at exit."""
+    signs.leave()
     if dist.is_initialized():
         dist.destroy_process_group()
 
@@ -89,6 +105,14 @@ def broadcast_weights(*modules: nn.Module) -> None:
 def is_statistic(name: str) -> bool:
     """Return whether a buffer, by its name, is a running statistic of BatchNorm."""
     return name.endswith(("running_mean", "running_var"))
+
+
+def batchnorm_kind(*modules: nn.Module) -> BatchNormKind:
+    """Return over which rows the BatchNorm layers of some modules normalize in training."""
+    layers = [layer for module in modules for layer in module.modules()]
+    if not any(isinstance(layer, _BatchNorm) for layer in layers):
+        return "none"
+    return "whole batch" if processes() == 1 else "share of each process"
 
 
 def average_statistics(*modules: nn.Module) -> None:

@@ -66,7 +66,7 @@ class EpochPart:
         skipped: Those of them that were skipped.
         seconds: Training time of the epoch in earlier sessions.
         sums: Sum and number of every recorded value.
-        notices: Topics of the method's warnings before the epoch.
+        notices: Topics of the method's warnings that callbacks have received.
 
     Example:
         >>> part = EpochPart()

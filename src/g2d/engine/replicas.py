@@ -8,8 +8,29 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from g2d.engine.processes import is_statistic, process, random_state, set_random_state
+from g2d.engine.processes import (
+    batchnorm_kind,
+    is_statistic,
+    process,
+    random_state,
+    set_random_state,
+)
 from g2d.method import processes
+
+
+def notices_of_processes(*modules: nn.Module) -> dict[str, str]:
+    """Return warnings, by topic, about what several processes do otherwise than one.
+
+    Args:
+        modules: Model and method.
+    """
+    if batchnorm_kind(*modules) != "share of each process":
+        return {}
+    return {
+        "batchnorm": f"BatchNorm normalizes over each process's share of a batch, in {processes()} "
+        "processes. The statistics for evaluation are averaged after every epoch. The result "
+        "differs from that of one process; without BatchNorm it is the same up to rounding."
+    }
 
 
 def of_other_processes(device: torch.device, *modules: nn.Module) -> dict[str, Tensor]:

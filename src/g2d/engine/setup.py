@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from typing import cast
 
 import torch
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from g2d.data import Loader, Source, Split
 from g2d.engine.calibration import head_scale
 from g2d.engine.optimization import make_optimizer
 from g2d.engine.options import PRECISIONS, TrainOptions
-from g2d.engine.processes import process
+from g2d.engine.processes import batchnorm_kind, process
 from g2d.errors import ArgumentError, DataError
 from g2d.method import Method, TrainState, processes
 from g2d.model import MultimodalModel
@@ -54,8 +53,7 @@ def check(method: Method, model: MultimodalModel, source: Source, options: Train
     )
     _check_rows(source, options)
     smallest = min(cut.stop - cut.start for cut in loader.cuts(len(loader.ids))) // processes()
-    batchnorm = any(isinstance(layer, _BatchNorm) for layer in model.modules())
-    if method.trains and smallest < 2 and batchnorm:
+    if method.trains and smallest < 2 and batchnorm_kind(model) != "none":
         raise ArgumentError(
             "batch_size must leave every process two rows or more where the model has BatchNorm, "
             f"found {options.batch_size}."

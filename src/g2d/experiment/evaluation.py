@@ -19,7 +19,7 @@ from g2d.engine.cost import step_cost
 from g2d.engine.evaluate import Evaluation, evaluate
 from g2d.engine.fit import Fit
 from g2d.engine.nonfinite import SKIPPED
-from g2d.engine.processes import process
+from g2d.engine.processes import batchnorm_kind, process
 from g2d.engine.stack import Stack
 from g2d.experiment.student import Student
 from g2d.experiment.teachers import TeacherSet
@@ -92,6 +92,8 @@ def _identity(student: Student, fitted: Fit) -> dict[str, Any]:
             "python": platform.python_version(),
         },
         "threads": torch.get_num_threads(),
+        "processes": processes(),
+        "batchnorm": batchnorm_kind(student.model, student.method),
         "device": str(next(student.model.parameters()).device),
         "epochs": fitted.epochs_done,
         "selected_epoch": fitted.selected_epoch,

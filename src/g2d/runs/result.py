@@ -178,6 +178,9 @@ class Result(Content):
         teacher_seed: Seed of its teachers.
         versions: Versions of the libraries.
         threads: Number of threads of torch.
+        processes: Number of processes that trained together.
+        batchnorm: Rows over which BatchNorm normalized in training: ``none`` (no such layer),
+            ``whole batch`` or ``share of each process``; empty in results of earlier versions.
         device: Device of the training.
         epochs: Number of epochs that were trained.
         selected_epoch: Epoch of the selected checkpoint.
@@ -207,6 +210,8 @@ class Result(Content):
     teacher_seed: int
     versions: dict[str, str] = Field(default_factory=dict)
     threads: int = 1
+    processes: int = 1
+    batchnorm: str = ""
     device: str = ""
     epochs: int
     selected_epoch: int
