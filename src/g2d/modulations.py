@@ -157,11 +157,11 @@ class SMP(Modulation):
             self.order = run_order(self.ranking, state, teachers)
 
     def epoch_state(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("order", "of_teachers", "learner")}
+        return {"order": self.order, "of_teachers": self.of_teachers, "learner": self.learner}
 
     def load_epoch_state(self, values: Mapping[str, Any]) -> None:
-        self.order, self.of_teachers = values["order"], values["of_teachers"]
-        self.learner = values["learner"]
+        self.order = None if values["order"] is None else tuple(values["order"])
+        self.of_teachers, self.learner = dict(values["of_teachers"]), values["learner"]
 
     def coefficients(self, state: TrainState, rho: Mapping[str, float]) -> dict[str, float]:
         if self.tau == "none":

@@ -34,8 +34,10 @@ RUNS: dict[str, dict[str, Any]] = {
 RUNS["mslr"] = {"method": {"name": "mslr", "strategy": "dynamic"}}
 RUNS |= {
     f"g2d, ranked by {ranking}": {"method": {"name": "g2d", "tau": (2, 2), "ranking": ranking}}
-    for ranking in ("epoch", "dataset", "memorization")
+    for ranking in ("epoch", "dataset", "memorization", "random", ["b", "a"], "epoch-reversed")
 }
+RUNS["g2d, by lag"] = {"method": {"name": "g2d", "ranking": "lag"}}
+RUNS["agm, sampled"] = {"method": {"name": "agm", "permutations": 2}}
 RUNS |= {
     "accumulated, clipped, adam, plateau": {
         "method": {"name": "joint"},

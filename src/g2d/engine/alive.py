@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from torch.distributed import Store
+from torch.distributed import Store  # type: ignore[attr-defined]
 
 SECONDS = 2.0
 """Time between two signs of life."""

@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed import PrefixStore
+from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from g2d.engine.alive import SILENCE, SignsOfLife
