@@ -34,6 +34,7 @@ images = torch.randn(10, 1, 16, 16)[digit] + 0.5 * torch.randn(200, 1, 16, 16)
 tones = torch.randn(10, 32)[digit] + 0.5 * torch.randn(200, 32)
 batches = torch.randperm(200).split(40)
 loader = [({"image": images[rows], "tone": tones[rows]}, digit[rows]) for rows in batches]
+valid_loader = [(inputs, target) for inputs, target in loader[:2]]
 
 class MyCNN(nn.Sequential):
     def __init__(self):

@@ -94,7 +94,7 @@ class SMP(Modulation):
         self,
         *,
         tau: Tau = None,
-        ranking: Ranking = "batch",
+        ranking: Ranking = "memorization",
         modulate: Modulate = "auto",
         gate_heads: bool = False,
         freeze_batchnorm: bool = False,

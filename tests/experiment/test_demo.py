@@ -26,14 +26,14 @@ def test_the_demonstration_gives_a_table_a_text_and_figures(tmp_path: Path) -> N
         "teachers alone",
         "joint",
         "g2d",
-        "g2d-last",
+        "g2d-batch",
         "joint-warm",
         "best teacher",
         "teacher ensemble",
         "teacher ensemble, calibrated",
     ):
         assert f"\n{row} " in text
-    assert text.count("G²D ranked by the teachers'") == 2
+    assert text.count("G²D, ranked by ") == 2
     kept = (tmp_path / "demo.md").read_text()
     assert "| teachers alone " in kept
     assert kept.rsplit("\n\n", 1)[1].strip() in text
@@ -60,15 +60,15 @@ def written_result(out: Path, name: str, fused: float, image: float, first: str 
 def test_the_text_distinguishes_a_right_ranking_from_a_wrong_one(tmp_path: Path) -> None:
     results = [
         written_result(tmp_path, "joint", 0.5, 0.45),
-        written_result(tmp_path, "g2d", 0.48, 0.44, first="tone"),
-        written_result(tmp_path, "g2d-last", 0.84, 0.79, first="image"),
+        written_result(tmp_path, "g2d", 0.84, 0.79, first="image"),
+        written_result(tmp_path, "g2d-batch", 0.48, 0.44, first="tone"),
     ]
     text = in_words(results, tmp_path)
     for part in (
         "Joint training suppressed image: a teacher trained on it alone reaches 80.0 %, the joint "
         "model's own prediction from it 45.0 %.",
-        "best checkpoints let tone, not the suppressed one, learn first: image reached 44.0 %",
-        "last checkpoints let image, the suppressed one, learn first: image reached 79.0 %",
+        "ranked by batch, let tone, not the suppressed one, learn first: image reached 44.0 %",
+        "ranked by memorization, let image, the suppressed one, learn first: image reached 79.0 %",
     ):
         assert part in text
     assert "(-2.0 points)" in text
@@ -89,7 +89,7 @@ def test_every_setting_has_valid_recipes_and_a_wrong_one_is_corrected() -> None:
         assert [recipe.name for recipe in demo_recipes(setting)] == [
             "joint",
             "g2d",
-            "g2d-last",
+            "g2d-batch",
             "joint-warm",
         ]
     with pytest.raises(ArgumentError, match="Did you mean 'memorizer'"):

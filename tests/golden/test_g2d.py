@@ -85,7 +85,7 @@ def test_unimodal_logits_are_read_as_in_the_released_code(name: str) -> None:
 
 def test_the_paper_suppresses_whole_encoders() -> None:
     golden = Golden("g2d_late")
-    model, method = built(golden, G2D, tau=(2, 1))
+    model, method = built(golden, G2D, tau=(2, 1), ranking="batch")
     because = "The authors' code suppresses convolution weights only"
     check(
         replay(golden, model, method),

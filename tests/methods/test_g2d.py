@@ -106,7 +106,7 @@ def test_the_terms_are_those_of_equation_4() -> None:
 def test_the_least_confident_teachers_modality_learns_first_and_alone(confident: str) -> None:
     weak = "tone" if confident == "image" else "image"
     start = student().state_dict()
-    model, records = train(G2D(teachers=teachers(confident), tau=(2, 2)))
+    model, records = train(G2D(teachers=teachers(confident), tau=(2, 2), ranking="batch"))
     assert records[0][f"kappa/{weak}"] == 1.0
     assert records[0][f"kappa/{confident}"] == 0.0
     unchanged = {
@@ -125,8 +125,9 @@ def test_the_stages_follow_from_the_length_of_the_run(
     kind: type[Method], tau: tuple[float, ...] | None
 ) -> None:
     exclusive = 2 if kind is G2D else 3  # the released code adds an epoch
+    options = {"ranking": "batch"} if kind is G2D else {}
     learns = [
-        train(kind(teachers=teachers(), tau=tau), steps=1, epoch=epoch, epochs=5)[1][0]
+        train(kind(teachers=teachers(), tau=tau, **options), steps=1, epoch=epoch, epochs=5)[1][0]
         for epoch in range(1, 6)
     ]
     assert [record["kappa/image"] for record in learns] == [0.0] * exclusive + [1.0] * (
@@ -147,21 +148,21 @@ def test_a_run_too_short_or_of_unknown_length_is_refused_when_training_starts() 
     with pytest.raises(ArgumentError, match="epochs must be known unless tau holds whole epochs"):
         train(G2D(teachers=teachers()))
     model = student()
-    method = G2D(teachers=teachers()).build(model, TASK)
+    method = G2D(teachers=teachers(), ranking="batch").build(model, TASK)
     optimizer = torch.optim.SGD(method.parameter_groups(model), lr=0.1)
     with pytest.raises(ArgumentError, match="epochs must be 2 or more to give each stage an epoch"):
         method.epoch_start(TrainState(model, optimizer, TASK, epochs=1))
 
 
 def test_in_the_last_stage_everything_learns() -> None:
-    _, records = train(G2D(teachers=teachers(), tau=(2, 2)), epoch=3)
+    _, records = train(G2D(teachers=teachers(), tau=(2, 2), ranking="batch"), epoch=3)
     assert records[0]["kappa/image"] == records[0]["kappa/tone"] == 1.0
 
 
 def test_smp_can_be_combined_with_joint_and_with_umt() -> None:
     for method in (
-        Joint(modulation=SMP(tau=(2, 2)), teachers=teachers()),
-        UMT(teachers=teachers(), modulation=SMP(tau=(2, 2))),
+        Joint(modulation=SMP(tau=(2, 2), ranking="batch"), teachers=teachers()),
+        UMT(teachers=teachers(), modulation=SMP(tau=(2, 2), ranking="batch")),
     ):
         _, records = train(method)
         assert records[0]["kappa/image"] == 0.0
@@ -230,7 +231,10 @@ def test_the_released_code_lets_suppressed_convolutions_drift_by_momentum_and_we
 
 def test_the_released_code_suppresses_one_epoch_longer() -> None:
     assert train(G2DReleased(teachers=teachers(), tau=(2, 2)), epoch=3)[1][0]["kappa/image"] == 0.0
-    assert train(G2D(teachers=teachers(), tau=(2, 2)), epoch=3)[1][0]["kappa/image"] == 1.0
+    assert (
+        train(G2D(teachers=teachers(), tau=(2, 2), ranking="batch"), epoch=3)[1][0]["kappa/image"]
+        == 1.0
+    )
 
 
 def test_ume_is_the_mean_of_its_teachers_and_is_not_trained() -> None:
@@ -261,7 +265,7 @@ def test_accumulation_ranks_once_and_gives_the_same_step() -> None:
         model = MultimodalModel(copy.deepcopy(encoders_), Late(DIMS, 3))
         torch.manual_seed(3)
         model.fusion = Late(DIMS, 3)
-        method = G2D(teachers=t, tau=(1, 1)).build(model, TASK)
+        method = G2D(teachers=t, tau=(1, 1), ranking="batch").build(model, TASK)
         state = TrainState(
             model, torch.optim.SGD(method.parameter_groups(model), lr=0.1), TASK, accumulate=parts
         )
@@ -280,7 +284,7 @@ def test_an_unreliable_ranking_causes_a_warning() -> None:
     with torch.no_grad():
         for parameter in (p for teacher in models.values() for p in teacher.fusion.parameters()):
             parameter.zero_()  # both are equally uncertain
-    method, model = G2D(teachers=Teachers(models), tau=(2, 2)), student()
+    method, model = G2D(teachers=Teachers(models), tau=(2, 2), ranking="batch"), student()
     method.build(model, TASK)
     state = TrainState(model, torch.optim.SGD(method.parameter_groups(model), lr=0.1), TASK)
     method.epoch_start(state)
@@ -288,7 +292,7 @@ def test_an_unreliable_ranking_causes_a_warning() -> None:
     summary = method.epoch_end(state, None)
     assert summary["ranking/margin"] < 0.10
     assert "teachers differ by only" in method.notices["margin"]
-    certain = G2D(teachers=teachers(), tau=(2, 2)).build(model, TASK)
+    certain = G2D(teachers=teachers(), tau=(2, 2), ranking="batch").build(model, TASK)
     certain.training_step(state, batch())
     certain.epoch_end(state, None)
     assert certain.notices == {}

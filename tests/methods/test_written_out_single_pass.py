@@ -227,7 +227,7 @@ TAU = {2: (2, 1), 3: (1, 2, 1)}
 def test_g2d_takes_the_steps_of_algorithm_1(
     changed: dict[str, Any], k: int, regression: bool
 ) -> None:
-    options = options_of(changed | {"tau": TAU[k]}, k, regression)
+    options = options_of(changed | {"tau": TAU[k], "ranking": "batch"}, k, regression)
     records = compare(G2D, Distilled, options, k, epochs=4, regression=regression)
     learns = [tuple(m for m in WIDTHS if record.get(f"kappa/{m}")) for record in records]
     assert learns[-1] == tuple(WIDTHS)[:k]
@@ -312,6 +312,8 @@ def test_a_modulation_scales_the_encoders_of_every_single_pass_method(
 
 @pytest.mark.parametrize("k", [2, 3])
 def test_prioritization_can_be_combined_with_umt(k: int) -> None:
-    options = options_of({"modulation": SMP(tau=TAU[k], gate_heads=True), "weight": 2.0}, k, False)
+    options = options_of(
+        {"modulation": SMP(tau=TAU[k], ranking="batch", gate_heads=True), "weight": 2.0}, k, False
+    )
     written = {"alpha": 2.0, "beta": 0.0, "tau": TAU[k], "gate_heads": True}
     compare(UMT, Distilled, options, k, epochs=4, written=options | written)

@@ -40,7 +40,7 @@ def test_the_runs_of_a_table_are_counted_and_each_has_a_valid_recipe(table: str)
         assert recipe.train.select_on == recipe.teachers.train.select_on == "test"
         assert (recipe.train.batch_size, recipe.train.lr, recipe.train.momentum) == (16, 1e-3, 0.9)
         part = recipe.method if recipe.modulation is None else recipe.modulation
-        assert part.options.get("ranking", "batch") == "batch"
+        assert part.options.get("ranking", "batch") == "batch"  # the paper's
 
 
 def test_the_tables_have_122_runs_of_which_common_ones_are_trained_once() -> None:

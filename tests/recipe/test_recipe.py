@@ -433,7 +433,7 @@ def test_a_ranking_that_times_itself_has_no_tau() -> None:
 
 
 def test_the_resolved_recipe_of_an_earlier_version_is_read_as_it_was_meant() -> None:
-    new = Recipe.load("digits", ["method=g2d-loss", "epochs=2"]).resolved()
+    new = Recipe.load("digits", ["method=g2d-loss", "epochs=2", "method.ranking=batch"]).resolved()
     method = {key: value for key, value in new["method"].items() if key != "ranking"}
     old = {**new, "method": {**method, "tau": None}}
     assert Recipe.upgraded(old) == new

@@ -26,7 +26,7 @@ def resolved_then(method: str) -> dict[str, Any]:
     return content
 
 
-@pytest.mark.parametrize("method", ["ogm_ge", "agm", "pmr", "reconboost"])
+@pytest.mark.parametrize("method", ["ogm_ge", "agm", "pmr", "reconboost", "g2d"])
 def test_a_run_of_an_earlier_version_is_resumed_with_the_defaults_it_began_with(
     method: str, tmp_path: Path
 ) -> None:
@@ -54,11 +54,22 @@ def test_a_run_of_an_earlier_version_is_resumed_with_the_defaults_it_began_with(
 
 
 def test_a_run_of_this_version_continues_with_its_own_values() -> None:
-    for method in ("ogm_ge", "agm", "pmr", "reconboost"):
+    for method in ("ogm_ge", "agm", "pmr", "reconboost", "g2d", "joint+smp"):
         now = Recipe.load("digits", [f"method={method}"])
         assert now.continuing(now.resolved()) == now
         assert Recipe.from_mapping(now.resolved()) == now
     assert Recipe.load("digits", ["method=reconboost"]).method.options["members"] == "growing"
+
+
+def test_a_run_with_smp_of_an_earlier_version_keeps_the_ranking_it_began_with() -> None:
+    then = Recipe.load("digits", ["method=joint+smp"]).resolved()
+    del then["method"]["modulation"]["ranking"]
+    now = Recipe.load("digits", ["method=joint+smp"])
+    assert now.modulation.options["ranking"] == "memorization"
+    assert Recipe.from_mapping(then).modulation.options["ranking"] == "batch"
+    assert now.continuing(then).modulation.options["ranking"] == "batch"
+    given = now.changed({"method.modulation.ranking": "dataset"})
+    assert given.continuing(then) == given
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,7 @@ WARM_START = (
     "joint training that starts from the teachers (warm_start: true); "
     "it costs nothing more and is often enough."
 )
-G2D = (
-    "g2d, ranked by the teachers' last checkpoints (teachers.ranking_checkpoint: last) "
-    "or by memorization; look at its notices."
-)
+G2D = "g2d; look at its notices, and at other rankings (method.ranking: lag)."
 LATE = "a fusion with one head per modality, whose heads can be weighted (fusion: late)."
 LONGER = "teachers that are trained longer (teachers.epochs), and then this diagnosis again."
 NOT_ADDITIVE = (

@@ -108,6 +108,8 @@ def _as_begun(recipe: Recipe, out: Path, console: Console) -> Recipe:
     for option, value in continued.method.options.items():
         if value != recipe.method.options[option]:
             console.say(f"{out} keeps method.{option} = {value}, the default when it was begun.")
+    if continued.modulation != recipe.modulation:
+        console.say(f"{out} keeps method.modulation = {continued.modulation}, as it was begun.")
     for m, encoder in continued.encoders.items():
         if encoder != recipe.encoders[m]:
             console.say(f"{out} keeps the pooling of the version that began it for {m}.")

@@ -43,7 +43,7 @@ class G2D(Distillation):
         temperature: Temperature of the logit distillation.
         reduction: Reduction of the feature distance: ``"sum"`` follows Eq. 2 literally, ``"mean"``
             is what alpha = 1 was used with.
-        ranking: See :class:`~g2d.modulations.SMP`.
+        ranking: Who learns first, see :class:`~g2d.modulations.SMP`; ``"batch"`` is the paper's.
         gate_heads: See :class:`~g2d.modulations.SMP`.
         freeze_batchnorm: See :class:`~g2d.modulations.SMP`.
         modulation: A modulation in place of SMP (Table 6); ``tau`` must then be left out.
@@ -61,7 +61,7 @@ class G2D(Distillation):
         beta: float | Mapping[str, float] = 1.0,
         temperature: float = 1.0,
         reduction: Reduction = "mean",
-        ranking: Ranking = "batch",
+        ranking: Ranking = "memorization",
         gate_heads: bool = False,
         freeze_batchnorm: bool = False,
         modulation: Modulation | None = None,

@@ -167,9 +167,9 @@ class Cell:
 
 def _prioritizes(method: str) -> str:
     """Return the section of a recipe that holds the options of SMP; empty without SMP."""
-    if method == MAIN:
-        return "method"
     variant = VARIANTS.get(method)
+    if MAIN in (method, variant and variant.method):
+        return "method"
     modulation = "method.modulation"
     return modulation if variant is not None and modulation in variant.settings else ""
 

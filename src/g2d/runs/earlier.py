@@ -15,6 +15,8 @@ CHANGED: Mapping[str, Mapping[str, Any]] = {
 """Earlier defaults of options of methods."""
 ADDED: Mapping[str, Mapping[str, Any]] = {
     "reconboost": {"members": "all"},
+    "g2d": {"ranking": "batch"},
+    "smp": {"ranking": "batch"},
     HUGGING_FACE: {"pool": "earlier", "freeze": "none", "lora": 0},
 }
 """Options that earlier versions did not have, with the value that they behaved like."""
@@ -31,7 +33,8 @@ def completed(content: Mapping[str, Any], options_of: OptionsOf) -> dict[str, An
 
     Args:
         content: A recipe. One that a user wrote, with some keys left out, is not changed.
-        options_of: Returns the names of the options of a ``"method"`` or ``"encoder"`` of a name.
+        options_of: Returns the names of the options of a ``"method"``, ``"modulation"`` or
+            ``"encoder"`` of a name.
 
     Example:
         >>> run = dict.fromkeys(RESOLVED) | {"encoders": {"a": {"name": "hf:b", "frozen": True}}}
@@ -43,17 +46,20 @@ def completed(content: Mapping[str, Any], options_of: OptionsOf) -> dict[str, An
     encoders = content.get("encoders")
     if not content.keys() >= RESOLVED or not isinstance(encoders, Mapping):
         return dict(content)
-    encoders = {m: _completed(section, options_of) for m, section in encoders.items()}
-    method = _completed(content.get("method"), options_of)
+    encoders = {m: _completed(section, "encoder", options_of) for m, section in encoders.items()}
+    method = content.get("method")
+    if isinstance(method, Mapping) and "modulation" in method:
+        modulation = _completed(method["modulation"], "modulation", options_of)
+        method = {**method, "modulation": modulation}
+    method = _completed(method, "method", options_of)
     return {**content, "method": method, "encoders": encoders}
 
 
-def _completed(section: Any, options_of: OptionsOf) -> Any:
+def _completed(section: Any, kind: str, options_of: OptionsOf) -> Any:
     name = section.get("name") if isinstance(section, Mapping) else None
     added = ADDED.get(_key(name))
     if added is None:
         return section
-    kind = "encoder" if _key(name) == HUGGING_FACE else "method"
     lacking = options_of(kind, str(name)) - section.keys()
     return {**added, **section} if lacking <= added.keys() else section
 
@@ -79,10 +85,13 @@ def continued(begun: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, A
         >>> continued(begun, {"method": {"name": "agm", "window": [1, 9]}, "encoders": {}})
         {}
     """
+    method = given["method"] if isinstance(given["method"], Mapping) else {}
     sections = {"method": (begun["method"], given["method"])} | {
         f"encoders.{m}": (section, given["encoders"].get(m))
         for m, section in begun["encoders"].items()
     }
+    if before := begun["method"].get("modulation"):
+        sections["method.modulation"] = (before, method.get("modulation"))
     kept = {}
     for path, (before, now) in sections.items():
         section = now if isinstance(now, Mapping) else {"name": now}
