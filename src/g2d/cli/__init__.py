@@ -31,6 +31,7 @@ from g2d.cli.options import (
     RunFolder,
     RunFolders,
     Split,
+    Verify,
     chosen,
     chosen_error,
     print_pairs,
@@ -83,6 +84,7 @@ def train(
     watch: Annotated[
         list[Watcher] | None, typer.Option(help="Also log every epoch there. Repeatable.")
     ] = None,
+    verify: Verify = False,
     quiet: Quiet = False,
 ) -> None:
     """Train the teachers that a recipe needs, or reuse them, then the student.
@@ -95,6 +97,8 @@ def train(
     from g2d.recipe import Recipe
 
     loaded = Recipe.load(recipe, overrides or ())
+    if verify:
+        loaded.verify_data()
     result = run(
         loaded,
         out or Path("runs") / loaded.name,
@@ -115,6 +119,7 @@ def evaluate(
             help="Time windows per long recording, evenly spaced; their logits are averaged.", min=1
         ),
     ] = 1,
+    verify: Verify = False,
 ) -> None:
     """Evaluate trained runs on a split: the fused prediction and each modality.
 
@@ -125,6 +130,8 @@ def evaluate(
 
     for folder in runs:
         loaded = load(folder)
+        if verify:
+            loaded.recipe.verify_data()
         evaluation = loaded.evaluate(chosen(split), windows=windows)
         typer.echo(
             f"{folder} · {loaded.name} · {loaded.source.protocol} · {split.value}"

@@ -237,6 +237,13 @@ Script = Annotated[
         "--dry-run", help="Run nothing; print a SLURM script with an array of the missing runs."
     ),
 ]
+Verify = Annotated[
+    bool,
+    typer.Option(
+        "--verify",
+        help="First compare every file of the prepared data with its recorded hash.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
 

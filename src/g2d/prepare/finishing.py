@@ -32,7 +32,8 @@ from g2d.data.store.opening import open_mask
 from g2d.data.store.scaling import fit_target
 from g2d.data.views import Chain, read_chain
 from g2d.errors import Reason
-from g2d.files import replaced, sha256, write_text
+from g2d.files import replaced, write_text
+from g2d.manifest import hashes
 from g2d.prepare.arrays import fill_holes, save, shrink
 from g2d.prepare.balance import class_balance, seen_rows
 from g2d.prepare.journal import Journal
@@ -97,7 +98,8 @@ def write_store(
     facts["warnings"] += _split_warnings(plan, kept, target, journal.digest[kept])
     own = [file for p in facts["protocols"].values() for file in (p["file"], p["views"])]
     files = [*arrays, "target.npy", "group.npy", SAMPLES, *own]
-    facts["files"] = {name: sha256(out / name) for name in files}
+    facts["files"] = hashes(out, files)
+    facts["sizes"] = {name: (out / name).stat().st_size for name in files}
     return write_facts(out, facts)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2d.errors import REASONS
+from g2d.errors import REASONS, DataError
 from g2d.prepare.plan import Plan, Skip, each
 from g2d.prepare.worker import Outcome, stamp
 
@@ -93,16 +93,19 @@ class Journal:
             for line in file:
                 if not line.endswith(b"\n"):
                     break
-                rows, digests, stamps, skipped, warnings = json.loads(line)
-                self._take(
-                    rows,
-                    Outcome(
+                try:
+                    rows, digests, stamps, skipped, warnings = json.loads(line)
+                    outcome = Outcome(
                         digests,
                         stamps,
                         {int(i): tuple(reason) for i, reason in skipped.items()},
                         {int(i): sentences for i, sentences in warnings.items()},
-                    ),
-                )
+                    )
+                    self._take(rows, outcome)
+                except (ValueError, TypeError, LookupError, AttributeError) as error:
+                    rule = f"{self.path} must be the journal of this preparation"
+                    advice = f"Delete {self.path.parent} to begin again."
+                    raise DataError(f"{rule}, found damage: {error}. {advice}") from None
                 complete += len(line)
         with self.path.open("r+b") as file:
             file.truncate(complete)

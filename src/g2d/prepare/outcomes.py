@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2d.data.store.arrays import blocks
+from g2d.data.store.arrays import blocks, mapped_array
 from g2d.prepare.arrays import create
 from g2d.prepare.plan import Plan, Skip
 
@@ -42,7 +42,7 @@ def count_outcomes(plan: Plan, work: Path, kept: NDArray[np.int64]) -> dict[str,
         of those whose file has ``no_stream`` of the kind; of all rows whose cell is
         ``unreadable``; and of numbers that were ``replaced``, with the number of their rows.
     """
-    codes = np.load(work / f"{OUTCOMES}.npy", mmap_mode="r", allow_pickle=False)
+    codes = mapped_array(work / f"{OUTCOMES}.npy")
     every = np.zeros(codes.shape[1], np.int64)
     for block in blocks(np.arange(len(codes)), 2**16):
         every += (codes[block] == UNREADABLE).sum(0)

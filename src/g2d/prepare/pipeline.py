@@ -6,7 +6,6 @@ folder with one is a complete store.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -18,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from g2d.data.store.arrays import blocks, row_bytes
+from g2d.data.store.arrays import blocks, mapped_array, row_bytes
 from g2d.data.store.facts import DATASET, PRESENT, UNFINISHED, read_facts
 from g2d.errors import DataError
-from g2d.files import sweep, write_text
+from g2d.files import sweep
 from g2d.locks import is_bookkeeping, owned
+from g2d.manifest import read_signed, write_signed
 from g2d.prepare.arrays import create, is_full
 from g2d.prepare.causes import ACCEPT, causes, skip_lines
 from g2d.prepare.finishing import write_store
@@ -163,9 +163,14 @@ def _prepare(
 def _begin(plan: Plan, digest: str, work: Path) -> None:
     """Create the arrays, unless the same plan has begun before."""
     if (work / PLAN).is_file():
-        begun = json.loads((work / PLAN).read_text(encoding="utf-8"))
-        if begun["plan_hash"] != digest:
-            other = f"found one of {begun['name']} begun from other files or with other options"
+        try:
+            begun = read_signed(work / PLAN)
+        except ValueError as error:
+            rule = f"{work / PLAN} must describe the preparation that was begun"
+            advice = f"Delete {work} to begin again."
+            raise DataError(f"{rule}, found damage: {error}. {advice}") from None
+        if begun.get("plan_hash") != digest:
+            other = f"found one of {begun.get('name')} begun from other files or with other options"
             advice = f"Continue with those, give another --out, or delete {work}."
             rule = f"{work.parent} must be free or hold the same preparation"
             raise DataError(f"{rule}, {other}. {advice}")
@@ -182,7 +187,7 @@ def _begin(plan: Plan, digest: str, work: Path) -> None:
             create(work / f"{marks.name}.npy", marks.dtype, (rows, *marks.shape))
     create(work / f"{PRESENT}.npy", "bool", (rows, len(plan.signals)))
     create_outcomes(plan, work)
-    write_text(work / PLAN, json.dumps({"name": plan.name, "plan_hash": digest}))
+    write_signed(work / PLAN, {"name": plan.name, "plan_hash": digest})
 
 
 def _check_space(plan: Plan, work: Path) -> None:
@@ -250,8 +255,8 @@ def _check_enough(
 
 def _empty_modalities(plan: Plan, work: Path, journal: Journal) -> list[str]:
     """Return the modalities that no kept sample has."""
-    present = np.load(work / f"{PRESENT}.npy", mmap_mode="r", allow_pickle=False)
-    used = present[journal.kept()].any(0)
+    present = mapped_array(work / f"{PRESENT}.npy")
+    used = np.asarray(present[journal.kept()].any(0))
     return [m for m, any_row in zip(plan.signals, used, strict=True) if not any_row]
 
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from g2d.configured import WIDTH
 from g2d.data import Source
-from g2d.data.store.facts import DATASET, read_facts
+from g2d.data.store.facts import DATASET, read_facts, require_hashes, require_sizes
 from g2d.data.store.opening import StoreOptions
 from g2d.datasets import DATASETS
 from g2d.encoders import build_encoder
@@ -228,6 +228,21 @@ class Recipe:
             fault = f"encoders must be one per {modalities}, found {', '.join(self.encoders)}."
             raise RecipeError([fault], self.name)
         return source
+
+    def verify_data(self) -> None:
+        """Compare every file of the store that the recipe names with its recorded hash.
+
+        Opening a store verifies the sizes of all files and the hashes of small ones. Data that are
+        not a store have nothing to verify.
+
+        Raises:
+            DataError: A file was changed or damaged.
+        """
+        options = DATASETS[self.data.name].options(**self.data.options)
+        if isinstance(options, StoreOptions):
+            facts = read_facts(options.folder)
+            require_sizes(options.folder, facts)
+            require_hashes(options.folder, facts, facts["files"])
 
     def store_hash(self) -> dict[str, str]:
         """Return the content hash of the store that the recipe names, without opening it.

@@ -15,6 +15,55 @@ AT_ONCE = 2**24
 """Number of bytes of an array that are read at a time."""
 
 
+def incomplete(folder: Path, name: str) -> str:
+    """Return the sentence for a store without one of its files."""
+    return f"the store {folder} is incomplete: there is no {name}. Prepare it again."
+
+
+def open_array(path: Path) -> NDArray[Any]:
+    """Map a ``.npy`` file of plain values into memory, without pickles.
+
+    Args:
+        path: The file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        OSError: The machine cannot read it.
+        ValueError: It is not exactly one array; the message says what was found instead.
+    """
+    try:
+        values: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except MemoryError:
+        raise
+    except Exception as error:  # a header is parsed as Python, and fails in many ways
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        # NumPy takes unknown content for a pickle, and its message advises to open it anyway.
+        reason = "something else" if "pickle" in str(error) else f"damage: {error}"
+        raise ValueError(reason) from error
+    if not isinstance(values, np.memmap):
+        raise ValueError("several in one file (npz)")
+    if path.stat().st_size != values.offset + values.nbytes:
+        raise ValueError("more bytes than the array has")
+    return values
+
+
+def mapped_array(path: Path) -> NDArray[Any]:
+    """Map an array of an unfinished preparation into memory.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DataError: It is damaged.
+    """
+    try:
+        return open_array(path)
+    except ValueError as error:
+        rule = f"{path} must be a plain array, found {error}"
+        raise DataError(f"{rule}. Delete {path.parent} and prepare again.") from error
+
+
 class StoredArray:
     """A ``.npy`` file mapped into memory. Indexing copies the rows out.
 
@@ -31,14 +80,11 @@ class StoredArray:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._values: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+            self._values = open_array(path)
         except FileNotFoundError:
-            fault = f"the store {path.parent} is incomplete: there is no {path.name}"
-            raise DataError(f"{fault}. Prepare it again.") from None
-        except (OSError, ValueError, EOFError, SyntaxError) as error:
-            # NumPy takes unknown content for a pickle, and its message advises to open it anyway.
-            reason = "something else" if "pickle" in str(error) else f"damage: {error}"
-            rule = f"{path} must be an array of a store, found {reason}"
+            raise DataError(incomplete(path.parent, path.name)) from None
+        except ValueError as error:
+            rule = f"{path} must be an array of a store, found {error}"
             raise DataError(f"{rule}. Prepare it again.") from error
 
     def __reduce__(self) -> tuple[Any, ...]:

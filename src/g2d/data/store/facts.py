@@ -7,15 +7,19 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
-from g2d.data.store.arrays import blocks
+from g2d.data.store.arrays import blocks, incomplete
+from g2d.data.store.schema import Kind as Kind
+from g2d.data.store.schema import checked
 from g2d.errors import DataError
-from g2d.files import replaced
+from g2d.files import read_json, replaced
+from g2d.manifest import CHANGED, SIGNATURE, require_unchanged, signed, unsigned, within
 
 DATASET, SAMPLES, SPLITS = "dataset.json", "samples.jsonl", "splits"
 """Names of the files of facts and of rows, and of the folder of splits."""
@@ -30,12 +34,7 @@ real, of the array that counts the real samples of sound, and, in files of rows,
 marks which rows have the modality."""
 RESERVED = frozenset({"target", "group", PRESENT, "id", "files", "sha256"})
 """Names that a store uses itself; no modality can have them."""
-SIGNATURE = "signature"
-"""Last key of ``dataset.json``: the hash of all others. A store whose facts were edited or damaged
-is not opened."""
 
-
-Kind = Literal["audio", "image", "video", "sequence", "table", "text"]
 SOUND: Kind = "audio"
 PICTURE: Kind = "image"
 VIDEO: Kind = "video"
@@ -111,15 +110,14 @@ def write_facts(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
         folder: Folder of the store.
         facts: Everything that the store records about itself.
     """
-    plain: dict[str, Any] = json.loads(json.dumps(facts, default=list))
-    text = json.dumps(plain | {SIGNATURE: _signature(plain)}, indent=1)
+    text = json.dumps(signed(facts), indent=1)
     with replaced(folder / DATASET) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return read_facts(folder)
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """Return the contents of a store's ``dataset.json``.
+    """Return the contents of a store's ``dataset.json``, without the signature.
 
     Args:
         folder: Folder of the store.
@@ -128,8 +126,9 @@ def read_facts(folder: Path) -> dict[str, Any]:
         DataError: There is none, it is damaged, or another version wrote it.
     """
     path = folder / DATASET
+    again = "Prepare the store again with another --out, or delete this one first."
     try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        facts = read_json(within(folder, DATASET))
         schema = facts["schema"]
     except (FileNotFoundError, NotADirectoryError):
         if (folder / UNFINISHED).is_dir():
@@ -138,17 +137,64 @@ def read_facts(folder: Path) -> dict[str, Any]:
         raise DataError(f"{folder} is no store: there is no {DATASET} in it.") from None
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise DataError(f"{path} is damaged: {error}. Prepare the store again.") from error
-    again = "Prepare the store again with another --out, or delete this one first."
     if schema != SCHEMA:
-        raise DataError(f"{path} must have schema {SCHEMA}, found {schema!r}. {again}")
-    unsigned = {key: value for key, value in facts.items() if key != SIGNATURE}
-    if facts.get(SIGNATURE) != _signature(unsigned):
-        raise DataError(f"{path} was changed since g2d data prepare wrote it. {again}")
-    return facts
+        raise DataError(f"{path} must have schema {SCHEMA}, found {schema!r:.50}. {again}")
+    try:
+        plain = unsigned(facts)
+        if SIGNATURE not in facts:
+            raise ValueError(CHANGED)
+    except ValueError:
+        changed = "was changed since g2d data prepare wrote it"
+        raise DataError(f"{path} {changed}. {again}") from None
+    try:
+        checked(plain)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))[:200]
+        fault = f"{place + ': ' if place else ''}{first['msg'].removeprefix('Value error, ')}"
+        raise DataError(f"{path} must describe a store, found {fault}. {again}") from None
+    return plain
 
 
-def _signature(facts: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+def require_sizes(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Check that every file of a store is inside its folder and has its recorded size.
+
+    Args:
+        folder: Folder of the store.
+        facts: Contents of its ``dataset.json``.
+
+    Raises:
+        DataError: A file is missing, leads outside, or has another size.
+    """
+    for name in facts["files"]:
+        size = facts.get("sizes", {}).get(name)
+        try:
+            actual = within(folder, name).stat().st_size
+        except FileNotFoundError:
+            raise DataError(incomplete(folder, name)) from None
+        except ValueError as error:
+            raise DataError(f"{error}. Prepare the store again.") from None
+        if size is not None and actual != size:
+            rule = f"{folder / name} must have {size:,} bytes, found {actual:,}"
+            raise DataError(f"{rule}. Prepare the store again.")
+
+
+def require_hashes(folder: Path, facts: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Check that files of a store have their recorded SHA-256.
+
+    Args:
+        folder: Folder of the store.
+        facts: Contents of its ``dataset.json``.
+        names: Names of the files.
+
+    Raises:
+        DataError: One was changed or damaged.
+    """
+    for name in names:
+        try:
+            require_unchanged(folder, {name: facts["files"][name]})
+        except ValueError as error:
+            raise DataError(f"the store {folder} is damaged: {error}. Prepare it again.") from None
 
 
 def content_hash(

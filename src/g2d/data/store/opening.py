@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from g2d.data.roots import data_root
 from g2d.data.source import Source
-from g2d.data.splits import TRAIN
+from g2d.data.splits import TEST, TRAIN, UNUSED, VALID
 from g2d.data.store.arrays import CountedMask, StoredArray
 from g2d.data.store.facts import (
     DATASET,
@@ -24,13 +23,16 @@ from g2d.data.store.facts import (
     Signal,
     protocol_file,
     read_facts,
+    require_hashes,
+    require_sizes,
     signals,
 )
 from g2d.data.store.fitting import complete_steps, fit_chain
 from g2d.data.store.scaling import open_target
 from g2d.data.views import Chain, read_chain
 from g2d.errors import DataError
-from g2d.files import choice_fault
+from g2d.files import choice_fault, read_json
+from g2d.manifest import within
 
 Flags = dict[str, NDArray[np.bool_]]
 
@@ -86,6 +88,7 @@ def open_store(options: StoreOptions) -> Source:
             f"needs), or set {root} to the folder that contains it."
         )
     facts = read_facts(folder)
+    require_sizes(folder, facts)
     known = signals(facts)
     chosen = tuple(known) if options.modalities is None else options.modalities
     for m in (*chosen, *options.views):
@@ -98,6 +101,8 @@ def open_store(options: StoreOptions) -> Source:
     protocol, rows = facts["protocols"][name], facts["rows"]
     files = (protocol["file"], "target.npy", "group.npy")
     split, target, group = (_small(folder, file, rows) for file in files)
+    require_hashes(folder, facts, (*files, protocol["views"]))
+    _check_small(folder, facts["task"], split, target, group)
     if not (split == TRAIN).any():
         rule = f"{name} of {folder} must have training rows, found none among {len(split)}"
         raise DataError(f"{rule}. Choose another data.protocol, or prepare more.")
@@ -130,7 +135,40 @@ def load_array(folder: Path, name: str) -> NDArray[Any]:
         folder: Folder of the store.
         name: File name of the array.
     """
-    return StoredArray(folder / name)[:]
+    return _opened(folder, name)[:]
+
+
+def _opened(folder: Path, name: str) -> StoredArray:
+    """Open an array that must be inside the folder of its store."""
+    try:
+        return StoredArray(within(folder, name))
+    except ValueError as error:
+        raise DataError(f"{error}. Prepare the store again.") from None
+
+
+def _check_small(
+    folder: Path,
+    task: Mapping[str, Any],
+    split: NDArray[Any],
+    target: NDArray[Any],
+    group: NDArray[Any],
+) -> None:
+    """Check type, shape and range of what is read into memory, which anyone can sign."""
+    rows, width = len(split), len(task.get("labels", ())) or task.get("outputs", 1)
+    wide = target.shape == ((rows,) if "classes" in task else (rows, width))
+    whole = all(values.dtype.kind in "iu" and values.ndim == 1 for values in (split, group))
+    fault = None
+    if not whole or not np.isin(split, (UNUSED, TRAIN, VALID, TEST)).all():
+        fault = "whole numbers from -1 to 2 per row for the split, and a number for the group"
+    elif not wide or target.dtype.kind not in "iuf" or not np.isfinite(target).all():
+        fault = "a finite target per row and output"
+    elif "classes" in task and not np.isin(target, np.arange(len(task["classes"]))).all():
+        fault = f"class numbers below {len(task['classes'])}"
+    elif "labels" in task and not np.isin(target, (0, 1)).all():
+        fault = "1 or 0 per label"
+    if fault is not None:
+        rule = f"{folder} must hold {fault}, found something else"
+        raise DataError(f"{rule}. Prepare the store again.")
 
 
 def _small(folder: Path, name: str, rows: int) -> NDArray[Any]:
@@ -144,7 +182,7 @@ def _small(folder: Path, name: str, rows: int) -> NDArray[Any]:
 
 def _large(folder: Path, name: str, dtype: str, shape: tuple[int, ...]) -> StoredArray:
     """Open a large array that must have the type and shape that the store records."""
-    values = StoredArray(folder / f"{name}.npy")
+    values = _opened(folder, f"{name}.npy")
     if values.shape != shape or values.dtype != np.dtype(dtype):
         rule = f"{values.path} must be {dtype} {shape}, found {values.dtype} {values.shape}"
         raise DataError(f"{rule}. Prepare the store again.")
@@ -173,7 +211,7 @@ def _views(
     """Yield views as they were fitted with the store; those of a recipe are fitted now."""
     path = folder / SPLITS / f"{protocol_file(protocol)}.json"
     try:
-        fitted: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        fitted = read_json(path)
         own = {m: read_chain(m, fitted[m]) for m in source.modalities}
     except (OSError, ValueError, KeyError, TypeError) as error:
         rule = f"{path} must hold the fitted views of the store, found damage: {error}"
@@ -193,6 +231,9 @@ def _present(folder: Path, facts: Mapping[str, Any], chosen: tuple[str, ...]) ->
     if f"{PRESENT}.npy" not in facts["files"]:
         return {}
     flags = load_array(folder, f"{PRESENT}.npy")
+    if flags.shape != (facts["rows"], len(facts["modalities"])) or flags.dtype != np.bool_:
+        rule = f"{folder / PRESENT}.npy must mark every row and modality"
+        raise DataError(f"{rule}, found {flags.dtype} {flags.shape}. Prepare the store again.")
     places = list(facts["modalities"])
     columns = {m: np.ascontiguousarray(flags[:, places.index(m)]) for m in chosen}
     return {m: column for m, column in columns.items() if not column.all()}

@@ -6,7 +6,6 @@ is not documented, and one that is rebuilt from MNIST, spoken digits and noise.
 
 from __future__ import annotations
 
-import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from pydantic import Field
 
 from g2d.data.pca import principal_components
 from g2d.data.splits import TEST, TRAIN, VALID
+from g2d.data.store.arrays import open_array
 from g2d.data.store.facts import Signal
 from g2d.datasets.av_mnist.parts import IMAGE_TRAIN, LENGTH, Parts
 from g2d.datasets.av_mnist.raw import Pool, read_parts
@@ -210,15 +210,13 @@ class CirculatingDecode:
 def _mapped(path: Path, axes: int) -> NDArray[Any]:
     """Open an array of numbers with that many axes."""
     try:
-        values: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        values = open_array(path)
     except FileNotFoundError:
         raise DataError(
             f"the circulating AV-MNIST is incomplete: there is no {path.name} in {path.parent}."
         ) from None
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} must be a plain array, found damage: {error}.") from error
-    if not isinstance(values, np.ndarray):
-        raise DataError(f"{path} must be a plain array, found several in one file (npz).")
+    except ValueError as error:
+        raise DataError(f"{path} must be a plain array, found {error}.") from error
     if values.ndim != axes or values.dtype.kind not in "fiu":
         raise DataError(
             f"{path} must be numbers in {axes} axes, found {values.dtype} {values.shape}."

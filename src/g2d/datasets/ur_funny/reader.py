@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from g2d.data.splits import TEST, TRAIN, UNUSED, VALID
+from g2d.data.store.arrays import mapped_array
 from g2d.data.store.facts import Signal
 from g2d.datasets.base import ReaderOptions
 from g2d.datasets.decoding import text_bytes
@@ -367,7 +368,7 @@ def _opened(folders: Folders) -> Content:
         labels,
         sentences,
         {m: Ragged.open(folder[m]) for m in (*FEATURES, "words")},
-        np.load(folder["embedding"] / "embedding.npy", mmap_mode="r", allow_pickle=False),
+        mapped_array(folder["embedding"] / "embedding.npy"),
     )
 
 
