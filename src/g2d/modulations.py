@@ -111,7 +111,10 @@ class SMP(Modulation):
             )
         self.order: tuple[str, ...] | None = None
         self.of_teachers: dict[str, float] = {}
-        self.learner: str | None = None
+
+    @property
+    def exclusive(self) -> bool:
+        return self.tau != "none"
 
     def build(self, model: MultimodalModel, task: Task) -> None:
         """Check the modulation against the model.

@@ -381,6 +381,10 @@ class Regression(Task):
         values = at_least_float32(logits)
         return torch.sigmoid(values) if self.output == "sigmoid" else values
 
+    def unsquash(self, values: Tensor) -> Tensor:
+        """Return logits ``(B, C)`` whose prediction in the scaled unit is nearest to values."""
+        return values.logit(1e-6) if self.output == "sigmoid" else values
+
     def unscale(self, scaled: Tensor) -> Tensor:
         """Return values in the original unit, from targets or predictions in the scaled unit."""
         low, high = (scaled.new_tensor(_each(end)) for end in (self.low, self.high))

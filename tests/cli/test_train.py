@@ -74,7 +74,13 @@ def test_a_run_folder_holds_recipe_metrics_result_and_predictions(trained: Path)
         assert teacher["confidence_ratio"] == pytest.approx(
             result["test"]["unimodal"][m]["confidence"] / teacher["confidence"]["test"]
         )
-    assert set(result["controls"]) == {"best_teacher", "ensemble", "ensemble_calibrated"}
+    assert set(result["controls"]) == {
+        "constant",
+        "linear",
+        "best_teacher",
+        "ensemble",
+        "ensemble_calibrated",
+    }
     assert [
         json.loads(line)["epoch"] for line in (trained / "metrics.jsonl").read_text().splitlines()
     ] == [1, 2]

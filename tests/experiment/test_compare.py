@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from g2d.cli import app
-from g2d.errors import RecipeError
-from g2d.experiment.comparing import compare, controlled, warm_started
+from g2d.errors import ArgumentError, RecipeError
+from g2d.experiment.comparing import compare, controlled, trained_controls
 from g2d.recipe import Recipe
 
 from .conftest import SMALL
@@ -29,7 +29,28 @@ def test_one_recipe_per_problem_gets_the_controls() -> None:
     ]
     assert [one.controls for one in controlled(given)] == [False, True, True, True]
     assert [one.controls for one in controlled([recipe("joint"), recipe("g2d")])] == [False, True]
-    assert len(warm_started(controlled(given))) == 3
+    cheap = trained_controls(controlled(given))
+    assert [one.name for one in cheap] == ["joint-warm", "joint-warm-2", "joint-warm-3"]
+
+
+def test_full_controls_are_joint_training_of_equal_passes_and_with_another_fusion() -> None:
+    given = [recipe("g2d", "controls=true", "epochs=6"), recipe("joint", "epochs=6")]
+    full = {one.name: one for one in trained_controls(given, full=True)}
+    assert {
+        name: (one.method.name, one.train.epochs, one.fusion.name, one.warm_start, one.controls)
+        for name, one in full.items()
+    } == {
+        "joint-warm": ("joint", 6, "late", True, False),
+        "joint-2x": ("joint", 12, "late", False, False),
+        "joint-film": ("joint", 6, "film", False, False),
+    }
+    together = recipe("g2d", "controls=true", "fusion=mlp")
+    assert [one.name for one in trained_controls([together], full=True)] == [
+        "joint-warm",
+        "joint-2x",
+    ]
+    with pytest.raises(ArgumentError, match="controls must be one of none, cheap, full, found"):
+        compare([recipe("joint")], controls="ful")  # type: ignore[arg-type]
 
 
 def test_every_comparison_has_controls_unless_they_are_switched_off(tmp_path: Path) -> None:
@@ -37,7 +58,14 @@ def test_every_comparison_has_controls_unless_they_are_switched_off(tmp_path: Pa
     words = ["compare", "digits", "--methods", "joint,ogm_ge", "--seeds", "1", "--out"]
     complete = CliRunner().invoke(app, [*words, str(tmp_path / "a"), *short])
     assert complete.exit_code == 0, complete.output
-    for row in ("teachers alone", "best teacher", "teacher ensemble, calibrated", "joint-warm"):
+    for row in (
+        "majority or mean",
+        "linear model on pooled inputs",
+        "teachers alone",
+        "best teacher",
+        "teacher ensemble, calibrated",
+        "joint-warm",
+    ):
         assert row in complete.output
     bare = CliRunner().invoke(app, [*words, str(tmp_path / "b"), "--no-controls", *short])
     assert bare.exit_code == 0, bare.output

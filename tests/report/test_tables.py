@@ -16,6 +16,7 @@ from g2d.errors import ArgumentError
 from g2d.report import FORMATS, Group, Table, comparison_table, groups_of
 from g2d.report.comparison import OTHER_METRICS
 from g2d.report.formatting import scale_of
+from g2d.report.words import comparison_words, run_words
 from g2d.runs import find_runs, read_run
 from g2d.task import MultiLabel
 
@@ -72,6 +73,66 @@ def test_two_seeds_claim_nothing(make_run: Any, tmp_path: Path) -> None:
     assert all(column.name != "p" for column in table.columns)
     assert all(not cell.marks for row in table.rows for cell in row.cells)
     assert any("no interval, no p, no claim" in note for note in table.notes)
+
+
+LINEAR = {
+    "constant": {"test": {"accuracy": 0.4}},
+    "linear": {"test": {"accuracy": 0.6}, "unimodal": {"image": {"accuracy": 0.5}}},
+}
+
+
+def test_the_linear_model_has_a_row_and_enlarges_no_family(make_run: Any, tmp_path: Path) -> None:
+    for seed in range(3):
+        make_run("joint", seed, 0.7 + 0.01 * seed, controls=LINEAR)
+        make_run("umt", seed, 0.8 - 0.01 * seed)
+    (table,) = tables_in(tmp_path)
+    rows = {
+        row.name: dict(zip((column.name for column in table.columns), row.cells, strict=True))
+        for row in table.rows
+    }
+    linear = rows["linear model on pooled inputs"]
+    assert (linear["fused"].value, linear["image"].value) == (60.0, 50.0)
+    assert linear["tone"].value is None
+    assert rows["majority or mean"]["fused"].value == pytest.approx(40)
+    assert linear["difference to joint"].value is None
+
+
+@pytest.mark.parametrize(
+    ("scores", "clear"),
+    [
+        ([0.70, 0.71, 0.72], True),
+        ([0.61, 0.66, 0.59], False),
+        ([0.55, 0.55, 0.55], False),
+        ([0.65, 0.65, 0.65], True),
+        ([0.99], True),
+        ([0.63], False),
+    ],
+)
+def test_a_best_row_that_is_not_clearly_above_the_linear_model_is_named(
+    make_run: Any, tmp_path: Path, scores: list[float], clear: bool
+) -> None:
+    for seed, score in enumerate(scores):
+        test = {"fused": {"accuracy": score}, "unimodal": {}, "rows": 40, "groups": 40}
+        make_run("joint", seed, score, controls=LINEAR, test=test)
+    (group,) = groups_in(tmp_path)
+    texts = [text for text in comparison_words(group) if "not clearly above the linear" in text]
+    assert bool(texts) != clear
+    if texts:
+        assert texts[0].startswith("joint, the best trained row, is")
+        assert "against 60.0 %" in texts[0]
+    if len(scores) == 1:
+        assert (texts[0] in run_words(group)) if texts else True
+
+
+def test_a_table_names_the_rows_that_cannot_show_an_interaction(
+    make_run: Any, tmp_path: Path
+) -> None:
+    make_run("joint", 0, 0.5, additive=True)
+    make_run("g2d", 0, 0.5, additive=True)
+    make_run("joint-film", 0, 0.5, additive=False)
+    (table,) = tables_in(tmp_path)
+    (note,) = [note for note in table.notes if "Interaction not tested" in note]
+    assert note.startswith("Interaction not tested by joint, g2d: ")
 
 
 def test_every_format_has_the_same_numbers(table: Table) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from g2d.cli.options import (
+    Controls,
     Jobs,
     Methods,
     Oversubscribe,
@@ -16,6 +17,8 @@ from g2d.cli.options import (
     RecipesAndAssignments,
     Script,
     Shard,
+    Verify,
+    chosen_controls,
     end,
     load_recipes,
     words_of,
@@ -25,13 +28,15 @@ Seeds = Annotated[
     int, typer.Option(help="Number of seeds, counted from the recipe's own seed.", min=1)
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for all runs.")]
-Controls = Annotated[
-    bool,
+Control = Annotated[
+    Controls,
     typer.Option(
-        help="Add the best teacher, the teachers' ensembles, and joint training that starts"
-        " from the teachers."
+        help="Rows that a method must beat. cheap: majority or mean, a linear model, the best"
+        " teacher, the teachers' ensembles, and joint training that starts from the teachers."
+        " full: also joint training twice as long and with a fusion that is no sum."
     ),
 ]
+NoControls = Annotated[bool, typer.Option("--no-controls", help="The same as --controls none.")]
 COMPARED = Path("runs/compare")
 
 
@@ -46,12 +51,14 @@ def compare(
             help="Name of the recipe that the others are compared with; joint training by default."
         ),
     ] = None,
-    controls: Controls = True,
+    controls: Control = Controls.cheap,
+    no_controls: NoControls = False,
     jobs: Jobs = 1,
     shard: Shard = None,
     ray: Ray = None,
     oversubscribe: Oversubscribe = False,
     dry_run: Script = False,
+    verify: Verify = False,
     quiet: Quiet = False,
 ) -> None:
     """Train methods or recipes under several seeds, and show them in one table per problem.
@@ -64,17 +71,24 @@ def compare(
     """
     from g2d.experiment import compare as compare_all
 
+    kind = not no_controls and chosen_controls(controls)
     loaded = load_recipes(recipes, methods)
+    if verify:
+        for data in {str(one.data): one for one in loaded}.values():
+            data.verify_data()
     if dry_run:
         from g2d.experiment.comparing import planned
         from g2d.experiment.grids import array_of
         from g2d.experiment.launching import Launch
 
         shared = {"--methods": methods, "--seeds": seeds, "--out": out}
-        needed = [*recipes, *words_of(shared | {"--no-controls": not controls})]
+        needed = [
+            *recipes,
+            *words_of(shared | {"--controls": controls.value, "--no-controls": no_controls}),
+        ]
         own = words_of({"--baseline": baseline, "--oversubscribe": oversubscribe, "--quiet": quiet})
         array = array_of(
-            planned(loaded, seeds, out, controls=controls),
+            planned(loaded, seeds, out, controls=kind),
             ["compare", *needed, *own, *words_of({"--jobs": jobs if jobs > 1 else None})],
             Launch(jobs, shard),
             teachers=["teachers", *needed],
@@ -86,7 +100,7 @@ def compare(
         seeds=seeds,
         out=out,
         baseline=baseline,
-        controls=controls,
+        controls=kind,
         jobs=jobs,
         shard=shard,
         ray=ray,
@@ -104,7 +118,8 @@ def teachers(
     methods: Methods = None,
     seeds: Seeds = 3,
     out: Out = COMPARED,
-    controls: Controls = True,
+    controls: Control = Controls.cheap,
+    no_controls: NoControls = False,
     jobs: Jobs = 1,
     ray: Ray = None,
     oversubscribe: Oversubscribe = False,
@@ -123,7 +138,8 @@ def teachers(
     from g2d.report.formatting import counted
 
     launch = Launch(jobs, ray=ray, oversubscribe=oversubscribe)
-    cells = planned(load_recipes(recipes, methods), seeds, out, controls=controls)
+    kind = not no_controls and chosen_controls(controls)
+    cells = planned(load_recipes(recipes, methods), seeds, out, controls=kind)
     done = train_teachers([one.recipe for one in cells], launch, progress=not quiet, say=typer.echo)
     typer.echo(f"{counted(done.trained, TEACHER)} trained, {done.ready} finished before.")
     if done.failures:

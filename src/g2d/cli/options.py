@@ -22,12 +22,15 @@ from g2d.machine import machine_fault
 if TYPE_CHECKING:
     from g2d import data
     from g2d.data import gaps
+    from g2d.experiment import comparing
     from g2d.experiment.cells import Failure
     from g2d.recipe import Recipe
 
 
 Split = StrEnum("Split", "train valid test")
 """A split of the data."""
+Controls = StrEnum("Controls", "none cheap full")
+"""Controls of a comparison."""
 OnError = StrEnum("OnError", "stop absent skip")
 """Ways to treat a new row that cannot be read."""
 
@@ -35,6 +38,11 @@ OnError = StrEnum("OnError", "stop absent skip")
 def chosen(split: Split) -> data.Split:
     """Return the name of a chosen split, as the library takes it."""
     return cast("data.Split", split.value)
+
+
+def chosen_controls(controls: Controls) -> comparing.Controls:
+    """Return which controls a comparison gets, as the library takes it."""
+    return cast("comparing.Controls", controls.value)
 
 
 def chosen_error(on_error: OnError) -> gaps.OnError:
@@ -205,6 +213,13 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder tha
 RunFolders = Annotated[
     list[Path], typer.Argument(metavar="RUN...", help="Run folders that train wrote.")
 ]
+Verify = Annotated[
+    bool,
+    typer.Option(
+        "--verify",
+        help="First compare every file of the prepared data with its recorded hash.",
+    ),
+]
 Jobs = Annotated[
     int,
     typer.Option(
@@ -235,13 +250,6 @@ Script = Annotated[
     bool,
     typer.Option(
         "--dry-run", help="Run nothing; print a SLURM script with an array of the missing runs."
-    ),
-]
-Verify = Annotated[
-    bool,
-    typer.Option(
-        "--verify",
-        help="First compare every file of the prepared data with its recorded hash.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]

@@ -158,6 +158,19 @@ def evaluate(
     )
 
 
+def scores(task: Task, logits: Tensor, target: Tensor) -> dict[str, float]:
+    """Return loss, metrics and confidence of logits, as an evaluation records them.
+
+    Args:
+        task: Kind of target.
+        logits: Logits ``(N, C)``.
+        target: Targets of the rows.
+    """
+    tally = _Tally(task)
+    tally.add(logits, target)
+    return tally.record()
+
+
 def _windows(source: Source, windows: int) -> list[Source]:
     """Return the source once per window, at (i + 1/2) / windows of the free range."""
     if windows == 1:
@@ -211,6 +224,9 @@ class _Tally:
 
     def metrics(self) -> dict[str, float]:
         return self.sums.compute() if self.rows else {}
+
+    def record(self) -> dict[str, float]:
+        return {"loss": self.loss, **self.metrics(), "confidence": self.confidence}
 
 
 def _joined(kept: list[tuple[Batch, Output]]) -> dict[str, Any]:

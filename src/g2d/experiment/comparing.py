@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 
 from g2d.errors import ArgumentError, RecipeError
 from g2d.experiment.cells import Failure, failures_in_words
@@ -16,7 +16,8 @@ from g2d.experiment.grids import RUNS, GridCell, grid_cells, run_grid
 from g2d.experiment.launching import Launch
 from g2d.experiment.owning import owning
 from g2d.experiment.training import RecipeLike, as_recipe, check_names, method_choices
-from g2d.files import choice_fault, write_text
+from g2d.files import choice_fault, one_of, write_text
+from g2d.fusion import FUSIONS
 from g2d.paper import build
 from g2d.recipe import Recipe
 from g2d.report import FORMATS, Table, groups_of, write_page
@@ -26,6 +27,14 @@ SUFFIXES = {"markdown": "md", "csv": "csv", "latex": "tex", "json": "json"}
 """Forms of the tables, and the suffix of the file ``compare`` in each of them."""
 WARM = "joint-warm"
 """The variant that is a trained control: joint training that starts from the teachers."""
+LONGER = "joint-2x"
+"""Joint training of twice as many epochs: as many passes as a student and its teachers need."""
+TOGETHER = "film"
+"""The fusion of a control that can represent an interaction of modalities."""
+Controls = Literal["none", "cheap", "full"]
+"""Controls of a comparison, see :func:`compare`."""
+CONTROLS: tuple[str, ...] = get_args(Controls)
+_ASKED: dict[Any, str] = {True: "cheap", False: "none"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ def compare(
     seeds: int | Sequence[int] = 3,
     out: str | Path = "runs/compare",
     baseline: str | None = None,
-    controls: bool = True,
+    controls: Controls | bool = "cheap",
     jobs: int = 1,
     shard: str | None = None,
     ray: str | None = None,
@@ -85,9 +94,8 @@ def compare(
 
     Finished runs are not repeated: an interrupted comparison continues, and a longer one uses the
     runs of a shorter one. A run that fails is reported, and the rest is finished. All recipes
-    share their teachers. Every problem gets controls: the best teacher, the ensemble of the
-    teachers (raw and calibrated), and joint training that starts from the teachers. They are cheap;
-    a method that does not beat them has gained nothing.
+    share their teachers. Every problem gets controls; a method that does not beat them has gained
+    nothing.
 
     Args:
         recipes: A recipe or several, each in one of the forms that :func:`g2d.train` takes.
@@ -98,7 +106,17 @@ def compare(
             LaTeX and JSON, and ``report.html``.
         baseline: Name of the recipe that the others are compared with; None is plain joint
             training, if it is among them.
-        controls: False leaves the controls to the recipes with ``controls: true``.
+        controls: Rows that every method must beat.
+
+            - ``"cheap"``, the default: a constant prediction, a linear model on pooled inputs, the
+              best teacher, the ensemble of the teachers (raw and calibrated), and joint training
+              that starts from the teachers. They cost seconds and one student per seed.
+            - ``"full"``: also joint training of twice as many epochs, and joint training with the
+              fusion ``film`` if the recipe's fusion cannot represent an interaction. They cost
+              three more students per seed, which is why they must be asked for.
+            - ``"none"`` leaves them to the recipes with ``controls: true``.
+
+            True is ``"cheap"`` and False is ``"none"``.
         jobs: Runs at the same time, in processes of this machine. The table is the same, apart from
             its times. A script must call this function below ``if __name__ == "__main__":``.
         shard: ``"i/n"`` carries out the i-th of n shares of the runs, and writes no table; a call
@@ -143,7 +161,11 @@ def compare(
 
 
 def planned(
-    recipes: Sequence[Recipe], seeds: int | Sequence[int], out: Path, *, controls: bool = True
+    recipes: Sequence[Recipe],
+    seeds: int | Sequence[int],
+    out: Path,
+    *,
+    controls: Controls | bool = "cheap",
 ) -> list[GridCell]:
     """Return the runs of a comparison.
 
@@ -151,7 +173,7 @@ def planned(
         recipes: The recipes.
         seeds: Their number, counted from the seed of each recipe; or the seeds themselves.
         out: Folder of all runs.
-        controls: Add controls to every problem.
+        controls: See :func:`compare`.
 
     Raises:
         ArgumentError: There is no recipe or no seed.
@@ -162,8 +184,10 @@ def planned(
             f"a comparison must have recipes and seeds, found {len(recipes)} recipes and {seeds} "
             "seeds."
         )
-    grid = controlled(recipes) if controls else list(recipes)
-    grid = [*grid, *warm_started(grid)]
+    kind = _ASKED.get(controls, controls)
+    one_of("controls", kind, CONTROLS)
+    grid = list(recipes) if kind == "none" else controlled(recipes)
+    grid = [*grid, *trained_controls(grid, full=kind == "full")]
     check_names(grid, "compare")
     return grid_cells(grid, seeds, out)
 
@@ -184,20 +208,36 @@ def controlled(recipes: Sequence[Recipe]) -> list[Recipe]:
     return changed
 
 
-def warm_started(recipes: Sequence[Recipe]) -> list[Recipe]:
-    """Return joint training from the teachers, one per problem and budget that has controls.
+def trained_controls(recipes: Sequence[Recipe], *, full: bool = False) -> list[Recipe]:
+    """Return the controls that are trained, one of a kind per problem and budget with controls.
 
     A control that is among the recipes already is left out.
+
+    Args:
+        recipes: The recipes of a comparison.
+        full: Whether to add more than joint training that starts from the teachers.
     """
     existing = {_essence(recipe) for recipe in recipes}
-    added: dict[str, Recipe] = {}
+    added: dict[str, dict[str, Recipe]] = {}
     for recipe in recipes:
-        if recipe.controls:
-            epochs = recipe.train.epochs or recipe.teachers.train.epochs
-            control = recipe.changed(name=WARM, method=WARM, epochs=epochs, controls=False)
-            added.setdefault(_essence(control), control)
-    new = [control for essence, control in added.items() if essence not in existing]
-    return new[:1] + [control.changed(name=f"{WARM}-{i}") for i, control in enumerate(new[1:], 2)]
+        for control in _controls_of(recipe, full) if recipe.controls else ():
+            added.setdefault(control.name, {}).setdefault(_essence(control), control)
+    return [
+        control if i == 1 else control.changed(name=f"{name}-{i}")
+        for name, of_kind in added.items()
+        for i, control in enumerate((c for e, c in of_kind.items() if e not in existing), 1)
+    ]
+
+
+def _controls_of(recipe: Recipe, full: bool) -> Iterator[Recipe]:
+    epochs = recipe.train.epochs or recipe.teachers.train.epochs
+    plain = {"epochs": epochs, "controls": False, "stack": 0}
+    yield recipe.changed(**{**plain, "name": WARM, "method": WARM})
+    if full:
+        joint = {**plain, "method": "joint", "warm_start": False}
+        yield recipe.changed(**{**joint, "name": LONGER, "epochs": 2 * epochs})
+        if FUSIONS[recipe.fusion.name].additive:
+            yield recipe.changed(**{**joint, "name": f"joint-{TOGETHER}", "fusion": TOGETHER})
 
 
 def _essence(recipe: Recipe) -> str:

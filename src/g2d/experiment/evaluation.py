@@ -18,6 +18,7 @@ from g2d.engine.calibration import calibrate
 from g2d.engine.cost import step_cost
 from g2d.engine.evaluate import Evaluation, evaluate
 from g2d.engine.fit import Fit
+from g2d.engine.linear import plain_controls
 from g2d.engine.nonfinite import SKIPPED
 from g2d.engine.processes import batchnorm_kind, process
 from g2d.engine.stack import Stack
@@ -56,6 +57,8 @@ def evaluated(student: Student, fitted: Fit, sets: Sequence[TeacherSet], out: Pa
     teachers = sets[0].results(test.unimodal_confidence) if sets else {}
     controlled = bool(sets) and recipe.controls
     extra = controls(sets[0].teachers, teachers, source, size) if controlled else {}
+    if controlled and process() == 0:
+        extra |= plain_controls(source)
     return Result.model_validate(
         {
             **_identity(student, fitted),
@@ -100,6 +103,7 @@ def _identity(student: Student, fitted: Fit) -> dict[str, Any]:
         "select_on": recipe.train.select_on,
         "selection_metric": source.task.headline,
         "calibrated": recipe.train.calibrate,
+        "additive": student.method.head_scale(student.model) is not None,
     }
 
 

@@ -75,6 +75,8 @@ def run(
     student = Student.build(recipe, source)  # refuses before anything is created or trained
     for m, taken in student.encoders_taken().items():
         console.say(f"Encoder of {m}: {taken}.")
+    for notice in student.method.notices.values():
+        console.say(f"Notice: {notice}")
     watchers = console.watchers(recipe.name, out)
     with owning(out, say, wait=wait, deep=True):
         if (finished := _finished(recipe, out)) is not None:  # by another process, until now

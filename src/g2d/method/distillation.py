@@ -55,6 +55,12 @@ class Distillation(SinglePass):
             check_teacher_widths(self.teachers, model, [m for m, a in distilled.items() if a != 0])
         return self
 
+    @property
+    def costs_interaction(self) -> list[str]:
+        weights = self.beta.values() if isinstance(self.beta, Mapping) else [self.beta]
+        causes = ["distillation of unimodal logits"] if any(weights) else []
+        return [*super().costs_interaction, *causes]
+
     def distilled(self, output: Output) -> Mapping[str, Tensor]:
         """Return the student's features ``(B, D_m)`` that are compared with the teachers'."""
         return output.features

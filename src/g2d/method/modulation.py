@@ -42,6 +42,11 @@ class Modulation(Configured, nn.Module):
     wants_unimodal_logits: bool = False
     """Whether :meth:`observe` reads the student's own z^m."""
 
+    @property
+    def exclusive(self) -> bool:
+        """Whether there are stages in which one modality learns alone."""
+        return False
+
     def __init__(
         self,
         *,

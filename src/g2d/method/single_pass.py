@@ -12,6 +12,7 @@ from torch import Tensor
 from g2d.errors import ArgumentError
 from g2d.functional.precision import at_least_float32
 from g2d.method.contract import Method, Validation
+from g2d.method.interaction import interaction_notice
 from g2d.method.modulation import Modulation
 from g2d.method.rankings import RankingLog, batch_confidence, split_confidence
 from g2d.method.rules import check_names
@@ -54,7 +55,14 @@ class SinglePass(Method):
             check_names("teachers", self.teachers.modalities, model.modalities)
         if self.modulation is not None:
             self.modulation.build(model, task)
+        self.notices |= interaction_notice(model.fusion, self.costs_interaction)
         return self
+
+    @property
+    def costs_interaction(self) -> list[str]:
+        """What this method does that can destroy what modalities show only together, in words."""
+        excludes = self.modulation is not None and self.modulation.exclusive
+        return ["stages in which one modality learns alone"] if excludes else []
 
     def objective(self, output: Output, batch: Batch, teacher: TeacherOutput | None) -> Terms:
         """Return the terms of the loss by name; their sum is minimized.

@@ -29,6 +29,11 @@ OTHER_METRICS = {
     "micro_f1": ("macro_f1", "mean_average_precision", "subset_accuracy"),
 }
 """Further metrics that are shown, by headline metric."""
+INTERACTION_NOTE = (
+    "Interaction not tested by {}: a prediction that is a sum of one part per modality cannot "
+    "represent what modalities show only together. A row of joint training with fusion film, mlp "
+    "or cross_attention tests it (--controls full)."
+)
 Cells = tuple[Column, list[Cell]]
 """A column with a cell per row."""
 
@@ -83,7 +88,11 @@ def comparison_table(
         Row(line.name, tuple(cells[i] for _, cells in kept), _row_marks(line), line.kind)
         for i, line in enumerate(lines)
     )
-    notes = [*protocol_notes(group), *difference_notes(differences, base)]
+    notes = [
+        *protocol_notes(group),
+        *difference_notes(differences, base),
+        *interaction_notes(group),
+    ]
     if any(value is not None for value in published):
         notes.append(reference.note)
     return Table(title_of(group), tuple(column for column, _ in kept), rows, tuple(notes))
@@ -152,6 +161,18 @@ def difference_notes(
             "no claim."
         )
     return notes
+
+
+def interaction_notes(group: Group) -> list[str]:
+    """Return the note on predictions that cannot represent an interaction of modalities."""
+    if len(group.modalities) < 2:
+        return []
+    sums = [
+        line.name
+        for line in group.lines
+        if line.runs and all(run.result.additive for run in line.runs)
+    ]
+    return [INTERACTION_NOTE.format(", ".join(sums))] if sums else []
 
 
 def cell(

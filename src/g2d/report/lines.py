@@ -16,12 +16,18 @@ TEACHERS = "teachers alone"
 """Name of the teachers' row."""
 BASELINES = ("joint",)
 """Methods that others are compared with if no baseline is given."""
+LINEAR = "linear"
+"""Key of the linear model among the controls of a result."""
 CONTROLS = {
+    "constant": "majority or mean",
+    LINEAR: "linear model on pooled inputs",
     "best_teacher": "best teacher",
     "ensemble": "teacher ensemble",
     "ensemble_calibrated": "teacher ensemble, calibrated",
 }
 """Names of the rows of controls, by their key in a result."""
+PLAIN_CONTROLS = ("constant", LINEAR)
+"""Controls that need no teachers."""
 PASSES = ("encoder_forward", "encoder_backward")
 COSTS = ("seconds", "teacher_seconds", "flops_per_step", *PASSES, "updates")
 """Costs of a run by name; passes are summed over modalities."""
@@ -115,14 +121,28 @@ def lines_of(problem: Problem, metric: str) -> list[Line]:
                 runs,
             )
         )
-    with_controls = _one_per_teacher_seed(problem.runs, lambda result: bool(result.controls))
-    for key, name in CONTROLS.items() if with_controls else ():
-        scores: Values = {
-            seed: result.controls[key].test.get(metric) if key in result.controls else None
-            for seed, result in with_controls.items()
-        }
-        lines.append(Line(name, CONTROL, scores, cost=_teacher_cost(with_controls)))
-    return lines
+    return lines + [
+        line for key in CONTROLS if (line := _control(problem, key, metric)) is not None
+    ]
+
+
+def _control(problem: Problem, key: str, metric: str) -> Line | None:
+    """Return the row of a control; None if no run has it."""
+    results = _one_per_teacher_seed(problem.runs, lambda result: key in result.controls)
+    if not results:
+        return None
+    controls = {seed: result.controls[key] for seed, result in results.items()}
+    unimodal: dict[str, Values] = {
+        m: {seed: control.unimodal.get(m, {}).get(metric) for seed, control in controls.items()}
+        for m in problem.modalities
+    }
+    return Line(
+        CONTROLS[key],
+        CONTROL,
+        {seed: control.test.get(metric) for seed, control in controls.items()},
+        unimodal,
+        cost={} if key in PLAIN_CONTROLS else _teacher_cost(results),
+    )
 
 
 def baseline_of(lines: Sequence[Line], name: str | None) -> str | None:
@@ -134,10 +154,15 @@ def baseline_of(lines: Sequence[Line], name: str | None) -> str | None:
 
 
 def differences_to(lines: Sequence[Line], baseline: str | None) -> dict[str, Difference | None]:
-    """Return the difference of every fused row to the baseline, corrected as one family."""
+    """Return the difference of every fused row to the baseline, corrected as one family.
+
+    Controls without deep learning are not among them: every comparison would need more seeds.
+    """
     if baseline is None:
         return {}
-    return compare_all({line.name: line.fused for line in lines if line.fused}, baseline)
+    plain = {CONTROLS[key] for key in PLAIN_CONTROLS}
+    fused = {line.name: line.fused for line in lines if line.fused and line.name not in plain}
+    return compare_all(fused, baseline)
 
 
 def modulation_of(run: RunRecord) -> dict[str, Any]:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from g2d.report.formatting import counted, listed, number, scale_of
-from g2d.report.lines import CONTROL, RUN, TEACHER, Group, differences_to
-from g2d.report.statistics import LEVEL, MINIMUM_SEEDS, Difference, Values, summarize
+from g2d.report.lines import CONTROL, CONTROLS, LINEAR, RUN, TEACHER, Group, differences_to
+from g2d.report.statistics import (
+    LEVEL,
+    MINIMUM_SEEDS,
+    Difference,
+    Values,
+    paired_difference,
+    summarize,
+)
 from g2d.runs import RunRecord
 
+SHARES_OF_ROWS = ("accuracy", "subset_accuracy")
+"""Metrics that are a share of right rows."""
 SUPPRESSED = 0.9
 """A modality is called suppressed if its own logits reach less than this share of its teacher's
 score."""
@@ -36,8 +46,8 @@ def run_words(group: Group) -> list[str]:
     if better:
         sentences.append(f"Controls that need no multimodal training reach more: {_and(better)}.")
     elif controls:
-        sentences.append("No control that needs only the teachers reaches more.")
-    return sentences
+        sentences.append("No control without multimodal training reaches more.")
+    return [*sentences, *_against_linear(group)]
 
 
 def comparison_words(group: Group, baseline: str | None = None) -> list[str]:
@@ -65,6 +75,7 @@ def comparison_words(group: Group, baseline: str | None = None) -> list[str]:
     if base is not None:
         sentences += _against(differences_to(group.lines, base), base, metric)
         sentences += _suppressed(group, base)
+    sentences += _against_linear(group)
     if any(run.result.selected_on_test for run in group.runs):
         sentences.append(
             "Rows marked (*) selected their epoch on the test split; their values are too good."
@@ -102,6 +113,49 @@ def _against(differences: Mapping[str, Difference | None], base: str, metric: st
     rest = len(tested) - len(significant)
     undecided = f" {rest} {'remains' if rest == 1 else 'remain'} undecided with these seeds."
     return [f"{sentence}.{undecided if rest else ''}"]
+
+
+def _against_linear(group: Group) -> list[str]:
+    """Return a sentence if the best trained row is not clearly above the linear model."""
+    metric = group.metric
+    linear = next((line for line in group.lines if line.name == CONTROLS[LINEAR]), None)
+    trained = {
+        line.name: mean
+        for line in group.lines
+        if line.kind == RUN and (mean := _mean(line.fused)) is not None
+    }
+    if linear is None or not trained or (reached := _mean(linear.fused)) is None:
+        return []
+    best = max(trained, key=trained.__getitem__)
+    own = next(line.fused for line in group.lines if line.name == best)
+    lead = _lead(own, linear.fused, group)
+    if lead is None or lead > 0:
+        return []
+    return [
+        f"{best}, the best trained row, is not clearly above the {linear.name}: "
+        f"{_score(trained[best], metric)} against {_score(reached, metric)}. Repair the encoders, "
+        "the training or the data before methods are compared."
+    ]
+
+
+def _lead(own: Values, other: Values, group: Group) -> float | None:
+    """Return the lower end of the 95 % interval of a lead.
+
+    It comes from the seeds that both have; of fewer than :data:`MINIMUM_SEEDS`, for shares of right
+    rows, from the standard error over the independent groups of test rows. None if neither can be
+    computed.
+    """
+    difference = paired_difference(own, other)
+    if difference is None:
+        return None
+    if difference.low is not None or difference.n >= MINIMUM_SEEDS:
+        return difference.mean if difference.low is None else difference.low
+    groups = group.runs[0].result.test.groups
+    shares = [_mean(own), _mean(other)]
+    if group.metric not in SHARES_OF_ROWS or not groups:
+        return None
+    variances = [(share or 0.0) * (1 - (share or 0.0)) / groups for share in shares]
+    return difference.mean - 1.96 * math.sqrt(sum(variances))
 
 
 def _suppressed(group: Group, name: str) -> list[str]:

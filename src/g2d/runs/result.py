@@ -112,16 +112,20 @@ class TeacherResult(Content):
 
 
 class Control(Content):
-    """A model that needs no training once the teachers exist.
+    """A model that needs no deep learning, or no training once the teachers exist.
 
     Args:
-        modality: Modality of the best teacher; None for an ensemble.
+        modality: Modality of the best teacher; None for other controls.
         test: Test metrics.
+        unimodal: Test metrics of a linear model on each modality alone.
+        strengths: Inverse strength of the penalty of each linear model.
         head_weights: Weight per modality of a calibrated ensemble.
     """
 
     modality: str | None = None
     test: Metrics = Field(default_factory=dict)
+    unimodal: dict[str, Metrics] = Field(default_factory=dict)
+    strengths: Metrics = Field(default_factory=dict)
     head_weights: Metrics = Field(default_factory=dict)
 
 
@@ -187,6 +191,8 @@ class Result(Content):
         select_on: Split that selects the epoch.
         selection_metric: Metric that selects the epoch.
         calibrated: Whether the heads were calibrated on the validation split.
+        additive: Whether the prediction is a sum of one part per modality, which cannot represent
+            an interaction; None in results of earlier versions.
         test: Test scores.
         valid: Validation scores.
         teachers: Teacher per modality; empty if the run has none.
@@ -218,6 +224,7 @@ class Result(Content):
     select_on: str
     selection_metric: str
     calibrated: bool = False
+    additive: bool | None = None
     test: Scores
     valid: Scores = Field(default_factory=Scores)
     teachers: dict[str, TeacherResult] = Field(default_factory=dict)
