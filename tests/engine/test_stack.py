@@ -50,8 +50,8 @@ def test_a_student_without_separate_heads_gives_its_fused_prediction() -> None:
     bench, model, method, stack = stacked("mla")
     batch = next(bench.rows("valid"))
     heads = stack.heads(model, batch.inputs)
-    assert [m for m, _ in heads] == ["sight", "sound", "sight", "sound", None]
-    torch.testing.assert_close(heads[-1][1], predicted(method, model, batch).logits)
+    assert [one.modality for one in heads] == ["sight", "sound", "sight", "sound", None]
+    torch.testing.assert_close(heads[-1].logits, predicted(method, model, batch).logits)
 
 
 def test_a_student_that_is_not_trained_gives_no_head() -> None:

@@ -18,6 +18,7 @@ import typer
 from g2d.cli import compare as comparing
 from g2d.cli import data as preparing
 from g2d.cli import diagnose as diagnosing
+from g2d.cli import fit as fitting
 from g2d.cli import report as reporting
 from g2d.cli import reproduce as reproducing
 from g2d.cli import tune as tuning
@@ -182,6 +183,7 @@ def predict(
 
 app.command(cls=ManyRuns)(comparing.compare)
 app.command(cls=ManyRuns)(comparing.teachers)
+app.command()(fitting.fit)
 app.command()(diagnosing.diagnose)
 app.command()(reporting.report)
 app.command(cls=ManyRuns)(reproducing.reproduce)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from g2d.cli.options import Commands, Quiet
+from g2d.cli.options import Commands, Quiet, bar
 from g2d.errors import DataError, RecipeError
-
-if TYPE_CHECKING:
-    from g2d.prepare import Watch
 
 app = typer.Typer(
     cls=Commands,
@@ -91,7 +86,7 @@ def prepare(
     for line in plan.inferred:
         typer.echo(line)
     folder = source if source.is_dir() else source.parent
-    with _bar(quiet) as watch:
+    with bar(quiet) as watch:
         summary = prepare_store(
             plan,
             folder,
@@ -144,24 +139,3 @@ def list_sets(
             for key, field in dataset.reader.options.model_fields.items():
                 default = field.get_default(call_default_factory=True)
                 typer.echo(f"  {key}={default}: {field.description or ''}")
-
-
-@contextmanager
-def _bar(quiet: bool) -> Iterator[Watch | None]:
-    """Show progress on stderr, and yield the function that updates it."""
-    if quiet:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = TextColumn("preparing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)

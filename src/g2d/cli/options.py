@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from g2d.data import gaps
     from g2d.experiment import comparing
     from g2d.experiment.cells import Failure
+    from g2d.prepare import Watch
     from g2d.recipe import Recipe
 
 
@@ -292,3 +293,24 @@ def load_recipes(words: Sequence[str], methods: str | None = None) -> list[Recip
         for choice in method_choices(names, len(sources))
     ]
     return [Recipe.load(source, [*choice, *overrides]) for source in sources for choice in choices]
+
+
+@contextmanager
+def bar(quiet: bool) -> Iterator[Watch | None]:
+    """Show progress on stderr, and yield the function that updates it."""
+    if quiet:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = TextColumn("preparing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -133,17 +133,21 @@ class ProgressLine(Callback):
 
     def on_epoch(self, record: Record) -> None:
         """Print the epoch, its validation scores and the time left."""
-        epoch, elapsed = record["epoch"], time.perf_counter() - self.started
-        left = elapsed / (epoch - self.first) * (self.epochs - epoch)
+        epoch = record["epoch"]
         metrics = {"fused": record["valid"]["fused"], **record["valid"]["unimodal"]}
         name = self.headline
         scores = " ".join(f"{m} {one[name]:.3f}" for m, one in metrics.items() if name in one)
         done = f"{self.name}  epoch {epoch}/{self.epochs}"
-        line = f"{done}  validation {name}: {scores}  {left:.0f} s left"
+        line = f"{done}  validation {name}: {scores}  {self.left(epoch)}"
         if sys.stderr.isatty():
             _print(f"\r\x1b[2K{line}")
         elif epoch == self.epochs or epoch % max(1, self.epochs // 10) == 0:
             _print(line + "\n")
+
+    def left(self, epoch: int) -> str:
+        """Return the time left after an epoch, in words."""
+        elapsed = time.perf_counter() - self.started
+        return f"{elapsed / (epoch - self.first) * (self.epochs - epoch):.0f} s left"
 
     def on_notice(self, sentence: str) -> None:
         """Print a warning on a line of its own."""

@@ -5,7 +5,8 @@ Two sets of teachers trained from different seeds are the control that costs as 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +19,41 @@ from g2d.model import MultimodalModel, Teachers
 from g2d.types import Batch, Inputs, Output, Present
 
 
+@dataclass(frozen=True)
+class Head:
+    """One weighted summand of a stack.
+
+    Args:
+        member: Name of the member that it belongs to.
+        modality: The modality that it sees; None for a fused prediction.
+        logits: Its logits ``(B, C)``.
+    """
+
+    member: str
+    modality: str | None
+    logits: Tensor
+
+    @property
+    def name(self) -> str:
+        """Member and modality in words."""
+        return f"{self.member}: {self.modality or 'fused'}"
+
+
+class Student(nn.Module):
+    """A trained model with the method that predicts with it, as a member of a stack.
+
+    Args:
+        model: The model.
+        method: Its method.
+    """
+
+    def __init__(self, model: MultimodalModel, method: Method) -> None:
+        super().__init__()
+        self.model, self.method = model, method
+
+
 class Stack(Method):
-    """Weighted sum l = sum_j a_j h_j over the heads of a student and of sets of teachers.
+    """Weighted sum l = sum_j a_j h_j over the heads of students and of sets of teachers.
 
     The weights a come from :func:`g2d.functional.calibration.fit_head_weights`. A student whose
     prediction is a sum of heads (:meth:`~g2d.method.Method.head_scale`) adds one head per
@@ -27,21 +61,35 @@ class Stack(Method):
     trained (UME) adds none: it consists of its teachers.
 
     Args:
-        method: The student's method, which predicts.
+        method: The first student's method; its model is passed to every call.
         sets: Sets of teachers; their weights are saved with this object.
+        others: Further students by name, each with its model; saved with this object too.
+        name: Name of the first student.
     """
 
     trains = False
     own_heads = True
     weights: Tensor
 
-    def __init__(self, method: Method, sets: Sequence[Teachers]) -> None:
+    def __init__(
+        self,
+        method: Method,
+        sets: Sequence[Teachers] = (),
+        others: Mapping[str, tuple[MultimodalModel, Method]] | None = None,
+        name: str = "student",
+    ) -> None:
         super().__init__()
-        self.method = method
+        self.method, self.name = method, name
         self.sets = nn.ModuleList(nn.ModuleDict(teachers.models) for teachers in sets)
+        self.others = nn.ModuleDict({key: Student(*one) for key, one in (others or {}).items()})
         self.modalities, self.task = method.modalities, method.task
         self.register_buffer("head_weights", torch.ones(len(self.modalities)))
         self.register_buffer("weights", torch.ones(0))
+
+    @property
+    def single(self) -> bool:
+        """Whether the first student is the only member, so that its features determine all."""
+        return not self.sets and not self.others
 
     def head_scale(self, model: MultimodalModel) -> None:
         """Return None: the heads of a stack have weights already."""
@@ -50,75 +98,85 @@ class Stack(Method):
         """Refuse: the members of a stack are trained before it is built."""
         raise UnsupportedError("epochs of a stack must be 0: its members are trained before.")
 
-    def heads(
-        self, model: MultimodalModel, inputs: Inputs, present: Present = None
-    ) -> list[tuple[str | None, Tensor]]:
-        """Return the modality and the logits ``(B, C)`` of every head.
+    def heads(self, model: MultimodalModel, inputs: Inputs, present: Present = None) -> list[Head]:
+        """Return every head; the plain mean of their logits is the stack without weights."""
+        return self._outputs(model, inputs, present)[0]
 
-        A fused prediction has None as its modality. The plain mean of the logits is the stack
-        without weights.
-        """
-        heads: list[tuple[str | None, Tensor]] = []
-        for teachers in self.sets:
+    def _outputs(
+        self, model: MultimodalModel, inputs: Inputs, present: Present
+    ) -> tuple[list[Head], dict[str, Output]]:
+        """Return every head, and the output of every student by its name."""
+        heads: list[Head] = []
+        for i, teachers in enumerate(self.sets):
             assert isinstance(teachers, nn.ModuleDict)
             heads += [
-                (m, teachers[m]({m: inputs[m]}, present=present).logits) for m in self.modalities
+                Head(f"teachers {i + 1}", m, teachers[m]({m: inputs[m]}, present=present).logits)
+                for m in self.modalities
             ]
-        if not self.method.trains:
-            return heads
-        output = self.method.predict(model, inputs, present)
-        scale, z = self.method.head_scale(model), output.unimodal_logits
-        if scale is None or z is None:
-            return [*heads, (None, output.logits)]
-        return [*heads, *((m, len(z) * scale * z[m]) for m in self.modalities)]
+        outputs: dict[str, Output] = {}
+        for name, one, method in self._students(model):
+            outputs[name] = method.predict(one, inputs, present)
+            heads += student_heads(name, one, method, outputs[name])
+        return heads, outputs
+
+    def _students(self, model: MultimodalModel) -> Iterator[tuple[str, MultimodalModel, Method]]:
+        if self.method.trains:
+            yield self.name, model, self.method
+        for name, other in self.others.items():
+            assert isinstance(other, Student)
+            yield name, other.model, other.method
 
     @torch.no_grad()
     def fit(self, model: MultimodalModel, source: Source, batch_size: int) -> Mapping[str, float]:
         """Fit the weights of the heads on the validation rows.
 
         Args:
-            model: The trained student.
+            model: The first student's trained model.
             source: The data.
             batch_size: Rows per step.
 
         Returns:
-            The weight of every head by member and modality.
+            The weight of every head by its name.
         """
         device = next(model.parameters()).device
-        kept, targets = list[list[tuple[str | None, Tensor]]](), list[Tensor]()
+        kept, targets = list[list[Head]](), list[Tensor]()
         for batch in Loader(source, "valid", batch_size, device=device).epoch(0):
             kept.append(self.heads(model, batch.inputs, batch.present))
             targets.append(batch.target)
-        logits = [torch.cat([part[j][1] for part in kept]) for j in range(len(kept[0]))]
+        logits = [torch.cat([part[j].logits for part in kept]) for j in range(len(kept[0]))]
         with torch.enable_grad():
             weights = fit_head_weights(
                 logits, torch.cat(targets), self.task.negative_log_likelihood
             )
         self.weights = weights.to(device)
-        members = [f"teachers {i + 1}" for i in range(len(self.sets)) for _ in self.modalities]
-        members += ["student"] * (len(logits) - len(members))
-        return {
-            f"{member}: {m or 'fused'}": weight
-            for member, (m, _), weight in zip(members, kept[0], self.weights.tolist(), strict=True)
-        }
+        names = [head.name for head in kept[0]]
+        return dict(zip(names, self.weights.tolist(), strict=True))
 
     def predict(self, model: MultimodalModel, inputs: Inputs, present: Present = None) -> Output:
         """Return the weighted sum of all heads, and of each modality's own heads.
 
-        With additive members the unimodal logits add up to the fused logits.
+        With additive members the unimodal logits add up to the fused logits. A modality without a
+        head of its own has the mean of the students' unimodal logits.
         """
-        heads = self.heads(model, inputs, present)
+        heads, outputs = self._outputs(model, inputs, present)
         weights = self.weights
         if len(weights) == 0:
-            weights = torch.full((len(heads),), 1 / len(heads), device=heads[0][1].device)
-        weighted = [(m, weight * h) for (m, h), weight in zip(heads, weights, strict=True)]
-        encoded = model.encode(inputs, present=present)
-        z = {
-            m: torch.stack([h for owner, h in weighted if owner == m]).sum(0)
-            for m in self.modalities
-        }
-        features = {m: one.pooled for m, one in encoded.items()}
-        return Output(features, torch.stack([h for _, h in weighted]).sum(0), z)
+            weights = torch.full((len(heads),), 1 / len(heads), device=heads[0].logits.device)
+        weighted = [
+            (head.modality, weight * head.logits)
+            for head, weight in zip(heads, weights, strict=True)
+        ]
+        z = {}
+        for m in self.modalities:
+            own = [logits for modality, logits in weighted if modality == m]
+            read = [o.unimodal_logits[m] for o in outputs.values() if o.unimodal_logits]
+            z[m] = torch.stack(own).sum(0) if own else torch.stack(read).mean(0)
+        features = (
+            outputs[self.name].features
+            if self.name in outputs
+            else {m: one.pooled for m, one in model.encode(inputs, present=present).items()}
+        )
+        return Output(features, torch.stack([logits for _, logits in weighted]).sum(0), z)
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Tensor], prefix: str, *rest: object
@@ -129,3 +187,18 @@ class Stack(Method):
                 state_dict[f"{prefix}weights"], device=self.weights.device
             )
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def student_heads(name: str, model: MultimodalModel, method: Method, output: Output) -> list[Head]:
+    """Return the heads that a student adds to a stack.
+
+    Args:
+        name: Name of the student.
+        model: Its model.
+        method: Its method.
+        output: Its prediction.
+    """
+    scale, z = method.head_scale(model), output.unimodal_logits
+    if scale is None or z is None:
+        return [Head(name, None, output.logits)]
+    return [Head(name, m, len(z) * scale * z[m]) for m in method.modalities]

@@ -99,6 +99,7 @@ class TeacherCache:
         encoders: Name and options of every encoder, as plain values by modality.
         build: Returns an untrained teacher of a modality; its weights come from torch's generator.
         options: How teachers are trained, their seed included.
+        splits: Splits on which teachers are measured.
         say: Receives messages for the user.
         watch: Returns the callbacks of a training by its name.
     """
@@ -111,11 +112,12 @@ class TeacherCache:
         build: Callable[[str], MultimodalModel],
         options: TrainOptions,
         *,
+        splits: Sequence[Split] = SPLITS,
         say: Callable[[str], object] = lambda sentence: None,
         watch: Callable[[str], Sequence[Callback]] = lambda name: (),
     ) -> None:
         self.folder, self.source, self.encoders = folder, source, dict(encoders)
-        self.build, self.options = build, options
+        self.build, self.options, self.splits = build, options, splits
         self.say, self.watch = say, watch
 
     def obtain(self, modality: str) -> Teacher:
@@ -134,7 +136,7 @@ class TeacherCache:
                     facts = self._train(modality, folder, determinants)
                     return Teacher(modality, folder, False, facts)
         self.say(f"teacher of {modality}: reused ({folder.name}).")
-        return Teacher(modality, folder, True, facts)
+        return Teacher(modality, folder, True, self._measured(modality, folder, facts))
 
     def path(self, modality: str) -> Path:
         """Return the folder of the teacher of a modality, which need not exist."""
@@ -252,10 +254,26 @@ class TeacherCache:
         facts: dict[str, Any] = {
             "epoch": fitted.selected_epoch,
             "seconds": fitted.seconds,
-            "splits": {split: measured(split) for split in SPLITS},
+            "splits": {split: measured(split) for split in self.splits},
         }
         self._opened(folder, LAST, model)
         facts["last"] = {split: measured(split) for split in ("train", "valid")}
+        if process() == 0:
+            write_signed(folder / FACTS, facts)
+        wait()
+        return facts
+
+    def _measured(self, modality: str, folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
+        """Return the facts of a teacher, measured on every split that is wanted."""
+        missing = [split for split in self.splits if split not in facts["splits"]]
+        if not missing:
+            return facts
+        source, options = self.source.only((modality,)), self._options(modality)
+        model = self._opened(folder, BEST, self._model(modality))
+        method: Method = Joint().build(model, training_task(source, options))
+        for split in missing:
+            scores = evaluate(method, model, source, split, batch_size=options.eval_batch_size)
+            facts["splits"][split] = scores.record()["fused"]
         if process() == 0:
             write_signed(folder / FACTS, facts)
         wait()

@@ -15,7 +15,7 @@ from g2d.report import write_report
 from g2d.report.comparison import cautions
 from g2d.report.diagnosis import modality_table
 from g2d.report.use import use_table
-from g2d.runs import RESULT, TEACHERS, Analysis, DataFacts
+from g2d.runs import MEMBERS, RESULT, TEACHERS, Analysis, DataFacts
 
 
 def diagnose_run(
@@ -51,11 +51,12 @@ def find_teachers(run: Run) -> dict[str, MultimodalModel]:
     """Return the trained teachers of a run's recipe by modality; missing ones are left out.
 
     Args:
-        run: The run whose teachers are searched for, next to it and next to its comparison.
+        run: The run whose teachers are searched for: next to it, next to its comparison, and among
+            the members of a fit.
     """
     silent = Console(lambda _: None, progress=False)
-    parents = run.folder.parent, run.folder.parent.parent
-    for folder in [run.recipe.teachers.folder, *(parent / TEACHERS for parent in parents)]:
+    places = run.folder.parent, run.folder.parent.parent, run.folder / MEMBERS
+    for folder in [run.recipe.teachers.folder, *(place / TEACHERS for place in places)]:
         if folder is None or not folder.is_dir():
             continue
         example = run.recipe.example(run.source)

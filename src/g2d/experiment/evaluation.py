@@ -34,7 +34,9 @@ from g2d.runs import CHECKPOINTS, PREDICTIONS, RECORDED, SCHEMA, STACK, Result
 from g2d.task import Task
 
 
-def evaluated(student: Student, fitted: Fit, sets: Sequence[TeacherSet], out: Path) -> Result:
+def evaluated(
+    student: Student, fitted: Fit, sets: Sequence[TeacherSet], out: Path, *, test: bool = True
+) -> Result:
     """Evaluate a trained student; the only place where its test split is read.
 
     The logits of the test rows are kept in ``predictions/test.npz``.
@@ -44,28 +46,21 @@ def evaluated(student: Student, fitted: Fit, sets: Sequence[TeacherSet], out: Pa
         fitted: How its training went.
         sets: Its teachers; all of them are members of a stack.
         out: The run folder.
+        test: False leaves the test split closed.
     """
     recipe, source, model = student.recipe, student.source, student.model
     method, head_weights = (
         _stacked(student, sets, out) if recipe.stack else (student.method, dict[str, float]())
     )
     size = recipe.train.eval_batch_size
-    test = evaluate(method, model, source, "test", batch_size=size, keep_rows=True)
     valid = evaluate(method, model, source, "valid", batch_size=size)
-    if process() == 0:
-        keep_predictions(out / PREDICTIONS, test, source)
-    teachers = sets[0].results(test.unimodal_confidence) if sets else {}
-    controlled = bool(sets) and recipe.controls
-    extra = controls(sets[0].teachers, teachers, source, size) if controlled else {}
-    if controlled and process() == 0:
-        extra |= plain_controls(source)
+    opened = tested(method, model, source, size, sets, out, recipe.controls) if test else {}
     return Result.model_validate(
         {
-            **_identity(student, fitted),
-            "test": {**test.record(), **_size(source, "test")},
-            "valid": {**valid.record(), **_size(source, "valid")},
-            "teachers": teachers,
-            "controls": extra,
+            **identity(student, fitted),
+            "test": {},
+            **opened,
+            "valid": {**valid.record(), **split_size(source, "valid")},
             "cost": _cost(student, fitted, sets),
             "notices": fitted.notices,
             "complete": True,
@@ -75,7 +70,41 @@ def evaluated(student: Student, fitted: Fit, sets: Sequence[TeacherSet], out: Pa
     )
 
 
-def _identity(student: Student, fitted: Fit) -> dict[str, Any]:
+def tested(
+    method: Method,
+    model: MultimodalModel,
+    source: Source,
+    batch_size: int,
+    sets: Sequence[TeacherSet],
+    out: Path,
+    controlled: bool,
+) -> dict[str, Any]:
+    """Return what the test split gives: scores, teachers and controls; keep the logits.
+
+    Args:
+        method: Predicts.
+        model: The trained model.
+        source: The data.
+        batch_size: Rows per evaluation step.
+        sets: Sets of teachers; the first one is evaluated.
+        out: The run folder, which gets the logits.
+        controlled: Whether to evaluate the controls.
+    """
+    test = evaluate(method, model, source, "test", batch_size=batch_size, keep_rows=True)
+    if process() == 0:
+        keep_predictions(out / PREDICTIONS, test, source)
+    teachers = sets[0].results(test.unimodal_confidence) if sets else {}
+    extra = {}
+    if sets and controlled:
+        extra = controls(sets[0].teachers, teachers, source, batch_size)
+        if process() == 0:
+            extra |= plain_controls(source)
+    scores = {**test.record(), **split_size(source, "test")}
+    return {"test": scores, "teachers": teachers, "controls": extra}
+
+
+def identity(student: Student, fitted: Fit) -> dict[str, Any]:
+    """Return the part of a result that says what was trained, on which data and how."""
     recipe, source = student.recipe, student.source
     return {
         "schema": SCHEMA,
@@ -119,7 +148,7 @@ def _stacked(
     return stack, weights
 
 
-def _size(source: Source, split: Split) -> dict[str, int]:
+def split_size(source: Source, split: Split) -> dict[str, int]:
     """Return the number of rows of a split, and of independent groups of rows."""
     return {"rows": len(source.rows(split)), "groups": len(np.unique(source.groups(split)))}
 

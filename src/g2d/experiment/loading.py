@@ -28,6 +28,7 @@ from g2d.runs import (
     DATA,
     RECIPE,
     STACK,
+    STORE,
     Result,
     hashes_of,
     read_result,
@@ -206,15 +207,48 @@ def load(folder: str | Path, checkpoint: str = BEST) -> Run:
     result = read_result(folder)
     if result is not None:
         require_whole(folder, result)
-    recipe, source = _opened(Recipe.load(folder / RECIPE))
+    recipe, source = _opened(Recipe.load(folder / RECIPE), folder)
     same_data(folder, hashes_of(source))
     model = recipe.build_model(source, recipe.example(source))
     method = untrained_method(recipe, model, source.task)
-    if recipe.stack and checkpoint == BEST:
-        sets = [untrained_teachers(model, source.task) for _ in range(recipe.stack)]
-        method, checkpoint = Stack(method, sets), STACK
+    if checkpoint == BEST and (recipe.stack or (result is not None and result.fit is not None)):
+        method, checkpoint = _untrained_stack(recipe, source, model, method, result), STACK
     checkpoints.load(folder / CHECKPOINTS / checkpoint, model, method)
     return Run(folder, recipe, source, model.eval(), method.eval(), result)
+
+
+def restored(
+    recipe: Recipe, source: Source, folder: Path, checkpoint: str = BEST
+) -> tuple[MultimodalModel, Method]:
+    """Return the model and the method of a run that is no stack, in evaluation mode.
+
+    Args:
+        recipe: Its recipe.
+        source: Its data.
+        folder: The run folder.
+        checkpoint: Name of the checkpoint.
+
+    Raises:
+        RunError: There is no such checkpoint, or it is damaged.
+    """
+    model = recipe.build_model(source, recipe.example(source))
+    method = untrained_method(recipe, model, source.task)
+    checkpoints.load(folder / CHECKPOINTS / checkpoint, model, method)
+    device = recipe.train.resolved_device()
+    return model.to(device).eval(), method.to(device).eval()
+
+
+def _untrained_stack(
+    recipe: Recipe, source: Source, model: MultimodalModel, method: Method, result: Result | None
+) -> Stack:
+    """Return the stack of a run, whose weights are loaded next."""
+    sets = [untrained_teachers(model, source.task) for _ in range(recipe.stack)]
+    others, facts = {}, None if result is None else result.stack
+    for name, content in (facts.students if facts else {}).items():
+        own = Recipe.from_mapping(content, f"the member {name}")
+        student = own.build_model(source, recipe.example(source))
+        others[name] = student, untrained_method(own, student, source.task)
+    return Stack(method, sets, others, name=facts.name if facts else "student")
 
 
 def _no_run(folder: Path) -> str:
@@ -229,22 +263,27 @@ def _no_run(folder: Path) -> str:
     return f"it is not a run but contains some. Open one of them: {', '.join(inside[:5])}{more}"
 
 
-def _opened(recipe: Recipe) -> tuple[Recipe, Source]:
-    """Open the data where the run found them, or in ``G2D_DATA`` if they have moved."""
+def _opened(recipe: Recipe, folder: Path) -> tuple[Recipe, Source]:
+    """Open the data where the run found them, in the run folder, or in ``G2D_DATA``."""
     try:
         return recipe, recipe.build_source()
     except DataError as error:
-        moved = recipe.changed(
-            data={key: value for key, value in recipe.data.plain().items() if key != "root"}
-        )
-        if moved.data == recipe.data:
+        plain = recipe.data.plain()
+        elsewhere = {key: value for key, value in plain.items() if key != "root"}
+        places = [elsewhere] if elsewhere != plain else []
+        if (folder / STORE).is_dir():  # a fit has the store that it prepared
+            places = [{**elsewhere, "root": str(folder.resolve())}, *places]
+        for place in places:
+            moved = recipe.changed(data=place)
+            try:
+                return moved, moved.build_source()
+            except DataError:
+                continue
+        if not places:
             raise
-        try:
-            return moved, moved.build_source()
-        except DataError:
-            raise DataError(
-                f"{error} The data of a run are also searched for in the folder G2D_DATA."
-            ) from None
+        raise DataError(
+            f"{error} The data of a run are also searched for in the folder G2D_DATA."
+        ) from None
 
 
 def write_predictions(

@@ -15,6 +15,7 @@ from torch import Tensor
 from g2d import analysis
 from g2d.data import Loader, Split
 from g2d.engine.calibration import calibrate
+from g2d.engine.stack import Stack
 from g2d.experiment.evaluation import teacher_ensemble
 from g2d.experiment.loading import Run
 from g2d.experiment.plain_measures import plain_measures
@@ -67,11 +68,12 @@ class Measurements:
 
     @cached_property
     def pool(self) -> analysis.Pool | None:
-        """Rows whose modalities can be exchanged; None for stacks.
+        """Rows whose modalities can be exchanged; None for stacks of several members.
 
-        In a stack a modality dropped from the student would remain in the teachers.
+        In a stack a modality dropped from the student would remain in the others.
         """
-        if self.run.recipe.stack:
+        method = self.run.method
+        if isinstance(method, Stack) and not method.single:
             return None
         return analysis.feature_pool(
             self.run.model,

@@ -34,6 +34,7 @@ def run(
     say: Say = print,
     wait: bool = False,
     line: Line = ProgressLine,
+    test: bool = True,
 ) -> Result:
     """Train the student of a recipe, with its teachers, in a folder.
 
@@ -48,6 +49,8 @@ def run(
         wait: Wait for another process that writes to the folder, and say so, instead of refusing
             the folder.
         line: See :class:`~g2d.experiment.console.Console`.
+        test: False leaves the test split closed: the result has no test scores, and there is no
+            page.
 
     Returns:
         The content of ``result.json``.
@@ -63,7 +66,7 @@ def run(
     out, console = Path(out), Console(say, progress, watch, line).on_rank_0()
     recipe = _as_begun(recipe, out, console)
     if (finished := _finished(recipe, out)) is not None:
-        if not is_reported(out):
+        if test and not is_reported(out):
             with owning(out, say, wait=wait, deep=True):
                 _report(out)
         console.say(NOTHING_LEFT.format(out))
@@ -80,17 +83,17 @@ def run(
     watchers = console.watchers(recipe.name, out)
     with owning(out, say, wait=wait, deep=True):
         if (finished := _finished(recipe, out)) is not None:  # by another process, until now
-            _report(out)
+            _report(out, test)
             console.say(NOTHING_LEFT.format(out))
             return finished
-        _begin(out, recipe, source)
-        sets = teacher_sets(student, out, console)
+        begin(out, recipe, source)
+        sets = teacher_sets(student, out, console, test=test)
         callbacks = [*watchers, *console.lines(recipe.name, source.task.headline)]
         fitted = student.train(sets[0].teachers if sets else None, out, callbacks)
-        result = evaluated(student, fitted, sets, out)
+        result = evaluated(student, fitted, sets, out, test=test)
         if process() == 0:
             result.write(out)
-        _report(out)
+        _report(out, test)
     return result
 
 
@@ -118,7 +121,7 @@ def _as_begun(recipe: Recipe, out: Path, console: Console) -> Recipe:
     return continued
 
 
-def _begin(out: Path, recipe: Recipe, source: Source) -> None:
+def begin(out: Path, recipe: Recipe, source: Source) -> None:
     """Write what identifies a run, unless an earlier session has."""
     if process() == 0:
         if not (out / RECIPE).is_file():
@@ -129,9 +132,9 @@ def _begin(out: Path, recipe: Recipe, source: Source) -> None:
     barrier()
 
 
-def _report(out: Path) -> None:
-    """Write the page and the figures of a finished run, unless they exist."""
-    if process() == 0 and not is_reported(out):
+def _report(out: Path, page: bool = True) -> None:
+    """Write the page and the figures of a finished run, unless they exist or are not wanted."""
+    if page and process() == 0 and not is_reported(out):
         from g2d.report import write_report
 
         write_report(out)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from g2d.data import Source
+from g2d.data import SPLITS, Source
 from g2d.engine.teacher_cache import Teacher, TeacherCache
 from g2d.experiment.console import Console
 from g2d.experiment.student import Student
@@ -61,7 +61,9 @@ def _result(teacher: Teacher, student: float | None) -> dict[str, Any]:
     }
 
 
-def teacher_sets(student: Student, out: Path, console: Console) -> list[TeacherSet]:
+def teacher_sets(
+    student: Student, out: Path, console: Console, *, test: bool = True
+) -> list[TeacherSet]:
     """Return the sets of teachers that a recipe needs, trained now or reused.
 
     The first set teaches and ranks. A stack gets more sets, from the next seeds. A student without
@@ -71,11 +73,12 @@ def teacher_sets(student: Student, out: Path, console: Console) -> list[TeacherS
         student: Its recipe and data determine the teachers.
         out: The run folder; teachers are in the folder next to it unless the recipe names another.
         console: Reports which teachers are trained and why.
+        test: False leaves the test split closed.
     """
     sets = []
     for one in teacher_recipes(student.recipe):
         folder = one.teachers.folder or out.parent / TEACHERS
-        cache = teacher_cache(one, student.source, folder, student.example, console)
+        cache = teacher_cache(one, student.source, folder, student.example, console, test=test)
         distil, ranking = one.teachers.distil_checkpoint, one.teachers.ranking_checkpoint
         sets.append(TeacherSet(*cache.teachers(distil=distil, ranking=ranking)))
     return sets
@@ -95,7 +98,13 @@ def teacher_recipes(recipe: Recipe) -> list[Recipe]:
 
 
 def teacher_cache(
-    recipe: Recipe, source: Source, folder: Path, example: Batch | None, console: Console
+    recipe: Recipe,
+    source: Source,
+    folder: Path,
+    example: Batch | None,
+    console: Console,
+    *,
+    test: bool = True,
 ) -> TeacherCache:
     """Return the cache of a recipe's teachers in a folder.
 
@@ -106,6 +115,7 @@ def teacher_cache(
         example: Two rows, from which the widths of the encoders are read; None reads them if a
             teacher is built.
         console: Reports which teachers are trained and why.
+        test: False leaves the test split closed.
     """
     return TeacherCache(
         folder,
@@ -113,6 +123,7 @@ def teacher_cache(
         {m: encoder.plain() for m, encoder in recipe.encoders.items()},
         lambda m: recipe.build_teacher(source, m, example),
         recipe.teachers.train,
+        splits=[split for split in SPLITS if test or split != "test"],
         say=console.say,
         watch=lambda name: console.lines(name, source.task.headline),
     )

@@ -19,6 +19,10 @@ ENCODER_OF = {
     "table": "mlp",
 }
 """Small encoder for every kind of modality; its input size is read from the data."""
+LARGE = {"cnn": "resnet18"}
+"""Larger encoders that take the place of small ones."""
+MANY_ROWS = 20_000
+"""Training rows from which on larger encoders pay on an accelerator."""
 STEPS = 512
 """Steps that a transformer attends to, whose cost grows with their square; its default length."""
 SIDE, FRAMES = 256, 16
@@ -55,26 +59,49 @@ def write_starter(out: Path, facts: dict[str, Any]) -> Path:
     path = out / RECIPE
     if path.exists():
         return path
-    name = out.resolve().name
+    # The root is relative to the recipe, so that a store can be moved.
+    recipe = starter_recipe(facts, out.resolve().name, "..")
+    more = MORE if len(facts["modalities"]) > 1 else ""
+    write_text(path, HEAD + more + yaml.safe_dump(recipe, sort_keys=False))
+    return path
+
+
+def starter_recipe(
+    facts: Mapping[str, Any],
+    store: str,
+    root: str,
+    *,
+    accelerator: bool = False,
+    side: int = SIDE,
+) -> dict[str, Any]:
+    """Return a first recipe for a store as plain values.
+
+    Encoders follow from the kind and the size of the data: small ones, and larger ones for pictures
+    and sound where there are many rows and an accelerator.
+
+    Args:
+        facts: Content of the store's ``dataset.json``.
+        store: Name of the store's folder.
+        root: Folder that contains the store.
+        accelerator: Whether the machine that trains has one.
+        side: Side of pictures at most; sound has about as many values.
+    """
     modalities = facts["modalities"]
-    steps = {m: list(_steps(signal)) for m, signal in modalities.items()}
+    steps = {m: list(_steps(signal, side)) for m, signal in modalities.items()}
     views = {m: own for m, own in steps.items() if own != list(modalities[m]["view"])}
     rows = next(iter(facts["protocols"].values()))["rows"]["train"]
     largest = max(_size(signal, steps[m]) for m, signal in modalities.items())
-    recipe = {
-        "name": name,
-        # The root is relative to the recipe, so that a store can be moved.
-        "data": {"name": "store", "store": name, "root": ".."}
+    large = accelerator and rows >= MANY_ROWS
+    return {
+        "name": store,
+        "data": {"name": "store", "store": store, "root": root}
         | ({"views": views} if views else {}),
-        "encoders": {m: _encoder(signal) for m, signal in modalities.items()},
+        "encoders": {m: _encoder(signal, large) for m, signal in modalities.items()},
         "fusion": "late",
         "method": "joint",
         "epochs": 20,
         "train": {"batch_size": _batch(rows, largest), "optimizer": "adam", "lr": 0.001},
     }
-    more = MORE if len(modalities) > 1 else ""
-    write_text(path, HEAD + more + yaml.safe_dump(recipe, sort_keys=False))
-    return path
 
 
 def _batch(rows: int, size: int) -> int:
@@ -92,7 +119,7 @@ def _batch(rows: int, size: int) -> int:
     return max(2, min(by_rows, ROOM // size))
 
 
-def _steps(signal: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _steps(signal: Mapping[str, Any], side: int) -> Iterator[Mapping[str, Any]]:
     """Yield the steps of the default view, and steps that make large rows smaller."""
     shape = signal["shape"]
     if signal["kind"] == "sequence" and shape[0] > STEPS:
@@ -100,12 +127,22 @@ def _steps(signal: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield {"name": "pool", "steps": STEPS}
         return
     for step in signal["view"]:
-        yield step
+        yield _coarser(step, shape[0], side) if side < SIDE else step
         if step["name"] == "pixels":
             if signal["kind"] == VIDEO and len(shape) == 4 and shape[0] > FRAMES:
                 yield {"name": "frames", "count": FRAMES}
-            if max(_sides(signal)) > SIDE:
-                yield {"name": "resize", "size": SIDE}
+            if max(_sides(signal)) > side:
+                yield {"name": "resize", "size": side}
+
+
+def _coarser(step: Mapping[str, Any], length: int, side: int) -> Mapping[str, Any]:
+    """Return a spectrogram with longer hops, as long as its windows still overlap."""
+    if "hop" not in step:
+        return step
+    hop, bands = step["hop"], step.get("bands", step["n_fft"] // 2 + 1)
+    while length // hop * bands > side**2 and 2 * hop <= step["n_fft"]:
+        hop *= 2
+    return {**step, "hop": hop}
 
 
 def _sides(signal: Mapping[str, Any]) -> tuple[int, int]:
@@ -130,8 +167,9 @@ def _size(signal: Mapping[str, Any], steps: list[Mapping[str, Any]]) -> int:
     return prod(shape)
 
 
-def _encoder(signal: Mapping[str, Any]) -> dict[str, Any]:
+def _encoder(signal: Mapping[str, Any], large: bool) -> dict[str, Any]:
     """Return the encoder of a modality, with the length of its texts if they are long."""
-    encoder: dict[str, Any] = {"name": ENCODER_OF[signal["kind"]]}
+    name = ENCODER_OF[signal["kind"]]
+    encoder: dict[str, Any] = {"name": LARGE.get(name, name) if large else name}
     length = max((step.get("length", 0) for step in signal["view"]), default=0)
     return encoder | ({"length": length} if length > STEPS else {})

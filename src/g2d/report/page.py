@@ -17,6 +17,7 @@ from g2d.report.comparison import cautions, comparison_table
 from g2d.report.curves import Figure, epoch_figures, fused_figure, unimodal_figures
 from g2d.report.diagnosis import diagnosis_parts
 from g2d.report.drawing import DARK, LIGHT, css_variables
+from g2d.report.fitted import fit_tables
 from g2d.report.formatting import ABSENT, COUNTS, number, scale_of
 from g2d.report.lines import Group, groups_of
 from g2d.report.parts import Part
@@ -227,7 +228,9 @@ def _single(group: Group) -> Chapter:
     section = Section(
         run.name, epoch_figures([run]), run.recipe_text, run.result.notices, diagnosis_parts(run)
     )
-    return Chapter(run.name, run_words(group), [run_table(run)], [], [section], facts(run))
+    more = [] if run.result.fit is None else fit_tables(run.result.fit)
+    tables = [run_table(run), *more]
+    return Chapter(run.name, run_words(group), tables, [], [section], facts(run))
 
 
 def _section(name: str, runs: Sequence[RunRecord], points: int) -> Section:

@@ -31,6 +31,8 @@ def run_words(group: Group) -> list[str]:
         group: A group of one run.
     """
     metric, run = group.metric, group.runs[0]
+    if run.result.fit is not None:
+        return [run.result.fit.paragraph]
     fused = run.fused(metric)
     sentences = [
         f"All modalities together reach a test {metric} of {_score(fused, metric)} (epoch "

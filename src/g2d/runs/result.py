@@ -9,29 +9,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from g2d.errors import RunError
 from g2d.files import read_json
 from g2d.manifest import write_signed
+from g2d.runs.content import Content as Content
+from g2d.runs.content import Metrics as Metrics
+from g2d.runs.content import Number
+from g2d.runs.fitted import FitFacts
 from g2d.runs.names import RESULT
 
 SCHEMA = 1
 """Version of ``result.json`` that is written and read."""
-
-Number = int | float
-Metrics = dict[str, Number]
-"""Values by metric name."""
-
-
-class Content(BaseModel):
-    """Base class of everything that is read from a run folder."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
-
-    def plain(self) -> dict[str, Any]:
-        """Return the plain values that were given, under the names of the file."""
-        return self.model_dump(by_alias=True, exclude_unset=True)
 
 
 class Scores(Content):
@@ -160,10 +150,14 @@ class StackFacts(Content):
     Args:
         teacher_sets: Number of sets of teachers stacked with the student; 0 for no stack.
         head_weights: Weight of every stacked head.
+        name: Name of the first student.
+        students: Recipes of further students by name, resolved.
     """
 
     teacher_sets: int = 0
     head_weights: Metrics = Field(default_factory=dict)
+    name: str = "student"
+    students: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 class Result(Content):
@@ -202,6 +196,7 @@ class Result(Content):
         complete: Whether the run is complete.
         stack: Stacking of the run.
         files: SHA-256 of the other files of the run; empty in those of earlier versions.
+        fit: The members and the choice, of a result of ``g2d fit``.
     """
 
     schema_version: Literal[1] = Field(1, alias="schema")
@@ -234,6 +229,7 @@ class Result(Content):
     complete: bool = True
     stack: StackFacts = Field(default_factory=StackFacts)
     files: dict[str, str] = Field(default_factory=dict)
+    fit: FitFacts | None = None
 
     @property
     def selected_on_test(self) -> bool:

@@ -1,0 +1,11 @@
+"""``g2d fit``: from data to the best model that a budget allows.
+
+``inputs`` turns data in any form into the recipe that all members share, ``planning`` decides what
+is trained, ``members`` trains it in ordinary run folders, ``choice`` chooses on the validation
+rows, and ``paragraph`` puts the result in words. The result is a run folder whose model is a
+:class:`~g2d.engine.stack.Stack`; :func:`g2d.load` opens it like any other run.
+"""
+
+from g2d.experiment.fitting.main import fit, previewed
+
+__all__ = ["fit", "previewed"]

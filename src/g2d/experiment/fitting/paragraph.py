@@ -1,0 +1,227 @@
+"""The paragraph of a fit: a function of its result alone, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from g2d.experiment.fitting.progress import in_time
+from g2d.report.fitted import enumerated, option_words, value_of
+from g2d.report.formatting import number, scale_of
+from g2d.report.words import SUPPRESSED
+from g2d.runs import FitFacts, FitMember, FitOption
+
+ALMOST_NONE = 0.02
+"""A head that has less than this share of all weights, or of the score, adds nothing."""
+
+
+def paragraph(facts: FitFacts) -> str:
+    """Return what was chosen and why, what it relies on, and what it cost.
+
+    Args:
+        facts: The members and the choice. Nothing else enters the words.
+    """
+    sentences = [
+        _chosen(facts),
+        *_alternatives(facts),
+        *_heads(facts),
+        *_suppressed(facts),
+        *_interaction(facts),
+        *_unstable(facts),
+        _cost(facts),
+        *_test(facts),
+    ]
+    return " ".join(sentences)
+
+
+def _chosen(facts: FitFacts) -> str:
+    option, reference = facts.options[facts.chosen], facts.options[facts.reference]
+    score = f"validation {_metric(facts)} {_score(option.score, facts)}"
+    what = f"{option_words(facts, option, upper=True)} was chosen ({score})"
+    if option is not reference:
+        return (
+            f"{what}: it needs {_passes(option)} instead of {reference.passes}, and its score is "
+            f"within one standard error of that of {option_words(facts, reference)} (a "
+            f"difference of {_gap(option.behind, facts)} ± {_gap(option.error, facts)})."
+        )
+    cheaper = [one for one in facts.options if one.passes < option.passes]
+    if not cheaper:
+        return f"{what}: no stack of more members is better by its score and its loss."
+    return f"{what}: no cheaper model comes within one standard error of its score and its loss."
+
+
+def _alternatives(facts: FitFacts) -> Iterator[str]:
+    """Yield the best model of one student, and the controls."""
+    chosen = facts.options[facts.chosen]
+    if facts.single is not None and facts.single != facts.chosen:
+        single = facts.options[facts.single]
+        gap = chosen.score - single.score
+        difference = (
+            f"{_gap(abs(gap), facts)} {'less' if gap > 0 else 'more'}" if gap else "the same score"
+        )
+        model, score = option_words(facts, single), _score(single.score, facts)
+        yield (
+            f"The best single model is {model}, with {score}, {difference} for "
+            f"{_passes(single)} per prediction instead of {chosen.passes}."
+        )
+    controls = {"the calibrated teachers reach": facts.ensemble, "joint training": facts.joint}
+    texts = [
+        f"{words} {_score(facts.options[place].score, facts)}"
+        for words, place in controls.items()
+        if place is not None and place != facts.chosen
+    ]
+    if texts and len(facts.modalities) > 1:
+        yield f"In comparison, {' and '.join(texts)}."
+
+
+def _heads(facts: FitFacts) -> Iterator[str]:
+    """Yield the modality that each head of the chosen model relies on."""
+    if len(facts.modalities) < 2:
+        return
+    total = sum(facts.heads.values()) or 1.0
+    own: dict[str, float] = dict.fromkeys(facts.modalities, 0.0)
+    fused: dict[str, float] = {}
+    for name, weight in facts.heads.items():
+        member, _, modality = name.rpartition(": ")
+        if modality in own:
+            own[modality] += weight / total
+        else:
+            fused[member] = weight / total
+    if any(own.values()):
+        parts = [f"{m} {100 * share:.0f} %" for m, share in own.items()]
+        yield f"Of the weights of its heads, those that read one modality have {enumerated(parts)}."
+    for member, share in fused.items():
+        one = facts.member(member)
+        yield f"The head of {one.about} has {100 * share:.0f} %; {_relies(one)}."
+
+
+def _relies(member: FitMember) -> str:
+    """Return what a fused head relies on, by what the exchange of a modality costs it."""
+    known = {m: share for m, share in member.relies.items() if share is not None}
+    if not known:
+        return "what it relies on could not be measured"
+    order = sorted(known, key=lambda m: -known[m])
+    if known[order[0]] < ALMOST_NONE:
+        return "it relies on no modality"
+    first = f"it relies most on {order[0]}, without which it loses {_share(known[order[0]])}"
+    others = [
+        f"on {m} ({_share(known[m])})" if known[m] >= ALMOST_NONE else f"hardly on {m}"
+        for m in order[1:]
+    ]
+    return f"{first} of its score, then {enumerated(others)}"
+
+
+def _suppressed(facts: FitFacts) -> Iterator[str]:
+    """Yield whether joint training suppressed a modality, and whether the chosen model does."""
+    if facts.joint is None:
+        return
+    joint, ensemble = facts.options[facts.joint], facts.options[facts.ensemble]
+    inside = facts.member(joint.members[0]).unimodal
+    low = [m for m in facts.modalities if _below(inside.get(m), facts.teachers[m])]
+    if not low or joint.score >= ensemble.score:
+        yield "Joint training suppressed no modality at the cost of its score."
+    else:
+        for m in low:
+            after = facts.own.get(m)
+            end = (
+                f"the chosen model has it at {_score(after or 0.0, facts)}"
+                if after is not None
+                else "the chosen model has no prediction from it alone"
+            )
+            verdict = (
+                "; it still is suppressed"
+                if _below(after, facts.teachers[m])
+                else "; it no longer is suppressed"
+            )
+            yield (
+                f"Joint training suppressed {m}: {_score(facts.teachers[m], facts)} alone, "
+                f"{_score(inside[m], facts)} inside the joint model; {end}{verdict}."
+            )
+
+
+def _below(own: float | None, alone: float) -> bool:
+    """Return whether a modality reaches clearly less than its teacher."""
+    return own is not None and own < alone - (1 - SUPPRESSED) * abs(alone)
+
+
+def _interaction(facts: FitFacts) -> Iterator[str]:
+    interaction = facts.interaction
+    if interaction is None or len(facts.modalities) < 2:
+        return
+    if interaction.share is None or interaction.state == "not tested":
+        yield "Whether the answer is in the interaction of the modalities was not tested."
+        return
+    share = f"{_share(interaction.share[0])} of what joint training predicts comes from it"
+    if interaction.state == "found":
+        yield f"The answer is in the interaction of the modalities: {share}."
+    else:
+        yield f"No interaction of the modalities was found: {share}."
+
+
+def _unstable(facts: FitFacts) -> Iterator[str]:
+    if facts.unstable is not None:
+        gap, error = facts.unstable
+        yield (
+            f"Training is unstable: two joint models that differ only in the seed are "
+            f"{_gap(gap, facts)} apart, with a standard error of {_gap(error, facts)}."
+        )
+
+
+def _cost(facts: FitFacts) -> str:
+    text = (
+        f"It took {facts.passes} passes of the training rows per epoch and "
+        f"{in_time(float(facts.seconds))} of training"
+    )
+    if not facts.left_out:
+        return f"{text}."
+    return f"{text}; not trained: {enumerated(list(facts.left_out))}."
+
+
+def _test(facts: FitFacts) -> Iterator[str]:
+    """Yield the scores on the test rows, of the chosen model and the controls."""
+    values = {
+        "the chosen model reaches": facts.options[facts.chosen],
+        "the calibrated teachers": facts.options[facts.ensemble],
+    } | ({} if facts.joint is None else {"joint training": facts.options[facts.joint]})
+    known = {
+        words: option.test[facts.metric]
+        for words, option in values.items()
+        if facts.metric in option.test
+    }
+    first = next(iter(values.values()))
+    texts = [
+        f"{words} {_number(value, facts)}"
+        for words, value in known.items()
+        if words.startswith("the chosen") or values[words] is not first
+    ]
+    if texts:
+        yield f"On the test rows, {enumerated(texts)}."
+
+
+def _passes(option: FitOption) -> str:
+    return "one forward pass" if option.passes == 1 else f"{option.passes} forward passes"
+
+
+def _metric(facts: FitFacts) -> str:
+    return facts.metric.replace("_", " ")
+
+
+def _score(value: float, facts: FitFacts) -> str:
+    """Return a score, of which higher is better, as the value of its metric."""
+    return _number(value_of(value, facts.metric), facts)
+
+
+def _number(value: float | None, facts: FitFacts) -> str:
+    scale = scale_of(facts.metric)
+    text = number(scale.of(value), scale.digits)
+    return f"{text} {scale.unit}" if scale.unit else text
+
+
+def _gap(value: float, facts: FitFacts) -> str:
+    """Return the size of a difference of scores."""
+    scale = scale_of(facts.metric)
+    text = number(scale.factor * value, scale.digits)
+    return f"{text} points" if scale.unit == "%" and scale.factor == 100 else text
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.0f} %"

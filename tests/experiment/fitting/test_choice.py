@@ -1,0 +1,110 @@
+"""The choice among members and stacks, on made-up validation rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from g2d.experiment.fitting.choice import (
+    Option,
+    Rows,
+    choose,
+    combinations,
+    crossed,
+    measured,
+    unstable,
+)
+from g2d.task import Classification, Regression
+
+DRAWS = 50
+
+
+def option(
+    members: str, score: float, *, loss: float = 1.0, noise: float = 0.0, passes: int = 0
+) -> Option:
+    """Return an option whose draws differ from those without noise by a known standard error."""
+    names = tuple(members.split())
+    spread = noise * np.tile([1.0, -1.0], DRAWS // 2)
+    return Option(
+        names, passes or len(names), 10, score, loss, score + spread, np.full(DRAWS, loss)
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "chosen", "reference"),
+    [
+        ([option("t", 0.7), option("j", 0.8), option("t j", 0.9)], "t j", "t j"),
+        ([option("t", 0.7), option("j", 0.88, noise=0.03), option("t j", 0.9)], "j", "t j"),
+        ([option("t", 0.7), option("j", 0.86, noise=0.03), option("t j", 0.9)], "t j", "t j"),
+        # A cheaper one whose score is near but whose loss is not is no substitute.
+        ([option("t", 0.89, noise=0.03, loss=1.2), option("t j", 0.9)], "t j", "t j"),
+        # A member that is clearly ahead of the stack of all takes its place.
+        ([option("t", 0.5), option("j", 0.95), option("t j", 0.9)], "j", "j"),
+        # Of two that are equally cheap the better one is chosen.
+        (
+            [option("t", 0.89, noise=0.05), option("j", 0.9, noise=0.05), option("t j", 0.9)],
+            "j",
+            "t j",
+        ),
+    ],
+)
+def test_the_cheapest_option_within_one_standard_error_is_chosen(
+    options: list[Option], chosen: str, reference: str
+) -> None:
+    choice = choose(options, controls=[0])
+    assert " ".join(options[choice.chosen].members) == chosen
+    assert " ".join(options[choice.reference].members) == reference
+
+
+def test_the_choice_is_never_clearly_behind_a_control() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        options = [
+            option(
+                members, rng.uniform(0.5, 1), loss=rng.uniform(0.5, 1), noise=rng.uniform(0, 0.1)
+            )
+            for members in ("t", "j", "w", "t j", "j w", "t j w")
+        ]
+        chosen = options[choose(options, controls=[0, 1]).chosen]
+        best = max(options, key=lambda one: one.score)
+        for control in (options[0], options[1]):
+            error = np.std(control.scores - chosen.scores)
+            assert chosen is best or control.score - chosen.score <= error + 1e-9
+
+
+def heads_of(quality: float, seed: int, target: Tensor) -> Tensor:
+    noise = torch.randn(len(target), 3, generator=torch.Generator().manual_seed(seed))
+    return noise + quality * torch.nn.functional.one_hot(target, 3)
+
+
+def test_weights_that_score_a_row_are_fitted_on_other_rows() -> None:
+    target = torch.arange(60) % 3
+    rows = Rows(target, np.arange(60), Classification(3), "accuracy")
+    noise = [heads_of(0.0, seed, target) for seed in range(40)]
+    assert rows.score(crossed(noise, rows)) < 0.55  # fitted on the same rows: far above
+    useful = measured(("a",), [heads_of(3.0, 99, target)], 1, 5, rows)
+    assert useful.score > 0.8
+    assert useful.scores.std() == pytest.approx(
+        (useful.score * (1 - useful.score) / 60) ** 0.5, rel=0.3
+    )
+
+
+def test_a_metric_of_errors_counts_with_its_sign_turned() -> None:
+    target = torch.tensor([[0.0], [1.0], [2.0]])
+    rows = Rows(target, np.arange(3), Regression(1, output="identity"), "mae")
+    assert rows.score(target) == 0.0
+    assert rows.score(target + 1.0) < 0.0
+
+
+def test_two_joint_models_are_unstable_only_if_far_apart_in_standard_errors() -> None:
+    assert unstable(option("a", 0.9, noise=0.02), option("b", 0.8))
+    assert not unstable(option("a", 0.9, noise=0.06), option("b", 0.8))
+
+
+def test_every_member_and_every_growing_stack_can_be_chosen() -> None:
+    options = combinations(["teachers", "joint", "joint-2", "joint-warm"], ["teachers"])
+    assert len(options) == len(set(options)) == 11
+    assert ("teachers", "joint", "joint-2", "joint-warm") in options
+    assert ("joint", "joint-2") in options
