@@ -240,8 +240,26 @@ class Interrupted(Callback):
         signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.parametrize("keep", [1, 2, 3])
+def test_as_many_checkpoints_are_kept_as_asked_for_and_a_damaged_one_is_passed_over(
+    keep: int, toy: Any, content: Content, tmp_path: Path
+) -> None:
+    train(toy(), tmp_path / "whole", {})
+    places = tmp_path / "cut" / "checkpoints"
+    with pytest.raises(KilledError):
+        train(toy(), tmp_path / "cut", {9: kill}, checkpoint_updates=1, keep_checkpoints=keep)
+    kept = [place for place in places.iterdir() if place.name.startswith("last")]
+    assert len(kept) == keep
+    steps = {json.loads((place / "state.json").read_text())["step"] for place in kept}
+    assert steps == set(range(9 - keep, 9))
+    if keep > 1:
+        (places / "last" / "model.safetensors").write_bytes(b"damage")
+    train(toy(), tmp_path / "cut", {}, keep_checkpoints=keep)
+    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+
+
 def test_the_options_are_checked() -> None:
-    wrong = {"checkpoint_minutes": 0.0, "checkpoint_updates": 0}
+    wrong = {"checkpoint_minutes": 0.0, "checkpoint_updates": 0, "keep_checkpoints": 0}
     for name, value in wrong.items():
         with pytest.raises(ArgumentError, match=f"{name} must be .*, found {value}"):
             TrainOptions(epochs=1, **{name: value})

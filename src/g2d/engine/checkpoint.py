@@ -34,8 +34,6 @@ from g2d.runs import CHECKPOINTS
 
 BEST, LAST = "best", "last"
 """Checkpoints of a run: of the selected epoch, and the one to continue from."""
-PREVIOUS = 1
-"""Number of checkpoints kept next to the last one, in case it is damaged."""
 
 
 def save(
@@ -155,10 +153,12 @@ class FolderKeeper:
 
     Args:
         run: The run folder.
+        keep: Number of checkpoints to continue from that are kept until training ends: the newest,
+            and those before it, in case it is damaged.
     """
 
-    def __init__(self, run: Path) -> None:
-        self.run, self.folder = run, run / CHECKPOINTS
+    def __init__(self, run: Path, keep: int = 2) -> None:
+        self.run, self.folder, self.keep = run, run / CHECKPOINTS, keep
         self.passed_over: list[str] = []
 
     def resume(
@@ -195,7 +195,7 @@ class FolderKeeper:
         others = of_other_processes(state.device, model, method)
         if process() == 0:
             require_owned(self.run)
-            save(self.folder / LAST, model, method, state, facts, others, PREVIOUS)
+            save(self.folder / LAST, model, method, state, facts, others, self.keep - 1)
 
     def restore_best(self, model: MultimodalModel, method: Method) -> None:
         """Restore the weights of the best epoch."""

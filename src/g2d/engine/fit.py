@@ -92,7 +92,7 @@ def fit(
     broadcast_weights(model, method)
     state = make_state(method, model, source, options, loader)
     schedule, progress = Schedule(options), Progress()
-    keeper = FolderKeeper(folder) if folder else MemoryKeeper()
+    keeper = FolderKeeper(folder, options.keep_checkpoints) if folder else MemoryKeeper()
     notes = keeper.resume(model, method, state)
     part = _resumed(notes, method, state, schedule, progress)
     method.notices |= notices_of_processes(model, method)

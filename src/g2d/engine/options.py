@@ -34,6 +34,7 @@ MOST = {
     "threads": 1024,
     "checkpoint_minutes": 10**6,
     "checkpoint_updates": 2**62,
+    "keep_checkpoints": 1000,
     **dict.fromkeys(("lr", "clip", "decay", "weight_decay", "momentum"), 1e30),
 }
 """Largest values: beyond them a machine runs out of memory, processes, threads or exponents."""
@@ -80,6 +81,8 @@ class TrainOptions:
         checkpoint_minutes: Largest time between two checkpoints, which are also written inside an
             epoch; None writes none inside an epoch for this reason.
         checkpoint_updates: Largest number of batches between two checkpoints, in the same way.
+        keep_checkpoints: Number of checkpoints to continue from that are kept until training ends:
+            the newest, and those before it, in case it is damaged.
 
     Raises:
         ArgumentError: A value is out of range; the message lists every such value.
@@ -117,6 +120,7 @@ class TrainOptions:
     on_nonfinite: OnNonfinite = "stop"
     checkpoint_minutes: float | None = 10.0
     checkpoint_updates: int | None = None
+    keep_checkpoints: int = 2
 
     def __post_init__(self) -> None:
         if faults := list(self._faults()):
@@ -124,7 +128,7 @@ class TrainOptions:
 
     def _faults(self) -> Iterator[str]:
         counts = ("batch_size", "accumulate", "eval_batch_size", "threads")
-        for name in (*counts, "checkpoint_updates"):
+        for name in (*counts, "checkpoint_updates", "keep_checkpoints"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 yield f"{name} must be one or more, found {getattr(self, name)}."
         for name in ("epochs", "warmup", "workers", "weight_decay", "momentum", "patience", "seed"):

@@ -27,8 +27,13 @@ LONGEST_WAIT = timedelta(days=1)
 
 
 def start() -> None:
-    """Join the process group if ``torchrun`` started this process; otherwise do nothing."""
+    """Join the process group if ``torchrun`` started this process; otherwise do nothing.
+
+    The processes of a computer share its GPUs out.
+    """
     if "TORCHELASTIC_RUN_ID" in os.environ and not dist.is_initialized():
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
         store, prefix, rank, number = store_of_this_start()
         own = PrefixStore(prefix, store)
         dist.init_process_group(

@@ -31,6 +31,7 @@ MACHINE_OPTIONS = (
     "on_nonfinite",
     "checkpoint_minutes",
     "checkpoint_updates",
+    "keep_checkpoints",
 )
 """Training options that may change when a run is resumed.
 
