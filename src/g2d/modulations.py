@@ -111,6 +111,7 @@ class SMP(Modulation):
             )
         self.order: tuple[str, ...] | None = None
         self.of_teachers: dict[str, float] = {}
+        self.learner: str | None = None
 
     @property
     def exclusive(self) -> bool:

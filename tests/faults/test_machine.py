@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 import typer
 from safetensors.torch import save_file
 from torch._utils import ExceptionWrapper
@@ -84,6 +85,23 @@ def vanished() -> None:
         raise LookupError("no rows") from error
 
 
+def dead_process() -> None:
+    """Wait for a process of the same training that has ended."""
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    with TemporaryDirectory() as folder:
+        child = os.fork()
+        store = dist.FileStore(f"{folder}/store", 2)
+        dist.init_process_group("gloo", store=store, rank=int(child == 0), world_size=2)
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+        try:
+            dist.all_reduce(torch.zeros(1))
+        finally:
+            dist.destroy_process_group()
+            del os.environ["GLOO_SOCKET_IFNAME"]
+
+
 FAULTS: dict[str, tuple[Callable[[], object], str]] = {
     "full disk": (
         lambda: FULL.write_text("x"),
@@ -114,6 +132,10 @@ FAULTS: dict[str, tuple[Callable[[], object], str]] = {
     "dead worker": (
         dead_worker,
         "a process that reads data was ended by the machine",
+    ),
+    "dead process": (
+        dead_process,
+        "another process of this training has ended or cannot be reached, and this one cannot go",
     ),
     "error in a worker": (
         error_of_a_worker,
