@@ -56,7 +56,7 @@ def test_help_and_version_load_no_large_library(arguments: list[str]) -> None:
     [
         ("g2d tr", {"train"}),
         ("g2d train crema", {"crema_d", "crema_d/small"}),
-        ("g2d compare digits digits/m", {"digits/mild"}),
+        ("g2d compare digits digits/mi", {"digits/mild", "digits/mix"}),
         ("g2d list fu", {"fusions"}),
     ],
 )
@@ -81,6 +81,7 @@ def test_the_commands_are_these() -> None:
         "predict",
         "compare",
         "teachers",
+        "fit",
         "diagnose",
         "report",
         "reproduce",

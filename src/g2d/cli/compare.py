@@ -81,10 +81,11 @@ def compare(
         from g2d.experiment.grids import array_of
         from g2d.experiment.launching import Launch
 
+        chosen = {} if controls is Controls.cheap else {"--controls": controls.value}
         shared = {"--methods": methods, "--seeds": seeds, "--out": out}
         needed = [
             *recipes,
-            *words_of(shared | {"--controls": controls.value, "--no-controls": no_controls}),
+            *words_of(shared | chosen | {"--no-controls": no_controls}),
         ]
         own = words_of({"--baseline": baseline, "--oversubscribe": oversubscribe, "--quiet": quiet})
         array = array_of(

@@ -20,20 +20,32 @@ from g2d.errors import ArgumentError, DataError, G2DError, RunError
 from g2d.experiment.fitting import previewed
 from g2d.runs import read_plan, read_result, read_run
 
-SMALL: dict[str, Any] = {
-    "encoders.image": {"name": "cnn", "widths": [4, 4], "pool": 1},
-    "encoders.tone": {"name": "mlp", "widths": [8]},
-    "data.eval_draws": 1,
-    "epochs": 2,
-}
+SMALL: dict[str, Any] = {"target": "kind", "epochs": 2, "train.threads": 1}
 WORDS = ["fox", "hen", "runs", "sits", "near", "a", "the", "house", "tree", "today"]
 QUIET: dict[str, Any] = {"progress": False, "say": lambda _: None}
 
 
+def arrays(rows: int = 120) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    label = np.arange(rows) % 3
+    return {
+        "sensor": rng.normal(label[:, None], 1, (rows, 4)).astype(np.float32),
+        "other": rng.normal(size=(rows, 2)).astype(np.float32),
+        "kind": np.array(["red", "green", "blue"])[label],
+    }
+
+
+def as_rows(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {name: values[i].tolist() for name, values in columns.items()}
+        for i in range(len(columns["kind"]))
+    ]
+
+
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> g2d.Run:
-    """Fit the built-in digits in four passes of two epochs."""
-    return g2d.fit("digits", out=tmp_path_factory.mktemp("fit") / "a", **SMALL, **QUIET)
+    """Fit arrays in four passes of two epochs."""
+    return g2d.fit(arrays(), out=tmp_path_factory.mktemp("fit") / "a", **SMALL, **QUIET)
 
 
 def write_table(path: Path, rows: int = 80) -> None:
@@ -117,10 +129,10 @@ def test_an_interrupted_fit_continues_to_the_same_choice_and_trains_no_member_tw
     fitted: g2d.Run, tmp_path: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        g2d.fit("digits", out=tmp_path / "b", **SMALL, progress=False, say=_Stop("joint-2"))
+        g2d.fit(arrays(), out=tmp_path / "b", **SMALL, progress=False, say=_Stop("joint-2"))
     done = tmp_path / "b" / "members" / "joint" / "result.json"
     before = done.stat().st_mtime_ns
-    again = g2d.fit("digits", out=tmp_path / "b", **SMALL, **QUIET)
+    again = g2d.fit(arrays(), out=tmp_path / "b", **SMALL, **QUIET)
     assert done.stat().st_mtime_ns == before
     for run in (again, fitted):
         assert run.result is not None
@@ -131,9 +143,9 @@ def test_an_interrupted_fit_continues_to_the_same_choice_and_trains_no_member_tw
     assert fitted.result.fit is not None
     assert again.result.fit.heads == fitted.result.fit.heads
     with pytest.raises(RunError, match="epochs was 2 and is now 3"):
-        g2d.fit("digits", out=tmp_path / "b", **{**SMALL, "epochs": 3}, **QUIET)
+        g2d.fit(arrays(), out=tmp_path / "b", **{**SMALL, "epochs": 3}, **QUIET)
     with pytest.raises(RunError, match="budget was 'normal' and is now 'fast'"):
-        g2d.fit("digits", out=tmp_path / "b", budget="fast", **SMALL, **QUIET)
+        g2d.fit(arrays(), out=tmp_path / "b", budget="fast", **SMALL, **QUIET)
 
 
 def test_from_a_table_to_predictions_on_the_command_line(tmp_path: Path) -> None:
@@ -164,7 +176,7 @@ def test_from_a_table_to_predictions_on_the_command_line(tmp_path: Path) -> None
 def test_seconds_become_a_list_of_members_once_and_another_fit_repeats_it(
     tmp_path: Path,
 ) -> None:
-    first = g2d.fit("digits", out=tmp_path / "a", budget=0.001, **SMALL, **QUIET)
+    first = g2d.fit(arrays(), out=tmp_path / "a", budget=0.001, **SMALL, **QUIET)
     plan = read_plan(first.folder / "plan.json")
     assert plan.seconds_per_pass is not None
     assert [one.name for one in plan.members] == ["teachers"]
@@ -176,26 +188,9 @@ def test_seconds_become_a_list_of_members_once_and_another_fit_repeats_it(
     ensemble = first.result.controls["ensemble_calibrated"].test["accuracy"]
     assert first.result.test.fused["accuracy"] == pytest.approx(ensemble)
     second = g2d.fit(
-        "digits", out=tmp_path / "b", plan=first.folder / "plan.json", **SMALL, **QUIET
+        arrays(), out=tmp_path / "b", plan=first.folder / "plan.json", **SMALL, **QUIET
     )
     assert [one.name for one in read_plan(second.folder / "plan.json").members] == ["teachers"]
-
-
-def arrays(rows: int = 60) -> dict[str, Any]:
-    rng = np.random.default_rng(0)
-    label = np.arange(rows) % 3
-    return {
-        "sensor": rng.normal(label[:, None], 1, (rows, 4)).astype(np.float32),
-        "other": rng.normal(size=(rows, 2)).astype(np.float32),
-        "kind": np.array(["red", "green", "blue"])[label],
-    }
-
-
-def as_rows(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {name: values[i].tolist() for name, values in columns.items()}
-        for i in range(len(columns["kind"]))
-    ]
 
 
 @pytest.mark.parametrize("form", [arrays, lambda: as_rows(arrays())])
@@ -248,9 +243,9 @@ def test_a_first_mistake_gets_a_sentence(
 def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(RunError, match=r"--out must be a new folder or one of g2d fit.*mine\.txt"):
-        g2d.fit("digits", out=tmp_path, **SMALL, **QUIET)
+        g2d.fit(arrays(), out=tmp_path, **SMALL, **QUIET)
     damaged = tmp_path / "a"
     damaged.mkdir()
     (damaged / "plan.json").write_text(json.dumps({"budget": 1}))
     with pytest.raises(RunError, match=r"plan\.json must be a plan of g2d fit, found damage"):
-        g2d.fit("digits", out=damaged, **SMALL, **QUIET)
+        g2d.fit(arrays(), out=damaged, **SMALL, **QUIET)

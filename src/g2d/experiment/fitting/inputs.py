@@ -153,7 +153,8 @@ def _store(data: Any, target: str | None, out: Path, say: Say, preparing: Prepar
     for line in plan.inferred:
         say(line)
     with preparing() as watch:
-        summary = prepare(plan, folder, out / STORE, workers=default_workers(), watch=watch)
+        workers = min(default_workers(), ceil(len(plan.samples) / plan.chunk))
+        summary = prepare(plan, folder, out / STORE, workers=max(1, workers), watch=watch)
     say(str(summary))
     return out / STORE
 
