@@ -206,7 +206,7 @@ def load(folder: str | Path, checkpoint: str = BEST) -> Run:
         raise RunError(f"cannot open run {folder}: it has no checkpoint yet.")
     result = read_result(folder)
     if result is not None:
-        require_whole(folder, result)
+        require_whole(folder, result.files)
     recipe, source = _opened(Recipe.load(folder / RECIPE), folder)
     same_data(folder, hashes_of(source))
     model = recipe.build_model(source, recipe.example(source))

@@ -16,7 +16,8 @@ from g2d.experiment.evaluation import evaluated
 from g2d.experiment.owning import owning
 from g2d.experiment.student import Student
 from g2d.experiment.teachers import teacher_sets
-from g2d.files import write_json, write_text
+from g2d.files import write_text
+from g2d.manifest import hashes, write_signed
 from g2d.plainyaml import read_mapping
 from g2d.recipe import Recipe
 from g2d.runs import DATA, RECIPE, Result, claim, hashes_of, is_reported, same_data
@@ -128,7 +129,7 @@ def begin(out: Path, recipe: Recipe, source: Source) -> None:
             write_text(out / RECIPE, recipe.to_yaml())
         if not (out / DATA).is_file():
             facts = {"name": source.name, "protocol": source.protocol, **hashes_of(source)}
-            write_json(out / DATA, facts)
+            write_signed(out / DATA, {**facts, "files": hashes(out, [RECIPE])})
     barrier()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -64,24 +64,25 @@ def read_result(folder: Path) -> Result | None:
         ) from None
 
 
-def require_whole(folder: Path, result: Result) -> None:
-    """Refuse a finished run of which a file differs from the one that its result was made with.
+def require_whole(folder: Path, files: Mapping[str, str], recorded: str = RESULT) -> None:
+    """Refuse a run of which a file differs from the one that another file records.
 
     Args:
         folder: The run folder.
-        result: Its result; one of an earlier version records no files.
+        files: SHA-256 by name; empty in results of earlier versions.
+        recorded: Name of the file that records them.
 
     Raises:
         RunError: A file is missing, or was changed or damaged.
     """
-    for name, digest in result.files.items():
+    for name, digest in files.items():
         try:
             require_unchanged(folder, {name: digest})
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             remedy = REBUILD.replace("it", RESULT, 1) if name == PREDICTIONS else RESTORE
             raise RunError(
-                f"{folder / name} must be the file that {RESULT} records, found: {reason}. {remedy}"
+                f"{folder / name} must be the file that {recorded} records, found: {reason}. {remedy}"
             ) from None
 
 
@@ -170,7 +171,7 @@ def read_run(folder: Path) -> RunRecord:
             f"{folder} must be a finished run, found no complete {RESULT}. "
             "Train it to its end first."
         )
-    require_whole(folder, result)
+    require_whole(folder, result.files)
     run = RunRecord(folder, result)
     try:
         run.read()

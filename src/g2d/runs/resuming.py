@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from g2d.errors import RunError
-from g2d.files import read_json
 from g2d.locks import is_bookkeeping
+from g2d.manifest import read_signed
 from g2d.plainyaml import read_mapping
 from g2d.runs.names import DATA, FIGURES, METRICS, PAGE, RECIPE
-from g2d.runs.reading import read_result, require_whole
+from g2d.runs.reading import RESTORE, read_result, require_whole
 from g2d.runs.result import Result, damage
 
 if TYPE_CHECKING:
@@ -42,11 +42,12 @@ PLACES = ("data.root", "teachers.folder")
 """Keys of a recipe that only say where files are."""
 
 
-class _Hashes(BaseModel):
-    """Hashes in ``data.json``."""
+class _Begun(BaseModel):
+    """Content of ``data.json``: hashes of the data, and of the recipe."""
 
     content_hash: str
     protocol_hash: str
+    files: dict[str, str] = Field(default_factory=dict)
 
 
 def claim(
@@ -77,6 +78,8 @@ def claim(
                 f"{folder}. Choose another --out."
             )
         return None
+    if (begun := _begun(folder)) is not None:
+        require_whole(folder, begun.files, DATA)
     before = upgrade(read_mapping(folder / RECIPE))
     changes = differences(dict(essential(before)), dict(essential(resolved)))
     if changes:
@@ -86,7 +89,7 @@ def claim(
         )
     result = read_result(folder)
     if result is not None:
-        require_whole(folder, result)
+        require_whole(folder, result.files)
     return result
 
 
@@ -112,19 +115,24 @@ def trained_on(folder: Path) -> dict[str, str]:
     Raises:
         RunError: The file of the hashes is damaged.
     """
+    if (begun := _begun(folder)) is not None:
+        return {name: getattr(begun, name) for name in HASHES}
+    result = read_result(folder)
+    return {} if result is None else {name: getattr(result.data, name) for name in HASHES}
+
+
+def _begun(folder: Path) -> _Begun | None:
+    """Return what a run wrote when it began to train, None before."""
     path = folder / DATA
     if not path.is_file():
-        result = read_result(folder)
-        return {} if result is None else {name: getattr(result.data, name) for name in HASHES}
+        return None
     try:
-        hashes = _Hashes.model_validate(read_json(path))
-    except ValidationError as error:
-        raise RunError(
-            f"{path} must be what g2d train wrote, found damage: {damage(error)}."
-        ) from None
+        return _Begun.model_validate(read_signed(path))
     except (OSError, ValueError) as error:
-        raise RunError(f"{path} must be what g2d train wrote, found damage: {error}.") from None
-    return hashes.model_dump()
+        reason = damage(error) if isinstance(error, ValidationError) else error
+        raise RunError(
+            f"{path} must be what g2d train wrote, found damage: {reason}. {RESTORE}"
+        ) from None
 
 
 def same_data(folder: Path, hashes: Mapping[str, str]) -> None:
