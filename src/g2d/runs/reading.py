@@ -81,9 +81,8 @@ def require_whole(folder: Path, files: Mapping[str, str], recorded: str = RESULT
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             remedy = REBUILD.replace("it", RESULT, 1) if name == PREDICTIONS else RESTORE
-            raise RunError(
-                f"{folder / name} must be the file that {recorded} records, found: {reason}. {remedy}"
-            ) from None
+            rule = f"{folder / name} must be the file that {recorded} records"
+            raise RunError(f"{rule}, found: {reason}. {remedy}") from None
 
 
 @dataclass(frozen=True)
