@@ -134,7 +134,7 @@ def outcome(run: Path) -> dict[str, Any]:
     lines = (run / "metrics.jsonl").read_text().splitlines()
     files["metrics"] = [timeless(json.loads(line)) for line in lines]
     result = timeless(json.loads((run / "result.json").read_text()))
-    files["result"] = {k: v for k, v in result.items() if k != "files"}
+    files["result"] = {k: v for k, v in result.items() if k not in ("files", "signature")}
     return files
 
 
