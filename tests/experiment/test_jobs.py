@@ -54,24 +54,21 @@ def same_as_serial(serial: Path, other: Path) -> None:
 
 
 def test_shares_and_jobs_give_the_table_of_one_run_after_another(tmp_path: Path) -> None:
-    serial, shares, jobs = (tmp_path / name for name in ("serial", "shares", "jobs"))
+    serial, jobs = tmp_path / "serial", tmp_path / "jobs"
+    for shard in ("1/2", "2/2"):
+        assert comparison(serial, shard=shard).tables == []
+    results = sorted(serial.glob("*/seed-0/result.json"))
+    assert [path.parts[-3] for path in results] == ["g2d", "joint", "joint-warm"]
+    written = [path.stat().st_mtime_ns for path in results]
     reference = comparison(serial)
+    assert len(reference.runs) == 3
+    assert [path.stat().st_mtime_ns for path in results] == written  # no run is trained again
     (failure,) = reference.failures
     assert failure.cell == "bad, seed 0"
     assert "finite" in failure.reason
     assert "1 run failed; the rest is finished." in str(reference)
     (skipped,) = reference.skipped
     assert skipped.startswith("mis_me is left out: ")
-
-    for shard in ("1/2", "2/2"):
-        assert comparison(shares, shard=shard).tables == []
-    written = [path.stat().st_mtime_ns for path in sorted(shares.glob("*/seed-0/result.json"))]
-    assert len(written) == 3
-    assert len(comparison(shares).runs) == 3
-    assert [
-        path.stat().st_mtime_ns for path in sorted(shares.glob("*/seed-0/result.json"))
-    ] == written
-    same_as_serial(serial, shares)
 
     parallel = comparison(jobs, jobs=2, oversubscribe=True)
     assert [(one.cell, one.reason) for one in parallel.failures] == [(failure.cell, failure.reason)]
@@ -93,10 +90,9 @@ def test_teachers_are_trained_each_once_and_reused_by_the_comparison(tmp_path: P
     assert "training, because" not in call("compare", "--shard", "2/3")
     script = call("compare", "--dry-run")
     assert "#SBATCH --array=1,3\n" in script
-    assert (
-        f"g2d teachers digits/small epochs=2 --methods joint,g2d --seeds 1 --out {tmp_path}\n"
-        in script
-    )
+    words = f"digits/small epochs=2 --methods joint,g2d --seeds 1 --out {tmp_path}"
+    assert f"\n#   g2d teachers {words} " in script
+    assert f"\nexec g2d compare {words} " in script
 
 
 def test_a_local_ray_gives_the_same_table(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from typer.testing import CliRunner, Result
 
 from g2d.cli import app
 from g2d.engine import evaluate as evaluating
-from g2d.errors import RecipeError
+from g2d.errors import ArgumentError, RecipeError, RunError
+from g2d.experiment.console import Console
+from g2d.experiment.searching import Search
 from g2d.experiment.tune import read_space, search_space, tune, with_values
 from g2d.method import Choice, Log, Whole
 from g2d.methods import METHODS
@@ -187,3 +189,50 @@ def test_what_cannot_be_searched_is_refused_before_the_first_trial(tmp_path: Pat
     result = command("tune", "digits", "digits", "method=joint")
     assert result.exit_code == 2
     assert "the names of recipes must differ, found 'digits-joint' twice" in result.output
+
+
+def trials_of(search: Search) -> list[tuple[dict[str, Any], float | None]]:
+    return [(trial.user_attrs["values"], trial.value) for trial in search._done()]
+
+
+@pytest.mark.parametrize("place", ["sqlite:///{}/trials.db", "{}/trials.log"])
+def test_commands_that_share_a_storage_share_the_trials(place: str, tmp_path: Path) -> None:
+    given = recipe("joint", "epochs=1", "teachers.epochs=1")
+    space, console = {"train.lr": Log(0.002, 0.05)}, Console(lambda text: None, progress=False)
+    storage = place.format(tmp_path)
+
+    def search(trials: int, name: str) -> Search:
+        return Search(given, space, 1, tmp_path / name, trials, storage)
+
+    assert [cell.name for cell in search(4, "a").cells(2)] == [
+        "digits-joint",
+        "digits-joint, process 2",
+    ]
+    search(2, "a").run(console)
+    killed = search(2, "a").study.ask()  # as a process that was killed during its trial
+    killed.set_user_attr("values", {})
+    tuned = search(3, "b").run(console)
+    found = trials_of(search(3, "b"))
+    assert tuned.trials == len(found) == 3
+    assert [not values for values, _ in found] == [True, False, False]
+    assert len({str(values) for values, _ in found}) == 3
+    assert search(2, "c").run(console).trials == 2  # as many as wanted, although there are more
+    assert trials_of(search(2, "c")) == found[:2]
+
+
+def test_a_storage_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
+    given = [recipe("joint", "epochs=1")]
+    with pytest.raises(ArgumentError, match="storage must be the path of a journal file or the"):
+        tune(given, trials=1, out=tmp_path, storage="nosuch://a", say=lambda _: None)
+
+
+def test_a_search_that_fails_is_reported_and_the_others_are_finished(tmp_path: Path) -> None:
+    given = [recipe("mis_me", "epochs=1"), recipe("joint", "epochs=1")]
+    with pytest.raises(RunError, match="1 search failed; the rest is finished"):
+        tune(given, trials=1, out=tmp_path, say=lambda _: None)
+    assert [one["name"] for one in json.loads((tmp_path / "tune.json").read_text())] == [
+        "digits-joint"
+    ]
+    script = command("tune", "digits", "method=joint", "--search", "train.lr=1|2", "--dry-run")
+    assert "--search 'train.lr=1|2'" in script.output
+    assert '--shard "${SLURM_ARRAY_TASK_ID:?}/1"' in script.output
