@@ -80,9 +80,11 @@ def test_a_method_that_is_not_supported_is_tried_under_one_seed() -> None:
         Cell("a, seed 0", unsupported, group="a"),
         Cell("a, seed 1", unsupported, group="a"),
         Cell("b", partial(works.succeed, 1), group="b"),
+        Cell("alone", unsupported),
+        Cell("last", partial(works.succeed, 1)),
     )
-    assert kept.order == ["a, seed 0", "b"]
-    assert [one.unsupported for one in outcomes.failures] == [True]
+    assert kept.order == ["a, seed 0", "b", "alone", "last"]
+    assert [one.unsupported for one in outcomes.failures] == [True, True]
 
 
 def test_a_cell_starts_after_what_it_needs_and_fails_with_it() -> None:

@@ -22,7 +22,7 @@ class Cell:
         work: The work; another process can receive it. It reports to a console.
         threads: Threads that it uses.
         needs: Names of the cells that must end before it starts.
-        group: Cells of one group are left out if one of them is not supported.
+        group: Cells of one group are left out if one of them is not supported; empty for none.
     """
 
     name: str
@@ -209,7 +209,8 @@ class _Execution:
         if isinstance(event, Finished | Failure):
             self.unknown.discard(event.cell)
             cell = self.running.pop(event.cell, None)
-            if cell is not None and isinstance(event, Failure) and event.unsupported:
+            unsupported = isinstance(event, Failure) and event.unsupported
+            if unsupported and cell is not None and cell.group:
                 same = [one for one in self.waiting if one.group == cell.group]
                 self.waiting = [one for one in self.waiting if one not in same]
                 self.unknown -= {one.name for one in same}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -159,7 +160,7 @@ class Search:
     def study(self) -> optuna.Study:
         """The trials, opened or begun."""
         library = import_extra("optuna", "tune", "a search")
-        library.logging.set_verbosity(library.logging.WARNING)
+        library.logging.set_verbosity(library.logging.ERROR)
         self.out.mkdir(parents=True, exist_ok=True)
         study: optuna.Study = library.create_study(
             study_name=_study_name(self.recipe, self.space, self.seeds),
@@ -240,13 +241,16 @@ def open_storage(place: str) -> Any:
     Raises:
         ArgumentError: It cannot be opened.
     """
-    storages = import_extra("optuna", "tune", "a search").storages
+    library = import_extra("optuna", "tune", "a search")
+    storages = library.storages
     if "://" not in place:
         # Optuna's own lock is never given up if its process is killed and the path is relative.
         lock = system_lock(lock_of(Path(place)))
         return storages.JournalStorage(storages.journal.JournalFileBackend(place, lock_obj=lock))
     try:
-        return storages.RDBStorage(place, heartbeat_interval=HEARTBEAT)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", library.exceptions.ExperimentalWarning)
+            return storages.RDBStorage(place, heartbeat_interval=HEARTBEAT)
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ArgumentError(
