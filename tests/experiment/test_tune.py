@@ -212,12 +212,12 @@ def test_commands_that_share_a_storage_share_the_trials(place: str, tmp_path: Pa
     killed = search(2, "a").study.ask()  # as a process that was killed during its trial
     killed.set_user_attr("values", {})
     tuned = search(3, "b").run(console)
-    found = trials_of(search(3, "b"))
-    assert tuned.trials == len(found) == 3
-    assert [not values for values, _ in found] == [True, False, False]
-    assert len({str(values) for values, _ in found}) == 3
+    kept = trials_of(search(3, "b"))
+    assert tuned.trials == len(kept) == 3
+    assert [not values for values, _ in kept] == [True, False, False]
+    assert len({str(values) for values, _ in kept}) == 3
     assert search(2, "c").run(console).trials == 2  # as many as wanted, although there are more
-    assert trials_of(search(2, "c")) == found[:2]
+    assert trials_of(search(2, "c")) == kept[:2]
 
 
 def test_a_storage_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
