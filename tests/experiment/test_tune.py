@@ -22,7 +22,7 @@ from g2d.recipe import Recipe
 
 from .conftest import SMALL
 
-pytest.importorskip("optuna", reason="optuna is not installed")
+optuna = pytest.importorskip("optuna", reason="optuna is not installed")
 
 
 def command(*words: str | Path) -> Result:
@@ -209,8 +209,9 @@ def test_commands_that_share_a_storage_share_the_trials(place: str, tmp_path: Pa
         "digits-joint, process 2",
     ]
     search(2, "a").run(console)
-    killed = search(2, "a").study.ask()  # as a process that was killed during its trial
-    killed.set_user_attr("values", {})
+    states = optuna.trial.TrialState  # a process was killed during its trial
+    killed = optuna.trial.create_trial(state=states.RUNNING, user_attrs={"values": {}})
+    search(2, "a").study.add_trial(killed)
     tuned = search(3, "b").run(console)
     kept = trials_of(search(3, "b"))
     assert tuned.trials == len(kept) == 3
