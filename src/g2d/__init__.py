@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from g2d.analysis.callables import diagnose as diagnose
     from g2d.experiment.comparing import Comparison as Comparison
     from g2d.experiment.comparing import compare as compare
+    from g2d.experiment.exporting import export as export
     from g2d.experiment.fitting import fit as fit
     from g2d.experiment.loading import Run as Run
     from g2d.experiment.loading import load as load
@@ -58,6 +59,7 @@ _HOMES = {
     "modulations": ("PartialSuppression", "SMP"),
     "recipe": ("Recipe",),
     "experiment.comparing": ("Comparison", "compare"),
+    "experiment.exporting": ("export",),
     "experiment.fitting": ("fit",),
     "experiment.loading": ("Run", "load"),
     "experiment.reproducing": ("Reproduction", "reproduce"),

@@ -56,6 +56,31 @@ def replaced(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def folder_written(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder next to ``path``, and move it into place when the block succeeds.
+
+    If the block raises, nothing is left. What killed processes left of writing the same folder is
+    deleted.
+
+    Args:
+        path: The folder to write; it must not exist, or be empty. Missing parents are created.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in temporary_paths(path):
+        if is_abandoned(leftover):
+            remove(leftover)
+    temporary = temporary_path(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        if path.exists():
+            path.rmdir()  # on Windows, no folder may be in the way
+        temporary.replace(path)
+    finally:
+        remove(temporary)
+
+
 _TEMPORARY = re.compile(r"\..+\.(?:([0-9a-f]{6})-)?(\d+)(?:-([0-9a-f]{6}))?\.tmp")
 """Names of temporary files: the computer (not in earlier versions), the process, its token."""
 _TOKEN = os.urandom(3).hex()

@@ -79,6 +79,8 @@ def test_the_commands_are_these() -> None:
         "train",
         "evaluate",
         "predict",
+        "export",
+        "fit",
         "compare",
         "teachers",
         "fit",

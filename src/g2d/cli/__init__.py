@@ -18,6 +18,7 @@ import typer
 from g2d.cli import compare as comparing
 from g2d.cli import data as preparing
 from g2d.cli import diagnose as diagnosing
+from g2d.cli import export as exporting
 from g2d.cli import fit as fitting
 from g2d.cli import report as reporting
 from g2d.cli import reproduce as reproducing
@@ -120,29 +121,33 @@ def evaluate(
             help="Time windows per long recording, evenly spaced; their logits are averaged.", min=1
         ),
     ] = 1,
+    source: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Evaluate on new rows with their target instead."),
+    ] = None,
     verify: Verify = False,
 ) -> None:
-    """Evaluate trained runs on a split: the fused prediction and each modality.
+    """Evaluate trained runs on a split or on new rows: the fused prediction and each modality.
 
-    Example: `g2d evaluate runs/a runs/b --split valid`
+    Example: `g2d evaluate runs/a runs/b --split valid`, or `g2d evaluate model --source rows.csv`
     """
     from g2d.experiment import evaluation_table, load
     from g2d.runs import DataFacts
 
     for folder in runs:
         loaded = load(folder)
-        if verify:
+        if verify and not loaded.exported:  # the files of a bundle are always verified
             loaded.recipe.verify_data()
-        evaluation = loaded.evaluate(chosen(split), windows=windows)
+        rows = None if source is None else loaded.labeled(source)
+        for remark in loaded.source.remarks:
+            typer.echo(f"warning: {remark}")
+        evaluation = loaded.evaluate(chosen(split), rows=rows, windows=windows)
+        where = f"{loaded.source.protocol} · {split.value}" if source is None else str(source)
         typer.echo(
-            f"{folder} · {loaded.name} · {loaded.source.protocol} · {split.value}"
-            + (f" · {windows} windows" if windows > 1 else "")
+            f"{folder} · {loaded.name} · {where}" + (f" · {windows} windows" if windows > 1 else "")
         )
-        typer.echo(
-            evaluation_table(
-                evaluation, loaded.task, DataFacts.model_validate(loaded.source.describe())
-            )
-        )
+        facts = (rows or loaded.source).describe()
+        typer.echo(evaluation_table(evaluation, loaded.task, DataFacts.model_validate(facts)))
 
 
 @app.command()
@@ -186,6 +191,7 @@ app.command(cls=ManyRuns)(comparing.teachers)
 app.command()(fitting.fit)
 app.command()(diagnosing.diagnose)
 app.command()(reporting.report)
+app.command()(exporting.export)
 app.command(cls=ManyRuns)(reproducing.reproduce)
 app.command(cls=ManyRuns)(tuning.tune)
 app.add_typer(preparing.app, name="data")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from g2d.data.gaps import USUAL, Invalid, OnError, fill_invalid, without_numbers
+from g2d.data.labeled import targets_in
 from g2d.data.rowset import flags_in
 from g2d.data.store.arrays import read_npz
 from g2d.data.store.facts import MASK, PRESENT_SUFFIX
@@ -43,8 +44,8 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class TableRows:
-    """Rows of a table that can be predicted, and the others.
+class StoredRows:
+    """New rows as the data of the run are stored, and those that cannot be predicted.
 
     Args:
         ids: Names of the rows.
@@ -52,6 +53,8 @@ class TableRows:
         present: Which rows have the modality, per modality that some lack.
         left_out: The rows that are left out, in order.
         faults: What could not be read and is absent, per number of a row.
+        target: Class numbers ``(N,)``, or values or states of labels ``(N, C)`` in the original
+            unit, NaN where there is none; None unless they were asked for.
     """
 
     ids: list[str]
@@ -59,6 +62,17 @@ class TableRows:
     present: dict[str, Tensor]
     left_out: tuple[LeftOut, ...] = ()
     faults: Mapping[int, str] = field(default_factory=dict)
+    target: NDArray[np.float64] | None = None
+
+
+class RowReader(Protocol):
+    """Reader of new rows from a table, for data that came from one."""
+
+    def __call__(self, path: Path, on_error: OnError, *, labeled: bool = False) -> StoredRows:
+        """Return the rows of a table, with their targets if ``labeled``."""
+
+    def plain(self) -> dict[str, Any]:
+        """Return JSON values from which the reader can be made again without the data."""
 
 
 @dataclass(frozen=True)
@@ -105,14 +119,36 @@ def read_rows(source: Source, path: Path, on_error: OnError = "stop") -> NewRows
         on_error: What a cell that cannot be read does: ``"stop"`` raises an error, ``"absent"``
             lets its row lack the modality, ``"skip"`` leaves its row out.
     """
+    rows = read_stored(source, path, on_error)
+    batch = _seen(source, rows.inputs, rows.present, len(rows.ids))
+    for m, seen in batch.inputs.items():
+        if _values(seen).is_floating_point() and bool(_values(seen).isnan().any()):
+            advice = f"Add the step 'standardize' to the view of {m!r} to fill missing numbers."
+            raise DataError(f"values of {m!r} in {path} must be finite, found NaN. {advice}")
+    return NewRows(rows.ids, batch, rows.left_out, rows.faults)
+
+
+def read_stored(
+    source: Source, path: Path, on_error: OnError = "stop", *, labeled: bool = False
+) -> StoredRows:
+    """Read new rows as the data of the run are stored, before their views.
+
+    Args:
+        source: Data of the run. Its ``remarks`` become sentences about the file.
+        path: The file.
+        on_error: See :func:`read_rows`.
+        labeled: Also read the targets.
+
+    Raises:
+        DataError: The file is damaged, does not fit the data of the run, or lacks targets.
+    """
     one_of("on_error", on_error, get_args(OnError))
     if source.read_table is not None and path.suffix.lower() != ARRAYS:
-        table = source.read_table(path, on_error)
-        batch = _seen(source, table.inputs, table.present, len(table.ids))
-        source.remarks.extend(_unusual(source, table.present))
-        return NewRows(table.ids, batch, table.left_out, table.faults)
-    arrays = read_npz(path)
-    return _from_arrays(source, arrays, path)
+        rows = source.read_table(path, on_error, labeled=labeled)
+    else:
+        rows = _from_arrays(source, read_npz(path), path, labeled)
+    source.remarks.extend(_unusual(source, rows.present))
+    return rows
 
 
 def _unusual(source: Source, present: Mapping[str, Tensor]) -> Iterator[str]:
@@ -123,7 +159,9 @@ def _unusual(source: Source, present: Mapping[str, Tensor]) -> Iterator[str]:
             yield f"{m} is absent in {count} of {len(flags)} rows, but in no training row"
 
 
-def _from_arrays(source: Source, arrays: dict[str, NDArray[Any]], path: Path) -> NewRows:
+def _from_arrays(
+    source: Source, arrays: dict[str, NDArray[Any]], path: Path, labeled: bool
+) -> StoredRows:
     """Return the rows of arrays, of which those of a modality may be missing."""
     for m, origin in source.origin.items():
         if m in arrays and arrays[m].dtype.kind in "fiu":
@@ -149,13 +187,8 @@ def _from_arrays(source: Source, arrays: dict[str, NDArray[Any]], path: Path) ->
     for m, flags in present.items():
         _values(inputs[m])[~flags] = 0  # Rows that lack a modality are stored as zeros.
     names = arrays["id"].flat if "id" in arrays else range(rows)
-    batch = _seen(source, inputs, present, rows)
-    for m, seen in batch.inputs.items():
-        if _values(seen).is_floating_point() and bool(_values(seen).isnan().any()):
-            advice = f"Add the step 'standardize' to the view of {m!r} to fill missing numbers."
-            raise DataError(f"values of {m!r} in {path} must be finite, found NaN. {advice}")
-    source.remarks.extend(_unusual(source, present))
-    return NewRows([str(name) for name in names], batch)
+    target = targets_in(arrays.get("target"), source.task, path, rows) if labeled else None
+    return StoredRows([str(name) for name in names], inputs, present, target=target)
 
 
 def zero_rows(example: Input, rows: int) -> Input:

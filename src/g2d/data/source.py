@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from collections.abc import Sequence as Rows
 from copy import copy
 from pathlib import Path
@@ -23,7 +23,6 @@ from g2d.task import Task
 from g2d.types import Batch, Input, Inputs, Sequence
 
 if TYPE_CHECKING:
-    from g2d.data.gaps import OnError
     from g2d.data.memory import Columns, ViewOf
     from g2d.data.rowset import TaskKind
     from g2d.data.store.facts import Kind
@@ -93,7 +92,7 @@ class Source:
         self.masks, self.present = dict(masks or {}), dict(present or {})
         self.origin: dict[str, NDArray[np.float64]] = {}
         """Per modality the offsets that were subtracted from its columns before storing."""
-        self.read_table: Callable[[Path, OnError], new_rows.TableRows] | None = None
+        self.read_table: new_rows.RowReader | None = None
         """Function that reads new rows from a table; only for data that came from a table."""
         self.remarks: list[str] = []
         """Sentences about the rows that were read last from a table."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from g2d.experiment.comparing import Comparison, compare
 from g2d.experiment.demo import demonstrate
+from g2d.experiment.exporting import export
 from g2d.experiment.fitting import fit
 from g2d.experiment.loading import Run, load, write_predictions
 from g2d.experiment.predictions import Prediction
@@ -23,6 +24,7 @@ __all__ = [
     "demonstrate",
     "evaluation_table",
     "examine",
+    "export",
     "fit",
     "load",
     "registered",

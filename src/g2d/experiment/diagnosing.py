@@ -6,6 +6,7 @@ from pathlib import Path
 
 from g2d import analysis
 from g2d.data import Split
+from g2d.errors import RunError
 from g2d.experiment.console import Console
 from g2d.experiment.loading import Run, load
 from g2d.experiment.measurements import Measurements
@@ -38,6 +39,8 @@ def diagnose_run(
         RunError: The folder is not a run.
     """
     run = load(folder)
+    if run.exported:
+        raise RunError(f"{folder} has no rows to diagnose. Diagnose the run it was exported from.")
     measured = Measurements(run, split, find_teachers(run if teachers is None else load(teachers)))
     diagnosis = measured.diagnosis()
     content = measured.analysis(diagnosis)

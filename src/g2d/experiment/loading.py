@@ -13,13 +13,13 @@ from torch import Tensor
 from g2d.data import Source, Split
 from g2d.data.gaps import OnError
 from g2d.data.new_rows import absent_sentence, may_lack, read_rows, zero_rows
-from g2d.engine import checkpoint as checkpoints
+from g2d.data.unrowed import labeled_source, source_from
+from g2d.datasets.table.opening import TableReader
 from g2d.engine.checkpoint import BEST, LAST
 from g2d.engine.evaluate import Evaluation, evaluate, joined
-from g2d.engine.stack import Stack
 from g2d.errors import ArgumentError, DataError, RunError
 from g2d.experiment.predictions import Prediction
-from g2d.experiment.student import untrained_method, untrained_teachers
+from g2d.experiment.rebuilding import rebuilt, relocated
 from g2d.method import Method
 from g2d.model import MultimodalModel
 from g2d.recipe import Recipe
@@ -30,11 +30,13 @@ from g2d.runs import (
     STACK,
     STORE,
     Result,
+    StackFacts,
     hashes_of,
     read_result,
     require_whole,
     same_data,
 )
+from g2d.runs.bundle import BUNDLE, WEIGHTS, Bundle, is_bundle, read_bundle
 from g2d.task import Task
 from g2d.types import Batch, Inputs, Output, Present
 
@@ -50,6 +52,7 @@ class Run:
         model: The trained model, in evaluation mode.
         method: The method, which predicts.
         result: The content of ``result.json``; None if the run is not finished.
+        exported: Whether it was opened from what :func:`g2d.export` wrote, which has no rows.
 
     Example::
 
@@ -64,6 +67,7 @@ class Run:
     model: MultimodalModel
     method: Method
     result: Result | None
+    exported: bool = False
 
     @property
     def name(self) -> str:
@@ -97,25 +101,61 @@ class Run:
         return "\n".join([*lines, last])
 
     def evaluate(
-        self, split: Split = "test", *, keep_rows: bool = False, windows: int = 1
+        self,
+        split: Split = "test",
+        *,
+        rows: str | Path | Source | None = None,
+        on_error: OnError = "stop",
+        keep_rows: bool = False,
+        windows: int = 1,
     ) -> Evaluation:
-        """Evaluate on a split, fused and per modality.
+        """Evaluate on a split or on new rows with targets, fused and per modality.
 
         Args:
-            split: ``train``, ``valid`` or ``test``.
+            split: ``train``, ``valid`` or ``test``; not used with ``rows``.
+            rows: A file of new rows in a format that the data set reads, with the target; or
+                :meth:`labeled` rows.
+            on_error: What a cell of the file that cannot be read does, as in :meth:`predict`.
             keep_rows: Also return the logits of every row.
             windows: Number of evenly spread time windows of longer recordings, whose logits are
                 averaged.
+
+        Raises:
+            DataError: The file cannot be read, or has no targets.
+            RunError: The model was exported, and no rows are given.
         """
+        source = self.source
+        if rows is not None:
+            source = rows if isinstance(rows, Source) else self.labeled(rows, on_error)
+            split = "test"
+        elif self.exported:
+            raise RunError(
+                f"{self.folder} has no rows to evaluate. Give a file of rows with targets: "
+                "g2d evaluate --source FILE, or evaluate(rows=...)."
+            )
         return evaluate(
             self.method,
             self.model,
-            self.source,
+            source,
             split,
             batch_size=self.recipe.train.eval_batch_size,
             keep_rows=keep_rows,
             windows=windows,
         )
+
+    def labeled(self, rows: str | Path, on_error: OnError = "stop") -> Source:
+        """Return new rows with their targets, on which :meth:`evaluate` works.
+
+        Sentences about the file are in ``source.remarks`` of the run.
+
+        Args:
+            rows: A table or a file of arrays, in a format that the data set reads.
+            on_error: See :meth:`predict`.
+
+        Raises:
+            DataError: The file cannot be read, or has no targets.
+        """
+        return labeled_source(self.source, Path(rows), on_error)
 
     @torch.no_grad()
     def predict(self, rows: Inputs | Batch | str | Path, on_error: OnError = "stop") -> Prediction:
@@ -190,14 +230,17 @@ def load(folder: str | Path, checkpoint: str = BEST) -> Run:
     """Open a trained run.
 
     Args:
-        folder: A run folder that ``g2d train`` wrote.
+        folder: A run folder that ``g2d train`` wrote, or what :func:`g2d.export` wrote.
         checkpoint: ``"best"``, or ``"last"`` for a run that is not finished.
 
     Raises:
         ArgumentError: ``checkpoint`` is neither of them.
-        RunError: The folder is not a run, has no checkpoint, or the data have changed.
+        RunError: The folder is not a run, has no checkpoint or is damaged, or the data have
+            changed.
     """
     folder = Path(folder)
+    if is_bundle(folder):
+        return _opened_bundle(folder, read_bundle(folder))
     if not (folder / RECIPE).is_file():
         raise RunError(f"cannot open run {folder}: {_no_run(folder)}.")
     if checkpoint not in (BEST, LAST):
@@ -209,46 +252,27 @@ def load(folder: str | Path, checkpoint: str = BEST) -> Run:
         require_whole(folder, result.files)
     recipe, source = _opened(Recipe.load(folder / RECIPE), folder)
     same_data(folder, hashes_of(source))
-    model = recipe.build_model(source, recipe.example(source))
-    method = untrained_method(recipe, model, source.task)
+    stack = None
     if checkpoint == BEST and (recipe.stack or (result is not None and result.fit is not None)):
-        method, checkpoint = _untrained_stack(recipe, source, model, method, result), STACK
-    checkpoints.load(folder / CHECKPOINTS / checkpoint, model, method)
-    return Run(folder, recipe, source, model.eval(), method.eval(), result)
+        stack = StackFacts(teacher_sets=recipe.stack) if result is None else result.stack
+    place = checkpoint if stack is None else STACK
+    model, method = rebuilt(recipe, source, folder / CHECKPOINTS / place, stack)
+    return Run(folder, recipe, source, model, method, result)
 
 
-def restored(
-    recipe: Recipe, source: Source, folder: Path, checkpoint: str = BEST
-) -> tuple[MultimodalModel, Method]:
-    """Return the model and the method of a run that is no stack, in evaluation mode.
-
-    Args:
-        recipe: Its recipe.
-        source: Its data.
-        folder: The run folder.
-        checkpoint: Name of the checkpoint.
-
-    Raises:
-        RunError: There is no such checkpoint, or it is damaged.
-    """
-    model = recipe.build_model(source, recipe.example(source))
-    method = untrained_method(recipe, model, source.task)
-    checkpoints.load(folder / CHECKPOINTS / checkpoint, model, method)
-    device = recipe.train.resolved_device()
-    return model.to(device).eval(), method.to(device).eval()
-
-
-def _untrained_stack(
-    recipe: Recipe, source: Source, model: MultimodalModel, method: Method, result: Result | None
-) -> Stack:
-    """Return the stack of a run, whose weights are loaded next."""
-    sets = [untrained_teachers(model, source.task) for _ in range(recipe.stack)]
-    others, facts = {}, None if result is None else result.stack
-    for name, content in (facts.students if facts else {}).items():
-        own = Recipe.from_mapping(content, f"the member {name}")
-        student = own.build_model(source, recipe.example(source))
-        others[name] = student, untrained_method(own, student, source.task)
-    return Stack(method, sets, others, name=facts.name if facts else "student")
+def _opened_bundle(folder: Path, bundle: Bundle) -> Run:
+    """Open an exported model, whose files have been verified."""
+    places = {name: str((folder / place).resolve()) for name, place in bundle.pretrained.items()}
+    recipe = Recipe.from_mapping(relocated(bundle.recipe, places), str(folder / BUNDLE))
+    source = source_from(bundle.data, places)
+    if bundle.data["table"] is not None:
+        source.read_table = TableReader(source, **bundle.data["table"])
+    stack = bundle.result.stack if bundle.stacked else None
+    if stack is not None:
+        students = {name: relocated(one, places) for name, one in stack.students.items()}
+        stack = stack.model_copy(update={"students": students})
+    model, method = rebuilt(recipe, source, folder / WEIGHTS, stack)
+    return Run(folder, recipe, source, model, method, bundle.result, exported=True)
 
 
 def _no_run(folder: Path) -> str:

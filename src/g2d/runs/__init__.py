@@ -62,6 +62,7 @@ from g2d.runs.result import DataFacts as DataFacts
 from g2d.runs.result import Epoch as Epoch
 from g2d.runs.result import Result as Result
 from g2d.runs.result import Scores as Scores
+from g2d.runs.result import StackFacts as StackFacts
 from g2d.runs.resuming import MACHINE_OPTIONS as MACHINE_OPTIONS
 from g2d.runs.resuming import claim as claim
 from g2d.runs.resuming import differences as differences

@@ -235,7 +235,7 @@ def protocol_hash(name: str, place: NDArray[np.int8]) -> str:
     return hashlib.sha256(name.encode() + place.tobytes()).hexdigest()
 
 
-def signals(facts: dict[str, Any]) -> dict[str, Signal]:
+def signals(facts: Mapping[str, Any]) -> dict[str, Signal]:
     """Return how each modality of a store is stored, in the order of the store."""
     return {
         m: Signal(**{**fields, "shape": tuple(fields["shape"]), "view": tuple(fields["view"])})

@@ -9,6 +9,7 @@ import torch
 from pydantic import ConfigDict, Field
 from torch import Tensor
 
+from g2d.data.views.numbers import Scale
 from g2d.data.views.step import GRID, Draw, Form, Step, plain
 from g2d.types import Input
 
@@ -41,6 +42,10 @@ class Canvas(Step):
     def deterministic(self) -> bool:
         """Whether a training row gets the same values in every epoch: it does not."""
         return False
+
+    def predicting(self) -> Step | None:
+        """Return a step that only adds the channel axis."""
+        return Scale(std=1.0, channel=True)
 
     def __call__(self, values: Input, draw: Draw) -> Tensor:
         """Return canvases with a channel axis, shape ``(B, 1, size, size)``."""

@@ -152,6 +152,13 @@ class Step(BaseModel):
         """
         return self
 
+    def predicting(self) -> Step | None:
+        """Return the step that new rows need in place of this one; None if they need none.
+
+        A step that contains training rows returns another one, which does not.
+        """
+        return self
+
     def wants(self, values: Input) -> str | None:
         """Return what the options require of values of the right form, or None if they fit."""
         return None

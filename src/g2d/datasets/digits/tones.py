@@ -139,6 +139,9 @@ class FreshTone(Step):
         """Whether a training row gets the same values in every epoch: it does not."""
         return False
 
+    def predicting(self) -> Step | None:
+        """Return None: new rows keep their stored tone."""
+
     def __call__(self, values: Input, draw: Draw) -> Tensor:
         """Return tones ``(B, 1024)`` int16."""
         if not draw.train:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,16 @@ import torch
 from numpy.typing import NDArray
 
 from g2d.data.gaps import USUAL, Gaps, OnError
-from g2d.data.new_rows import LeftOut, TableRows, absent_sentence, may_lack
+from g2d.data.new_rows import LeftOut, StoredRows, absent_sentence, may_lack
 from g2d.data.source import Source
-from g2d.data.store.facts import Signal, read_facts, signals
+from g2d.data.store.facts import read_facts, signals
 from g2d.data.store.opening import StoreOptions, open_store
 from g2d.datasets.table.columns import NUMBER, TEXT, Profile
 from g2d.datasets.table.lines import unknown_categories
 from g2d.datasets.table.rows import TableFile
 from g2d.datasets.table.signals import cut_lines, text_length
 from g2d.datasets.table.spelling import Nothing, empty
+from g2d.datasets.table.targets import targets_of
 from g2d.datasets.table.values import Layout, TableDecode
 from g2d.errors import DataError, UnreadableError
 from g2d.prepare import Decoded, Sample
@@ -39,19 +39,74 @@ def open_any(options: StoreOptions) -> Source:
     """Open any store; if it was made from a table, new rows can be read from another table."""
     source = open_store(options)
     if "kinds" in source.facts["parameters"]:
-        source.read_table = partial(_new_rows, source, options.folder)
+        source.read_table = TableReader(source, read_facts(options.folder))
     return source
 
 
-def _new_rows(source: Source, folder: Path, path: Path, on_error: OnError) -> TableRows:
-    """Read the rows of a table as the store in ``folder`` would hold them.
+class TableReader:
+    """Reader of new rows from a table that is written like the one that a store was made from.
+
+    Args:
+        source: The data. Its ``remarks`` become sentences about the table that is read.
+        facts: What the store records about itself; see :meth:`plain` for what is needed.
+        gaps: Columns that are empty in some training rows, by modality; None finds them in the
+            stored values of the training rows when they are needed.
+    """
+
+    def __init__(
+        self, source: Source, facts: Mapping[str, Any], gaps: Mapping[str, Any] | None = None
+    ) -> None:
+        self.source, self.facts, self.known_gaps = source, facts, gaps
+
+    def plain(self) -> dict[str, Any]:
+        """Return what the constructor needs in place of the store."""
+        chosen, report = self.source.modalities, self.facts["report"]
+        facts = {
+            "parameters": self.facts["parameters"],
+            "modalities": {m: self.facts["modalities"][m] for m in chosen},
+            "report": {"spelling": report["spelling"]} if "spelling" in report else {},
+        }
+        names = facts["parameters"]["columns"]
+        gaps = {m: [name for name in names[m] if self.is_gap(m, name)] for m in self._tables()}
+        return {"facts": facts, "gaps": gaps}
+
+    def _tables(self) -> list[str]:
+        """Return the modalities of numbers and categories."""
+        kinds = self.facts["parameters"]["kinds"]
+        return [m for m in self.source.modalities if kinds[m] == NUMBER]
+
+    def is_gap(self, m: str, column: str) -> bool:
+        """Return whether a column of numbers or categories is empty in some training rows."""
+        if self.known_gaps is not None:
+            return column in self.known_gaps.get(m, ())
+        source, facts = self.source, self.facts["modalities"][m]["facts"]
+        names, values = facts["columns"], source.arrays[m][source.rows("train")]
+        if categories := facts.get("categories", {}).get(column):
+            elements = [names.index(f"{column}={value}") for value in categories]
+            return bool((values[:, elements] == 0).all(1).any())
+        return bool(np.isnan(values[:, names.index(column)]).any())
+
+    def __call__(self, path: Path, on_error: OnError, *, labeled: bool = False) -> StoredRows:
+        """Read the rows of a table as the store would hold them.
+
+        Args:
+            path: The table.
+            on_error: See :func:`~g2d.data.new_rows.read_rows`.
+            labeled: Also read the targets.
+
+        Raises:
+            DataError: A column is missing that every training row has, or a row cannot be read.
+        """
+        return _new_rows(self, path, on_error, labeled)
+
+
+def _new_rows(reader: TableReader, path: Path, on_error: OnError, labeled: bool) -> StoredRows:
+    """Read the rows of a table; see :class:`TableReader`.
 
     Texts are as long as in the new table, not as in the store; their view cuts them.
-
-    Raises:
-        DataError: A column is missing that every training row has, or a row cannot be read.
     """
-    facts, modalities, remarks = read_facts(folder), source.modalities, source.remarks
+    source, facts = reader.source, reader.facts
+    modalities, remarks = source.modalities, source.remarks
     parameters, known = facts["parameters"], signals(facts)
     columns = {m: tuple(parameters["columns"][m]) for m in modalities}
     table = _table(path, facts, columns)
@@ -59,7 +114,7 @@ def _new_rows(source: Source, folder: Path, path: Path, on_error: OnError) -> Ta
         *table.notes,
         *(line for m in modalities for line in unknown_categories(table.columns, known[m].facts)),
     ]
-    remarks.extend(_absent_columns(source, columns, table, known))
+    remarks.extend(_absent_columns(reader, columns, table))
     stored = {m: known[m] for m in modalities}
     for m, names in columns.items():
         if parameters["kinds"][m] == TEXT:
@@ -71,7 +126,7 @@ def _new_rows(source: Source, folder: Path, path: Path, on_error: OnError) -> Ta
         unreadable="lack" if on_error == "absent" else "skip",
         invalid=parameters.get("invalid", USUAL.invalid),
     )
-    read = _decoded(table, TableDecode(layout, gaps), parameters["id"], on_error)
+    read = _decoded(table, TableDecode(layout, gaps), parameters, on_error)
     rows = read.rows
     inputs: dict[str, Input] = {}
     present: dict[str, NDArray[np.bool_]] = {}
@@ -85,14 +140,14 @@ def _new_rows(source: Source, folder: Path, path: Path, on_error: OnError) -> Ta
             mask = np.stack([row.masks.get(m, np.zeros(signal.shape[0], np.bool_)) for row in rows])
             inputs[m] = Sequence(values, torch.from_numpy(mask))
     flags = {m: torch.from_numpy(p) for m, p in present.items() if not p.all()}
-    return TableRows(read.ids, inputs, flags, tuple(read.left_out), read.faults)
+    target = None
+    if labeled:
+        target = targets_of(table, parameters.get("target", ()), read.targets, source.task)
+    return StoredRows(read.ids, inputs, flags, tuple(read.left_out), read.faults, target)
 
 
 def _absent_columns(
-    source: Source,
-    columns: Mapping[str, tuple[str, ...]],
-    table: TableFile,
-    known: Mapping[str, Signal],
+    reader: TableReader, columns: Mapping[str, tuple[str, ...]], table: TableFile
 ) -> Iterator[str]:
     """Yield a sentence per modality and column that a table does not have.
 
@@ -107,12 +162,12 @@ def _absent_columns(
         if not missing or needed:
             continue
         if len(missing) == len(names):
-            if not may_lack(source, m) and not table.json:
+            if not may_lack(reader.source, m) and not table.json:
                 needed += missing
             yield absent_sentence(m)
             continue
         if not table.json:
-            needed += [name for name in missing if not _is_gap(source, m, name, known[m])]
+            needed += [name for name in missing if not reader.is_gap(m, name)]
         yield f"{m}: {', '.join(missing)} not given: treated as empty cells in every row"
     if needed:
         raise DataError(
@@ -122,16 +177,7 @@ def _absent_columns(
         )
 
 
-def _is_gap(source: Source, m: str, column: str, signal: Signal) -> bool:
-    """Return whether the model knows rows in which a column of numbers or categories is empty."""
-    names, values = signal.facts["columns"], source.arrays[m][source.rows("train")]
-    if categories := signal.facts.get("categories", {}).get(column):
-        elements = [names.index(f"{column}={value}") for value in categories]
-        return bool((values[:, elements] == 0).all(1).any())
-    return bool(np.isnan(values[:, names.index(column)]).any())
-
-
-def _table(path: Path, facts: dict[str, Any], columns: dict[str, tuple[str, ...]]) -> TableFile:
+def _table(path: Path, facts: Mapping[str, Any], columns: dict[str, tuple[str, ...]]) -> TableFile:
     """Open a table that is written like the one that a store was made from."""
     spelling = facts["report"].get("spelling", {"missing": [], "decimal": "."})
     table = TableFile(
@@ -150,17 +196,20 @@ def _table(path: Path, facts: dict[str, Any], columns: dict[str, tuple[str, ...]
 
 @dataclass
 class _Read:
-    """Decoded rows of a table, and those that are left out; see :class:`TableRows`."""
+    """Decoded rows of a table, and those that are left out; see :class:`StoredRows`."""
 
     ids: list[str] = field(default_factory=list)
     rows: list[Decoded] = field(default_factory=list)
+    targets: list[list[Any]] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     faults: dict[int, str] = field(default_factory=dict)
 
 
-def _decoded(table: TableFile, decode: TableDecode, id_column: str, on_error: OnError) -> _Read:
+def _decoded(
+    table: TableFile, decode: TableDecode, parameters: Mapping[str, Any], on_error: OnError
+) -> _Read:
     """Decode all rows of a table."""
-    read, layout = _Read(), decode.layout
+    read, layout, id_column = _Read(), decode.layout, parameters["id"]
     for place, cells in enumerate(table):
         name = str(place + 1 if empty(cells.get(id_column)) else cells[id_column])
         sample = Sample(name, 0, name, layout.files(cells), layout.facts(cells))
@@ -178,6 +227,7 @@ def _decoded(table: TableFile, decode: TableDecode, id_column: str, on_error: On
             read.faults[len(read.ids)] = "; ".join(row.warnings)
         read.ids.append(name)
         read.rows.append(row)
+        read.targets.append([cells.get(name) for name in parameters.get("target", ())])
     if not read.rows:
         one = read.left_out[0]
         raise DataError(

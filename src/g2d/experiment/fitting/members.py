@@ -13,17 +13,27 @@ from torch import Tensor
 
 from g2d import analysis
 from g2d.data import Loader, Source, Split
+from g2d.engine.checkpoint import BEST
 from g2d.engine.stack import Head, student_heads
 from g2d.errors import RunError
 from g2d.experiment.console import Console
 from g2d.experiment.fitting.planning import member_recipe
-from g2d.experiment.loading import restored
+from g2d.experiment.rebuilding import rebuilt
 from g2d.experiment.run import run
 from g2d.experiment.teachers import TeacherSet, teacher_cache
 from g2d.method import Method
 from g2d.model import MultimodalModel, evaluating
 from g2d.recipe import Recipe
-from g2d.runs import MEMBERS, TEACHERS, FitInteraction, FitMember, Planned, Result, read_result
+from g2d.runs import (
+    CHECKPOINTS,
+    MEMBERS,
+    TEACHERS,
+    FitInteraction,
+    FitMember,
+    Planned,
+    Result,
+    read_result,
+)
 from g2d.types import Batch, Output
 
 
@@ -151,7 +161,9 @@ def opened(
     """
     if result is None:
         raise RunError(f"{folder} must be a finished run, found no result.")
-    model, method = restored(recipe, source, folder)
+    model, method = rebuilt(recipe, source, folder / CHECKPOINTS / BEST)
+    device = recipe.train.resolved_device()
+    model, method = model.to(device), method.to(device)
     seconds = float(result.cost.seconds or 0.0)
     return Member(planned, recipe, seconds, model=model, method=method, result=result)
 
