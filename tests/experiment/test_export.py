@@ -23,6 +23,13 @@ from g2d.experiment import exporting
 from support.media_files import write_image
 
 QUIET: dict[str, Any] = {"progress": False, "say": lambda _: None}
+SMALL: dict[str, Any] = {
+    "method": "joint",
+    "encoders.image": {"name": "cnn", "widths": [4, 4], "pool": 1},
+    "encoders.tone": {"name": "mlp", "widths": [8]},
+    "data.eval_draws": 1,
+    "epochs": 1,
+}
 COLORS = ("red", "blue")
 WORDS = ["fox", "hen", "runs", "sits", "near", "the", "house"]
 
@@ -206,7 +213,7 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(
 def test_built_in_problems_leave_without_their_training_rows(
     options: dict[str, str], tmp_path: Path
 ) -> None:
-    run = g2d.train("digits", out=tmp_path / "run", epochs=2, **options, **QUIET)
+    run = g2d.train("digits", out=tmp_path / "run", **SMALL, **options, **QUIET)
     rows = run.source.rows("test")[:20]
     run.source.write_rows(tmp_path / "rows.npz", rows)
     target = run.source.target[rows]

@@ -210,7 +210,9 @@ Methods = Annotated[
         help="Methods or variants to run on every recipe (g2d list methods), instead of its own.",
     ),
 ]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or what export wrote.")]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run folder, or what export wrote.")
+]
 RunFolders = Annotated[
     list[Path], typer.Argument(metavar="RUN...", help="Run folders, or what export wrote.")
 ]

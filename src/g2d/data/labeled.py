@@ -78,8 +78,9 @@ def targets_in(
             return given.astype(np.float64)
     elif given.dtype.kind in "fiub" and given.size == rows * task.outputs:
         return given.astype(np.float64).reshape(rows, task.outputs)
-    wanted = "one name or class number" if task.names else f"{task.outputs} numbers"
-    rule = f"'target' in {path} must hold {wanted} per row"
+    one_class = isinstance(task, Classification)
+    content = "one name or number of a class" if one_class else f"{task.outputs} numbers"
+    rule = f"'target' in {path} must hold {content} per row"
     raise DataError(f"{rule}, found {given.dtype} {given.shape}.")
 
 

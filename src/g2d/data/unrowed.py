@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from g2d.data.gaps import OnError
 
 PLACEHOLDERS = 2
-"""Number of rows of zeros that stand for the training rows."""
+"""Number of rows of zeros in place of the training rows."""
 
 
 def facts_of(source: Source) -> dict[str, Any]:
@@ -80,8 +80,8 @@ def _steps(source: Source, m: str) -> list[dict[str, Any]]:
 def source_from(facts: Mapping[str, Any], tokenizers: Mapping[str, str]) -> Source:
     """Return a source that reads new rows as the original one does, and has no rows itself.
 
-    Rows of zeros stand for the training rows, because models are built from the shapes of rows.
-    Validation and test rows are missing.
+    Models are built from the shapes of rows, so it has rows of zeros in place of the training
+    rows. It has no validation and test rows.
 
     Args:
         facts: Result of :func:`facts_of`.
