@@ -83,7 +83,6 @@ def test_the_commands_are_these() -> None:
         "fit",
         "compare",
         "teachers",
-        "fit",
         "diagnose",
         "report",
         "reproduce",
