@@ -36,7 +36,7 @@ class Child:
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 
-    def wait(self, limit: float = 120.0) -> int:
+    def wait(self, limit: float = 240.0) -> int:
         """Wait for its end, and return its exit code, or minus the signal that ended it.
 
         Raises:
