@@ -15,7 +15,7 @@ import pytest
 from g2d import locks
 from g2d.errors import RunError
 from g2d.files import temporary_path
-from g2d.locks import LOCK, OWNER, Lock, owned, owner_of, require_owned
+from g2d.locks import LOCK, OWNER, Lock, owned, owner_of, require_owned, tidy
 from support.forks import Child, forked
 
 
@@ -67,6 +67,17 @@ def test_a_killed_owner_leaves_the_folder_at_once_though_its_child_lives_on(tmp_
     started = time.monotonic()
     with owned(folder):
         assert time.monotonic() - started < 5
+    assert list(folder.iterdir()) == []
+
+
+def test_what_an_owner_left_that_was_killed_at_its_end_is_deleted(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    holder = hold(folder, tmp_path / "log")
+    tidy(folder)
+    assert {path.name for path in folder.iterdir()} == {LOCK, OWNER}
+    holder.kill()
+    holder.wait()
+    tidy(folder)
     assert list(folder.iterdir()) == []
 
 

@@ -30,7 +30,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from g2d.errors import RunError
-from g2d.files import LONG_AGO, is_alive, is_temporary, read_json, temporary_path, this_process
+from g2d.files import (
+    LONG_AGO,
+    is_alive,
+    is_temporary,
+    read_json,
+    sweep,
+    temporary_path,
+    this_process,
+)
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -293,6 +301,20 @@ def owned(
         yield
     finally:
         lock.release()
+
+
+def tidy(folder: Path) -> None:
+    """Delete what an owner left that was killed after its last write to a finished folder.
+
+    Args:
+        folder: The folder. One that a living process owns, or that is read-only, stays as it is.
+    """
+    if not any((folder / name).exists() for name in (LOCK, OWNER)):
+        return
+    named = owner_of(folder)
+    if named is None or named.is_dead:
+        with suppress(OSError, RunError), owned(folder):
+            sweep(folder)
 
 
 def _named(folder: Path) -> tuple[str, float]:

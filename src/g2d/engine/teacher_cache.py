@@ -29,7 +29,7 @@ from g2d.engine.processes import once, process, seed_everything, wait
 from g2d.engine.setup import training_task
 from g2d.errors import RunError
 from g2d.files import read_json, remove, sweep, write_json
-from g2d.locks import is_bookkeeping, owned
+from g2d.locks import is_bookkeeping, owned, tidy
 from g2d.manifest import read_signed, write_signed
 from g2d.method import Method
 from g2d.methods import Joint
@@ -135,6 +135,7 @@ class TeacherCache:
                     self.say(f"teacher of {modality}: training, because {reason}.")
                     facts = self._train(modality, folder, determinants)
                     return Teacher(modality, folder, False, facts)
+        once(lambda: tidy(folder))
         self.say(f"teacher of {modality}: reused ({folder.name}).")
         return Teacher(modality, folder, True, self._measured(modality, folder, facts))
 

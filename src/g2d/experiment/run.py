@@ -17,6 +17,7 @@ from g2d.experiment.owning import owning
 from g2d.experiment.student import Student
 from g2d.experiment.teachers import teacher_sets
 from g2d.files import write_text
+from g2d.locks import tidy
 from g2d.manifest import hashes, write_signed
 from g2d.plainyaml import read_mapping
 from g2d.recipe import Recipe
@@ -70,6 +71,7 @@ def run(
         if test and not is_reported(out):
             with owning(out, say, wait=wait, deep=True):
                 _report(out)
+        once(lambda: tidy(out))
         console.say(NOTHING_LEFT.format(out))
         return finished
     if recipe.train.threads is not None:

@@ -21,7 +21,7 @@ from g2d.data.store.arrays import blocks, mapped_array, row_bytes
 from g2d.data.store.facts import DATASET, PRESENT, UNFINISHED, read_facts
 from g2d.errors import DataError
 from g2d.files import sweep
-from g2d.locks import is_bookkeeping, owned
+from g2d.locks import is_bookkeeping, owned, tidy
 from g2d.manifest import read_signed, write_signed
 from g2d.prepare.arrays import create, is_full
 from g2d.prepare.causes import ACCEPT, causes, skip_lines
@@ -112,6 +112,7 @@ def prepare(
     _check_enough(plan, list(plan.skipped), source, allow_partial)
     digest = plan_hash(plan)
     if (done := _complete(digest, out)) and not (out / UNFINISHED).exists():
+        tidy(out)
         return done
     try:
         with _owned(out) as work:
