@@ -15,6 +15,8 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -114,25 +116,40 @@ def accuracies(problem: str, fusion: str, seed: int, out: Path) -> Iterator[tupl
             yield ENSEMBLE, result.controls["ensemble_calibrated"].test["accuracy"]
 
 
-def method_table(out: Path) -> list[str]:
-    """Return the rows of the table of methods, in Markdown."""
+def method_table(
+    out: Path,
+    problems: Sequence[str] = IN_TABLE,
+    fusions: Sequence[str] = FUSIONS,
+    seeds: Sequence[int] = TABLE_SEEDS,
+) -> list[str]:
+    """Return the rows of the table of methods, in Markdown.
+
+    Args:
+        out: Folder of all runs.
+        problems: Settings in columns.
+        fusions: Fusions in rows.
+        seeds: Seeds of data and runs.
+    """
     rows: dict[str, dict[str, list[float]]] = {}
-    for problem in IN_TABLE:
-        for seed in TABLE_SEEDS:
-            for fusion in FUSIONS:
-                for name, score in accuracies(problem, fusion, seed, out):
-                    row = name if name == ENSEMBLE else f"{fusion}: {PARTNERS_OF[name]}"
-                    seen = rows.setdefault(row, {}).setdefault(problem, [])
-                    if name != ENSEMBLE or fusion == FUSIONS[0]:
-                        seen.append(100 * score)
-    lines = ["| | " + " | ".join(IN_TABLE) + " |", "| --- |" + " ---: |" * len(IN_TABLE)]
+    for problem, seed, fusion in product(problems, seeds, fusions):
+        for name, score in accuracies(problem, fusion, seed, out):
+            row = name if name == ENSEMBLE else f"{fusion}: {PARTNERS_OF[name]}"
+            scores = rows.setdefault(row, {}).setdefault(problem, [])
+            if name != ENSEMBLE or fusion == fusions[0]:
+                scores.append(100 * score)
+    listed = ", ".join(map(str, seeds))
+    first = f"accuracy in %, seed{'' if len(seeds) == 1 else 's'} {listed}"
+    lines = [f"| {first} | " + " | ".join(problems) + " |", "| --- |" + " ---: |" * len(problems)]
     for row in sorted(rows, key=_place):
-        cells = [
-            f"{statistics.fmean(scores):.1f} ± {statistics.stdev(scores):.1f}"
-            for scores in (rows[row][problem] for problem in IN_TABLE)
-        ]
+        cells = [_spread(rows[row][problem]) for problem in problems]
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
     return lines
+
+
+def _spread(scores: Sequence[float]) -> str:
+    """Return mean and, of several seeds, standard deviation."""
+    mean = f"{statistics.fmean(scores):.1f}"
+    return mean if len(scores) == 1 else f"{mean} ± {statistics.stdev(scores):.1f}"
 
 
 def _place(row: str) -> tuple[int, int]:
@@ -182,9 +199,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/interaction"))
     parser.add_argument("--page", type=Path, help="page that gets the tables")
     parser.add_argument("--part", choices=("all", "methods", "shares"), default="all")
+    parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=IN_TABLE)
+    parser.add_argument("--fusions", nargs="+", choices=FUSIONS, default=FUSIONS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=TABLE_SEEDS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    for part, measured in (("shares", share_table), ("methods", method_table)):
+    methods = partial(
+        method_table,
+        problems=arguments.problems,
+        fusions=arguments.fusions,
+        seeds=arguments.seeds,
+    )
+    for part, measured in (("shares", share_table), ("methods", methods)):
         if arguments.part in ("all", part):
             table = "\n".join(measured(arguments.out))
             print(f"{table}\n", flush=True)

@@ -116,8 +116,8 @@ def test_a_transcript_that_is_too_long_is_cut_with_a_warning(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("options", "features"),
     [
-        (MosiOptions(), "video features come from"),
-        (MosiOptions(text="vectors"), "video features and text vectors come from"),
+        (MosiOptions(), "video features, where used, come from"),
+        (MosiOptions(text="vectors"), "video features and text vectors, where used, come from"),
     ],
 )
 def test_a_caution_names_features_that_know_the_training_labels(

@@ -144,7 +144,8 @@ def test_one_recipe_opens_the_pack_as_arrays_and_the_public_form(
     assert bool(logits.isfinite().all())
     if name in WRITERS:
         published = opened(name, raw(name), tmp_path / "public")
-        assert source.modalities == published.modalities
+        left_out = {"mosi": {"video"}}.get(name, set())  # its features know the training labels
+        assert set(published.modalities) - set(source.modalities) == left_out
         assert np.array_equal(source.split, published.split)
         stored = [np.load(tmp_path / store / "target.npy") for store in ("arrays", "public")]
         assert np.array_equal(*stored)

@@ -94,7 +94,7 @@ def test_modalities_together_know_more_than_each_and_rows_may_lack_some() -> Non
     alone = {m: values["accuracy"] for m, values in linear["unimodal"].items()}
     assert linear["test"]["accuracy"] > max(alone.values()) + 0.03
     assert max(alone.values()) < 0.85
-    assert set(linear["strengths"]) == {"low", "high", "together"}
+    assert set(linear["strengths"]) == {"low", "high", "all"}
 
 
 @pytest.mark.parametrize("output", ["identity", "sigmoid"])

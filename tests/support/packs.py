@@ -115,9 +115,11 @@ def arrays_of_houses() -> tuple[dict[str, Any], dict[str, Any]]:
     columns = ("bedrooms", "bathrooms", "area_sqft")
     table = np.array([[float(row[column]) for column in columns] for row in rows], np.float32)
     table[:, 2] = np.log(table[:, 2])
+    codes = np.array([row["zipcode"] for row in rows])
+    zipped = (codes[:, None] == np.unique(codes)).astype(np.float32)
     return {
         "image": np.stack(photos),
-        "table": table,
+        "table": np.concatenate([table, zipped], axis=1),
         "target": np.array([float(row["price_usd"]) for row in rows]),
         "split": np.select([number % 5 == 0, number % 5 == 1], [TEST, VALID], TRAIN),
         "id": np.array([f"{n:03d}" for n in number]),

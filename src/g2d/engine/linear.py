@@ -24,7 +24,7 @@ from g2d.task import Classification, Regression, Task
 
 MOST_ROWS = 5000
 """Number of training rows, and of validation rows, that are enough; of more, some are used."""
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Inverse strengths of the penalty; the best one on the validation rows is used."""
 LEAST_LOGIT = -30.0
 """Logit of a class without training rows, and the least of the others."""
@@ -47,8 +47,9 @@ Predict = Callable[[Matrix], Tensor]
 class Columns:
     """Scaling of the vectors of one modality, fitted on training rows.
 
-    Vectors of numbers are standardized. Counts of tokens are weighted by tf-idf, and rows have
-    length one before they are scaled like the numbers.
+    Vectors of numbers are standardized; a column of two values, such as a category, gets the range
+    1 instead, because a rare category would become large. Counts of tokens are weighted by tf-idf,
+    and rows have length one before they are scaled like the numbers.
 
     Args:
         mean: Mean of every column.
@@ -79,6 +80,9 @@ class Columns:
         mean, spread = values.mean(0), values.std(0)
         if idf is not None:
             mean, spread = np.zeros_like(mean), np.full_like(spread, np.sqrt(spread.var() + 1e-3))
+        else:
+            low, high = values.min(0), values.max(0)
+            spread = np.where(((values == low) | (values == high)).all(0), high - low, spread)
         scale = np.where(spread > LEAST_SPREAD, 1 / np.maximum(spread, LEAST_SPREAD), 0.0)
         return cls(mean, scale, idf, flagged=not has.all())
 
@@ -125,19 +129,39 @@ def _measured(source: Source) -> dict[str, Any]:
     )
     columns = {m: Columns.fit(train, m) for m in source.modalities}
     constant = _constant(task, train.target)
-    alone, strengths = {}, {}
-    for m in source.modalities:
-        parts = [_having(rows, m) for rows in (train, valid, test)]
-        alone[m], strengths[m] = _fitted(task, columns, [m], *parts)
-    together, strengths["together"] = alone[m], strengths[m]
-    if len(source.modalities) > 1:
-        together, strengths["together"] = _fitted(
-            task, columns, source.modalities, train, valid, test
-        )
+    alone = {
+        m: _fitted(task, columns, [m], *(_having(rows, m) for rows in (train, valid, test)))
+        for m in source.modalities
+    }
+    # Vectors of one modality can be better than all: the validation rows decide.
+    sets = [[m] for m in source.modalities if all(r.has[m].all() for r in (train, valid, test))]
+    sets += [list(source.modalities)] if len(source.modalities) > 1 or not sets else []
+    models = [_fitted(task, columns, some, train, valid, test) for some in sets]
+    best = max(models, key=lambda model: model.valid)
     return {
         "constant": {"test": scores(task, constant.expand(len(test.target), -1), test.target)},
-        "linear": {"test": together, "unimodal": alone, "strengths": strengths},
+        "linear": {
+            "test": best.test,
+            "unimodal": {m: model.test for m, model in alone.items()},
+            "strengths": {m: model.strength for m, model in alone.items()}
+            | {"all": models[-1].strength},
+        },
     }
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A linear model at its best strength.
+
+    Args:
+        valid: Headline metric on the validation rows.
+        test: Test scores.
+        strength: Inverse strength of its penalty.
+    """
+
+    valid: float
+    test: dict[str, float]
+    strength: float
 
 
 def _having(rows: PooledRows, modality: str) -> PooledRows:
@@ -158,14 +182,14 @@ def _fitted(
     train: PooledRows,
     valid: PooledRows,
     test: PooledRows,
-) -> tuple[dict[str, float], float]:
-    """Return the test scores of a linear model on some modalities, and its strength."""
+) -> Fitted:
+    """Return a linear model on some modalities."""
 
     def matrix(rows: PooledRows) -> Matrix:
         return np.concatenate([columns[m](rows, m) for m in modalities], axis=1)
 
     if not (len(train.target) and len(valid.target) and len(test.target)):
-        return {}, STRENGTHS[0]
+        return Fitted(-np.inf, {}, STRENGTHS[0])
     x, held = matrix(train), matrix(valid)
     best, chosen, strength, worse = -np.inf, _constant_model(task, train.target), STRENGTHS[0], 0
     for inverse, predict in zip(STRENGTHS, _path(task, x, train.target), strict=False):
@@ -175,7 +199,7 @@ def _fitted(
             best, chosen, strength, worse = score, predict, inverse, 0
         if worse == PATIENCE:
             break
-    return scores(task, chosen(matrix(test)), test.target), strength
+    return Fitted(best, scores(task, chosen(matrix(test)), test.target), strength)
 
 
 def _constant(task: Task, target: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ class HousesOptions(ReaderOptions):
         min_length=1,
         description="photographs; a single one is called image, several have their own names",
     )
-    zipcode: bool = Field(False, description="add one column for each zip code to the table")
+    zipcode: bool = Field(True, description="add one column for each zip code to the table")
 
 
 def plan_houses(source: Path, options: HousesOptions) -> Plan:

@@ -82,7 +82,10 @@ def plan_mosi(source: Path, options: MosiOptions) -> Plan:
         decode=MosiDecode(as_bytes=not vectors),
         protocols={"mosi/official-valid-by-video-v1": places(samples, _place)},
         parameters=options.model_dump(),
-        cautions=(f"{trained} come from networks trained on the training rows, which look easier",),
+        cautions=(
+            f"{trained}, where used, come from networks trained on the training rows, which look "
+            "easier",
+        ),
         official=UTTERANCES,
         chunk=256,
     )
