@@ -22,6 +22,7 @@ from g2d.engine.linear import plain_controls
 from g2d.engine.nonfinite import SKIPPED
 from g2d.engine.processes import batchnorm_kind, process
 from g2d.engine.stack import Stack
+from g2d.experiment.guards import after_evaluation
 from g2d.experiment.student import Student
 from g2d.experiment.teachers import TeacherSet
 from g2d.files import replaced
@@ -35,7 +36,13 @@ from g2d.task import Task
 
 
 def evaluated(
-    student: Student, fitted: Fit, sets: Sequence[TeacherSet], out: Path, *, test: bool = True
+    student: Student,
+    fitted: Fit,
+    sets: Sequence[TeacherSet],
+    out: Path,
+    notices: Sequence[str] = (),
+    *,
+    test: bool = True,
 ) -> Result:
     """Evaluate a trained student; the only place where its test split is read.
 
@@ -46,6 +53,7 @@ def evaluated(
         fitted: How its training went.
         sets: Its teachers; all of them are members of a stack.
         out: The run folder.
+        notices: Warnings from before the training.
         test: False leaves the test split closed.
     """
     recipe, source, model = student.recipe, student.source, student.model
@@ -62,7 +70,7 @@ def evaluated(
             **opened,
             "valid": {**valid.record(), **split_size(source, "valid")},
             "cost": _cost(student, fitted, sets),
-            "notices": fitted.notices,
+            "notices": [*notices, *fitted.notices, *opened.get("notices", [])],
             "complete": True,
             "stack": {"teacher_sets": recipe.stack, "head_weights": head_weights},
             "files": hashes(out, [name for name in RECORDED if (out / name).is_file()]),
@@ -79,7 +87,7 @@ def tested(
     out: Path,
     controlled: bool,
 ) -> dict[str, Any]:
-    """Return what the test split gives: scores, teachers and controls; keep the logits.
+    """Return what the test split gives: scores, teachers, controls, warnings; keep the logits.
 
     Args:
         method: Predicts.
@@ -100,7 +108,9 @@ def tested(
         if process() == 0:
             extra |= plain_controls(source)
     scores = {**test.record(), **split_size(source, "test")}
-    return {"test": scores, "teachers": teachers, "controls": extra}
+    valid = evaluate(method, model, source, "valid", batch_size=batch_size, keep_rows=True)
+    notices = after_evaluation(valid, test, source)
+    return {"test": scores, "teachers": teachers, "controls": extra, "notices": notices}
 
 
 def identity(student: Student, fitted: Fit) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from g2d.engine.processes import once, process, start
 from g2d.engine.processes import wait as barrier
 from g2d.experiment.console import Console, Line, Say
 from g2d.experiment.evaluation import evaluated
+from g2d.experiment.guards import before_training
 from g2d.experiment.owning import owning
 from g2d.experiment.student import Student
 from g2d.experiment.teachers import teacher_sets
@@ -91,9 +92,12 @@ def run(
             return finished
         begin(out, recipe, source)
         sets = teacher_sets(student, out, console, test=test)
+        notices = before_training(student, sets, out)
+        for notice in notices:
+            console.say(f"Notice: {notice}")
         callbacks = [*watchers, *console.lines(recipe.name, source.task.headline)]
         fitted = student.train(sets[0].teachers if sets else None, out, callbacks)
-        result = evaluated(student, fitted, sets, out, test=test)
+        result = evaluated(student, fitted, sets, out, notices, test=test)
         if process() == 0:
             result.write(out)
         _report(out, test)

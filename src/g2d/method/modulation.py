@@ -39,6 +39,8 @@ class Modulation(Configured, nn.Module):
         freeze_batchnorm: Freeze the running statistics of a suppressed encoder too.
     """
 
+    by: str = "batch"
+    """The confidence that decides, as a ranking of :class:`~g2d.modulations.SMP` names it."""
     wants_unimodal_logits: bool = False
     """Whether :meth:`observe` reads the student's own z^m."""
 

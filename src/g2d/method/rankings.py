@@ -73,12 +73,17 @@ class RankingLog:
             record["ranking/margin"] = margin(self.mean)
         return record
 
-    def doubts(self) -> dict[str, str]:
-        """Return warnings about an unreliable ranking by topic; empty if it is reliable."""
-        if len(self.sums) < 2:
+    def doubts(self, by: str = "batch") -> dict[str, str]:
+        """Return warnings about an unreliable ranking by topic; empty if it is reliable.
+
+        Args:
+            by: The ranking without its end; one that does not use the confidence on training rows
+                alone has no doubts here.
+        """
+        if len(self.sums) < 2 or by not in ("batch", "epoch", "dataset"):
             return {}
         warnings = {}
-        if (rate := flip_rate(self.counts)) > DOUBTFUL:
+        if by == "batch" and (rate := flip_rate(self.counts)) > DOUBTFUL:
             warnings["flip_rate"] = (
                 f"The ranking is unreliable: it flips in {rate:.0%} of the updates. "
                 "ranking='dataset' keeps it fixed."

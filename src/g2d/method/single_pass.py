@@ -148,7 +148,7 @@ class SinglePass(Method):
             return {}
         record = self.rankings.summary()
         if self.modulation is not None:
-            self.notices = self.rankings.doubts() | self.notices
+            self.notices = self.rankings.doubts(self.modulation.by) | self.notices
             record |= self.modulation.epoch_end(state, validation)
         return record
 

@@ -418,9 +418,12 @@ class Fitting:
                 "valid": {**valid.record(), **split_size(source, "valid")},
                 "cost": {"seconds": facts["seconds"], "epochs": self.recipe.train.epochs},
                 "notices": [
-                    f"{one.name}: {notice}"
-                    for one in self.members
-                    for notice in (one.result.notices if one.result else ())
+                    *opened["notices"],
+                    *(
+                        f"{one.name}: {notice}"
+                        for one in self.members
+                        for notice in (one.result.notices if one.result else ())
+                    ),
                 ],
                 "stack": {
                     "teacher_sets": student.recipe.stack,
