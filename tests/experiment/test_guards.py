@@ -52,8 +52,8 @@ def test_a_teacher_without_information_is_not_above_chance(target: str, tmp_path
     changes = {"data.target": target, "train.lr": 0.05}
     assert not mentions(before(tmp_path / "a" / "run", **changes), "not above chance")
     notices = before(tmp_path / "b" / "run", **changes, **{"data.tone_db": -100.0})
-    found = "chance is 10." if target == "digit" else "its R² on the validation rows is -0."
-    assert mentions(notices, CHANCE, found)
+    reason = "chance is 10." if target == "digit" else "its R² on the validation rows is -0."
+    assert mentions(notices, CHANCE, reason)
     assert not mentions(notices, "The teacher of image is not above chance")
 
 
@@ -113,8 +113,8 @@ def test_an_interaction_that_an_earlier_joint_run_found_is_named(tmp_path: Path)
     assert analysis.interaction.state == "not found"
     out = tmp_path / "g2d"
     assert not mentions(before(out, fusion="film", method="umt"), "is in the interaction")
-    found = InteractionShare(share=(0.34, 0.3, 0.4), state="found")
-    analysis.model_copy(update={"interaction": found}).write(folder)
+    measured = InteractionShare(share=(0.34, 0.3, 0.4), state="found")
+    analysis.model_copy(update={"interaction": measured}).write(folder)
     named = ("interaction of the modalities: 34.0 % [30.0 %, 40.0 %]", str(folder))
     assert mentions(before(out, fusion="film", method="umt"), *named)
     assert not mentions(before(out, method="umt"), "is in the interaction")
