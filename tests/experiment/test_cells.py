@@ -186,19 +186,32 @@ def test_a_slurm_script_is_valid_and_runs_the_share_of_its_task(tmp_path: Path) 
     assert "#SBATCH --array=2-3\n#SBATCH --cpus-per-task=6\n" in script
     assert "#   g2d teachers x\n" in script
     program = tmp_path / "g2d"
-    program.write_text('#!/bin/bash\nprintf "[%s]" "$@"\n')
-    program.chmod(0o755)
+    program.write_text('#!/bin/bash\nprintf "[%s]" "$@"\nexit ${CODE:-0}\n')
+    (tmp_path / "scontrol").write_text('#!/bin/bash\nprintf "scontrol[%s]" "$@"\n')
+    for file in (program, tmp_path / "scontrol"):
+        file.chmod(0o755)
     path = tmp_path / "array.sh"
     path.write_text(script)
     assert subprocess.run(["bash", "-n", path], check=True, capture_output=True).stderr == b""
-    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_ARRAY_TASK_ID": "2"}
-    output = subprocess.run(
-        ["bash", path], check=True, capture_output=True, text=True, env=environment
-    ).stdout
-    assert output == "[compare][my recipe.yaml][name=it's][--seeds][2][--shard][2/3]"
+    task = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "2"}
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", **task}
+    words = "[compare][my recipe.yaml][name=it's][--seeds][2][--shard][2/3]"
+    for code, ended, more in (
+        ("0", 0, ""),
+        ("2", 2, ""),
+        ("143", 0, "scontrol[requeue]scontrol[7_2]"),
+    ):
+        run = subprocess.run(
+            ["bash", path],
+            check=False,
+            capture_output=True,
+            text=True,
+            env=environment | {"CODE": code},
+        )
+        assert (run.stdout, run.returncode) == (words + more, ended)
     shares = Array(command, names, Launch(shard="1/2"), threads=1).script()
     assert "--array=1-2\n" in shares
-    assert '/2"\n' in shares
+    assert '/2" &\n' in shares
     finished = Array(command, [("a", True)], Launch(), threads=1).script()
     assert "--array" not in finished
     assert subprocess.run(["bash", "-c", finished], check=True, capture_output=True).stdout

@@ -236,4 +236,4 @@ def test_a_search_that_fails_is_reported_and_the_others_are_finished(tmp_path: P
     ]
     script = command("tune", "digits", "method=joint", "--search", "train.lr=1|2", "--dry-run")
     assert "--search 'train.lr=1|2'" in script.output
-    assert '--shard "${SLURM_ARRAY_TASK_ID:?}/1"' in script.output
+    assert '--shard "${SLURM_ARRAY_TASK_ID:?}/1" &' in script.output

@@ -8,11 +8,28 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from g2d.errors import Terminated
 from g2d.experiment.launching import Launch
 from g2d.report.formatting import counted
 
 WARNING_SECONDS = 120
 """Seconds before the end of its time at which SLURM signals a task to keep its state."""
+
+TERMINATED = Terminated().code
+"""Exit code of a command that was terminated and can be resumed."""
+REQUEUE = f"""step=$!
+trap 'kill -TERM "$step"' TERM
+wait "$step"
+code=$?
+if [ "$code" -gt 128 ]; then  # a signal ended the waiting, and not yet the command
+    wait "$step"
+    code=$?
+fi
+if [ "$code" -eq {TERMINATED} ]; then
+    exec scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
+fi
+exit $code"""
+FINISHED = "echo 'Every cell is finished.'"
 
 
 @dataclass(frozen=True)
@@ -49,7 +66,7 @@ class Array:
             f"--signal=B:TERM@{WARNING_SECONDS}",
             "--requeue",
         ]
-        body = f'exec {_line(self.command)} --shard "${{SLURM_ARRAY_TASK_ID:?}}/{self.tasks}"'
+        share = f'--shard "${{SLURM_ARRAY_TASK_ID:?}}/{self.tasks}"'
         lines = [
             "#!/bin/bash",
             *(f"#SBATCH {option}" for option in header),
@@ -57,9 +74,8 @@ class Array:
             f"# {counted(len(self.cells), 'cell')}, {finished} of them finished.",
             *(f"#   task {i % self.tasks + 1}: {cell}" for i, cell in enumerate(self._named())),
             *(f"# {line}" for line in self._steps()),
-            "set -euo pipefail",
-            f"cd {shlex.quote(str(Path.cwd()))}",
-            body if missing else "echo 'Every cell is finished.'",
+            f"cd {shlex.quote(str(Path.cwd()))} || exit 2",
+            *([f"{_line(self.command)} {share} &", REQUEUE] if missing else [FINISHED]),
         ]
         return "\n".join(lines) + "\n"
 
@@ -71,7 +87,7 @@ class Array:
         if self.teachers:
             yield "Before: train the teachers that several tasks need, each once."
             yield f"  {_line(self.teachers)}"
-        yield "Then submit this file: sbatch FILE. Submit it again to continue after a time limit."
+        yield "Then: submit this file with sbatch. A task whose time is over is requeued."
         yield "Afterwards: gather the table."
         yield f"  {_line(self.command)}"
 
