@@ -29,7 +29,10 @@ def option_words(facts: FitFacts, option: FitOption, *, upper: bool = False) -> 
         upper: Whether to begin with a capital letter.
     """
     members = [facts.member(name).about for name in option.members]
-    text = members[0] if len(members) == 1 else f"the stack of {enumerated(members)}"
+    text = f"the stack of {enumerated(members)}"
+    if len(members) == 1:
+        several = facts.member(option.members[0]).teachers and len(facts.modalities) > 1
+        text = f"the weighted sum of {members[0]}" if several else members[0]
     return text[:1].upper() + text[1:] if upper else text
 
 

@@ -14,6 +14,7 @@ from g2d.experiment.fitting.choice import (
     combinations,
     crossed,
     measured,
+    reason_against,
     unstable,
 )
 from g2d.task import Classification, Regression
@@ -42,6 +43,17 @@ def option(
         ([option("t", 0.89, noise=0.03, loss=1.2), option("t j", 0.9)], "t j", "t j"),
         # A member that is clearly ahead of the stack of all takes its place.
         ([option("t", 0.5), option("j", 0.95), option("t j", 0.9)], "j", "j"),
+        # One that is ahead by chance does not; a control would.
+        (
+            [option("t", 0.5), option("j", 0.945, noise=0.03, loss=2.0), option("t j", 0.9)],
+            "t j",
+            "t j",
+        ),
+        (
+            [option("t", 0.945, noise=0.03, loss=2.0), option("j", 0.5), option("t j", 0.9)],
+            "t",
+            "t",
+        ),
         # Of two that are equally cheap the better one is chosen.
         (
             [option("t", 0.89, noise=0.05), option("j", 0.9, noise=0.05), option("t j", 0.9)],
@@ -101,6 +113,13 @@ def test_a_metric_of_errors_counts_with_its_sign_turned() -> None:
 def test_two_joint_models_are_unstable_only_if_far_apart_in_standard_errors() -> None:
     assert unstable(option("a", 0.9, noise=0.02), option("b", 0.8))
     assert not unstable(option("a", 0.9, noise=0.06), option("b", 0.8))
+
+
+def test_methods_that_rely_on_teachers_wait_for_silence_and_a_weak_joint_model() -> None:
+    weak, strong = option("j", 0.6), option("t", 0.8)
+    assert reason_against("not found", weak, strong) is None
+    assert "in the interaction" in str(reason_against("found", weak, strong))
+    assert "is not behind" in str(reason_against("not found", strong, weak))
 
 
 def test_every_member_and_every_growing_stack_can_be_chosen() -> None:

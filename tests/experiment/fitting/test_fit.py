@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import g2d
@@ -200,6 +201,24 @@ def test_arrays_and_rows_from_python_are_kept_with_the_result(form: Any, tmp_pat
     again = g2d.load(tmp_path / "a")
     assert set(again.task.names) == {"red", "green", "blue"}
     assert again.evaluate().record() == run.evaluate().record()
+
+
+def test_values_are_fitted_by_a_metric_of_errors_and_predicted_without_a_modality(
+    tmp_path: Path,
+) -> None:
+    values = arrays()
+    rng = np.random.default_rng(1)
+    values["kind"] = values["sensor"].mean(1).astype(np.float64) + rng.normal(0, 0.1, 120)
+    values["other"][::5] = np.nan
+    run = g2d.fit(
+        values, "kind", out=tmp_path / "a", budget="fast", metric="mae", epochs=2, **QUIET
+    )
+    assert run.result is not None
+    assert run.result.fit is not None
+    assert run.result.fit.options[run.result.fit.chosen].score < 0
+    assert "validation mae 0." in run.result.fit.paragraph
+    alone = g2d.load(tmp_path / "a").predict({"sensor": torch.randn(4, 4)})
+    assert torch.isfinite(alone.values).all()
 
 
 def test_modalities_can_be_chosen_and_one_alone_has_no_joint_model(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ FOLDS = 5
 """Parts of the validation rows; the weights of a part come from the others."""
 DRAWS = 200
 """Bootstrap draws from which standard errors are computed."""
-UNSTABLE = 2.0
-"""Standard errors between two joint models from which on training counts as unstable."""
+CLEAR = 2.0
+"""Standard errors from which on two models differ, where many are compared."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,8 @@ def choose(options: Sequence[Option], controls: Sequence[int] = ()) -> Choice:
     """Choose the stack of all members, or a cheaper option by the one-standard-error rule.
 
     1. The reference is the option with the most members, unless another one's score exceeds its
-       score by more than one standard error: then it is the best of those.
+       score by more than two standard errors, or that of a control by more than one: then it is
+       the best of those. Of many options, some are one standard error ahead by chance.
     2. An option qualifies if its score is at most one standard error below that of the reference,
        and its loss at most one above. A score alone, such as an accuracy of few rows, tells too
        little.
@@ -204,7 +205,11 @@ def choose(options: Sequence[Option], controls: Sequence[int] = ()) -> Choice:
         controls: Places of the options that the choice must not fall behind.
     """
     full = max(range(len(options)), key=lambda i: len(options[i].members))
-    above = [i for i in range(len(options)) if _ahead(options[i], options[full])]
+    above = [
+        i
+        for i in range(len(options))
+        if _ahead(options[i], options[full], 1.0 if i in controls else CLEAR)
+    ]
     reference = max(above, key=lambda i: options[i].score, default=full)
 
     def qualifies(i: int) -> bool:
@@ -220,18 +225,32 @@ def choose(options: Sequence[Option], controls: Sequence[int] = ()) -> Choice:
     )
 
 
-def _ahead(one: Option, other: Option) -> bool:
-    """Return whether a score is more than one standard error above another."""
-    return one.score - other.score > standard_error(one.scores, other.scores)
+def _ahead(one: Option, other: Option, errors: float = 1.0) -> bool:
+    """Return whether a score is more than some standard errors above another."""
+    return one.score - other.score > errors * standard_error(one.scores, other.scores)
 
 
 def unstable(first: Option, second: Option) -> bool:
     """Return whether two models that differ only in the seed are too far apart."""
-    gap = abs(first.score - second.score)
-    return gap > UNSTABLE * standard_error(first.scores, second.scores)
+    return _ahead(first, second, CLEAR) or _ahead(second, first, CLEAR)
 
 
 def best_single(options: Sequence[Option], students: Mapping[str, object]) -> int | None:
     """Return the place of the best option of one student; None without students."""
     places = [i for i, o in enumerate(options) if len(o.members) == 1 and o.members[0] in students]
     return max(places, key=lambda i: options[i].score, default=None)
+
+
+def reason_against(interaction: str, joint: Option, ensemble: Option) -> str | None:
+    """Return why a method that relies on unimodal teachers is not trained; None if it is.
+
+    Args:
+        interaction: Whether an interaction was found, see :class:`g2d.runs.FitInteraction`.
+        joint: The first joint model.
+        ensemble: The calibrated teachers.
+    """
+    if interaction == "found":
+        return "the answer is in the interaction of modalities, which it would lose"
+    if joint.score >= ensemble.score:
+        return "joint training is not behind the calibrated teachers"
+    return None

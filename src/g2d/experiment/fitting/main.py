@@ -29,6 +29,7 @@ from g2d.experiment.fitting.choice import (
     choose,
     combinations,
     measured,
+    reason_against,
     standard_error,
     unstable,
 )
@@ -303,12 +304,8 @@ class Fitting:
         joint = next((one for one in self.members if one.name == "joint"), None)
         if joint is None or joint.interaction is None:
             return "there is no joint model"
-        if joint.interaction.state == "found":
-            return "the answer is in the interaction of modalities, which it would lose"
         ensemble, own = (self.option((name,)) for name in ("teachers", "joint"))
-        if own.score >= ensemble.score:
-            return "joint training is not behind the calibrated teachers"
-        return None
+        return reason_against(joint.interaction.state, own, ensemble)
 
     def option(self, names: tuple[str, ...]) -> Option:
         """Return a model of some members, measured on the validation rows.

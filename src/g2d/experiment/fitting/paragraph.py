@@ -38,9 +38,14 @@ def _chosen(facts: FitFacts) -> str:
     score = f"validation {_metric(facts)} {_score(option.score, facts)}"
     what = f"{option_words(facts, option, upper=True)} was chosen ({score})"
     if option is not reference:
+        less = ""
+        if option.passes < reference.passes:
+            less = f"it needs {_passes(option)} instead of {reference.passes}, and "
+        other = option_words(facts, reference)
+        if option.behind <= 0:
+            return f"{what}: {less}its score is not below that of {other}."
         return (
-            f"{what}: it needs {_passes(option)} instead of {reference.passes}, and its score is "
-            f"within one standard error of that of {option_words(facts, reference)} (a "
+            f"{what}: {less}its score is within one standard error of that of {other} (a "
             f"difference of {_gap(option.behind, facts)} ± {_gap(option.error, facts)})."
         )
     cheaper = [one for one in facts.options if one.passes < option.passes]
@@ -56,13 +61,13 @@ def _alternatives(facts: FitFacts) -> Iterator[str]:
         single = facts.options[facts.single]
         gap = chosen.score - single.score
         difference = (
-            f"{_gap(abs(gap), facts)} {'less' if gap > 0 else 'more'}" if gap else "the same score"
+            f"{_gap(abs(gap), facts)} {'worse' if gap > 0 else 'better'}" if gap else "as good"
         )
         model, score = option_words(facts, single), _score(single.score, facts)
-        yield (
-            f"The best single model is {model}, with {score}, {difference} for "
-            f"{_passes(single)} per prediction instead of {chosen.passes}."
-        )
+        cost = "the same cost per prediction"
+        if single.passes != chosen.passes:
+            cost = f"{_passes(single)} per prediction instead of {chosen.passes}"
+        yield (f"The best single model is {model}, with {score}, {difference} for {cost}.")
     controls = {"the calibrated teachers reach": facts.ensemble, "joint training": facts.joint}
     texts = [
         f"{words} {_score(facts.options[place].score, facts)}"
