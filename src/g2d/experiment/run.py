@@ -86,7 +86,8 @@ def run(
         console.say(f"Notice: {notice}")
     watchers = console.watchers(recipe.name, out)
     with owning(out, say, wait=wait, deep=True):
-        if (finished := _finished(recipe, out)) is not None:  # by another process, until now
+        # Another process may have finished it. A logger may have made files in a new folder.
+        if (out / RECIPE).is_file() and (finished := _finished(recipe, out)) is not None:
             _report(out, test)
             console.say(NOTHING_LEFT.format(out))
             return finished
