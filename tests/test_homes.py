@@ -30,6 +30,8 @@ HOMES = {
     "options that do not change a result": (r'"workers",\s+"threads"', "runs/resuming.py"),
     "command that installs an extra": (r"pip install 'g2d\[\{", "experiment/registry.py files.py"),
     "kinds of modulation": (r'"auto", "gradient", "update"', "method/modulation.py"),
+    "passes of a budget": (r'"thorough": 10', "experiment/fitting/planning.py"),
+    "metrics of errors": (r'"mae", "mape"', "report/fitted.py"),
     "names of the splits": (r'"train", "valid", "test"', "data/splits.py"),
     "numbers of the splits": (r"UNUSED, TRAIN, VALID, TEST\)? = ", "data/splits.py"),
     "a split for rows without one": (r"def draw_splits", "data/splits.py"),
