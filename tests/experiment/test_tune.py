@@ -195,11 +195,10 @@ def trials_of(search: Search) -> list[tuple[dict[str, Any], float | None]]:
     return [(trial.user_attrs["values"], trial.value) for trial in search._done()]
 
 
-@pytest.mark.parametrize("place", ["sqlite:///{}/trials.db", "{}/trials.log"])
-def test_commands_that_share_a_storage_share_the_trials(place: str, tmp_path: Path) -> None:
+def test_commands_that_share_a_storage_share_the_trials(tmp_path: Path) -> None:
     given = recipe("joint", "epochs=1", "teachers.epochs=1")
     space, console = {"train.lr": Log(0.002, 0.05)}, Console(lambda text: None, progress=False)
-    storage = place.format(tmp_path)
+    storage = f"sqlite:///{tmp_path}/trials.db"
 
     def search(trials: int, name: str) -> Search:
         return Search(given, space, 1, tmp_path / name, trials, storage)
@@ -219,6 +218,9 @@ def test_commands_that_share_a_storage_share_the_trials(place: str, tmp_path: Pa
     assert len({str(values) for values, _ in kept}) == 3
     assert search(2, "c").run(console).trials == 2  # as many as wanted, although there are more
     assert trials_of(search(2, "c")) == kept[:2]
+    file = tmp_path / "trials.log"
+    assert Search(given, space, 1, tmp_path / "d", 3, str(file)).begin() == 0
+    assert file.is_file()
 
 
 def test_a_storage_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
