@@ -16,6 +16,7 @@ from g2d.data import Source
 from g2d.engine import checkpoint
 from g2d.engine.evaluate import evaluate
 from g2d.engine.fit import Fit
+from g2d.engine.processes import start
 from g2d.engine.stack import Stack
 from g2d.errors import RunError, UnsupportedError
 from g2d.experiment.console import Console, Say
@@ -49,6 +50,7 @@ from g2d.experiment.student import Student, untrained_method
 from g2d.files import one_of, write_text
 from g2d.locks import is_bookkeeping
 from g2d.manifest import hashes
+from g2d.method import processes
 from g2d.recipe import Recipe
 from g2d.report import write_report
 from g2d.report.fitted import score_of
@@ -119,12 +121,16 @@ def fit(
         DataError: The data cannot be prepared.
         RecipeError: An override has faults.
         RunError: ``out`` belongs to another fit.
+        UnsupportedError: Several processes of ``torchrun`` call this function.
 
     Example:
         >>> run = g2d.fit("my.csv", target="label", budget="fast")  # doctest: +SKIP
         >>> print(run.result.fit.paragraph)  # doctest: +SKIP
         >>> run.predict("new.csv").values  # doctest: +SKIP
     """
+    start()
+    if processes() > 1:
+        raise UnsupportedError(f"a fit must run in one process, found {processes()}. Run it alone.")
     budget = check_budget(budget)
     folder = Path("runs", f"fit-{name_of(data)}") if out is None else Path(out)
     _claim(folder)
