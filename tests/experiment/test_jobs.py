@@ -91,8 +91,8 @@ def test_teachers_are_trained_each_once_and_reused_by_the_comparison(tmp_path: P
     script = call("compare", "--dry-run")
     assert "#SBATCH --array=1,3\n" in script
     words = f"digits/small epochs=2 --methods joint,g2d --seeds 1 --out {tmp_path}"
-    assert f"\n#   g2d teachers {words} " in script
-    assert f"\ng2d compare {words} " in script
+    assert f"\n#   g2d teachers {words}\n" in script
+    assert f"\ng2d compare {words} --quiet --shard " in script
 
 
 def test_a_local_ray_gives_the_same_table(tmp_path: Path) -> None:
