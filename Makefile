@@ -26,7 +26,7 @@ help:
 	@touch $@
 
 demo: .venv/installed
-	$(BIN)/g2d demo --out $(DEMO)
+	$(BIN)/g2d demo --seeds 1 --out $(DEMO)
 
 test: lint check-docs
 	OMP_NUM_THREADS=1 $(BIN)/pytest $(TWO)

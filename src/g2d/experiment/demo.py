@@ -10,14 +10,17 @@ from typing import Any
 from g2d.errors import RunError
 from g2d.experiment.comparing import WARM
 from g2d.experiment.console import Say
+from g2d.experiment.demo_words import FREE, DemoFacts, Ranked, in_words
+from g2d.experiment.fitting import fit
 from g2d.experiment.grids import grid_cells, run_grid
 from g2d.experiment.launching import Launch
+from g2d.experiment.loading import Run
 from g2d.experiment.owning import owning
 from g2d.files import one_of, write_text
 from g2d.paper import draw_panels
 from g2d.recipe import Recipe
 from g2d.report import comparison_table, groups_of, write_page
-from g2d.runs import FIGURES, PAGE, Result, RunRecord, read_epochs
+from g2d.runs import FIGURES, PAGE, TEACHERS, Result, RunRecord, read_epochs
 
 Results = Sequence[Result]
 
@@ -26,8 +29,8 @@ SETTINGS = {"memorizer": "digits"} | {name: f"digits/{name}" for name in OTHERS}
 """The settings of the built-in data, and the packaged recipe of each."""
 RANKED_BY = {"g2d": "memorization", "g2d-batch": "batch"}
 """Runs of G²D by their ranking, the default and the paper's: the result depends on it."""
-SUPPRESSED = 5
-"""Points that a modality must lose inside the joint model to count as suppressed."""
+FITTED = "fit"
+"""Folder of the result of ``g2d fit``."""
 
 
 def demonstrate(
@@ -39,12 +42,12 @@ def demonstrate(
     progress: bool = True,
     say: Say = print,
 ) -> str:
-    """Compare joint training, G²D and free controls on built-in data.
+    """Compare joint training, G²D, free controls and the choice of ``g2d fit`` on built-in data.
 
     Args:
         setting: A key of :data:`SETTINGS`.
         data_seed: Seed of other rows and another split; None is the published data.
-        seeds: Number of seeds.
+        seeds: Number of seeds; ``g2d fit`` runs under the first one.
         out: Folder of all runs; it also gets ``demo.md``, figures and a page.
         progress: Show a progress line per training.
         say: Receives messages for the user.
@@ -63,13 +66,21 @@ def demonstrate(
         if grid.failures:
             raise RunError("\n".join(grid.faults))
         results = [run.result for run in grid.runs]
+        fitted = _fit(recipes[0], out, progress, say).result
         groups = groups_of(grid.runs)
         table = comparison_table(groups[0]).only("fused", "unimodal", "ratio")
-        words = in_words(results, out)
+        words = in_words(facts_of(results, out, fitted))
         write_text(out / "demo.md", f"{table.markdown()}\n\n{words}\n")
         figures = ", ".join(map(str, draw(grid.runs, out)))
         write_page(out / PAGE, groups, title=f"G²D on digits, {setting}")
-    return f"{table.text()}\n\n{words}\n\nPage: {out / PAGE}. Figures: {figures}"
+    pages = f"{out / PAGE}, {out / FITTED / PAGE}"
+    return f"{table.text()}\n\n{words}\n\nPages: {pages}. Figures: {figures}"
+
+
+def _fit(joint: Recipe, out: Path, progress: bool, say: Say) -> Run:
+    """Fit the same data under the first seed, with the teachers of the other runs."""
+    own = {"name": FITTED, "teachers.folder": str((out / TEACHERS).resolve())}
+    return fit(joint.changed(own), out=out / FITTED, progress=progress, say=say)
 
 
 def draw(runs: Sequence[RunRecord], out: Path) -> list[Path]:
@@ -112,55 +123,40 @@ def demo_recipes(setting: str, data_seed: int | None = None) -> list[Recipe]:
     return [problem.changed({**common, **row, "name": name}) for name, row in rows.items()]
 
 
-def in_words(results: Results, out: Path) -> str:
-    """Return the results of the demonstration in sentences.
+def facts_of(results: Results, out: Path, fitted: Result | None = None) -> DemoFacts:
+    """Return what the paragraph says, from the results of the runs.
 
     Args:
         results: Results of the runs.
         out: Folder of the runs.
+        fitted: Result of ``g2d fit``.
     """
-    names = ("joint", *RANKED_BY)
-    runs = {name: [result for result in results if result.name == name] for name in names}
+    runs = {name: [one for one in results if one.name == name] for name in ("joint", *RANKED_BY)}
     joint, students = runs["joint"], runs["g2d"]
     modalities = students[0].modalities
-    teacher = {m: _mean([one.teachers[m].test["accuracy"] for one in students]) for m in modalities}
-    inside = _unimodal(joint, modalities)
-    loser = max(modalities, key=lambda m: teacher[m] - inside[m])
-    suppressed = teacher[loser] - inside[loser] >= SUPPRESSED
-    calibrated = _mean([one.controls["ensemble_calibrated"].test["accuracy"] for one in students])
-    finding = (
-        f"No modality was suppressed: inside the joint model, each one stays within {SUPPRESSED} "
-        "points of its teacher."
+    return DemoFacts(
+        joint=_fused(joint),
+        inside=_unimodal(joint, modalities),
+        teachers={
+            m: _mean([one.teachers[m].test["accuracy"] for one in students]) for m in modalities
+        },
+        controls={
+            key: _mean([one.controls[key].test["accuracy"] for one in students]) for key in FREE
+        },
+        students=tuple(
+            Ranked(ranking, _fused(some), _unimodal(some, modalities), _first(name, some, out))
+            for name, ranking in RANKED_BY.items()
+            if (some := runs[name])
+        ),
+        fit=None if fitted is None else fitted.fit,
+        fit_seed=0 if fitted is None else fitted.seed,
     )
-    if suppressed:
-        finding = (
-            f"Joint training suppressed {loser}: a teacher trained on it alone reaches "
-            f"{teacher[loser]:.1f} %, the joint model's own prediction from it "
-            f"{inside[loser]:.1f} %."
-        )
-    several = {name: runs[name] for name in RANKED_BY if runs[name]}
-    ranked = [
-        _sentence(name, some, _fused(joint), loser, suppressed, out)
-        for name, some in several.items()
-    ]
-    last = f"The calibrated teacher ensemble, without further training, reaches {calibrated:.1f} %."
-    return " ".join([finding, *ranked, last])
 
 
-def _sentence(
-    name: str, results: Results, joint: float, loser: str, suppressed: bool, out: Path
-) -> str:
-    modalities = results[0].modalities
+def _first(name: str, results: Results, out: Path) -> str:
+    """Return the modality that learned first under most seeds."""
     folders = [out / name / f"seed-{result.seed}" for result in results]
-    first = statistics.mode([_first_learner(folder, modalities) for folder in folders])
-    which = "the suppressed one, " if first == loser else "not the suppressed one, "
-    own, fused = _unimodal(results, modalities)[loser], _fused(results)
-    return (
-        f"G²D, ranked by {RANKED_BY[name]}, let {first}, "
-        f"{which if suppressed else ''}learn first: {loser} reached {own:.1f} %, and all "
-        f"modalities together {fused:.1f} %, against {joint:.1f} % of joint training "
-        f"({fused - joint:+.1f} points)."
-    )
+    return statistics.mode([_first_learner(folder, results[0].modalities) for folder in folders])
 
 
 def _unimodal(results: Results, modalities: Sequence[str]) -> Mapping[str, float]:

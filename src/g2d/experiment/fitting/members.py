@@ -180,7 +180,8 @@ def teachers_of(
         console: Where to report to.
         test: Whether they are measured on the test split too.
     """
-    folder, example = out / MEMBERS / TEACHERS, recipe.example(source)
+    folder = recipe.teachers.folder or out / MEMBERS / TEACHERS
+    example = recipe.example(source)
     cache = teacher_cache(recipe, source, folder, example, console, test=test)
     return TeacherSet(*cache.teachers())
 
