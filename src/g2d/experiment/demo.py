@@ -38,6 +38,7 @@ def demonstrate(
     *,
     data_seed: int | None = None,
     seeds: int = 3,
+    budget: str = "normal",
     out: str | Path,
     progress: bool = True,
     say: Say = print,
@@ -48,6 +49,7 @@ def demonstrate(
         setting: A key of :data:`SETTINGS`.
         data_seed: Seed of other rows and another split; None is the published data.
         seeds: Number of seeds; ``g2d fit`` runs under the first one.
+        budget: Budget of ``g2d fit``.
         out: Folder of all runs; it also gets ``demo.md``, figures and a page.
         progress: Show a progress line per training.
         say: Receives messages for the user.
@@ -66,7 +68,7 @@ def demonstrate(
         if grid.failures:
             raise RunError("\n".join(grid.faults))
         results = [run.result for run in grid.runs]
-        fitted = _fit(recipes[0], out, progress, say).result
+        fitted = _fit(recipes[0], budget, out, progress, say).result
         groups = groups_of(grid.runs)
         table = comparison_table(groups[0]).only("fused", "unimodal", "ratio")
         words = in_words(facts_of(results, out, fitted))
@@ -77,10 +79,11 @@ def demonstrate(
     return f"{table.text()}\n\n{words}\n\nPages: {pages}. Figures: {figures}"
 
 
-def _fit(joint: Recipe, out: Path, progress: bool, say: Say) -> Run:
+def _fit(joint: Recipe, budget: str, out: Path, progress: bool, say: Say) -> Run:
     """Fit the same data under the first seed, with the teachers of the other runs."""
     own = {"name": FITTED, "teachers.folder": str((out / TEACHERS).resolve())}
-    return fit(joint.changed(own), out=out / FITTED, progress=progress, say=say)
+    fitted = joint.changed(own)
+    return fit(fitted, budget=budget, out=out / FITTED, progress=progress, say=say)
 
 
 def draw(runs: Sequence[RunRecord], out: Path) -> list[Path]:

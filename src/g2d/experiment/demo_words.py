@@ -69,8 +69,8 @@ class DemoFacts:
     @property
     def interaction(self) -> bool:
         """Whether the fit found that the answer is in the interaction of modalities."""
-        found = None if self.fit is None else self.fit.interaction
-        return found is not None and found.state == "found"
+        interaction = None if self.fit is None else self.fit.interaction
+        return interaction is not None and interaction.state == "found"
 
 
 def in_words(facts: DemoFacts) -> str:
