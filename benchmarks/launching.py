@@ -157,7 +157,7 @@ def interrupted(
 def lost(folder: Path) -> None:
     whole = folder / "whole" / "run"
     interrupted(torchrun, folder, whole)
-    for number in (signal.SIGKILL, signal.SIGSTOP):
+    for number in (signal.SIGSTOP, signal.SIGKILL):
         for rank in (0, 1):
             run = folder / f"{number.name}-{rank}" / "run"
             process = torchrun(folder, run)

@@ -18,7 +18,7 @@ from torch.distributed import Store  # type: ignore[attr-defined]
 
 SECONDS = 2.0
 """Time between two signs of life."""
-SILENCE = 20.0
+SILENCE = 15.0
 """Time without a sign of life after which a process counts as gone.
 
 ``torchrun`` then needs up to 30 seconds to end the others.

@@ -87,7 +87,8 @@ def run(
     watchers = console.watchers(recipe.name, out)
     with owning(out, say, wait=wait, deep=True):
         # Another process may have finished it. A logger may have made files in a new folder.
-        if (out / RECIPE).is_file() and (finished := _finished(recipe, out)) is not None:
+        begun = once((out / RECIPE).is_file)  # rank 0 looks for all, before it writes the recipe
+        if begun and (finished := _finished(recipe, out)) is not None:
             _report(out, test)
             console.say(NOTHING_LEFT.format(out))
             return finished
