@@ -6,6 +6,7 @@ import os
 import random
 import re
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,6 +120,27 @@ def test_a_run_killed_in_its_first_writes_goes_on(tmp_path: Path) -> None:
     assert left
     assert forked(scene.act(folder), tmp_path / "log").wait() == 0
     assert not list(folder.rglob(".*"))
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_reader_shows_errors_unless_its_parent_was_killed(killed: bool, tmp_path: Path) -> None:
+    from g2d.data.loader import _end_with_parent
+
+    def parent() -> None:
+        if os.fork() == 0:
+            _end_with_parent(0)
+            if killed:
+                os.kill(os.getppid(), 9)
+            sys.excepthook(ConnectionResetError, ConnectionResetError("lost"), None)
+            os.write(1, b"end")
+            os._exit(0)
+        time.sleep(1.0)
+
+    process = forked(parent, tmp_path / "log")
+    assert process.wait() == (-9 if killed else 0)
+    while not process.output.endswith("end"):
+        time.sleep(0.01)
+    assert ("lost" in process.output) == (not killed)
 
 
 def test_a_search_goes_on_where_the_lock_of_optuna_was_left(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+import time
 from collections.abc import Generator, Iterator
 from itertools import pairwise
 from typing import Any
@@ -137,11 +140,20 @@ def _end_with_parent(worker: int) -> None:
     """Leave signals to the training process, which needs its readers until it has stopped.
 
     They often reach all processes of a command. After SIGTERM a reader ends by itself, but only
-    after a while.
+    after a while. If the training process was killed, its readers end without a word about the
+    connection that they lost.
 
     Args:
         worker: Number of the reader.
     """
+    parent, show = os.getppid(), sys.excepthook
+
+    def while_it_lives(*error: Any) -> None:
+        time.sleep(0.1)  # the connection breaks right before the parent has ended
+        if os.getppid() == parent:
+            show(*error)
+
+    sys.excepthook = while_it_lives
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
