@@ -71,9 +71,9 @@ def test_it_says_what_was_chosen_why_and_what_it_cost() -> None:
         "without which it loses 60 % of its score, then on picture (20 %). Joint training "
         "suppressed picture: 80.0 % alone, 40.0 % inside the joint model; the chosen model has "
         "it at 80.0 %; it no longer is suppressed. No interaction of the modalities was found: "
-        "2 % of what joint training predicts comes from it. It took 2 passes of the training rows "
-        "per epoch and 1.5 min of training; not trained: joint-2. On the test rows, the chosen "
-        "model reaches 84.0 %, the calibrated teachers 79.0 % and joint training 51.0 %."
+        "its share of the variance of the joint prediction is 0.02. It took 2 passes of the "
+        "training rows per epoch and 1.5 min of training; not trained: joint-2. On the test rows, "
+        "the chosen model reaches 84.0 %, the calibrated teachers 79.0 % and joint training 51.0 %."
     )
 
 
@@ -93,7 +93,8 @@ def test_renamed_results_give_the_same_sentences() -> None:
     [
         (
             {"interaction": {"state": "found", "share": [0.4, 0.3, 0.5]}},
-            "The answer is in the interaction of the modalities: 40 %",
+            "The answer is in the interaction of the modalities: its share of the variance of the "
+            "joint prediction is 0.40",
             "No interaction",
         ),
         (

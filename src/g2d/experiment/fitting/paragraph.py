@@ -155,7 +155,7 @@ def _interaction(facts: FitFacts) -> Iterator[str]:
     if interaction.share is None or interaction.state == "not tested":
         yield "Whether the answer is in the interaction of the modalities was not tested."
         return
-    share = f"{_share(interaction.share[0])} of what joint training predicts comes from it"
+    share = f"its share of the variance of the joint prediction is {interaction.share[0]:.2f}"
     if interaction.state == "found":
         yield f"The answer is in the interaction of the modalities: {share}."
     else:
