@@ -69,7 +69,7 @@ def run(
     out, console = Path(out), Console(say, progress, watch, line).on_rank_0()
     recipe = _as_begun(recipe, out, console)
     if (finished := _finished(recipe, out)) is not None:
-        if test and not is_reported(out):
+        if test and not once(lambda: is_reported(out)):
             with owning(out, say, wait=wait, deep=True):
                 _report(out)
         once(lambda: tidy(out))
