@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from g2d.cli import app
+from g2d.errors import ArgumentError
 from g2d.experiment.comparing import Comparison, compare
 from g2d.recipe import Recipe
 
@@ -97,6 +98,8 @@ def test_teachers_are_trained_each_once_and_reused_by_the_comparison(tmp_path: P
 
 def test_a_local_ray_gives_the_same_table(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="ray is not installed")
+    with pytest.raises(ArgumentError, match="ray must be the address of a cluster that runs"):
+        comparison(tmp_path / "nowhere", ray="127.0.0.1:1")
     comparison(tmp_path / "serial")
     other = comparison(tmp_path / "ray", ray="local")
     assert [one.cell for one in other.failures] == ["bad, seed 0"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -38,8 +40,9 @@ class RayEngine:
         self.owned = not self.ray.is_initialized()
         if self.owned:
             try:
+                _connect(address)
                 self.ray.init(address=address, log_to_driver=False, logging_level="error")
-            except (ConnectionError, ValueError, RuntimeError) as error:
+            except (OSError, ValueError, RuntimeError) as error:
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
                 raise ArgumentError(
                     "ray must be the address of a cluster that runs, or local, found "
@@ -85,6 +88,16 @@ class RayEngine:
         """Leave the cluster."""
         if self.owned:
             self.ray.shutdown()
+
+
+def _connect(address: str) -> None:
+    """Refuse an address at which nothing listens; Ray itself would try for minutes.
+
+    Raises:
+        OSError: There is no connection.
+    """
+    if match := re.fullmatch(r"(?:ray://)?([^/:]+):(\d+)", address):
+        socket.create_connection((match[1], int(match[2])), timeout=10).close()
 
 
 def carry_out_task(cell: Cell, folder: str) -> list[Event]:
