@@ -6,7 +6,7 @@ Parts: ``kills`` (of ``g2d train``, ten methods, with and without worker process
 with checkpoints inside epochs), ``compare``, ``tune`` and ``other`` (kills of ``g2d compare``,
 ``g2d tune``, ``g2d report`` and a preparation), ``ranks`` (one of two processes of a training is
 killed), ``pairs`` (commands started together), ``crowd`` (thirteen methods started together train
-each teacher once).
+each teacher once), ``bits`` (flipped bits and files that are cut off).
 
 Finished trials are kept in ``chaos.jsonl`` in the folder, so the same command goes on after an
 interruption. The last lines are a table. The exit code is 1 if anything was damaged.
@@ -24,12 +24,14 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from support import chaos
+from support.bits import KINDS, World
 from support.chaos import METHODS, Reference, Scene
 
 KILLS = 5
@@ -133,6 +135,21 @@ def crowd(campaign: Campaign, number: int) -> list[str]:
     return chaos.crowd(campaign.place(number))
 
 
+@cache
+def world_of(folder: Path) -> World:
+    """Return the world whose files are damaged; it is built once."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return World.made(folder)
+
+
+def bits(campaign: Campaign, number: int) -> list[str]:
+    """Flip a bit of a file, or cut it off; ``chaos_bits.py`` also prints the outcomes."""
+    world, kinds = world_of(campaign.folder / "world"), list(KINDS)
+    outcome = world.trial(kinds[number % len(kinds)], number % 7 > 4, campaign.rng(number))
+    return [outcome] if ":" in outcome else []
+
+
 PARTS: dict[str, tuple[Callable[[Campaign, int], list[str]], int]] = {
     "kills": (train, KILLS),
     "compare": (compare, KILLS),
@@ -140,6 +157,7 @@ PARTS: dict[str, tuple[Callable[[Campaign, int], list[str]], int]] = {
     "other": (other, KILLS),
     "ranks": (ranks, 1),
     "pairs": (pairs, 1),
+    "bits": (bits, 1),
     "crowd": (crowd, 13),
 }
 """Per part a function that makes one trial, and the number of events in it."""

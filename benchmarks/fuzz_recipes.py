@@ -18,6 +18,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -175,7 +176,7 @@ def build(rng: random.Random) -> None:
     keys = [key for key in _keys(_resolved(*words)) if key.startswith(places)]
     keys = [key for key in keys if not key.endswith((".name", ".threads", ".compile"))]
     odd = [f"{key}={rng.choice(NUMBERS)}" for key in rng.sample(keys, rng.randint(1, 2))]
-    recipe, source = Recipe.load("digits", [*words, *odd]), _source()
+    recipe, source = Recipe.load("digits", [*words, *odd]), built_in()
     student = Student.build(recipe, source)
     model, task = student.model, source.task
     teachers = untrained_teachers(model, task) if recipe.needs_teachers else None
@@ -186,8 +187,16 @@ def build(rng: random.Random) -> None:
     method.training_step(state, source.view(rows, seed=0, epoch=1, train=True))
 
 
+def warm_up() -> None:
+    """Load what the first inputs load, which takes longer than an input."""
+    for number in range(20):
+        with suppress(G2DError, ArithmeticError, ValueError, RuntimeError):
+            build(random.Random(number))
+
+
 @cache
-def _source() -> Source:
+def built_in() -> Source:
+    """Return the built-in data, which are made once."""
     return Recipe.load("digits", ["data.eval_draws=1"]).build_source()
 
 

@@ -17,6 +17,7 @@ from g2d.data.store.opening import StoreOptions, open_store
 from g2d.errors import DataError
 from g2d.files import sha256
 from g2d.manifest import signed
+from g2d.prepare import check_store
 from g2d.recipe import Recipe
 from support.made_up import made
 
@@ -132,6 +133,24 @@ def test_arrays_that_are_signed_again_must_be_in_range(
     sign(store, change)
     with pytest.raises(DataError, match=reason):
         opened(store)
+
+
+@pytest.mark.parametrize("view", [3, "x", [[1]], [None], {"name": 1}, [{"name": "nope"}], None])
+def test_views_and_samples_that_are_signed_again_must_be_valid(store: Path, view: Any) -> None:
+    for name, text in (
+        ("splits/by-group-v1.json", json.dumps({"wave": view, "steps": []})),
+        ("samples.jsonl", json.dumps({"id": view, "sha256": view}) + "\n"),
+    ):
+        (store / name).write_text(text)
+        size, digest = (store / name).stat().st_size, sha256(store / name)
+
+        def change(facts: dict[str, Any]) -> None:
+            facts["files"][name], facts["sizes"][name] = digest, size  # noqa: B023
+
+        sign(store, change)
+    with pytest.raises(DataError, match="view"):
+        opened(store)
+    assert any("samples.jsonl must have a line" in text for text in check_store(store).errors)
 
 
 HEADERS = [

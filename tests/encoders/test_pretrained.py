@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -273,6 +274,20 @@ def test_a_checkpoint_that_lacks_weights_of_its_tokens_is_refused(tmp_path: Path
         r"encoder\.layer\.1\.output\.dense\.weight",
     ):
         build_encoder(name, words())
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_code_that_comes_with_a_model_is_never_run(tmp_path: Path, known: bool) -> None:
+    name = saved(FAMILIES["BERT"].make, tmp_path)
+    marker = tmp_path / "was_run"
+    (tmp_path / "own.py").write_text(f"open({str(marker)!r}, 'w').write('x')\nclass Own: pass\n")
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["auto_map"] = {"AutoConfig": "own.Own", "AutoModel": "own.Own"}
+    config["model_type"] = config["model_type"] if known else "own"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with nullcontext() if known else pytest.raises(ArgumentError):
+        build_encoder(name, words())
+    assert not marker.exists()
 
 
 def test_samples_of_every_integer_type_are_scaled(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ from support.outcomes import timeless
 
 ROWS, EPOCHS = 60, 3
 METHODS = ("joint", "g2d", "stack")
+FINISHED = (*METHODS, "joint-warm")
+"""Names of the runs of the comparison, with the one that it adds as a control."""
 BROKEN = "student"
 """Name of the run that is not finished."""
 LAST_PLACE = f"{CHECKPOINTS}/{LAST}"
@@ -209,6 +211,7 @@ def read_run(top: Path, method: str) -> str:
     """Evaluate a run, as ``g2d evaluate --verify`` does, and find its teachers."""
     opened = load(top / "runs" / method / "seed-0")
     opened.recipe.verify_data()
+    load(opened.folder, LAST)
     evaluation = opened.evaluate("test", keep_rows=True)
     text = f"{evaluation.record()} {opened.result}"
     assert evaluation.logits is not None
@@ -246,7 +249,7 @@ def read_unfinished(top: Path) -> dict[str, Any]:
 READERS: dict[str, Callable[[Path], Any]] = {
     "check": read_store,
     "report": read_report,
-    **{f"evaluate {method}": lambda top, m=method: read_run(top, m) for method in METHODS},
+    **{f"evaluate {method}": lambda top, m=method: read_run(top, m) for method in FINISHED},
     "continue": read_unfinished,
 }
 """Everything that reads files of a world."""

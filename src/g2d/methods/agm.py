@@ -49,6 +49,8 @@ from g2d.types import Sequence as Padded
 
 MANY = 6
 """Number of modalities beyond which the cost of all coalitions is a notice."""
+MOST_ORDERS = 10_000
+"""Number of orders beyond which an update would hardly end."""
 Orders = Sequence[tuple[str, ...]] | None
 """Orders of the modalities that are sampled; None takes every coalition."""
 
@@ -83,7 +85,7 @@ class AGM(Method):
             released code does, which matters with BatchNorm or dropout and costs a third pass.
         permutations: Number of random orders of the modalities from which the shares are estimated,
             without bias, with N (k - 1) + 1 head passes at most instead of 2^k - 1; drawn for
-            every update, and fixed in predictions. None takes every coalition.
+            every update, and fixed in predictions; at most 10,000. None takes every coalition.
         absent: Features of an absent modality. ``"zero_input"``: those of an input of zeros (the
             authors' choice; BatchNorm and biases turn it into features). ``"feature_mean"``: the
             running mean of the modality's features, a constant.
@@ -118,8 +120,10 @@ class AGM(Method):
         self.window, self.absent = checked_window(window), absent
         self.keeps, self.encodes_again = after_window == "keep", coalitions == "eval"
         self.modulate: Modulate = modulate
-        if permutations is not None and permutations < 1:
-            raise ArgumentError(f"permutations must be one or more, found {permutations}.")
+        if permutations is not None and not 1 <= permutations <= MOST_ORDERS:
+            raise ArgumentError(
+                f"permutations must be one or more, at most {MOST_ORDERS:,}, found {permutations}."
+            )
         self.permutations = permutations
 
     def build(self, model: MultimodalModel, task: Task) -> Self:

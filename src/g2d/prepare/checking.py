@@ -77,7 +77,10 @@ def check_store(folder: Path) -> Findings:
     _check_samples(folder, facts, target, findings)
     for m, signal in signals(facts).items():
         _check_values(folder, m, signal, facts, findings)
+    known = len(findings.errors)
     _check_target(facts["task"], target, findings)
+    if len(findings.errors) > known:  # classes cannot be counted
+        return findings
     for name in facts["protocols"]:
         _check_protocol(folder, name, facts, target, findings)
     return findings
@@ -112,7 +115,7 @@ def _check_samples(folder: Path, facts: Facts, target: NDArray[Any], findings: F
 
     try:
         content = content_hash(facts, samples(), target)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         rule = f"{SAMPLES} must have a line per row ({rows}) with an id and a hash"
         findings.errors.append(f"{rule}, found: {error}")
         return

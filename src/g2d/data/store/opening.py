@@ -213,7 +213,7 @@ def _views(
     try:
         fitted = read_json(path)
         own = {m: read_chain(m, fitted[m]) for m in source.modalities}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         rule = f"{path} must hold the fitted views of the store, found damage: {error}"
         raise DataError(f"{rule}. Prepare it again.") from error
     for m in source.modalities:

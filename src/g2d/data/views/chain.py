@@ -205,7 +205,7 @@ def read_chain(modality: str, steps: Iterable[Mapping[str, Any]]) -> Chain:
 
 
 def _read_step(modality: str, options: Mapping[str, Any]) -> Step:
-    name = options.get("name")
+    name = options.get("name") if isinstance(options, Mapping) else options
     if not isinstance(name, str) or name not in STEPS:
         raise ArgumentError(
             f"a step of the view of {modality!r} must have a name among {', '.join(STEPS)}, "
