@@ -55,7 +55,7 @@ class _Splits(BaseModel):
 
     train: _Scores
     valid: _Scores
-    test: _Scores
+    test: _Scores | None = None  # closed for the members of a fit
 
 
 class Facts(BaseModel):

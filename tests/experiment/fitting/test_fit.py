@@ -133,7 +133,11 @@ def test_an_interrupted_fit_continues_to_the_same_choice_and_trains_no_member_tw
         g2d.fit(arrays(), out=tmp_path / "b", **SMALL, progress=False, say=_Stop("joint-2"))
     done = tmp_path / "b" / "members" / "joint" / "result.json"
     before = done.stat().st_mtime_ns
-    again = g2d.fit(arrays(), out=tmp_path / "b", **SMALL, **QUIET)
+    lines = list[str]()
+    again = g2d.fit(arrays(), out=tmp_path / "b", **SMALL, progress=False, say=lines.append)
+    taught = [line for line in lines if line.startswith("teacher of")]
+    assert taught
+    assert all("reused" in line for line in taught)
     assert done.stat().st_mtime_ns == before
     for run in (again, fitted):
         assert run.result is not None
