@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 import yaml
 
 from g2d.errors import RunError
+from g2d.experiment.exporting import export
 from g2d.experiment.loading import load
 from g2d.experiment.run import run
 from g2d.recipe import Recipe
@@ -75,3 +77,18 @@ def test_a_run_of_an_earlier_version_keeps_its_pooling(tmp_path: Path) -> None:
     assert f"{out} keeps the pooling of the version that began it for image." in messages
     with pytest.raises(RunError, match=r"encoders.image.pool was 'earlier' and is now 'class'"):
         run(recipe(tmp_path / "vit", "joint", frozen=True, pool="class"), out)
+
+
+def test_an_exported_run_has_its_pretrained_model(tmp_path: Path) -> None:
+    run(recipe(tmp_path / "vit", "joint"), tmp_path / "run", progress=False, say=lambda _: None)
+    opened = load(tmp_path / "run")
+    batch = opened.source.gather(opened.source.rows("test")[:9])
+    seen = opened.source.view(batch, seed=0, epoch=0, train=False)
+    before = opened.predict(seen.inputs).output.logits
+    export(opened, tmp_path / "model")
+    for name in ("vit", "run"):
+        shutil.rmtree(tmp_path / name)
+    bundle = load((tmp_path / "model").rename(tmp_path / "moved"))
+    assert bundle.predict(seen.inputs).output.logits.equal(before)
+    for name in ("bundle.json", "README.md"):
+        assert str(tmp_path) not in (tmp_path / "moved" / name).read_text()

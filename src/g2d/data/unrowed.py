@@ -28,11 +28,12 @@ PLACEHOLDERS = 2
 """Number of rows of zeros in place of the training rows."""
 
 
-def facts_of(source: Source) -> dict[str, Any]:
+def facts_of(source: Source, tokenizers: Mapping[str, str]) -> dict[str, Any]:
     """Return JSON values from which :func:`source_from` makes a source without rows.
 
     Args:
         source: The data of a run.
+        tokenizers: New name of every Hugging Face tokenizer of a view.
 
     Raises:
         UnsupportedError: A view is not a chain of steps, or one of its steps cannot be written.
@@ -43,12 +44,12 @@ def facts_of(source: Source) -> dict[str, Any]:
         "content_hash": source.content_hash,
         "task": source.task.config(),
         "facts": json.loads(json.dumps(source.facts, default=list)),
-        "modalities": {m: _modality(source, m) for m in source.modalities},
+        "modalities": {m: _modality(source, m, tokenizers) for m in source.modalities},
         "table": None if source.read_table is None else source.read_table.plain(),
     }
 
 
-def _modality(source: Source, m: str) -> dict[str, Any]:
+def _modality(source: Source, m: str, tokenizers: Mapping[str, str]) -> dict[str, Any]:
     values = source.arrays[m]
     mask, origin = source.masks.get(m), source.origin.get(m)
     return {
@@ -57,7 +58,7 @@ def _modality(source: Source, m: str) -> dict[str, Any]:
         "mask": None if mask is None else list(mask.shape[1:]),
         "origin": None if origin is None else origin.tolist(),
         "may_be_absent": may_lack(source, m),
-        "view": _steps(source, m),
+        "view": _moved(_steps(source, m), tokenizers),
     }
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 import g2d
 from g2d.engine.stack import Stack
 from g2d.experiment.tables import metrics_table
-from g2d.recipe import Recipe
 from g2d.report.comparison import cautions
 from g2d.runs import Result
 
@@ -24,15 +25,16 @@ LIMITS = (
 """Sentences that hold for every model."""
 
 
-def card(run: Run, recipe: Recipe) -> str:
+def card(run: Run, recipe: Mapping[str, Any]) -> str:
     """Return the card of a model as Markdown.
 
     Args:
         run: The finished run.
-        recipe: Its recipe without paths of this machine.
+        recipe: Its resolved recipe without paths of this machine.
     """
     result = run.result
     assert result is not None
+    text = yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True, width=160)
     parts = [
         f"# {run.name}",
         f"Predicts {_target(run)} from {_listed(run.modalities)}. Made by g2d {g2d.__version__}.",
@@ -50,7 +52,7 @@ def card(run: Run, recipe: Recipe) -> str:
         "## Limits",
         _bullets([*cautions(result.data), *result.notices, *LIMITS]),
         "## Recipe",
-        f"```yaml\n{recipe.to_yaml().strip()}\n```",
+        f"```yaml\n{text.strip()}\n```",
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -18,6 +18,7 @@ from g2d.engine.stack import Stack
 from g2d.errors import ArgumentError, RunError
 from g2d.experiment.card import card
 from g2d.experiment.loading import Run, load
+from g2d.experiment.rebuilding import relocated
 from g2d.files import folder_written, import_extra, write_text
 from g2d.recipe import Recipe
 from g2d.runs.bundle import CARD, PRETRAINED, WEIGHTS, is_bundle, write_bundle
@@ -80,15 +81,19 @@ def _write(run: Run, folder: Path) -> None:
         name: _copied(name, folder / PRETRAINED / str(place)).relative_to(folder).as_posix()
         for place, name in enumerate(names)
     }
-    recipe = _unrooted(run.recipe)
+    recipe = relocated(_unrooted(run.recipe).resolved(), pretrained)
     write_text(folder / CARD, card(run, recipe))
+    result = run.result.plain()
+    students = result.get("stack", {}).get("students", {})
+    moved = {name: relocated(one, pretrained) for name, one in students.items()}
+    stack = {**result.get("stack", {}), **({"students": moved} if moved else {})}
     content = {
         "g2d": g2d.__version__,
-        "recipe": recipe.resolved(),
+        "recipe": recipe,
         "stacked": isinstance(run.method, Stack),
-        "result": {**run.result.plain(), "files": {}},
-        "data": facts_of(run.source),
-        "pretrained": pretrained,
+        "result": {**result, "stack": stack, "files": {}},
+        "data": facts_of(run.source, pretrained),
+        "pretrained": list(pretrained.values()),
     }
     write_bundle(folder, content)
 

@@ -262,7 +262,7 @@ def load(folder: str | Path, checkpoint: str = BEST) -> Run:
 
 def _opened_bundle(folder: Path, bundle: Bundle) -> Run:
     """Open an exported model, whose files have been verified."""
-    places = {name: str((folder / place).resolve()) for name, place in bundle.pretrained.items()}
+    places = {place: str((folder / place).resolve()) for place in bundle.pretrained}
     recipe = Recipe.from_mapping(relocated(bundle.recipe, places), str(folder / BUNDLE))
     source = source_from(bundle.data, places)
     if bundle.data["table"] is not None:

@@ -37,7 +37,7 @@ class Bundle(Content):
         stacked: Whether the weights are those of a stack.
         result: The result of the run.
         data: What new rows need of the data (:mod:`g2d.data.unrowed`).
-        pretrained: Folder of every pretrained model in the bundle, by the name in the recipe.
+        pretrained: Places of pretrained models in the bundle, which the recipe and the views name.
         files: SHA-256 of every other file but the card.
     """
 
@@ -47,7 +47,7 @@ class Bundle(Content):
     stacked: bool
     result: Result
     data: dict[str, Any]
-    pretrained: dict[str, str]
+    pretrained: list[str]
     files: dict[str, str]
 
 
