@@ -157,6 +157,9 @@ def test_swapped_numbers_give_the_opposite_sentences() -> None:
     text = in_words(swapped)
     assert "ranked by batch, let left, the suppressed one, learn first" in text
     assert "G²D does not help here (-2.0 points)" in text
+    better = in_words(facts(controls=dict(facts().controls) | {"ensemble_calibrated": 85.5}))
+    assert "suppressed no longer. But the calibrated ensemble of the teachers" in better
+    assert "is 1.5 points better" in better
     silent = in_words(facts(fit=fit_facts("not found")))
     assert "G²D helps here" in silent
     assert "the interaction of the modalities" not in silent

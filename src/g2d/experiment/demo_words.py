@@ -15,6 +15,8 @@ FREE = ("constant", "linear", "best_teacher", "ensemble_calibrated")
 """Controls that the paragraph names, by their key in a result."""
 ENSEMBLE = "ensemble_calibrated"
 """Key of the control that is most often the best."""
+CONTROL = "calibrated ensemble of the teachers, which needs no further training,"
+"""The same control in words."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,9 @@ def verdict(facts: DemoFacts) -> str:
     gain = own.fused - facts.joint
     helps = facts.suppressed and gain >= SUPPRESSED
     if helps and not facts.interaction:
-        return f"G²D helps here: {facts.loser} is suppressed no longer."
+        better = facts.controls[ENSEMBLE] - own.fused
+        but = f" But the {CONTROL} is {better:.1f} points better." if better > 0 else ""
+        return f"G²D helps here: {facts.loser} is suppressed no longer.{but}"
     return f"G²D does not help here ({gain:+.1f} points): {', and '.join(_reasons(facts))}."
 
 
@@ -146,10 +150,7 @@ def _reasons(facts: DemoFacts) -> Iterator[str]:
         yield f"{facts.loser} did not gain enough from learning first"
     ensemble = facts.controls[ENSEMBLE]
     if ensemble > own.fused and not facts.interaction:
-        yield (
-            "the calibrated ensemble of the teachers, which needs no further training, is "
-            f"{ensemble - own.fused:.1f} points better"
-        )
+        yield f"the {CONTROL} is {ensemble - own.fused:.1f} points better"
 
 
 def _fitted(facts: DemoFacts) -> Iterator[str]:
