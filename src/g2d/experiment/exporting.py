@@ -101,8 +101,8 @@ def _write(run: Run, folder: Path) -> None:
 def _unrooted(recipe: Recipe) -> Recipe:
     """Return a recipe without the paths of this machine."""
     data = {key: value for key, value in recipe.data.plain().items() if key != "root"}
-    if "store" in data:
-        data["store"] = Path(data["store"]).name
+    if store := data.get("store"):
+        data["store"] = Path(store).name
     return recipe.changed({"data": data, "teachers.folder": None})
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from g2d.experiment.fitting.choice import (
+    MeasuredRows,
     Option,
-    Rows,
     choose,
     combinations,
     crossed,
@@ -93,7 +93,7 @@ def heads_of(quality: float, seed: int, target: Tensor) -> Tensor:
 
 def test_weights_that_score_a_row_are_fitted_on_other_rows() -> None:
     target = torch.arange(60) % 3
-    rows = Rows(target, np.arange(60), Classification(3), "accuracy")
+    rows = MeasuredRows(target, np.arange(60), Classification(3), "accuracy")
     noise = [heads_of(0.0, seed, target) for seed in range(40)]
     assert rows.score(crossed(noise, rows)) < 0.55  # fitted on the same rows: far above
     useful = measured(("a",), [heads_of(3.0, 99, target)], 1, 5, rows)
@@ -105,7 +105,7 @@ def test_weights_that_score_a_row_are_fitted_on_other_rows() -> None:
 
 def test_a_metric_of_errors_counts_with_its_sign_turned() -> None:
     target = torch.tensor([[0.0], [1.0], [2.0]])
-    rows = Rows(target, np.arange(3), Regression(1, output="identity"), "mae")
+    rows = MeasuredRows(target, np.arange(3), Regression(1, output="identity"), "mae")
     assert rows.score(target) == 0.0
     assert rows.score(target + 1.0) < 0.0
 

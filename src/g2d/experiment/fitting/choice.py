@@ -24,7 +24,7 @@ CLEAR = 2.0
 
 
 @dataclass(frozen=True)
-class Rows:
+class MeasuredRows:
     """Validation rows, and what is measured on them.
 
     Args:
@@ -133,7 +133,7 @@ def combinations(members: Sequence[str], teachers: Sequence[str]) -> list[tuple[
     return list(dict.fromkeys(options))
 
 
-def crossed(heads: Sequence[Tensor], rows: Rows) -> Tensor:
+def crossed(heads: Sequence[Tensor], rows: MeasuredRows) -> Tensor:
     """Return weighted sums of heads, with the weights of each row fitted on other rows.
 
     A stack of many heads would look too good on the rows to which its weights were fitted.
@@ -156,7 +156,11 @@ def crossed(heads: Sequence[Tensor], rows: Rows) -> Tensor:
 
 
 def measured(
-    members: tuple[str, ...], heads: Sequence[Tensor], passes: int, parameters: int, rows: Rows
+    members: tuple[str, ...],
+    heads: Sequence[Tensor],
+    passes: int,
+    parameters: int,
+    rows: MeasuredRows,
 ) -> Option:
     """Return an option with its score, its loss and their bootstrap draws.
 

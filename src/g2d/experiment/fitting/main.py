@@ -24,8 +24,8 @@ from g2d.experiment.evaluation import identity, split_size, tested
 from g2d.experiment.fitting import members as training
 from g2d.experiment.fitting.choice import (
     Choice,
+    MeasuredRows,
     Option,
-    Rows,
     best_single,
     choose,
     combinations,
@@ -39,6 +39,7 @@ from g2d.experiment.fitting.members import Member, Outputs
 from g2d.experiment.fitting.paragraph import paragraph
 from g2d.experiment.fitting.planning import (
     ADDITIVE,
+    JOINT,
     check_budget,
     plan_of,
 )
@@ -268,7 +269,7 @@ class Fitting:
     def __post_init__(self) -> None:
         task, target = self.source.task, self.source.target[self.source.rows("valid")]
         group = np.unique(self.source.groups("valid"), return_inverse=True)[1]
-        self.rows = Rows(torch.from_numpy(target), group, task, self.plan.metric)
+        self.rows = MeasuredRows(torch.from_numpy(target), group, task, self.plan.metric)
         self.members: list[Member] = []
         self.valid: dict[str, Outputs] = {}
         self.left_out = dict(self.plan.left_out)
@@ -307,10 +308,10 @@ class Fitting:
         """Return why a conditional member is not trained; None if it is."""
         if planned.when != "silent":
             return None
-        joint = next((one for one in self.members if one.name == "joint"), None)
+        joint = next((one for one in self.members if one.name == JOINT), None)
         if joint is None or joint.interaction is None:
             return "there is no joint model"
-        ensemble, own = (self.option((name,)) for name in ("teachers", "joint"))
+        ensemble, own = (self.option((name,)) for name in ("teachers", JOINT))
         return reason_against(joint.interaction.state, own, ensemble)
 
     def option(self, names: tuple[str, ...]) -> Option:
@@ -334,7 +335,7 @@ class Fitting:
         """Choose, evaluate the choice and the controls on the test rows, and write the result."""
         options = self.options()
         places = {one.members: i for i, one in enumerate(options)}
-        ensemble, joint = places[("teachers",)], places.get(("joint",))
+        ensemble, joint = places[("teachers",)], places.get((JOINT,))
         controls = [ensemble] if joint is None else [ensemble, joint]
         choice = choose(options, controls)
         facts = self._facts(options, choice, ensemble, joint)
@@ -405,7 +406,7 @@ class Fitting:
             facts["chosen"]: opened["test"]["fused"],
         }
         if facts["joint"] not in (None, *scored):
-            joint = next(one for one in self.members if one.name == "joint")
+            joint = next(one for one in self.members if one.name == JOINT)
             plain = evaluate(joint.student[1], joint.student[0], source, "test", batch_size=size)
             scored[facts["joint"]] = plain.record()["fused"]
         for place, test in scored.items():

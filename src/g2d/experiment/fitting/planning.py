@@ -20,6 +20,8 @@ BUDGETS = {"fast": 2, "normal": 4, "thorough": 10}
 """Passes of the training rows per epoch by the name of a budget."""
 FUSION, ADDITIVE = "film", "late"
 """Fusion that can represent an interaction of modalities, and one that cannot."""
+JOINT = "joint"
+"""Name of the first joint model, with which others are compared."""
 OTHER_SEED = 1000
 """Distance of the seeds of repeated members, beyond the seeds that a comparison uses."""
 RESERVE = 1.2
@@ -61,7 +63,7 @@ def members_of(recipe: Recipe) -> list[Planned]:
     warm = {"warm_start": True}
     return [
         Planned(name="teachers", about="the teachers", teachers=True),
-        Planned(name="joint", about=f"the joint model ({FUSION} fusion)"),
+        Planned(name=JOINT, about=f"the joint model ({FUSION} fusion)"),
         Planned(name="joint-2", about="the second joint model", settings=second),
         Planned(name="joint-warm", about="the joint model from the teachers", settings=warm),
         Planned(
