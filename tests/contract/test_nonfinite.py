@@ -75,8 +75,8 @@ def test_a_skipped_batch_changes_nothing_as_if_it_did_not_exist(name: str, accum
         steps, batches = Steps(method, state, "skip"), list(bench.rows())[:3]
         for place in bad:
             batches.insert(place, poisoned(batches[2]))
-        assert len(list(steps.records(batches))) == 3
-        assert steps.skipped == len(bad)
+        skipped = [place for place, batch in enumerate(batches) if steps.take(batch) is None]
+        assert skipped == list(bad)
         assert (SKIPPED in method.notices) == bool(bad)
         ends.append((weights(model, method), state.step))
     for end, step in ends[1:]:

@@ -342,11 +342,12 @@ def test_notices_reach_the_callbacks_once_and_survive_resuming(toy: Any, tmp_pat
         def on_notice(self, sentence: str) -> None:
             received.append(sentence)
 
-    fitted, _, _ = toy().fit(tmp_path, [Listener()], method={"name": "g2d", "tau": (2, 2)})
+    doubtful = {"name": "g2d", "tau": (2, 2), "ranking": "batch"}
+    fitted, _, _ = toy().fit(tmp_path, [Listener()], method=doubtful)
     assert received
     assert received == fitted.notices
     assert len(set(received)) == len(received)
-    assert toy().fit(tmp_path, method={"name": "g2d", "tau": (2, 2)})[0].notices == received
+    assert toy().fit(tmp_path, method=doubtful)[0].notices == received
 
 
 def test_a_method_without_training_has_no_epochs_but_a_checkpoint(toy: Any, tmp_path: Path) -> None:

@@ -263,5 +263,7 @@ def test_many_modalities_are_a_notice_that_sampling_avoids() -> None:
         assert all(torch.equal(a[m], b[m]) for m in names)
     assert passes[None] == 2**7 - 1
     assert 7 < passes[3] <= 3 * 6 + 1
-    with pytest.raises(ArgumentError, match="permutations must be one or more, found 0"):
+    with pytest.raises(
+        ArgumentError, match="permutations must be one or more, at most 10,000, found 0"
+    ):
         AGM(permutations=0)

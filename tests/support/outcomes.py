@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-MEASURED = frozenset({"signature", "metrics", "metrics.jsonl", "recipe.yaml", "reused"})
+MEASURED = frozenset(
+    {"signature", "metrics", "metrics.jsonl", "recipe.yaml", "data.json", "reused"}
+)
 """Keys whose values depend on measured times, on options of the machine such as the number of
-workers, or on which of two runs was the first."""
+workers, or on which of two runs was the first. data.json records the hash of the recipe."""
 
 
 def timeless(content: Any) -> Any:

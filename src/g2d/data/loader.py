@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -20,6 +21,8 @@ from g2d.data.splits import Split
 from g2d.errors import ArgumentError
 from g2d.types import Batch
 
+STOP_SIGNALS = {getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)}
+"""Signals that stop a run; some systems lack the last one."""
 SECONDS_AFTER_SIGTERM = 60
 """Time that a process that reads ahead lives after SIGTERM, unless it is stopped earlier."""
 
@@ -118,7 +121,9 @@ class Loader:
             generator=torch.Generator(),
         )
         train = self.split == "train"
-        for batch in reader:
+        with _signals_later():
+            batches = iter(reader)
+        for batch in batches:
             batch = batch.to(self.device)
             yield self.source.view(batch, seed=self.seed, epoch=epoch, train=train)
 
@@ -134,6 +139,19 @@ class _Rows(Dataset[Batch]):
 
     def __getitems__(self, indices: NDArray[np.int64]) -> Batch:
         return self.source.gather(indices)
+
+
+@contextmanager
+def _signals_later() -> Iterator[None]:
+    """Let signals wait while readers start, so that none meets a reader without its handlers."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_with_parent(worker: int) -> None:
@@ -154,11 +172,12 @@ def _end_with_parent(worker: int) -> None:
             show(*error)
 
     sys.excepthook = while_it_lives
-    for name in ("SIGINT", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in STOP_SIGNALS - {signal.SIGTERM}:
+        signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "alarm"):
         signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(SECONDS_AFTER_SIGTERM))
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
 def _identity(batch: Any) -> Any:

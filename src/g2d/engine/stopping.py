@@ -9,12 +9,11 @@ import time
 from types import FrameType
 from typing import Any, Self
 
+from g2d.data.loader import STOP_SIGNALS
 from g2d.engine.options import TrainOptions
 from g2d.engine.processes import largest
 from g2d.errors import Terminated
 
-SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
-"""Names of the signals that stop a run; some systems lack the last one."""
 NOTE = b"\nStopping after this update. Press Ctrl-C again to stop at once.\n"
 
 
@@ -41,9 +40,8 @@ class Stopping:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for name in SIGNALS:
-                number = getattr(signal, name, None)
-                if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            for number in STOP_SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._note)
         return self
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from g2d.errors import ArgumentError
 from g2d.functional.schedule import stage_epochs
-from g2d.fusion import FUSIONS
 from g2d.plainyaml import read_mapping
 from g2d.recipe import Recipe
 from g2d.recipe.packaged import packaged
@@ -43,6 +42,8 @@ DATASETS: dict[str, tuple[str, ...]] = {
     "7": ("crema_d", "iemocap"),
 }
 """Data sets of every table."""
+FUSED = ("late", "sum", "concat", "film", "bigated", "cross_attention")
+"""Fusions of Table 5."""
 TABLES = tuple(METHODS)
 """Numbers of the tables."""
 PARTIAL, COMPLETE = "partial", "complete"
@@ -125,7 +126,7 @@ class Cell:
             kept = chosen(problem.modalities, self.parts)
             settings["data.modalities"] = list(kept)
             names = [*kept, *names]
-        if self.variant in FUSIONS:
+        if self.variant in FUSED:
             settings["fusion"] = self.variant
             names += [] if self.variant == problem.fusion.name else [self.variant]
         if self.variant == PARTIAL:
@@ -226,7 +227,7 @@ def _cells(table: str, dataset: str) -> Iterator[Cell]:
         "3": (*((part,) for part in everything), everything),
     }
     methods = METHODS[table]
-    variants = {"5": tuple(FUSIONS), "6": (PARTIAL, COMPLETE)}.get(table, ("",))
+    variants = {"5": FUSED, "6": (PARTIAL, COMPLETE)}.get(table, ("",))
     for part, method, variant in product(parts.get(table, ((),)), methods, variants):
         alone = len(part) == 1
         if table == "7":
