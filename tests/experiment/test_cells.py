@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 from functools import partial
@@ -12,7 +13,7 @@ import typer
 
 from g2d.cli.options import end
 from g2d.errors import ArgumentError, RunError
-from g2d.experiment import launching
+from g2d.experiment import launching, workers
 from g2d.experiment.cells import (
     Cell,
     Event,
@@ -215,3 +216,12 @@ def test_a_slurm_script_is_valid_and_runs_the_share_of_its_task(tmp_path: Path) 
     finished = Array(command, [("a", True)], Launch(), threads=1).script()
     assert "--array" not in finished
     assert subprocess.run(["bash", "-c", finished], check=True, capture_output=True).stdout
+
+
+def test_a_process_whose_first_one_has_ended_ends_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(workers.signal, "signal", lambda *_: None)
+    first, other = multiprocessing.Pipe()
+    first.close()
+    workers.work(other, None)

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -62,19 +63,17 @@ def work(connection: Connection, device: str | None) -> None:
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    connection.send(None)
-    while True:
-        try:
+    with suppress(EOFError, ConnectionError):  # the first process has ended
+        connection.send(None)
+        while True:
             cell: Cell = connection.recv()
-        except EOFError:
-            return
-        console = _console(connection, cell.name)
-        event: Event
-        try:
-            event = Finished(cell.name, cell.work(console))
-        except Exception as error:
-            event = Failure.of(cell.name, error)
-        connection.send(event)
+            console = _console(connection, cell.name)
+            event: Event
+            try:
+                event = Finished(cell.name, cell.work(console))
+            except Exception as error:
+                event = Failure.of(cell.name, error)
+            connection.send(event)
 
 
 def _console(connection: Connection, cell: str) -> Console:
