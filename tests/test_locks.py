@@ -164,3 +164,15 @@ def test_leftovers_of_killed_processes_are_deleted_and_no_others(tmp_path: Path)
     sweep(tmp_path / "run")
     assert {path for path in (tmp_path / "run").rglob("*") if path.is_file()} == set(kept)
     assert not list((tmp_path / "run").glob(".last*"))
+
+
+def test_a_folder_that_its_owner_created_and_left_empty_is_deleted(tmp_path: Path) -> None:
+    new, written, before = tmp_path / "new", tmp_path / "written", tmp_path / "before"
+    before.mkdir()
+    for folder in (new, written, before):
+        with owned(folder):
+            if folder is written:
+                (folder / "result.json").touch()
+    assert not new.exists()
+    assert written.exists()
+    assert before.exists()

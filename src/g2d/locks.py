@@ -142,10 +142,12 @@ class Lock:
         self.thread = threading.get_ident()
         """The thread that owns it."""
         self._lock: BaseFileLock | None = None
+        self._created = False
         self._released = threading.Event()
 
     def acquire(self) -> bool:
         """Try once to own the folder, and return whether this process owns it now."""
+        self._created |= not self.folder.exists()
         self.folder.mkdir(parents=True, exist_ok=True)
         named = owner_of(self.folder)
         if not self._locked():
@@ -174,12 +176,18 @@ class Lock:
         return True
 
     def release(self) -> None:
-        """Give the folder back, and delete the files of the ownership."""
+        """Give the folder back, and delete the files of the ownership.
+
+        A folder that was created for it and is still empty, as after a refusal, is deleted.
+        """
         self._released.set()
         if self.own is None or self.own.pid != this_process()[1]:
             return  # a forked process, whose parent is the owner
         _OWNED.pop(self.folder.resolve(), None)
         self._unlock()
+        if self._created:
+            with suppress(OSError):  # it holds what the owner wrote
+                self.folder.rmdir()
 
     def is_lost(self) -> bool:
         """Return whether another process has taken the folder over."""
@@ -192,7 +200,7 @@ class Lock:
         self._lock = system_lock(self.folder / LOCK)
         try:
             self._lock.acquire(blocking=False)
-        except Timeout:
+        except (Timeout, FileNotFoundError):  # the second one: its owner just deleted it, empty
             self._lock = None
         return self._lock is not None
 
