@@ -1,7 +1,8 @@
 """Signed JSON files, and the SHA-256 of the files that they vouch for.
 
 The last key of a signed file is a hash of all others. It shows damage, such as a flipped bit or a
-number that was edited; it is no secret, so anyone can sign.
+number that was edited; it is no secret, so anyone can sign. The key before it says that there must
+be a signature, so that a file without one is of an earlier version.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from g2d.files import read_json, sha256, write_json
 
 SIGNATURE = "signature"
 """Last key of a signed file: the hash of all others."""
+SIGNED = "signed"
+"""Key of a file that must have a signature."""
 CHANGED = "it was changed or damaged after it was written"
 
 
@@ -31,7 +34,7 @@ def signed(content: Mapping[str, Any]) -> dict[str, Any]:
         >>> unsigned(signed({"epoch": 1}))
         {'epoch': 1}
     """
-    plain = json.loads(json.dumps(content, default=list))
+    plain = json.loads(json.dumps({**content, SIGNED: True}, default=list))
     return {**plain, SIGNATURE: signature(plain)}
 
 
@@ -55,8 +58,9 @@ def unsigned(content: Any) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"it must be a mapping, found {type(content).__name__}")
     plain = {key: value for key, value in content.items() if key != SIGNATURE}
-    if SIGNATURE in content and content[SIGNATURE] != signature(plain):
+    if content.keys() & {SIGNED, SIGNATURE} and content.get(SIGNATURE) != signature(plain):
         raise ValueError(CHANGED)
+    plain.pop(SIGNED, None)
     return plain
 
 

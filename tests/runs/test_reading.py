@@ -71,7 +71,7 @@ def test_a_folder_of_version_0_1_0_opens_and_is_written_with_a_signature_and_the
 ) -> None:
     golden = read_run(GOLDEN)
     golden.result.write(tmp_path)
-    signed_now = (tmp_path / RESULT).read_text().partition(',\n "signature": ')
+    signed_now = (tmp_path / RESULT).read_text().partition(',\n "signed": ')
     assert signed_now[0] + "\n}\n" == (GOLDEN / RESULT).read_text()
     lines = [json.dumps(epoch.plain()) for epoch in golden.epochs]
     assert lines == (GOLDEN / METRICS).read_text().splitlines()

@@ -12,5 +12,5 @@ def drop_hashes(folder: Path) -> None:
     """Remove hashes and signatures, which earlier versions did not write."""
     for name in (RESULT, DATA):
         content = json.loads((folder / name).read_text())
-        del content["files"], content["signature"]
+        del content["files"], content["signed"], content["signature"]
         (folder / name).write_text(json.dumps(content))
