@@ -139,7 +139,10 @@ def test_the_text_says_whether_it_helps_and_why_not() -> None:
     ):
         assert part in texts["helps"]
     assert texts["no suppression"].startswith("No modality was suppressed")
-    assert "does not help here (+1.0 points): no modality is suppressed" in texts["no suppression"]
+    assert (
+        "not help here (+1.0 points against joint training): no modality is suppressed"
+        in texts["no suppression"]
+    )
     assert "without further training" in texts["no suppression"]
     assert (
         "ensemble of the teachers, which needs no further training, is 4.0 points better"
@@ -156,10 +159,18 @@ def test_swapped_numbers_give_the_opposite_sentences() -> None:
     swapped = facts(students=(replace(two, ranking=one.ranking), replace(one, ranking=two.ranking)))
     text = in_words(swapped)
     assert "ranked by batch, let left, the suppressed one, learn first" in text
-    assert "G²D does not help here (-2.0 points)" in text
-    better = in_words(facts(controls=dict(facts().controls) | {"ensemble_calibrated": 85.5}))
-    assert "suppressed no longer. But the calibrated ensemble of the teachers" in better
-    assert "is 1.5 points better" in better
+    assert "G²D does not help here (-2.0 points against joint training)" in text
+    fused = facts().students[0].fused
+    level, better = (
+        in_words(facts(controls=dict(facts().controls) | {"ensemble_calibrated": fused + points}))
+        for points in (0.9, 1.1)
+    )
+    assert "suppressed no longer. But the calibrated ensemble of the teachers" in level
+    assert "is 0.9 points better" in level
+    assert (
+        "G²D does not help here (+34.0 points against joint training): the calibrated ensemble of "
+        "the teachers, which needs no further training, is 1.1 points better." in better
+    )
     silent = in_words(facts(fit=fit_facts("not found")))
     assert "G²D helps here" in silent
     assert "the interaction of the modalities" not in silent

@@ -11,6 +11,8 @@ from g2d.runs import FitFacts
 SUPPRESSED = 5
 """Points that a modality must lose inside the joint model to count as suppressed, and that a method
 must gain over joint training to count as help."""
+LEVEL = 1
+"""Points by which the calibrated teachers may be better than a method that still counts as help."""
 FREE = ("constant", "linear", "best_teacher", "ensemble_calibrated")
 """Controls that the paragraph names, by their key in a result."""
 ENSEMBLE = "ensemble_calibrated"
@@ -122,13 +124,13 @@ def verdict(facts: DemoFacts) -> str:
         facts: The results.
     """
     own = facts.students[0]
-    gain = own.fused - facts.joint
-    helps = facts.suppressed and gain >= SUPPRESSED
+    gain, better = own.fused - facts.joint, facts.controls[ENSEMBLE] - own.fused
+    helps = facts.suppressed and gain >= SUPPRESSED and better <= LEVEL
     if helps and not facts.interaction:
-        better = facts.controls[ENSEMBLE] - own.fused
         but = f" But the {CONTROL} is {better:.1f} points better." if better > 0 else ""
         return f"G²D helps here: {facts.loser} is suppressed no longer.{but}"
-    return f"G²D does not help here ({gain:+.1f} points): {', and '.join(_reasons(facts))}."
+    reasons = ", and ".join(_reasons(facts))
+    return f"G²D does not help here ({gain:+.1f} points against joint training): {reasons}."
 
 
 def _reasons(facts: DemoFacts) -> Iterator[str]:
@@ -144,10 +146,12 @@ def _reasons(facts: DemoFacts) -> Iterator[str]:
         )
     elif not facts.suppressed:
         yield "no modality is suppressed, so that there is nothing to repair"
-    elif own.first != facts.loser:
-        yield f"it let {own.first} learn first, although {facts.loser} is the suppressed one"
-    else:
-        yield f"{facts.loser} did not gain enough from learning first"
+    elif own.fused - facts.joint < SUPPRESSED:
+        yield (
+            f"{facts.loser} did not gain enough from learning first"
+            if own.first == facts.loser
+            else f"it let {own.first} learn first, although {facts.loser} is the suppressed one"
+        )
     ensemble = facts.controls[ENSEMBLE]
     if ensemble > own.fused and not facts.interaction:
         yield f"the {CONTROL} is {ensemble - own.fused:.1f} points better"
