@@ -37,17 +37,20 @@ def test_full_controls_are_joint_training_of_equal_passes_and_with_another_fusio
     given = [recipe("g2d", "controls=true", "epochs=6"), recipe("joint", "epochs=6")]
     full = {one.name: one for one in trained_controls(given, full=True)}
     assert {
-        name: (one.method.name, one.train.epochs, one.fusion.name, one.warm_start, one.controls)
+        name: (one.train.epochs, one.fusion.name, one.warm_start, one.students)
         for name, one in full.items()
     } == {
-        "joint-warm": ("joint", 6, "late", True, False),
-        "joint-2x": ("joint", 12, "late", False, False),
-        "joint-film": ("joint", 6, "film", False, False),
+        "joint-warm": (6, "late", True, 1),
+        "joint-2x": (12, "late", False, 1),
+        "joint-pair": (6, "late", False, 2),
+        "joint-film": (6, "film", False, 1),
     }
+    assert {(one.method.name, one.controls) for one in full.values()} == {("joint", False)}
     together = recipe("g2d", "controls=true", "fusion=mlp")
     assert [one.name for one in trained_controls([together], full=True)] == [
         "joint-warm",
         "joint-2x",
+        "joint-pair",
     ]
     with pytest.raises(ArgumentError, match="controls must be one of none, cheap, full, found"):
         compare([recipe("joint")], controls="ful")  # type: ignore[arg-type]

@@ -357,6 +357,7 @@ def test_values_for_a_method_apply_when_it_is_chosen_and_below_overrides() -> No
         ("umt+smp", lambda recipe: recipe.modulation.name == "smp"),
         ("g2d-loss", lambda recipe: recipe.method.options["tau"] == "none"),
         ("joint-warm", lambda recipe: recipe.warm_start),
+        ("joint-pair", lambda recipe: recipe.students == 2 and not recipe.needs_teachers),
         ("stack", lambda recipe: recipe.stack == 2 and recipe.teachers.train.epochs == 4),
     ],
 )

@@ -33,7 +33,8 @@ Control = Annotated[
     typer.Option(
         help="Rows that a method must beat. cheap: majority or mean, a linear model, the best"
         " teacher, the teachers' ensembles, and joint training that starts from the teachers."
-        " full: also joint training twice as long and with a fusion that is no sum."
+        " full: also joint training twice as long, with a fusion that is no sum, and two joint"
+        " models, calibrated."
     ),
 ]
 NoControls = Annotated[bool, typer.Option("--no-controls", help="The same as --controls none.")]

@@ -20,6 +20,7 @@ from g2d.files import choice_fault, one_of, write_text
 from g2d.fusion import FUSIONS
 from g2d.paper import build
 from g2d.recipe import Recipe
+from g2d.recipe.variants import VARIANTS
 from g2d.report import FORMATS, Table, groups_of, write_page
 from g2d.runs import PAGE, RunRecord
 
@@ -29,6 +30,8 @@ WARM = "joint-warm"
 """The variant that is a trained control: joint training that starts from the teachers."""
 LONGER = "joint-2x"
 """Joint training of twice as many epochs: as many passes as a student and its teachers need."""
+PAIR = "joint-pair"
+"""The variant with two joint models, calibrated: as many passes, and no longer training."""
 TOGETHER = "film"
 """The fusion of a control that can represent an interaction of modalities."""
 Controls = Literal["none", "cheap", "full"]
@@ -111,9 +114,10 @@ def compare(
             - ``"cheap"``, the default: a constant prediction, a linear model on pooled inputs, the
               best teacher, the ensemble of the teachers (raw and calibrated), and joint training
               that starts from the teachers. They cost seconds and one student per seed.
-            - ``"full"``: also joint training of twice as many epochs, and joint training with the
-              fusion ``film`` if the recipe's fusion cannot represent an interaction. They cost
-              three more students per seed, which is why they must be asked for.
+            - ``"full"``: also joint training of twice as many epochs, two joint models from two
+              seeds with weights for their heads fitted on the validation rows, and joint training
+              with the fusion ``film`` if the recipe's fusion cannot represent an interaction. They
+              cost as much as five more students per seed, which is why they must be asked for.
             - ``"none"`` leaves them to the recipes with ``controls: true``.
 
             True is ``"cheap"`` and False is ``"none"``.
@@ -231,11 +235,13 @@ def trained_controls(recipes: Sequence[Recipe], *, full: bool = False) -> list[R
 
 def _controls_of(recipe: Recipe, full: bool) -> Iterator[Recipe]:
     epochs = recipe.train.epochs or recipe.teachers.train.epochs
-    plain = {"epochs": epochs, "controls": False, "stack": 0}
+    plain = {"epochs": epochs, "controls": False, "stack": 0, "students": 1}
     yield recipe.changed(**{**plain, "name": WARM, "method": WARM})
     if full:
         joint = {**plain, "method": "joint", "warm_start": False}
         yield recipe.changed(**{**joint, "name": LONGER, "epochs": 2 * epochs})
+        pair = VARIANTS[PAIR].settings
+        yield recipe.changed(**{**plain, "warm_start": False, **pair, "name": PAIR, "method": PAIR})
         if FUSIONS[recipe.fusion.name].additive:
             yield recipe.changed(**{**joint, "name": f"joint-{TOGETHER}", "fusion": TOGETHER})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import platform
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from g2d.engine.processes import batchnorm_kind, process
 from g2d.engine.stack import Stack
 from g2d.experiment.guards import after_evaluation
 from g2d.experiment.student import Student
+from g2d.experiment.students import TrainedStudent, stack_facts
 from g2d.experiment.teachers import TeacherSet
 from g2d.files import replaced
 from g2d.fusion import Late
@@ -42,6 +44,7 @@ def evaluated(
     out: Path,
     notices: Sequence[str] = (),
     *,
+    others: Mapping[str, TrainedStudent] | None = None,
     test: bool = True,
 ) -> Result:
     """Evaluate a trained student; the only place where its test split is read.
@@ -54,12 +57,15 @@ def evaluated(
         sets: Its teachers; all of them are members of a stack.
         out: The run folder.
         notices: Warnings from before the training.
+        others: Further students by name, which are stacked with it.
         test: False leaves the test split closed.
     """
     recipe, source, model = student.recipe, student.source, student.model
-    method, head_weights = (
-        _stacked(student, sets, out) if recipe.stack else (student.method, dict[str, float]())
-    )
+    others = others or {}
+    method, weights = student.method, dict[str, float]()
+    if recipe.is_stack:
+        method, weights = _stacked(student, sets, others, out)
+    warned = [f"{name}: {text}" for name, one in others.items() for text in one.result.notices]
     size = recipe.train.eval_batch_size
     valid = evaluate(method, model, source, "valid", batch_size=size)
     opened = tested(method, model, source, size, sets, out, recipe.controls) if test else {}
@@ -69,10 +75,10 @@ def evaluated(
             "test": {},
             **opened,
             "valid": {**valid.record(), **split_size(source, "valid")},
-            "cost": _cost(student, fitted, sets),
-            "notices": [*notices, *fitted.notices, *opened.get("notices", [])],
+            "cost": _cost(student, fitted, sets, others),
+            "notices": [*notices, *fitted.notices, *warned, *opened.get("notices", [])],
             "complete": True,
-            "stack": {"teacher_sets": recipe.stack, "head_weights": head_weights},
+            "stack": stack_facts(recipe, out, weights).plain(),
             "files": hashes(out, [name for name in RECORDED if (out / name).is_file()]),
         }
     )
@@ -147,15 +153,17 @@ def identity(student: Student, fitted: Fit) -> dict[str, Any]:
 
 
 def _stacked(
-    student: Student, sets: Sequence[TeacherSet], out: Path
-) -> tuple[Method, Mapping[str, float]]:
-    """Stack a student and its teachers in a checkpoint of their own; return it and its weights."""
+    student: Student, sets: Sequence[TeacherSet], others: Mapping[str, TrainedStudent], out: Path
+) -> tuple[Method, dict[str, float]]:
+    """Stack all students and teachers in a checkpoint of their own; return it and its weights."""
     device = next(student.model.parameters()).device
-    stack = Stack(student.method, [one.teachers for one in sets]).to(device)
+    members = {name: (one.model, one.method) for name, one in others.items()}
+    stacked = sets if student.recipe.stack else ()  # a method may have teachers outside the stack
+    stack = Stack(student.method, [one.teachers for one in stacked], members).to(device)
     weights = stack.fit(student.model, student.source, student.recipe.train.eval_batch_size)
     if process() == 0:
         checkpoint.save(out / CHECKPOINTS / STACK, student.model, stack)
-    return stack, weights
+    return stack, dict(weights)
 
 
 def split_size(source: Source, split: Split) -> dict[str, int]:
@@ -180,15 +188,34 @@ def keep_predictions(path: Path, evaluation: Evaluation, source: Source) -> None
         np.savez_compressed(file, group=source.groups("test"), **arrays)
 
 
-def _cost(student: Student, fitted: Fit, sets: Sequence[TeacherSet]) -> dict[str, Any]:
-    return {
+def _cost(
+    student: Student,
+    fitted: Fit,
+    sets: Sequence[TeacherSet],
+    others: Mapping[str, TrainedStudent],
+) -> dict[str, Any]:
+    own = {
         "seconds": fitted.seconds,
         "epochs": fitted.epochs_done,
         "updates": fitted.updates,
         **({SKIPPED: fitted.skipped} if fitted.skipped else {}),
         **(_step_cost(student) if student.method.trains and processes() == 1 else {}),
-        "teacher_seconds": sum(one.seconds for one in sets),
     }
+    total = reduce(_added, (_trained_cost(one.result) for one in others.values()), own)
+    return {**total, "teacher_seconds": sum(one.seconds for one in sets)}
+
+
+def _trained_cost(result: Result) -> dict[str, Any]:
+    """Return the cost of a student without that of its teachers, which all students share."""
+    return result.cost.model_dump(exclude={"teacher_seconds"}, exclude_defaults=True)
+
+
+def _added(one: Any, two: Any) -> Any:
+    """Return the sum of two costs: numbers, or mappings of them."""
+    if not isinstance(one, Mapping):
+        return one + two
+    both = {key: _added(one[key], two[key]) for key in one.keys() & two.keys()}
+    return {**two, **one, **both}
 
 
 def _step_cost(student: Student) -> dict[str, Any]:

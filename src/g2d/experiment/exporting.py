@@ -85,7 +85,10 @@ def _write(run: Run, folder: Path) -> None:
     write_text(folder / CARD, card(run, recipe))
     result = run.result.plain()
     students = result.get("stack", {}).get("students", {})
-    moved = {name: relocated(one, pretrained) for name, one in students.items()}
+    moved = {
+        name: relocated(_unrooted(Recipe.from_mapping(one, name)).resolved(), pretrained)
+        for name, one in students.items()
+    }
     stack = {**result.get("stack", {}), **({"students": moved} if moved else {})}
     content = {
         "g2d": g2d.__version__,

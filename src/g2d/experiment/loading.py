@@ -20,6 +20,7 @@ from g2d.engine.evaluate import Evaluation, evaluate, joined
 from g2d.errors import ArgumentError, DataError, RunError
 from g2d.experiment.predictions import Prediction
 from g2d.experiment.rebuilding import rebuilt, relocated
+from g2d.experiment.students import stack_facts
 from g2d.method import Method
 from g2d.model import MultimodalModel
 from g2d.recipe import Recipe
@@ -30,7 +31,6 @@ from g2d.runs import (
     STACK,
     STORE,
     Result,
-    StackFacts,
     hashes_of,
     read_result,
     require_whole,
@@ -253,8 +253,8 @@ def load(folder: str | Path, checkpoint: str = BEST) -> Run:
     recipe, source = _opened(Recipe.load(folder / RECIPE), folder)
     same_data(folder, hashes_of(source))
     stack = None
-    if checkpoint == BEST and (recipe.stack or (result is not None and result.fit is not None)):
-        stack = StackFacts(teacher_sets=recipe.stack) if result is None else result.stack
+    if checkpoint == BEST and (recipe.is_stack or (result is not None and result.fit is not None)):
+        stack = stack_facts(recipe, folder, {}) if result is None else result.stack
     place = checkpoint if stack is None else STACK
     model, method = rebuilt(recipe, source, folder / CHECKPOINTS / place, stack)
     return Run(folder, recipe, source, model, method, result)

@@ -16,13 +16,19 @@ from g2d.experiment.evaluation import evaluated
 from g2d.experiment.guards import before_training
 from g2d.experiment.owning import owning
 from g2d.experiment.student import Student
+from g2d.experiment.students import (
+    TrainedStudent,
+    open_student,
+    student_folder,
+    student_recipes,
+)
 from g2d.experiment.teachers import teacher_sets
 from g2d.files import write_text
 from g2d.locks import tidy
 from g2d.manifest import hashes, write_signed
 from g2d.plainyaml import read_mapping
 from g2d.recipe import Recipe
-from g2d.runs import DATA, RECIPE, Result, claim, hashes_of, is_reported, same_data
+from g2d.runs import DATA, RECIPE, Result, claim, hashes_of, is_reported, read_result, same_data
 
 NOTHING_LEFT = "{} is finished with this recipe; there is nothing left to do."
 """Message about a run that is complete."""
@@ -80,6 +86,7 @@ def run(
     source = recipe.build_source()
     same_data(out, hashes_of(source))
     student = Student.build(recipe, source)  # refuses before anything is created or trained
+    others = student_recipes(recipe, out)
     for m, taken in student.encoders_taken().items():
         console.say(f"Encoder of {m}: {taken}.")
     for notice in student.method.notices.values():
@@ -97,13 +104,47 @@ def run(
         notices = before_training(student, sets, out)
         for notice in notices:
             console.say(f"Notice: {notice}")
+        # They come first: the training of this run's own student ends with its evaluation.
+        trained = {
+            name: trained_student(one, source, student_folder(out, name), console)
+            for name, one in others.items()
+        }
         callbacks = [*watchers, *console.lines(recipe.name, source.task.headline)]
         fitted = student.train(sets[0].teachers if sets else None, out, callbacks)
-        result = evaluated(student, fitted, sets, out, notices, test=test)
+        result = evaluated(student, fitted, sets, out, notices, others=trained, test=test)
         if process() == 0:
             result.write(out)
         _report(out, test)
     return result
+
+
+def trained_student(
+    recipe: Recipe, source: Source, folder: Path, console: Console
+) -> TrainedStudent:
+    """Train a student of a stack in its folder, or continue; a finished one is opened.
+
+    The test split stays closed.
+
+    Args:
+        recipe: What to train.
+        source: Its data.
+        folder: Its run folder.
+        console: Where to report to.
+
+    Raises:
+        UnsupportedError: The method is not defined for the task or the fusion.
+    """
+    result = once(lambda: read_result(folder))
+    if result is None:
+        result = run(
+            recipe,
+            folder,
+            progress=console.progress,
+            say=console.say,
+            line=console.line,
+            test=False,
+        )
+    return open_student(recipe, source, folder, result)
 
 
 def _finished(recipe: Recipe, out: Path) -> Result | None:

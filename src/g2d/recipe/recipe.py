@@ -59,6 +59,7 @@ class Recipe:
     teachers: TeacherPlan
     controls: bool
     stack: int
+    students: int
     given: Given = field(compare=False, repr=False)
 
     def __repr__(self) -> str:
@@ -141,7 +142,9 @@ class Recipe:
     def resolved(self) -> dict[str, Any]:
         """Return every key with its value, defaults included; it reads back as an equal recipe.
 
-        Prioritization epochs are whole epochs here, whether they were shares or left out.
+        Prioritization epochs are whole epochs here, whether they were shares or left out. The
+        modulation and the number of students are keys only where there is a modulation, or more
+        than one student: recipes of earlier versions have the same keys.
         """
         modulation = {} if self.modulation is None else {"modulation": self.modulation.plain()}
         teachers = asdict(self.teachers)
@@ -163,6 +166,7 @@ class Recipe:
                 "teachers": {**teachers, "folder": folder, "train": changed},
                 "controls": self.controls,
                 "stack": self.stack,
+                **({"students": self.students} if self.students > 1 else {}),
             }
         )
 
@@ -214,6 +218,11 @@ class Recipe:
             or self.warm_start
             or self.stack > 0
         )
+
+    @property
+    def is_stack(self) -> bool:
+        """Whether the prediction is a stack: of several students, or of one with its teachers."""
+        return self.stack > 0 or self.students > 1
 
     def build_source(self) -> Source:
         """Open the data.

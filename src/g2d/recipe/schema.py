@@ -109,6 +109,7 @@ class Keys(BaseModel):
         warm_start: Whether the student starts from the teachers' weights.
         controls: Whether the run also evaluates the teachers and their ensembles.
         stack: Sets of teachers that are stacked with the student; 0 for none.
+        students: Students that are trained from seeds of their own and stacked.
         methods: Values by dotted key for single methods.
     """
 
@@ -126,6 +127,7 @@ class Keys(BaseModel):
     warm_start: bool = False
     controls: bool = False
     stack: int = Field(0, ge=0, le=100)
+    students: int = Field(1, ge=1, le=100)
     methods: dict[str, Any] = {}
 
 

@@ -64,6 +64,7 @@ def validate(
     if train is not None:
         teachers = check.teachers(top["teachers"], train, top["epochs"])
     theirs = None if teachers is None else teachers.train
+    check.students(top["students"], method)
     check.selection(data, {"train": train, "teachers.train": theirs})
     if check:
         raise RecipeError(check, source)
@@ -78,7 +79,7 @@ def validate(
         "modulation": parts["method.modulation"],
         "train": train,
         "teachers": teachers,
-        **{key: top[key] for key in ("warm_start", "controls", "stack")},
+        **{key: top[key] for key in ("warm_start", "controls", "stack", "students")},
     }
 
 
@@ -263,6 +264,13 @@ class _Check(Faults):
         own = {"calibrate": False, "seed": train.seed if seed is None else seed, **own}
         trained = self.construct("teachers.train", lambda: replace(train, epochs=length, **own))
         return trained and TeacherPlan(trained, **plan)
+
+    def students(self, number: int, method: Named | None) -> None:
+        """Refuse several students of a method that trains none."""
+        if number > 1 and method is not None and not METHODS[method.name].trains:
+            self.append(
+                f"students must be 1 for {method.name}, which trains no student, found {number}."
+            )
 
     def selection(self, data: Named | None, plans: Mapping[str, TrainOptions | None]) -> None:
         """Require that selection on the test split is declared where the test rows validate."""

@@ -38,6 +38,11 @@ VARIANTS: dict[str, Variant] = {
     "joint-warm": Variant(
         "joint", {"warm_start": True}, "Joint training that starts from the teachers' weights."
     ),
+    "joint-pair": Variant(
+        "joint",
+        {"students": 2},
+        "Two joint models from two seeds, their heads weighted on the validation rows.",
+    ),
     "stack": Variant(
         "ume",
         {"stack": 2},

@@ -171,9 +171,10 @@ def modulation_of(run: RunRecord) -> dict[str, Any]:
 
 
 def is_plain_joint(run: RunRecord) -> bool:
-    """Return whether a run is joint training from scratch without a modulation or a stack."""
+    """Return whether a run is joint training of one model, from scratch, without a modulation."""
+    given = ("warm_start", "stack", "students")  # a recipe of one student has no such key
     return run.result.method in BASELINES and not (
-        run.recipe.get("warm_start") or run.recipe.get("stack") or modulation_of(run)
+        any(run.recipe.get(key) for key in given) or modulation_of(run)
     )
 
 

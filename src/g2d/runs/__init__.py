@@ -13,7 +13,8 @@ file                     content
 ``analysis.json``        the :class:`Analysis` of a diagnosis
 ``report.html``          the page
 ``plan.json``            of ``g2d fit``: the :class:`Plan`, what is trained
-``members/``             of ``g2d fit``: an ordinary run folder per student, and ``teachers``
+``members/``             an ordinary run folder per further student of a stack; of ``g2d fit``
+                         per student, and ``teachers``
 ``data/``                of ``g2d fit``: the store, if the data were raw
 =======================  ============================================================
 

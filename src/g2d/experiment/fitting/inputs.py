@@ -60,10 +60,17 @@ def base_recipe(
             the progress of it.
 
     Raises:
-        ArgumentError: The data have none of the forms, or the target is missing.
+        ArgumentError: The data have none of the forms, the target is missing, or an override
+            stacks within a member.
         DataError: The data cannot be prepared.
         RecipeError: The recipe or an override has faults.
     """
+    alone = {"stack": 0, "students": 1}
+    if taken := [key for key in alone if key in overrides]:
+        raise ArgumentError(
+            f"{taken[0]} must be left out of a fit, which stacks its own members, found "
+            f"{overrides[taken[0]]!r}."
+        )
     recipe = _known(data, target)
     if recipe is None:
         recipe = _of_store(_store(data, target, out, say, preparing))
@@ -72,8 +79,8 @@ def base_recipe(
     encoders = {m: one.plain() for m, one in recipe.encoders.items() if m in modalities}
     if modalities and len(encoders) == len(modalities):
         chosen["encoders"] = encoders
-    fixed = {"method": "joint", "name": name_of(data, recipe), "controls": False, "stack": 0}
-    return as_recipe(recipe.changed({**fixed, "fusion": fusion, **chosen}), overrides)
+    fixed = {"method": "joint", "name": name_of(data, recipe), "controls": False}
+    return as_recipe(recipe.changed({**fixed, **alone, "fusion": fusion, **chosen}), overrides)
 
 
 def name_of(data: Any, recipe: Recipe | None = None) -> str:

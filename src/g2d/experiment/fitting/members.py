@@ -13,26 +13,22 @@ from torch import Tensor
 
 from g2d import analysis
 from g2d.data import Loader, Source, Split
-from g2d.engine.checkpoint import BEST
 from g2d.engine.stack import Head, student_heads
-from g2d.errors import RunError
 from g2d.experiment.console import Console
 from g2d.experiment.fitting.planning import member_recipe
-from g2d.experiment.rebuilding import rebuilt
-from g2d.experiment.run import run
+from g2d.experiment.run import trained_student
+from g2d.experiment.students import student_folder
 from g2d.experiment.teachers import TeacherSet, teacher_cache
 from g2d.method import Method
 from g2d.model import MultimodalModel, evaluating
 from g2d.recipe import Recipe
 from g2d.runs import (
-    CHECKPOINTS,
     MEMBERS,
     TEACHERS,
     FitInteraction,
     FitMember,
     Planned,
     Result,
-    read_result,
 )
 from g2d.types import Batch, Output
 
@@ -130,42 +126,15 @@ def train(planned: Planned, base: Recipe, source: Source, out: Path, console: Co
     if planned.teachers:
         teachers = teachers_of(recipe, source, out, console, test=False)
         return Member(planned, recipe, teachers.seconds, set=teachers)
-    folder = out / MEMBERS / planned.name
-    result = read_result(folder)
-    if result is None:
-        result = run(
-            recipe,
-            folder,
-            progress=console.progress,
-            say=console.say,
-            line=console.line,
-            test=False,
-        )
-    return opened(planned, recipe, source, folder, result)
-
-
-def opened(
-    planned: Planned, recipe: Recipe, source: Source, folder: Path, result: Result | None
-) -> Member:
-    """Open a trained student.
-
-    Args:
-        planned: What it is.
-        recipe: Its recipe.
-        source: The data.
-        folder: Its run folder.
-        result: Its result.
-
-    Raises:
-        RunError: The run is not finished.
-    """
-    if result is None:
-        raise RunError(f"{folder} must be a finished run, found no result.")
-    model, method = rebuilt(recipe, source, folder / CHECKPOINTS / BEST)
-    device = recipe.train.resolved_device()
-    model, method = model.to(device), method.to(device)
-    seconds = float(result.cost.seconds or 0.0)
-    return Member(planned, recipe, seconds, model=model, method=method, result=result)
+    trained = trained_student(recipe, source, student_folder(out, planned.name), console)
+    return Member(
+        planned,
+        recipe,
+        float(trained.result.cost.seconds or 0.0),
+        model=trained.model,
+        method=trained.method,
+        result=trained.result,
+    )
 
 
 def teachers_of(

@@ -11,6 +11,7 @@ from g2d.engine.fit import fit
 from g2d.engine.processes import seed_everything
 from g2d.engine.setup import training_task
 from g2d.errors import ArgumentError
+from g2d.experiment.students import OTHER_SEED
 from g2d.files import one_of
 from g2d.methods import Joint
 from g2d.recipe import Recipe
@@ -22,8 +23,6 @@ FUSION, ADDITIVE = "film", "late"
 """Fusion that can represent an interaction of modalities, and one that cannot."""
 JOINT = "joint"
 """Name of the first joint model, with which others are compared."""
-OTHER_SEED = 1000
-"""Distance of the seeds of repeated members, beyond the seeds that a comparison uses."""
 RESERVE = 1.2
 """Cost of a student's pass, with its fusion and the evaluation, relative to the teachers'."""
 
