@@ -25,7 +25,7 @@ from rankings import IN_PACKS, problem
 import g2d
 from g2d.experiment.console import Console
 from g2d.experiment.fitting import members as training
-from g2d.experiment.fitting.choice import Rows, standard_error
+from g2d.experiment.fitting.choice import MeasuredRows, standard_error
 from g2d.files import read_json, write_json
 from g2d.functional.calibration import fit_head_weights
 from g2d.recipe import Recipe
@@ -95,7 +95,7 @@ def measure(recipe: Recipe, folder: Path, budget: str) -> None:
     valid = torch.from_numpy(source.target[source.rows("valid")])
     group = np.unique(source.groups("test"), return_inverse=True)[1]
     target = torch.from_numpy(source.target[source.rows("test")])
-    rows = Rows(target, group, source.task, facts.metric)
+    rows = MeasuredRows(target, group, source.task, facts.metric)
     scores, drawn = [], []
     for option in facts.options:
         logits = {

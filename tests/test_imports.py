@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from functools import cache
@@ -86,3 +87,17 @@ def test_type_checkers_see_the_names_that_are_loaded_lazily() -> None:
         for alias in node.names
     }
     assert seen == {f"g2d.{home}.{name}" for home, names in g2d._HOMES.items() for name in names}
+
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in BENCHMARKS.glob("*.py")))
+def test_a_benchmark_imports_names_that_exist(script: str) -> None:
+    tree = ast.parse((BENCHMARKS / script).read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    for node in (node for node in imports if (node.module or "").startswith(("g2d", "support"))):
+        module = importlib.import_module(node.module or "")
+        for name in (alias.name for alias in node.names):
+            if not hasattr(module, name):
+                importlib.import_module(f"{node.module}.{name}")
