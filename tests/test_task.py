@@ -74,6 +74,15 @@ def test_a_logarithmic_scale_is_undone_by_the_prediction() -> None:
     )
 
 
+def test_r2_of_logarithms_is_that_of_the_scaled_unit() -> None:
+    task = Regression(output="identity", low=math.log(10), high=math.log(1000), log=True)
+    prediction, target = torch.tensor([[0.0], [0.4], [1.0]]), torch.tensor([[0.1], [0.5], [0.9]])
+    values = measured(task, prediction, target)
+    assert values["r2_log"] == pytest.approx(1 - 0.03 / 0.32)
+    assert values["r2"] != pytest.approx(values["r2_log"], abs=0.01)
+    assert "r2_log" not in measured(Regression(output="identity"), prediction, target)
+
+
 def test_mape_leaves_out_targets_of_zero() -> None:
     task = Regression(output="identity")
     values = measured(task, torch.tensor([[1.0], [5.0]]), torch.tensor([[2.0], [0.0]]))

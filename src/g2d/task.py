@@ -387,9 +387,13 @@ class Regression(Task):
 
     def unscale(self, scaled: Tensor) -> Tensor:
         """Return values in the original unit, from targets or predictions in the scaled unit."""
-        low, high = (scaled.new_tensor(_each(end)) for end in (self.low, self.high))
-        value = low + (high - low) * scaled
+        value = self.stretched(scaled)
         return value.exp() if self.log else value
+
+    def stretched(self, scaled: Tensor) -> Tensor:
+        """Return values in the original unit, or their logarithms if ``log``."""
+        low, high = (scaled.new_tensor(_each(end)) for end in (self.low, self.high))
+        return low + (high - low) * scaled
 
     def original(self, target: Tensor) -> Tensor:
         """Return targets in the original unit, float64.
@@ -462,6 +466,7 @@ class Regression(Task):
     def metrics(self) -> Metrics:
         """Return R², MAE, MAPE and the number of zero targets, in the original unit.
 
+        With ``log``, ``r2_log`` is R² of the logarithms, on which a few large values weigh less.
         MAPE, in percent, is the mean of 100 |y - p| / |y|; targets of zero, for which it is
         undefined, are left out and counted as ``zero_targets``.
 
@@ -725,34 +730,52 @@ class _MultiLabelMetrics(Metrics):
         }
 
 
+class _Determination:
+    """Sums of targets, their squares and squared errors, which give R²."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.total = self.total_of_squares = self.residual = torch.zeros(())
+
+    def add(self, value: Tensor, truth: Tensor) -> None:
+        self.rows += len(truth)
+        self.total = self.total + truth.sum(0)
+        self.total_of_squares = self.total_of_squares + truth.square().sum(0)
+        self.residual = self.residual + (truth - value).square().sum(0)
+
+    def r2(self) -> float:
+        sums = self.total, self.total_of_squares, self.residual
+        return metrics.r2_score(self.rows, *sums).item()
+
+
 class _RegressionMetrics(Metrics):
-    """Sums of targets, errors and their squares, in the original unit."""
+    """Sums of targets and errors in the original unit, and of logarithms if the task has them."""
 
     def __init__(self, task: Regression) -> None:
         self.task = task
-        self.rows = self.zero_targets = 0
-        self.total = self.total_of_squares = self.residual = self.error = torch.zeros(())
+        self.values, self.logarithms = _Determination(), _Determination()
+        self.zero_targets, self.error = 0, torch.zeros(())
         self.share = torch.zeros((), dtype=torch.float64)
 
     def update(self, logits: Tensor, target: Tensor) -> None:
         value = self.task.predict(logits)
         truth = self.task.original(target).to(value)
         error, defined = truth - value, truth != 0
-        self.rows += len(truth)
         self.zero_targets += int((~defined).sum())
-        self.total = self.total + truth.sum(0)
-        self.total_of_squares = self.total_of_squares + truth.square().sum(0)
-        self.residual = self.residual + error.square().sum(0)
+        self.values.add(value, truth)
+        if self.task.log:
+            squashed = self.task.squash(logits).double()
+            self.logarithms.add(*map(self.task.stretched, (squashed, target.double())))
         self.error = self.error + error.abs().sum()
         self.share = self.share + (error[defined] / truth[defined]).abs().double().sum()
 
     def compute(self) -> dict[str, float]:
-        count = self.rows * self.task.outputs
+        count = self.values.rows * self.task.outputs
         defined = count - self.zero_targets
-        r2 = metrics.r2_score(self.rows, self.total, self.total_of_squares, self.residual)
         return {
             "mae": (self.error / count).item() if count else math.nan,
             "mape": (100 * self.share / defined).item() if defined else math.nan,
-            "r2": r2.item(),
+            "r2": self.values.r2(),
+            **({"r2_log": self.logarithms.r2()} if self.task.log else {}),
             "zero_targets": float(self.zero_targets),
         }

@@ -25,7 +25,7 @@ COSTS: dict[str, tuple[Column, float]] = {
 }
 """Columns of cost, and the factor of their unit."""
 OTHER_METRICS = {
-    "r2": ("mape", "mae"),
+    "r2": ("r2_log", "mape", "mae"),
     "micro_f1": ("macro_f1", "mean_average_precision", "subset_accuracy"),
 }
 """Further metrics that are shown, by headline metric."""

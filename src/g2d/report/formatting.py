@@ -52,7 +52,7 @@ _SCALES = {
     **dict.fromkeys(PERCENT, POINTS),
     **dict.fromkeys(COUNTS, Scale(digits=0, bounds=(0.0, None))),
     "mape": Scale(unit="%", digits=1, bounds=(0.0, None)),
-    "r2": Scale(bounds=(None, 1.0)),
+    **dict.fromkeys(("r2", "r2_log"), Scale(bounds=(None, 1.0))),
     "confidence": Scale(bounds=(0.0, 1.0)),
     "mae": Scale(bounds=(0.0, None)),
 }
