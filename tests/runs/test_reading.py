@@ -212,6 +212,9 @@ def test_a_diagnosis_keeps_the_names_of_its_file(tmp_path: Path) -> None:
     assert analysis.reliability.points == {"image": [(0.5, 0.25)]}
     assert repr(analysis) == "Analysis(image: well)"
     assert read_analysis(tmp_path / "nothing") is None
+    (tmp_path / ANALYSIS).write_text('{"name": null}')
+    with pytest.raises(RunError, match="found damage: it holds no part of a diagnosis"):
+        read_analysis(tmp_path)
 
 
 def test_a_result_can_be_built_in_python(tmp_path: Path) -> None:

@@ -217,7 +217,12 @@ def read_analysis(folder: Path) -> Analysis | None:
     if not path.is_file():
         return None
     try:
-        return Analysis.model_validate(unsigned(read_content(path, REBUILD)))
+        content = unsigned(read_content(path, REBUILD))
+        if not content.keys() & {
+            part.alias or name for name, part in Analysis.model_fields.items()
+        }:
+            raise ValueError("it holds no part of a diagnosis")
+        return Analysis.model_validate(content)
     except ValidationError as error:
         raise RunError(
             f"{path} must hold a diagnosis, found damage: {damage(error)}. {REBUILD}"
