@@ -15,6 +15,7 @@ import math
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 from g2d.data import Loader, Source  # noqa: E402
 from g2d.datasets.arrays.reader import ArraysOptions, plan_arrays  # noqa: E402
+from g2d.datasets.houses.reader import TASK  # noqa: E402
 from g2d.engine.evaluate import evaluate  # noqa: E402
 from g2d.experiment.console import Console  # noqa: E402
 from g2d.experiment.student import Student  # noqa: E402
@@ -56,6 +58,8 @@ IN_PACKS: dict[str, tuple[str, dict[str, Any]]] = {
     "grid_av": ("grid_av/small", {}),
 }
 """The same of problems whose arrays are in packs."""
+TASKS: dict[str, dict[str, Any]] = {"houses": TASK}
+"""Tasks that arrays cannot describe: the price of a house is on a logarithmic scale."""
 ONCE = ("memorization", "memorization-reversed", "dataset", "validation", "random")
 """Rankings that give one order for the whole run."""
 DURING = ("batch", "batch-reversed", "lag", "lag-reversed")
@@ -110,7 +114,7 @@ def _write_files(name: str, data: Path, packs: Path) -> None:
     data.mkdir(parents=True, exist_ok=True)
     np.savez(data / f"{name}.npz", **table)
     plan = plan_arrays(data / f"{name}.npz", ArraysOptions.model_validate(options))
-    prepare(plan, data, data / name)
+    prepare(replace(plan, task=TASKS.get(name, plan.task)), data, data / name)
 
 
 def measure(recipe: Recipe, source: Source, folder: Path) -> None:
