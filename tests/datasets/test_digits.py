@@ -16,6 +16,7 @@ from g2d.data import Source
 from g2d.data.pca import project
 from g2d.data.views import Draw
 from g2d.datasets import DATASETS
+from g2d.datasets.digits import problem
 from g2d.datasets.digits.options import PAIRS, SETTINGS, DigitsOptions
 from g2d.datasets.digits.pairs import TRAIN_PAIRS, WORDS, Pairs
 from g2d.datasets.digits.problem import open_digits, word
@@ -135,9 +136,22 @@ def test_what_is_drawn_is_the_same_on_every_day() -> None:
         "tone": "5d83d180e6a00ffb",
         "word": "36d316409d8aaaf0",
     }
+    problem._problem.cache_clear()
     again = open_digits(DigitsOptions(modalities=ALL))
     assert again.content_hash == digits(modalities=ALL).content_hash
     assert again.protocol_hash == digits(modalities=ALL).protocol_hash
+
+
+def test_changes_to_an_opened_problem_are_not_seen_by_the_next_one() -> None:
+    first = open_digits(DigitsOptions(eval_draws=1))
+    arrays = [*first.arrays.values(), first.target, first.group, first.split]
+    kept = [values.copy() for values in arrays]
+    for values in arrays:
+        values[:] = 1
+    second = open_digits(DigitsOptions(eval_draws=1))
+    again = [*second.arrays.values(), second.target, second.group, second.split]
+    for before, after in zip(kept, again, strict=True):
+        np.testing.assert_array_equal(before, after)
 
 
 def test_changing_one_setting_changes_no_other_draw() -> None:

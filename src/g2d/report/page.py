@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from g2d.files import write_text
 from g2d.report.comparison import cautions, comparison_table
@@ -127,6 +128,19 @@ def chapters_of(
     return chapters
 
 
+@cache
+def _template() -> Template:
+    """Return the template of the page, which a process compiles once."""
+    environment = Environment(
+        loader=PackageLoader("g2d.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html")
+
+
 def render_page(
     groups: Sequence[Group],
     chapters: Sequence[Chapter],
@@ -144,14 +158,7 @@ def render_page(
     """
     runs = [run for group in groups for run in group.runs]
     single, result = len(runs) == 1, runs[0].result
-    environment = Environment(
-        loader=PackageLoader("g2d.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html").render(
+    return _template().render(
         title=title or (runs[0].name if single else "Comparison"),
         subtitle=f"{result.method} on {result.data.name}, seed {result.seed}"
         if single

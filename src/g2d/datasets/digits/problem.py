@@ -8,7 +8,8 @@ draw): changing one setting never changes the draws of another channel.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -39,31 +40,45 @@ def open_digits(options: DigitsOptions) -> Source:
         ArgumentError: An option is not one of the setting.
     """
     options = options.filled()
-    modalities = options.modalities or ()
-    if options.setting in PAIRS:
-        rows = rows_of(options, TRAIN_PAIRS)
-        pairs = Pairs.draw(rows)
-        drawn = {m: pairs.drawn(m) for m in modalities}
-        target, task = pairs.target()
-    else:
-        rows = rows_of(options)
-        drawn = {m: _DRAWN[m](rows) for m in modalities}
-        target, task = _target(rows)
+    problem = _problem(options)
     return Source(
         name="digits",
-        task=task,
-        arrays={m: values for m, (values, _) in drawn.items()},
-        target=target,
-        group=rows.row,
-        split=rows.split,
+        task=problem.task,
+        arrays={m: values.copy() for m, (values, _) in problem.drawn.items()},
+        target=problem.target.copy(),
+        group=problem.rows.row.copy(),
+        split=problem.rows.split.copy(),
         protocol=protocol_of(options),
-        views={m: view for m, (_, view) in drawn.items()},
+        views={m: view for m, (_, view) in problem.drawn.items()},
         facts={
             "setting": options.setting,
             "options": options.plain(),
             "note": NOTE,
         },
     )
+
+
+class _Problem(NamedTuple):
+    rows: DigitRows
+    drawn: dict[str, Drawn]
+    target: NDArray[Any]
+    task: Task
+
+
+@lru_cache(maxsize=2)
+def _problem(options: DigitsOptions) -> _Problem:
+    """Draw a problem, or return it as drawn before: runs of a comparison share their problem.
+
+    Args:
+        options: Options of the problem, filled.
+    """
+    modalities = options.modalities or ()
+    if options.setting in PAIRS:
+        rows = rows_of(options, TRAIN_PAIRS)
+        pairs = Pairs.draw(rows)
+        return _Problem(rows, {m: pairs.drawn(m) for m in modalities}, *pairs.target())
+    rows = rows_of(options)
+    return _Problem(rows, {m: _DRAWN[m](rows) for m in modalities}, *_target(rows))
 
 
 def _target(rows: DigitRows) -> tuple[NDArray[Any], Task]:
