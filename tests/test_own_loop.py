@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 GUIDE, README = ROOT / "docs" / "guide" / "own-loop.md", ROOT / "README.md"
 OPTIONS = ROOT / "docs" / "guide" / "own-loop-options.md"

@@ -243,6 +243,7 @@ def test_predicting_without_rows_or_without_a_run_exits_2(trained: Path, tmp_pat
     assert command("predict", tmp_path, "--source", tmp_path / "nothing.npz").exit_code == 2
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_exits_130_and_ends_as_an_uninterrupted_one(
     trained: Path, tmp_path: Path
 ) -> None:
@@ -292,7 +293,7 @@ def test_tensorboard_gets_the_numbers_of_every_epoch(tmp_path: Path) -> None:
     )
     result = command(
         "train",
-        "digits",
+        "digits/small",
         "method=joint",
         "epochs=2",
         "--out",

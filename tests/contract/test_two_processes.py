@@ -115,6 +115,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return two, one
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINED)
 def test_two_processes_end_where_one_does(trained: tuple[Path, Path], name: str) -> None:
     first, second, alone = (

@@ -163,6 +163,7 @@ def test_the_recorded_loss_is_that_of_all_processes(trained: tuple[Path, Path]) 
     assert {name: two[name] for name in losses} == pytest.approx(losses, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_processes_that_torchrun_restarts_end_where_others_do_bit_for_bit(
     trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -181,6 +182,7 @@ def test_processes_that_torchrun_restarts_end_where_others_do_bit_for_bit(
     assert "1/torch" in load_file(kept[0] / "random.safetensors")
 
 
+@pytest.mark.slow
 def test_a_recipe_trained_by_torchrun_gives_the_result_of_one_process(tmp_path: Path) -> None:
     words: list[Any] = [
         "digits",

@@ -21,6 +21,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SETTINGS, "memorizer", "digits/small")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short")
 def test_the_demonstration_gives_a_table_a_text_and_figures(tmp_path: Path) -> None:
     text = demonstrate(

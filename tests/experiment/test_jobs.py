@@ -54,6 +54,7 @@ def same_as_serial(serial: Path, other: Path) -> None:
         assert predictions.read_bytes() == again.read_bytes()
 
 
+@pytest.mark.slow
 def test_shares_and_jobs_give_the_table_of_one_run_after_another(tmp_path: Path) -> None:
     serial, jobs = tmp_path / "serial", tmp_path / "jobs"
     for shard in ("1/2", "2/2"):

@@ -21,6 +21,7 @@ from support import chaos
 from support.chaos import DIGITS, Reference, Scene
 from support.forks import forked, killed_at
 
+pytestmark = pytest.mark.slow
 References = Callable[[Scene], Reference]
 
 
