@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 GALLERY = sorted((Path(__file__).parents[1] / "docs" / "gallery").glob("*.ipynb"))
 SHORTER = {
     "ablation": {'"digits"': '"digits/small"', "epochs=8": "epochs=2"},
-    "own_files": {"size=32": "size=32 --workers 1", "epochs=20": "epochs=4"},
+    "own_files": {"epochs=20": "epochs=4"},
     "own_loop": {"epochs=24": "epochs=2", "tau=(12, 12)": "tau=(1, 1)"},
 }
 """What is shorter here than on the page: the test compares none of the printed numbers."""
