@@ -13,7 +13,7 @@ import pytest
 
 from g2d.data.store.arrays import StoredArray
 from g2d.data.store.facts import read_facts, write_facts
-from g2d.data.store.opening import StoreOptions, open_store
+from g2d.data.store.opening import StoreOptions, open_store, verify_store
 from g2d.errors import DataError
 from g2d.files import sha256
 from g2d.manifest import signed
@@ -189,7 +189,7 @@ def test_sizes_and_small_files_are_verified_on_opening_and_the_rest_on_request(s
             "epochs": 1,
         }
     )
-    recipe.verify_data()
+    verify_store(recipe.data_options)
     for name in ("splits/by-group-v1.json", "splits/by-group-v1.npy", "target.npy", "group.npy"):
         whole = (store / name).read_bytes()
         flip(store / name, -1)
@@ -202,7 +202,7 @@ def test_sizes_and_small_files_are_verified_on_opening_and_the_rest_on_request(s
     flip(store / "wave.npy", -1)
     opened(store)
     with pytest.raises(DataError, match=r"wave\.npy has another SHA-256 than recorded"):
-        recipe.verify_data()
+        verify_store(recipe.data_options)
 
 
 def test_a_store_of_an_earlier_version_records_no_sizes_and_opens(store: Path) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from g2d import compare
+from g2d.data.store.opening import verify_store
 from g2d.datasets.arrays.reader import ArraysOptions, plan_arrays
 from g2d.engine.checkpoint import LAST, FolderKeeper
 from g2d.engine.checkpoint_files import newest_whole
@@ -210,7 +211,7 @@ def read_report(top: Path) -> str:
 def read_run(top: Path, method: str) -> str:
     """Evaluate a run, as ``g2d evaluate --verify`` does, and find its teachers."""
     opened = load(top / "runs" / method / "seed-0")
-    opened.recipe.verify_data()
+    verify_store(opened.recipe.data_options)
     load(opened.folder, LAST)
     evaluation = opened.evaluate("test", keep_rows=True)
     text = f"{evaluation.record()} {opened.result}"
@@ -231,7 +232,7 @@ def read_unfinished(top: Path) -> dict[str, Any]:
     shutil.copytree(top / BROKEN, copy / BROKEN)
     shutil.copytree(top / "runs" / "teachers", copy / "runs" / "teachers")
     recipe = recipe_of(top, "g2d").changed({"teachers.folder": str(copy / "runs" / "teachers")})
-    recipe.verify_data()
+    verify_store(recipe.data_options)
     run(recipe, copy / BROKEN, progress=False, say=silent)
     outcome: dict[str, Any] = {}
     for path in sorted((copy / BROKEN).rglob("*")):

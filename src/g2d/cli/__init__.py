@@ -95,12 +95,13 @@ def train(
 
     An existing run folder is resumed if its recipe is the same, and refused otherwise.
     """
+    from g2d.data.store.opening import verify_store
     from g2d.experiment import run, run_summary
     from g2d.recipe import Recipe
 
     loaded = Recipe.load(recipe, overrides or ())
     if verify:
-        loaded.verify_data()
+        verify_store(loaded.data_options)
     result = run(
         loaded,
         out or Path("runs") / loaded.name,
@@ -131,13 +132,14 @@ def evaluate(
 
     Example: `g2d evaluate runs/a runs/b --split valid`, or `g2d evaluate model --source rows.csv`
     """
+    from g2d.data.store.opening import verify_store
     from g2d.experiment import evaluation_table, load
     from g2d.runs import DataFacts
 
     for folder in runs:
         loaded = load(folder)
         if verify and not loaded.exported:  # the files of a bundle are always verified
-            loaded.recipe.verify_data()
+            verify_store(loaded.recipe.data_options)
         rows = None if source is None else loaded.labeled(source)
         for remark in loaded.source.remarks:
             typer.echo(f"warning: {remark}")

@@ -70,13 +70,14 @@ def compare(
     not support the task is left out with a message. A run that fails is reported, and the rest is
     finished; the exit code is then 2.
     """
+    from g2d.data.store.opening import verify_store
     from g2d.experiment import compare as compare_all
 
     kind = not no_controls and chosen_controls(controls)
     loaded = load_recipes(recipes, methods)
     if verify:
         for data in {str(one.data): one for one in loaded}.values():
-            data.verify_data()
+            verify_store(data.data_options)
     if dry_run:
         from g2d.experiment.comparing import planned
         from g2d.experiment.grids import array_of

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from g2d.data import Source
+from g2d.data.store.opening import store_hash
 from g2d.engine.callbacks import ProgressLine
 from g2d.engine.processes import once, process, start
 from g2d.engine.processes import wait as barrier
@@ -151,7 +152,7 @@ def _finished(recipe: Recipe, out: Path) -> Result | None:
     """Return the result of a run that is finished, or None; refuse one of another recipe."""
     finished = once(lambda: claim(out, recipe.resolved(), Recipe.upgraded))
     if finished is not None:
-        same_data(out, recipe.store_hash())
+        same_data(out, store_hash(recipe.data_options))
     return finished
 
 

@@ -10,21 +10,15 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, to_jsonable_python
 
 from g2d.errors import G2DError
 from g2d.files import did_you_mean, nearest
 
-_WORDS: dict[Any, str] = {
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    str: "a text",
-    NoneType: "null",
-    Path: "a path",
-    Any: "any value",
-}
-_PLURALS = {Any: "values", int: "whole numbers", float: "numbers", str: "texts"}
+_NOUNS: dict[Any, str] = {int: "whole number", float: "number", str: "text", Path: "path"}
+_WORDS = {kind: f"a {noun}" for kind, noun in _NOUNS.items()}
+_WORDS |= {bool: "true or false", NoneType: "null", Any: "any value"}
+_PLURALS = {kind: f"{noun}s" for kind, noun in _NOUNS.items()} | {Any: "values"}
 
 
 class Faults(list[str]):
@@ -113,7 +107,8 @@ class Faults(list[str]):
         except (TypeError, ValueError, RecursionError) as error:
             self.append(f"{path or owner} must hold plain values, found: {error}.")
             made = model.model_construct()
-        return plain_mapping(made.model_dump(warnings=False) | sections)
+        plain: dict[str, Any] = to_jsonable_python(dict(made) | sections)
+        return plain
 
     def construct(self, path: str, build: Callable[[], Any]) -> Any:
         """Return what a function returns, or None if it raises; its message is added once."""
@@ -161,22 +156,6 @@ def shown(value: Any) -> str:
 def join(path: str, key: Any) -> str:
     """Return a dotted key."""
     return f"{path}.{key}" if path else str(key)
-
-
-def plain_mapping(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a mapping with only what YAML and JSON hold: lists in place of tuples, at any depth.
-
-    Example:
-        >>> plain_mapping({"tau": (1, 2), "views": {"image": ({"name": "flip"},)}})
-        {'tau': [1, 2], 'views': {'image': [{'name': 'flip'}]}}
-    """
-    return {str(key): _plain(inner) for key, inner in content.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return plain_mapping(value)
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def describe(annotation: Any) -> str:

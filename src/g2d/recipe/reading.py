@@ -93,19 +93,17 @@ class Given:
 
     def _choice(self) -> tuple[Any, list[tuple[str, Any]]]:
         """Return the method section that is chosen last, and the settings that apply to it."""
-        choices = [i for i, (key, _) in enumerate(self.settings) if key == "method"]
-        last = choices[-1] if choices else -1
-        section = self.settings[last][1] if choices else DEFAULT
-        section = named(self.content.get("method") if section is DEFAULT else section)
-        settings = [
-            (key, value)
-            for i, (key, value) in enumerate(self.settings)
-            if key != "method" and (i > last or not key.startswith("method."))
-        ]
-        # A new name of the method keeps the options of the file and of earlier settings.
-        names = [value for key, value in settings if key == "method.name"]
-        if names and isinstance(section, dict | None):
-            section = {**(section or {}), "name": names[-1]}
+        file = named(self.content.get("method"))
+        section, settings = file, list[tuple[str, Any]]()
+        for key, value in self.settings:
+            if key == "method":
+                section = file if value is DEFAULT else named(value)
+                settings = [pair for pair in settings if not pair[0].startswith("method.")]
+            else:
+                settings.append((key, value))
+            # A new name of the method keeps the options of the file and of earlier settings.
+            if key == "method.name" and isinstance(section, dict | None):
+                section = {**(section or {}), "name": value}
         return section, settings
 
 

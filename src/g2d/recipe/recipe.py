@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, Self
 
 import yaml
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 from torch import nn
 
 from g2d.configured import WIDTH
 from g2d.data import Source
-from g2d.data.store.facts import DATASET, read_facts, require_hashes, require_sizes
-from g2d.data.store.opening import StoreOptions
+from g2d.data.store.opening import other_stores
 from g2d.datasets import DATASETS
 from g2d.encoders import build_encoder
 from g2d.engine.options import TrainOptions
@@ -25,7 +25,7 @@ from g2d.fusion import Late, build_fusion
 from g2d.method import Method
 from g2d.methods import METHODS
 from g2d.model import MultimodalModel, Teachers, example_features, feature_dims
-from g2d.recipe.faults import plain_mapping, shown
+from g2d.recipe.faults import shown
 from g2d.recipe.parts import Named, TeacherPlan, in_words
 from g2d.recipe.reading import Given, read_settings, rooted
 from g2d.recipe.schema import OUTSIDE, option_names
@@ -122,8 +122,10 @@ class Recipe:
         content, chosen = given.composed(faults)
         content = completed(rooted(content, Path()), option_names)
         if folder is not None:
-            faults.extend(_other_stores(content, folder))
-        fields = validate(content, given.label, chosen, source, faults)
+            faults.extend(other_stores(content.get("data"), folder))
+        fields = validate(content, source, faults)
+        label = given.label or fields["data"].name
+        fields["name"] = fields["name"] or f"{label}-{chosen or fields['method'].name}"
         return cls(**fields, given=given)
 
     def changed(self, settings: Mapping[str, Any] | None = None, /, **sections: Any) -> Self:
@@ -147,28 +149,25 @@ class Recipe:
         than one student: recipes of earlier versions have the same keys.
         """
         modulation = {} if self.modulation is None else {"modulation": self.modulation.plain()}
-        teachers = asdict(self.teachers)
-        own, theirs = asdict(self.train), teachers.pop("train")
+        own, teachers = to_jsonable_python([self.train, self.teachers])
+        theirs = teachers.pop("train")
         outside = {key: own.pop(key) for key in OUTSIDE}
         teachers = {key: theirs.pop(key) for key in OUTSIDE} | teachers
-        folder = self.teachers.folder and str(self.teachers.folder)
-        changed = {key: value for key, value in theirs.items() if value != own[key]}
-        return plain_mapping(
-            {
-                "name": self.name,
-                **outside,
-                "data": self.data.plain(),
-                "encoders": {m: encoder.plain() for m, encoder in self.encoders.items()},
-                "fusion": self.fusion.plain(),
-                "method": self.method.plain() | modulation,
-                "warm_start": self.warm_start,
-                "train": own,
-                "teachers": {**teachers, "folder": folder, "train": changed},
-                "controls": self.controls,
-                "stack": self.stack,
-                **({"students": self.students} if self.students > 1 else {}),
-            }
-        )
+        teachers["train"] = {key: value for key, value in theirs.items() if value != own[key]}
+        return {
+            "name": self.name,
+            **outside,
+            "data": self.data.plain(),
+            "encoders": {m: encoder.plain() for m, encoder in self.encoders.items()},
+            "fusion": self.fusion.plain(),
+            "method": self.method.plain() | modulation,
+            "warm_start": self.warm_start,
+            "train": own,
+            "teachers": teachers,
+            "controls": self.controls,
+            "stack": self.stack,
+            **({"students": self.students} if self.students > 1 else {}),
+        }
 
     @classmethod
     def upgraded(cls, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -224,44 +223,23 @@ class Recipe:
         """Whether the prediction is a stack: of several students, or of one with its teachers."""
         return self.stack > 0 or self.students > 1
 
+    @property
+    def data_options(self) -> BaseModel:
+        """The options of the data set, with which it is opened."""
+        return DATASETS[self.data.name].options(**self.data.options)
+
     def build_source(self) -> Source:
         """Open the data.
 
         Raises:
             RecipeError: The recipe's encoders do not fit the modalities of the data.
         """
-        dataset = DATASETS[self.data.name]
-        source = dataset.open(dataset.options(**self.data.options))
+        source = DATASETS[self.data.name].open(self.data_options)
         if set(source.modalities) != set(self.encoders):
             modalities = f"modality of the data ({', '.join(source.modalities)})"
             fault = f"encoders must be one per {modalities}, found {', '.join(self.encoders)}."
             raise RecipeError([fault], self.name)
         return source
-
-    def verify_data(self) -> None:
-        """Compare every file of the store that the recipe names with its recorded hash.
-
-        Opening a store verifies the sizes of all files and the hashes of small ones. Data that are
-        not a store have nothing to verify.
-
-        Raises:
-            DataError: A file was changed or damaged.
-        """
-        options = DATASETS[self.data.name].options(**self.data.options)
-        if isinstance(options, StoreOptions):
-            facts = read_facts(options.folder)
-            require_sizes(options.folder, facts)
-            require_hashes(options.folder, facts, facts["files"])
-
-    def store_hash(self) -> dict[str, str]:
-        """Return the content hash of the store that the recipe names, without opening it.
-
-        The mapping is empty for data that are not a store.
-        """
-        options = DATASETS[self.data.name].options(**self.data.options)
-        if isinstance(options, StoreOptions) and (options.folder / DATASET).is_file():
-            return {"content_hash": read_facts(options.folder)["content_hash"]}
-        return {}
 
     def example(self, source: Source) -> Batch:
         """Return two training rows as the encoders receive them; their shapes fix the model's.
@@ -270,20 +248,6 @@ class Recipe:
         """
         rows = source.gather(source.rows("train")[:2])
         return source.view(rows, seed=self.train.seed, epoch=1, train=False)
-
-    def build_encoder(
-        self, source: Source, modality: str, example: Batch | None = None
-    ) -> nn.Module:
-        """Return an untrained encoder; its weights are drawn from torch's global generator.
-
-        Args:
-            source: The data.
-            modality: The name of the encoder's modality.
-            example: :meth:`example`, if it has been read already.
-        """
-        inputs = (example or self.example(source)).inputs
-        encoder = self.encoders[modality]
-        return build_encoder(encoder.name, inputs[modality], **encoder.options)
 
     def build_model(self, source: Source, example: Batch | None = None) -> MultimodalModel:
         """Return the untrained student. Its weights depend only on the seed and the recipe.
@@ -294,7 +258,7 @@ class Recipe:
         """
         seed_everything(self.train.seed)
         example = example or self.example(source)
-        encoders = {m: self.build_encoder(source, m, example) for m in source.modalities}
+        encoders = self._encoders(source.modalities, example)
         features = example_features(encoders, example.inputs)
         return MultimodalModel(
             encoders,
@@ -318,19 +282,13 @@ class Recipe:
             example: :meth:`example`, if it has been read already.
         """
         example = example or self.example(source)
-        encoder = {modality: self.build_encoder(source, modality, example)}
+        encoder = self._encoders([modality], example)
         dims = feature_dims(encoder, example.inputs)
         return MultimodalModel(encoder, Late(dims, source.task.outputs))
 
-
-def _other_stores(content: Mapping[str, Any], folder: Path) -> Iterator[str]:
-    """Refuse a recipe in a copied or renamed store that would train on the original one."""
-    data = content.get("data")
-    root, store = (data.get("root"), data.get("store")) if isinstance(data, Mapping) else ("", "")
-    if root and store and (folder / DATASET).is_file():
-        named = Path(os.path.realpath(Path(str(root), str(store))))
-        if Path(os.path.realpath(str(root))) == folder.parent and named != folder:
-            yield (
-                f"data.store must be the store that contains the recipe, found {str(store)!r} in"
-                f" {folder.name}. Write store: {folder.name}."
-            )
+    def _encoders(self, modalities: Iterable[str], example: Batch) -> dict[str, nn.Module]:
+        """Return untrained encoders; their weights are drawn from torch's global generator."""
+        return {
+            m: build_encoder(self.encoders[m].name, example.inputs[m], **self.encoders[m].options)
+            for m in modalities
+        }

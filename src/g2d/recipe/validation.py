@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from g2d.engine.options import TrainOptions
@@ -28,19 +29,11 @@ NO_STAGES = "none"
 """The tau of a method that trains its loss without prioritization."""
 
 
-def validate(
-    content: Mapping[str, Any],
-    label: str | None,
-    chosen: str | None,
-    source: str,
-    faults: Iterable[str] = (),
-) -> dict[str, Any]:
-    """Return the fields of a :class:`~g2d.recipe.Recipe`.
+def validate(content: Mapping[str, Any], source: str, faults: Iterable[str]) -> dict[str, Any]:
+    """Return the fields of a :class:`~g2d.recipe.Recipe`; the name may be empty.
 
     Args:
         content: The composed mapping.
-        label: The beginning of the default name; None for the name of the data set.
-        chosen: The name of the method or variant.
         source: What an error message calls the recipe.
         faults: Faults found so far.
 
@@ -68,10 +61,7 @@ def validate(
     check.selection(data, {"train": train, "teachers.train": theirs})
     if check:
         raise RecipeError(check, source)
-    assert data is not None
-    assert method is not None
     return {
-        "name": top["name"] or f"{label or data.name}-{chosen or method.name}",
         "data": data,
         "encoders": encoders,
         "fusion": fusion,
@@ -79,7 +69,7 @@ def validate(
         "modulation": parts["method.modulation"],
         "train": train,
         "teachers": teachers,
-        **{key: top[key] for key in ("warm_start", "controls", "stack", "students")},
+        **{key: top[key] for key in ("name", "warm_start", "controls", "stack", "students")},
     }
 
 
@@ -150,9 +140,7 @@ class _Check(Faults):
         sections = encoders if isinstance(encoders, dict) else {}
         given = {m: section for m, section in sections.items() if section is not None}
         faults = len(self)
-        data = self.part(
-            "data", value, "data set", **({"modalities": list(given)} if given else {})
-        )
+        data = self.part("data", value, "data set", modalities=list(given) or None)
         if not given:
             self.wrong("encoders", "a mapping of modalities to encoders", encoders)
         wrong = [m for m in given if not (isinstance(m, str) and is_name(m))]
@@ -183,8 +171,8 @@ class _Check(Faults):
             if takes_modulation(method.name):
                 modulation = self.part("method.modulation", inner, "modulation")
             else:
-                rule = f"must be left out for {method.name}, which takes none, found {inner!r}"
-                self.append(f"method.modulation {rule}.")
+                rule = f"left out for {method.name}, which takes none"
+                self.wrong("method.modulation", rule, inner)
         parts = {"method": method, "method.modulation": modulation}
         for path, part in parts.items():
             for key, option in part.options.items() if part and modalities else ():
@@ -217,8 +205,8 @@ class _Check(Faults):
         if method is None or not METHODS[method.name].trains:
             return None if method is None else 0
         for path, part in parts.items():
-            tau: Any = NO_STAGES if part is None else part.options.get("tau", NO_STAGES)
-            if tau == NO_STAGES or (tau is None and part and _is_self_timed(part.options)):
+            tau: Any = part.options.get("tau", NO_STAGES) if part else NO_STAGES
+            if not part or tau == NO_STAGES or (tau is None and _is_self_timed(part.options)):
                 continue
             if tau is not None and all(isinstance(length, int) for length in tau):
                 if given not in (None, sum(tau)):
@@ -228,7 +216,7 @@ class _Check(Faults):
                     )
                     return None
                 given = sum(tau)
-            elif given is not None and part is not None:
+            elif given is not None:
                 lengths = self.construct("", partial(stage_epochs, tau, given, modalities))
                 part.options["tau"] = lengths and list(lengths)
         if given is None:
@@ -236,7 +224,7 @@ class _Check(Faults):
                 "epochs must be given, found nothing. Only a tau of whole epochs can replace it."
             )
         elif given < 1:
-            self.append(f"epochs must be 1 or more, found {given}.")
+            self.wrong("epochs", "1 or more", given)
         return given if given and given > 0 else None
 
     def teachers(
@@ -252,7 +240,7 @@ class _Check(Faults):
             given: Number of epochs that the recipe gives.
         """
         plan = dict(section)
-        epochs, seed = plan.pop("epochs"), plan.pop("seed")
+        epochs, seed, folder = plan.pop("epochs"), plan.pop("seed"), plan.pop("folder")
         length = (train.epochs or given or 0) if epochs is None else epochs
         if length < 1:
             number = "nothing" if epochs is None else epochs
@@ -263,14 +251,12 @@ class _Check(Faults):
         # Calibration weights heads against each other; a teacher has one head.
         own = {"calibrate": False, "seed": train.seed if seed is None else seed, **own}
         trained = self.construct("teachers.train", lambda: replace(train, epochs=length, **own))
-        return trained and TeacherPlan(trained, **plan)
+        return trained and TeacherPlan(trained, folder=folder and Path(folder), **plan)
 
     def students(self, number: int, method: Named | None) -> None:
         """Refuse several students of a method that trains none."""
         if number > 1 and method is not None and not METHODS[method.name].trains:
-            self.append(
-                f"students must be 1 for {method.name}, which trains no student, found {number}."
-            )
+            self.wrong("students", f"1 for {method.name}, which trains no student", number)
 
     def selection(self, data: Named | None, plans: Mapping[str, TrainOptions | None]) -> None:
         """Require that selection on the test split is declared where the test rows validate."""

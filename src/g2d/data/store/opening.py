@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -126,6 +127,58 @@ def open_store(options: StoreOptions) -> Source:
     source.origin = {m: np.array(origin, np.float64) for m, origin in origins.items()}
     source.views = dict(_views(folder, source, known, options, name))
     return source.validated_on_test() if options.validation == "test" else source
+
+
+def verify_store(options: BaseModel) -> None:
+    """Compare every file of the store that options name with its recorded hash.
+
+    Opening a store verifies the sizes of all files and the hashes of small ones. Data that are not
+    a store have nothing to verify.
+
+    Args:
+        options: Options of a data set.
+
+    Raises:
+        DataError: A file was changed or damaged.
+    """
+    if isinstance(options, StoreOptions):
+        facts = read_facts(options.folder)
+        require_sizes(options.folder, facts)
+        require_hashes(options.folder, facts, facts["files"])
+
+
+def store_hash(options: BaseModel) -> dict[str, str]:
+    """Return the content hash of the store that options name, without opening it.
+
+    Args:
+        options: Options of a data set.
+
+    Returns:
+        The hash by its key in the facts of a source; empty for data that are not a store.
+    """
+    if isinstance(options, StoreOptions) and (options.folder / DATASET).is_file():
+        return {"content_hash": read_facts(options.folder)["content_hash"]}
+    return {}
+
+
+def other_stores(data: Any, folder: Path) -> Iterator[str]:
+    """Refuse a recipe in a copied or renamed store that would train on the original one.
+
+    Args:
+        data: Section ``data`` of the recipe, not yet checked.
+        folder: Folder of the recipe.
+
+    Yields:
+        One sentence if the section names another store than the folder.
+    """
+    root, store = (data.get("root"), data.get("store")) if isinstance(data, Mapping) else ("", "")
+    if root and store and (folder / DATASET).is_file():
+        named = Path(os.path.realpath(Path(str(root), str(store))))
+        if Path(os.path.realpath(str(root))) == folder.parent and named != folder:
+            yield (
+                f"data.store must be the store that contains the recipe, found {str(store)!r} in"
+                f" {folder.name}. Write store: {folder.name}."
+            )
 
 
 def load_array(folder: Path, name: str) -> NDArray[Any]:
