@@ -176,7 +176,8 @@ def _line(name: str, results: Sequence[Mapping[str, Any]]) -> str:
     cells = [name, len(results), mean("ensemble"), mean("joint"), mean("score"), mean("best_score")]
     cells += [f"{good} of {len(results)}", f"{paired} of {len(results)}"]
     cells += [mean("per_prediction", 1), mean("passes", 1)]
-    return f"| {' | '.join(map(str, [*cells, mean('seconds', 1)]))} |"
+    seconds = statistics.median(float(one["seconds"]) for one in results)
+    return f"| {' | '.join(map(str, [*cells, round(seconds)]))} |"
 
 
 def _is_good(error: str, one: Mapping[str, Any]) -> bool:
