@@ -90,17 +90,7 @@ def train(campaign: Campaign, number: int) -> list[str]:
 
 def compare(campaign: Campaign, number: int) -> list[str]:
     """Kill a comparison."""
-    return killed(campaign, number, chaos.comparison(*jobs()))
-
-
-def jobs() -> list[str]:
-    """Return the option that trains two cells at once."""
-    from typer.main import get_command
-
-    from g2d.cli import app
-
-    options = get_command(app).commands["compare"].params  # type: ignore[attr-defined]
-    return ["--jobs", "2"] if any("--jobs" in option.opts for option in options) else []
+    return killed(campaign, number, chaos.comparison("--jobs", "2"))
 
 
 def tune(campaign: Campaign, number: int) -> list[str]:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from rankings import IN_PACKS, problem
+from rankings import DONE, IN_PACKS, finished, problem
 
 import g2d
 from g2d.experiment.console import Console
@@ -47,8 +47,6 @@ PROBLEMS = (*BUILT_IN, "avdigits", "grid_av", "mmmo", "mosi", "houses")
 COUNTED = PROBLEMS[:-1]
 LARGE = 3.0
 """Points that a choice must never be below a control."""
-DONE = "scores.json"
-"""File of the scores of a problem and seed."""
 
 
 def recipe_of(name: str, seed: int, out: Path, packs: Path | None) -> Recipe | None:
@@ -132,16 +130,6 @@ def measure(recipe: Recipe, folder: Path, budget: str) -> None:
             "unstable": facts.unstable is not None,
         },
     )
-
-
-def finished(out: Path, name: str) -> list[dict[str, Any]]:
-    """Return the scores of every finished seed of a problem.
-
-    Args:
-        out: Folder of the measurement.
-        name: The problem.
-    """
-    return [read_json(path) for path in sorted((out / "runs").glob(f"*/{name}/{DONE}"))]
 
 
 def table(out: Path) -> str:

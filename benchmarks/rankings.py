@@ -184,8 +184,8 @@ def _silent(_sentence: str) -> None:
     pass
 
 
-def finished(out: Path, name: str) -> list[dict[str, float]]:
-    """Return the test score under every ranking and of joint training, per finished seed.
+def finished(out: Path, name: str) -> list[dict[str, Any]]:
+    """Return the scores of every finished seed of a problem.
 
     Args:
         out: Folder of the measurement.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from g2d.prepare import prepare
 from g2d.prepare.checking import check_store
 from g2d.prepare.media import stream_lengths
 from g2d.types import Sequence as Padded
+from support.command_line import write_csv
 from support.media_files import moving, tone, write_video, write_wav
 
 RATE = 8_000
@@ -32,12 +32,7 @@ ROWS = 60
 
 
 def table(folder: Path, rows: Sequence[dict[str, Any]]) -> Path:
-    path = folder / "mine.csv"
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
+    return write_csv(folder / "mine.csv", rows)
 
 
 def mixed(folder: Path, rows: int = ROWS) -> Path:

@@ -135,7 +135,7 @@ def test_the_text_says_whether_it_helps_and_why_not() -> None:
         "(+34.0 points)",
         "ranked by batch, let right, not the suppressed one, learn first: left reached 44.0 %",
         "(-2.0 points)",
-        "G²D helps here: left is suppressed no longer.",
+        "G²D helps here: left is no longer suppressed.",
         "linear model on pooled inputs 20.0 %, best teacher 80.0 %",
     ):
         assert part in texts["helps"]
@@ -166,7 +166,7 @@ def test_swapped_numbers_give_the_opposite_sentences() -> None:
         in_words(facts(controls=dict(facts().controls) | {"ensemble_calibrated": fused + points}))
         for points in (0.9, 1.1)
     )
-    assert "suppressed no longer. But the calibrated ensemble of the teachers" in level
+    assert "no longer suppressed. But the calibrated ensemble of the teachers" in level
     assert "is 0.9 points better" in level
     assert (
         "G²D does not help here (+34.0 points against joint training): the calibrated ensemble of "

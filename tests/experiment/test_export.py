@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import random
 import shutil
@@ -13,13 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from typer.testing import CliRunner
 
 import g2d
-from g2d.cli import app
 from g2d.engine.stack import Stack
 from g2d.errors import ArgumentError, DataError, RunError
 from g2d.experiment import exporting
+from support.command_line import command, write_csv
 from support.media_files import write_image
 
 QUIET: dict[str, Any] = {"progress": False, "say": lambda _: None}
@@ -32,20 +30,6 @@ SMALL: dict[str, Any] = {
 }
 COLORS = ("red", "blue")
 WORDS = ["fox", "hen", "runs", "sits", "near", "the", "house"]
-
-
-def command(*words: object, code: int = 0) -> str:
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    assert result.exit_code == code, result.output
-    return result.output
-
-
-def write(path: Path, rows: list[dict[str, Any]]) -> Path:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
 
 
 def row(i: int) -> dict[str, Any]:
@@ -74,9 +58,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i in range(4):
         write_image(folder / f"{i}.png", np.full((12, 12, 3), 60 * i, np.uint8))
     new = [row(i) for i in range(100, 110)]
-    write(folder / "new.csv", new)
-    write(folder / "no_photo.csv", without(new, "photo", "size"))
-    write(folder / "mine.csv", [row(i) for i in range(60)])
+    write_csv(folder / "new.csv", new)
+    write_csv(folder / "no_photo.csv", without(new, "photo", "size"))
+    write_csv(folder / "mine.csv", [row(i) for i in range(60)])
     command("data", "prepare", "table", "--source", folder / "mine.csv", "--out", folder / "store",
             "size=16", "--workers", 1, "-q")  # fmt: skip
     return folder
@@ -134,9 +118,9 @@ def test_it_predicts_as_before_when_everything_else_is_gone(
         table = command("evaluate", tmp_path / "fit", "--source", moved / "mine.csv")
         assert f"{100 * scores['fit']['fused']['accuracy']:.1f}" in table
         with pytest.raises(DataError, match="found no note"):
-            bundle.predict(write(moved / "less.csv", without([row(1)], "note")))
+            bundle.predict(write_csv(moved / "less.csv", without([row(1)], "note")))
         with pytest.raises(DataError, match="found 'class 7'"):
-            bundle.evaluate(rows=write(moved / "other.csv", [row(1) | {"label": "class 7"}]))
+            bundle.evaluate(rows=write_csv(moved / "other.csv", [row(1) | {"label": "class 7"}]))
         zeros = bundle.source.gather(np.arange(1))
         seen = bundle.source.view(zeros, seed=0, epoch=0, train=False)
         assert len(bundle.predict(seen.inputs)) == 1
@@ -204,7 +188,7 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(
             next(model.parameters()).mul_(1 + 1e-5)
 
     monkeypatch.setattr(exporting.checkpoints, "save", other)
-    with pytest.raises(RunError, match="the bundle predicts otherwise"):
+    with pytest.raises(RunError, match="the bundle predicts other values"):
         g2d.export(g2d.load(runs["g2d"].folder), to=tmp_path / "other")
     assert sorted(os.listdir(tmp_path)) == ["empty", "full"]
 

@@ -9,28 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from typer.testing import CliRunner
 
 import g2d
-from g2d.cli import app
 from g2d.errors import ArgumentError, DataError
+from support.command_line import command, write_csv
 from support.media_files import tone, write_wav
 
 ROWS = 40
-
-
-def command(*words: object, code: int = 0) -> str:
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    assert result.exit_code == code, result.output
-    return result.output
-
-
-def write(path: Path, rows: list[dict[str, Any]]) -> Path:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
 
 
 def row(i: int) -> dict[str, Any]:
@@ -56,7 +41,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i in range(10):
         write_wav(folder / f"{i}.wav", tone(0.2, 8000, 200 + 20 * i), 8000)
         np.save(folder / f"{i}.npy", np.random.default_rng(i).normal(size=(4 + i % 2, 3)))
-    write(folder / "a.csv", [row(i) for i in range(ROWS)])
+    write_csv(folder / "a.csv", [row(i) for i in range(ROWS)])
     command("data", "prepare", "table", "--source", folder / "a.csv", "--out", folder / "store",
             "rate=8000", "--workers", 1, "-q")  # fmt: skip
     command("train", folder / "store/recipe.yaml", "epochs=1", "--out", folder / "run", "-q")
@@ -76,7 +61,7 @@ def test_a_row_that_cannot_be_read_stops_or_is_left_out_or_lacks_it(
     elif fault == "shape":
         np.save(trained / file, np.zeros((4, 7)))
     rows = [row(1), row(2) | {m: file}, row(3)]
-    source, out = write(trained / f"{fault}.csv", rows), trained / "p.csv"
+    source, out = write_csv(trained / f"{fault}.csv", rows), trained / "p.csv"
     predict = ("predict", trained / "run", "--source", source, "--out", out)
     message = command(*predict, code=2)
     assert "cannot read row r2" in message
@@ -103,7 +88,7 @@ def test_a_row_that_cannot_be_read_stops_or_is_left_out_or_lacks_it(
 
 def test_what_is_not_given_is_absent_if_training_rows_lack_it_too(trained: Path) -> None:
     rows, out = [row(i) for i in range(1, 4)], trained / "p.csv"
-    source = write(trained / "less.csv", without(rows, "voice", "weight"))
+    source = write_csv(trained / "less.csv", without(rows, "voice", "weight"))
     printed = command("predict", trained / "run", "--source", source, "--out", out)
     assert printed.count("voice is not given: it is absent in every row") == 1
     assert printed.count("weight not given: treated as empty cells") == 1
@@ -111,10 +96,10 @@ def test_what_is_not_given_is_absent_if_training_rows_lack_it_too(trained: Path)
         assert {one["voice.prediction"] for one in csv.DictReader(opened)} == {""}
     empty = [one | {"voice": "", "weight": ""} for one in rows]
     run = g2d.load(trained / "run")
-    given = run.predict(write(trained / "empty.csv", empty))
+    given = run.predict(write_csv(trained / "empty.csv", empty))
     assert torch.equal(run.predict(source).output.logits, given.output.logits)
     for columns in (("steps",), ("age",), ("voice", "steps", "age", "weight")):
-        less = write(trained / "less.csv", without(rows, *columns))
+        less = write_csv(trained / "less.csv", without(rows, *columns))
         with pytest.raises(DataError, match=f"found no .*{columns[-1]}"):
             run.predict(less)
 

@@ -11,7 +11,7 @@ import pytest
 
 import g2d
 from g2d.data import Source, source
-from g2d.experiment import run, student
+from g2d.experiment import evaluation, run, student
 from g2d.recipe import Recipe
 from g2d.recipe import recipe as building
 
@@ -58,6 +58,21 @@ def test_a_run_builds_each_encoder_once_per_model_that_it_trains_or_opens(
     assert counts == {}
     g2d.load(tmp_path / "a")
     assert counts == {"example": 1, "build_source": 1, "build_encoder": 2}
+
+
+def test_a_finished_student_is_evaluated_once_per_split(
+    small: Small, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    splits: list[str] = []
+    original = evaluation.evaluate
+
+    def evaluate(method: Any, model: Any, data: Source, split: str, **options: Any) -> Any:
+        splits.append(split)
+        return original(method, model, data, split, **options)
+
+    monkeypatch.setattr(evaluation, "evaluate", evaluate)
+    quiet(small("method=joint", "epochs=1"), tmp_path / "a")
+    assert splits == ["valid", "test"]
 
 
 def test_a_stack_builds_the_encoders_of_its_student_once(

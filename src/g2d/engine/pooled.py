@@ -27,7 +27,7 @@ FRAME, HOP = 512, 256
 
 Values = NDArray[np.float32]
 Form = Literal["sound", "spectrogram", "other"]
-"""What the input of a modality is, as far as its shape does not tell."""
+"""Kind of input of a modality, where its shape does not show it."""
 
 
 @dataclass(frozen=True)

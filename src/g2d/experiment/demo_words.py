@@ -11,7 +11,7 @@ from g2d.runs import FitFacts
 SUPPRESSED = 5
 """Points that a modality must lose inside the joint model to count as suppressed, and that a method
 must gain over joint training to count as help."""
-LEVEL = 1
+MARGIN = 1
 """Points by which the calibrated teachers may be better than a method that still counts as help."""
 FREE = ("constant", "linear", "best_teacher", "ensemble_calibrated")
 """Controls that the paragraph names, by their key in a result."""
@@ -125,10 +125,10 @@ def verdict(facts: DemoFacts) -> str:
     """
     own = facts.students[0]
     gain, better = own.fused - facts.joint, facts.controls[ENSEMBLE] - own.fused
-    helps = facts.suppressed and gain >= SUPPRESSED and better <= LEVEL
+    helps = facts.suppressed and gain >= SUPPRESSED and better <= MARGIN
     if helps and not facts.interaction:
         but = f" But the {CONTROL} is {better:.1f} points better." if better > 0 else ""
-        return f"G²D helps here: {facts.loser} is suppressed no longer.{but}"
+        return f"G²D helps here: {facts.loser} is no longer suppressed.{but}"
     reasons = ", and ".join(_reasons(facts))
     return f"G²D does not help here ({gain:+.1f} points against joint training): {reasons}."
 

@@ -67,8 +67,10 @@ def evaluated(
         method, weights = _stacked(student, sets, others, out)
     warned = [f"{name}: {text}" for name, one in others.items() for text in one.result.notices]
     size = recipe.train.eval_batch_size
-    valid = evaluate(method, model, source, "valid", batch_size=size)
-    opened = tested(method, model, source, size, sets, out, recipe.controls) if test else {}
+    valid = evaluate(method, model, source, "valid", batch_size=size, keep_rows=test)
+    opened = {}
+    if test:
+        opened = tested(method, model, source, size, sets, out, recipe.controls, valid)
     return Result.model_validate(
         {
             **identity(student, fitted),
@@ -92,6 +94,7 @@ def tested(
     sets: Sequence[TeacherSet],
     out: Path,
     controlled: bool,
+    valid: Evaluation,
 ) -> dict[str, Any]:
     """Return what the test split gives: scores, teachers, controls, warnings; keep the logits.
 
@@ -103,6 +106,7 @@ def tested(
         sets: Sets of teachers; the first one is evaluated.
         out: The run folder, which gets the logits.
         controlled: Whether to evaluate the controls.
+        valid: Evaluation on the validation split with its rows, to compare the scores.
     """
     test = evaluate(method, model, source, "test", batch_size=batch_size, keep_rows=True)
     if process() == 0:
@@ -114,7 +118,6 @@ def tested(
         if process() == 0:
             extra |= plain_controls(source)
     scores = {**test.record(), **split_size(source, "test")}
-    valid = evaluate(method, model, source, "valid", batch_size=batch_size, keep_rows=True)
     notices = after_evaluation(valid, test, source)
     return {"test": scores, "teachers": teachers, "controls": extra, "notices": notices}
 

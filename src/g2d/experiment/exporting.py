@@ -67,7 +67,7 @@ def export(run: Run | str | Path, to: str | Path) -> Run:
         difference = _difference(run, load(temporary))
         if difference:
             raise RunError(
-                f"{run.folder} cannot be exported: the bundle predicts otherwise ({difference})."
+                f"{run.folder} cannot be exported: the bundle predicts other values ({difference})."
             )
     return load(to)
 

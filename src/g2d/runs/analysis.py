@@ -218,9 +218,8 @@ def read_analysis(folder: Path) -> Analysis | None:
         return None
     try:
         content = unsigned(read_content(path, REBUILD))
-        if not content.keys() & {
-            part.alias or name for name, part in Analysis.model_fields.items()
-        }:
+        parts = {part.alias or name for name, part in Analysis.model_fields.items()}
+        if not content.keys() & parts:
             raise ValueError("it holds no part of a diagnosis")
         return Analysis.model_validate(content)
     except ValidationError as error:

@@ -70,7 +70,7 @@ def test_it_says_what_was_chosen_why_and_what_it_cost() -> None:
         "45 % and noise 5 %. The head of the joint model has 50 %; it relies most on noise, "
         "without which it loses 60 % of its score, then on picture (20 %). Joint training "
         "suppressed picture: 80.0 % alone, 40.0 % inside the joint model; the chosen model has "
-        "it at 80.0 %; it no longer is suppressed. No interaction of the modalities was found: "
+        "it at 80.0 %; it is no longer suppressed. No interaction of the modalities was found: "
         "its share of the variance of the joint prediction is 0.02. It took 2 passes of the "
         "training rows per epoch and 1.5 min of training; not trained: joint-2. On the test rows, "
         "the chosen model reaches 84.0 %, the calibrated teachers 79.0 % and joint training 51.0 %."

@@ -133,11 +133,9 @@ def fit(
     if processes() > 1:
         raise UnsupportedError(f"a fit must run in one process, found {processes()}. Run it alone.")
     budget = check_budget(budget)
-    folder = Path("runs", f"fit-{name_of(data)}") if out is None else Path(out)
-    _claim(folder)
-    names = modalities.replace(" ", "").split(",") if isinstance(modalities, str) else modalities
-    chosen = [name for name in names if name]
-    recipe = base_recipe(data, target, chosen, folder, overrides, say=say, preparing=preparing)
+    folder = _claimed(data, out)
+    names = _listed(modalities)
+    recipe = base_recipe(data, target, names, folder, overrides, say=say, preparing=preparing)
     source = recipe.build_source()
     same_data(folder, hashes_of(source))
     with owning(folder, say):
@@ -179,11 +177,9 @@ def previewed(
         overrides: See :func:`fit`.
     """
     budget = check_budget(budget)
-    folder = Path("runs", f"fit-{name_of(data)}") if out is None else Path(out)
-    _claim(folder)
-    names = modalities.replace(" ", "").split(",") if isinstance(modalities, str) else modalities
-    chosen = [name for name in names if name]
-    recipe = base_recipe(data, target, chosen, folder, overrides, say=say, preparing=preparing)
+    folder = _claimed(data, out)
+    names = _listed(modalities)
+    recipe = base_recipe(data, target, names, folder, overrides, say=say, preparing=preparing)
     named = budget if isinstance(budget, str) else "thorough"
     plan = plan_of(recipe, recipe.build_source(), named, "")
     lines = [f"# {one.name}: {one.about} {one.settings or ''}".rstrip() for one in plan.members]
@@ -191,12 +187,18 @@ def previewed(
     return recipe.to_yaml() + more + "\n".join(lines)
 
 
-def _claim(folder: Path) -> None:
-    """Refuse a folder that holds anything but a fit."""
+def _listed(modalities: Sequence[str] | str) -> list[str]:
+    names = modalities.replace(" ", "").split(",") if isinstance(modalities, str) else modalities
+    return [name for name in names if name]
+
+
+def _claimed(data: Any, out: str | Path | None) -> Path:
+    """Return the folder of a fit; refuse one that holds anything else."""
+    folder = Path("runs", f"fit-{name_of(data)}") if out is None else Path(out)
     if folder.is_file():
         raise RunError(f"--out must be a folder, found the file {folder}.")
     if not folder.is_dir() or (folder / PLAN).is_file():
-        return
+        return folder
     own = (STORE, f".{STORE}", "source.")
     files = [path for path in folder.iterdir() if not is_bookkeeping(path)]
     if others := sorted(path.name for path in files if not path.name.startswith(own)):
@@ -204,6 +206,7 @@ def _claim(folder: Path) -> None:
             f"--out must be a new folder or one of g2d fit, found {others[0]} in {folder}. "
             "Choose another --out."
         )
+    return folder
 
 
 def _planned(
@@ -390,12 +393,12 @@ class Fitting:
         weights = stack.fit(model, source, size)
         checkpoint.save(self.out / CHECKPOINTS / STACK, model, stack)
         write_text(self.out / RECIPE, student.recipe.to_yaml())
-        valid = evaluate(stack, model, source, "valid", batch_size=size)
+        valid = evaluate(stack, model, source, "valid", batch_size=size, keep_rows=True)
         console = Console(self.say, self.progress)
         teachers = training.teachers_of(
             self.members[0].recipe, source, self.out, console, test=True
         )
-        opened = tested(stack, model, source, size, [teachers], self.out, True)
+        opened = tested(stack, model, source, size, [teachers], self.out, True, valid)
         facts["heads"] = dict(weights)
         facts["own"] = {
             m: score_of(valid.unimodal[m][self.plan.metric], self.plan.metric)

@@ -135,7 +135,7 @@ def _suppressed(facts: FitFacts) -> Iterator[str]:
             verdict = (
                 "; it still is suppressed"
                 if _below(after, facts.teachers[m])
-                else "; it no longer is suppressed"
+                else "; it is no longer suppressed"
             )
             yield (
                 f"Joint training suppressed {m}: {_score(facts.teachers[m], facts)} alone, "
