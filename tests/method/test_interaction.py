@@ -18,17 +18,19 @@ from g2d.task import Classification
 from g2d.types import Encoded
 from support.tiny import CLASSES, WIDTHS, teachers_of
 
-ALONE, LOGITS = "stages in which one modality learns alone", "distillation of unimodal logits"
+ALONE = "stages in which one modality learns alone"
+FEATURES, LOGITS = "distillation of unimodal features", "distillation of unimodal logits"
+BOTH = "distillation of unimodal features and logits"
 CASES: list[tuple[type, dict[str, Any], list[str]]] = [
-    (G2D, {}, [ALONE, LOGITS]),
-    (G2D, {"tau": "none"}, [LOGITS]),
-    (G2D, {"beta": 0.0}, [ALONE]),
-    (G2D, {"beta": {"sight": 0.0, "sound": 0.5}}, [ALONE, LOGITS]),
-    (G2D, {"tau": "none", "beta": {"sight": 0.0, "sound": 0.0}}, []),
+    (G2D, {}, [ALONE, BOTH]),
+    (G2D, {"tau": "none", "alpha": 0.0}, [LOGITS]),
+    (G2D, {"beta": 0.0}, [ALONE, FEATURES]),
+    (G2D, {"alpha": 0.0, "beta": {"sight": 0.0, "sound": 0.5}}, [ALONE, LOGITS]),
+    (G2D, {"tau": "none", "alpha": 0.0, "beta": {"sight": 0.0, "sound": 0.0}}, []),
     (Joint, {"modulation": SMP()}, [ALONE]),
     (Joint, {"modulation": PartialSuppression()}, []),
-    (UMT, {}, []),
-    (UMT, {"modulation": SMP()}, [ALONE]),
+    (UMT, {}, [FEATURES]),
+    (UMT, {"weight": 0.0, "modulation": SMP()}, [ALONE]),
 ]
 
 
@@ -54,7 +56,7 @@ def test_a_method_that_can_destroy_an_interaction_says_by_what_and_how_much(
     assert (text is not None) == bool(causes)
     if text is not None:
         assert f"together, and {' and '.join(causes)} can destroy" in text
-        assert f"up to {LOST} points" in text
+        assert all(f"{name} lost up to {points} points" in text for name, points in LOST.items())
         assert PAGE in text
 
 
@@ -67,4 +69,4 @@ def test_only_fusions_that_can_represent_an_interaction_have_one_to_lose(fusion:
 
 def test_the_page_of_the_notice_has_the_number() -> None:
     page = (Path(__file__).parents[2] / PAGE).read_text(encoding="utf-8")
-    assert f"up to {LOST} points" in page
+    assert all(f"{name} lost up to {points} points" in page for name, points in LOST.items())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Self
 
 from torch import Tensor
@@ -57,8 +57,9 @@ class Distillation(SinglePass):
 
     @property
     def costs_interaction(self) -> list[str]:
-        weights = self.beta.values() if isinstance(self.beta, Mapping) else [self.beta]
-        causes = ["distillation of unimodal logits"] if any(weights) else []
+        sources = {"features": self.alpha, "logits": self.beta}
+        used = [name for name, weight in sources.items() if any(_each(weight))]
+        causes = [f"distillation of unimodal {' and '.join(used)}"] if used else []
         return [*super().costs_interaction, *causes]
 
     def distilled(self, output: Output) -> Mapping[str, Tensor]:
@@ -84,3 +85,7 @@ class Distillation(SinglePass):
             present=present,
         )
         return super().objective(output, batch, teacher) | features | logits
+
+
+def _each(weight: float | Mapping[str, float]) -> Iterable[float]:
+    return weight.values() if isinstance(weight, Mapping) else (weight,)
