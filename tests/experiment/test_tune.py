@@ -93,6 +93,7 @@ def test_the_test_split_is_never_read(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(evaluating.Loader, "__init__", watched)
     tune([recipe("joint", "epochs=1")], trials=2, out=tmp_path, say=lambda _: None)
     assert set(splits) == {"train", "valid"}
+    assert not (tmp_path / "runs").exists()  # trials leave no folders
     with pytest.raises(
         RecipeError, match="select_on must be validation for a search, found test in digits-joint"
     ):
@@ -226,7 +227,8 @@ def test_commands_that_share_a_storage_share_the_trials(tmp_path: Path) -> None:
 def test_a_storage_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
     given = [recipe("joint", "epochs=1")]
     with pytest.raises(ArgumentError, match="storage must be the path of a journal file or the"):
-        tune(given, trials=1, out=tmp_path, storage="nosuch://a", say=lambda _: None)
+        tune(given, trials=1, out=tmp_path / "new", storage="nosuch://a", say=lambda _: None)
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_search_that_fails_is_reported_and_the_others_are_finished(tmp_path: Path) -> None:

@@ -135,9 +135,9 @@ class Search:
                 self.study.tell(killed.number, state=states.FAIL)
             yield
             lock_of(log).unlink(missing_ok=True)
-        with suppress(OSError):
-            folder.rmdir()
-            folder.parent.rmdir()
+        for empty in (folder, folder.parent):
+            with suppress(OSError):
+                empty.rmdir()
 
     def _complete(self, scorer: _Scorer) -> None:
         while missing := self._missing():
@@ -162,9 +162,15 @@ class Search:
         library = import_extra("optuna", "tune", "a search")
         library.logging.set_verbosity(library.logging.ERROR)
         self.out.mkdir(parents=True, exist_ok=True)
+        try:
+            storage = open_storage(self.storage or str(self.out / f"{self.name}.trials.log"))
+        except ArgumentError:
+            with suppress(OSError):
+                self.out.rmdir()  # if it is empty
+            raise
         study: optuna.Study = library.create_study(
             study_name=_study_name(self.recipe, self.space, self.seeds),
-            storage=open_storage(self.storage or str(self.out / f"{self.name}.trials.log")),
+            storage=storage,
             direction="maximize",
             load_if_exists=True,
         )
