@@ -63,7 +63,7 @@ def facts(**changes: Any) -> FitFacts:
 def test_it_says_what_was_chosen_why_and_what_it_cost() -> None:
     assert paragraph(facts()) == (
         "The stack of the teachers and the joint model was chosen (validation accuracy 85.0 %): "
-        "no cheaper model comes within one standard error of its score and its loss. The best "
+        "no cheaper model is within one standard error of its score without more loss. The best "
         "single model is the joint model, with 50.0 %, 35.0 points worse for one forward pass per "
         "prediction instead of 2. In comparison, the calibrated teachers reach 80.0 % and joint "
         "training 50.0 %. Of the weights of its heads, those that read one modality have picture "

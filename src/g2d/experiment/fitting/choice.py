@@ -88,7 +88,6 @@ class Option:
         score: The metric; higher is better.
         loss: The loss.
         scores: The metric of every bootstrap draw.
-        losses: The loss of every bootstrap draw.
     """
 
     members: tuple[str, ...]
@@ -97,7 +96,6 @@ class Option:
     score: float
     loss: float
     scores: NDArray[np.float64]
-    losses: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -172,16 +170,9 @@ def measured(
         rows: The validation rows.
     """
     logits = crossed(heads, rows)
-    loss = rows.task.loss_per_row(logits, rows.target)
-    return Option(
-        members,
-        passes,
-        parameters,
-        rows.score(logits),
-        float(loss.mean()),
-        rows.scores_drawn(logits),
-        rows.mean_drawn(loss),
-    )
+    loss = float(rows.task.loss_per_row(logits, rows.target).mean())
+    score, drawn = rows.score(logits), rows.scores_drawn(logits)
+    return Option(members, passes, parameters, score, loss, drawn)
 
 
 def standard_error(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
@@ -196,8 +187,7 @@ def choose(options: Sequence[Option], controls: Sequence[int] = ()) -> Choice:
        score by more than two standard errors, or that of a control by more than one: then it is
        the best of those. Of many options, some are one standard error ahead by chance.
     2. An option qualifies if its score is at most one standard error below that of the reference,
-       and its loss at most one above. A score alone, such as an accuracy of few rows, tells too
-       little.
+       and its loss is not higher. A score alone, such as an accuracy of few rows, tells too little.
     3. It must not be more than one standard error below a control either.
     4. The cheapest option that qualifies is chosen, and among equally cheap ones the one with the
        highest score.
@@ -218,8 +208,8 @@ def choose(options: Sequence[Option], controls: Sequence[int] = ()) -> Choice:
 
     def qualifies(i: int) -> bool:
         one, best = options[i], options[reference]
-        loss = one.loss - best.loss <= standard_error(one.losses, best.losses)
-        return loss and not any(_ahead(options[j], one) for j in (reference, *controls))
+        near = not any(_ahead(options[j], one) for j in (reference, *controls))
+        return near and one.loss <= best.loss
 
     def order(i: int) -> tuple[int, float]:
         return options[i].passes, -options[i].score

@@ -51,7 +51,7 @@ def _chosen(facts: FitFacts) -> str:
     cheaper = [one for one in facts.options if one.passes < option.passes]
     if not cheaper:
         return f"{what}: no stack of more members is better by its score and its loss."
-    return f"{what}: no cheaper model comes within one standard error of its score and its loss."
+    return f"{what}: no cheaper model is within one standard error of its score without more loss."
 
 
 def _alternatives(facts: FitFacts) -> Iterator[str]:
