@@ -29,8 +29,9 @@ FINISHED = "demo.md"
 """File that a finished demonstration has."""
 ROWS: dict[str, Callable[[DemoFacts], float | None]] = {
     "joint training": lambda facts: facts.joint,
-    "G²D (`ranking: memorization`, the default)": lambda facts: facts.students[0].fused,
+    "G²D by its default ranking": lambda facts: facts.students[0].fused,
     "G²D, ranked as in the paper (`ranking: batch`)": lambda facts: facts.students[1].fused,
+    "control: the best teacher alone": lambda facts: facts.controls["best_teacher"],
     "control: the teachers' ensemble, calibrated": lambda f: f.controls["ensemble_calibrated"],
     "control: linear model on pooled inputs": lambda facts: facts.controls["linear"],
     "`g2d fit`, four passes": lambda facts: _fitted(facts),

@@ -54,7 +54,7 @@ IN_TABLE = ("sum", "match", "mix 50", "memorizer", "lookalike")
 FUSIONS = ("late", "film", "mlp")
 METHODS: dict[str, dict[str, Any]] = {
     "joint": {"method": "joint", "stack": 1},
-    "G²D": {"method": "g2d", "method.ranking": "memorization", "controls": True},
+    "G²D": {"method": "g2d", "controls": True},
     "UMT": {"method": "umt"},
 }
 """Runs by name: the stack is that of the joint student and its teachers."""

@@ -47,6 +47,7 @@ BUILT_IN: dict[str, tuple[str, dict[str, Any]]] = {
     "trio": ("digits/trio", {}),
     "small": ("digits/small", {}),
     "balanced": ("digits/balanced", {}),
+    "dead": ("digits/dead", {}),
     "regression": ("digits/regression", {}),
 }
 """Per problem that needs no files, a packaged recipe and changes."""

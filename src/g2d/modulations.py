@@ -27,6 +27,7 @@ from g2d.functional.schedule import (
 )
 from g2d.functional.windows import checked_length, first_epochs
 from g2d.method import (
+    AUTO,
     LAG,
     Modulate,
     Modulation,
@@ -35,6 +36,8 @@ from g2d.method import (
     StudentScores,
     TrainState,
     Validation,
+    automatic,
+    check_rows,
     checked_ranking,
     in_scope,
     kind_of,
@@ -59,13 +62,16 @@ class SMP(Modulation):
 
     Args:
         tau: Prioritization epochs tau_1..tau_k, one per stage; 0 skips a stage. Whole epochs, or
-            shares of the run such as ``(0.25, 0.25, 0.5)``. If left out, half of the run is divided
-            equally over the exclusive stages and all modalities learn in the other half.
+            shares of the run such as ``(0.25, 0.25, 0.5)``. If left out, the ranking ``"lag"``
+            decides; with other rankings, half of the run is divided equally over the exclusive
+            stages and all modalities learn in the other half.
             ``"none"`` suppresses nothing. See :func:`g2d.functional.schedule.stage_epochs`.
         ranking: Who learns first: a name below, or all modalities in an order of one's own.
             Rankings by the teachers' confidence begin with the least confident modality. All but
             ``"batch"``, ``"random"`` and an order need ``TrainState(rows=...)``.
 
+            - ``"auto"``: ``"lag"`` if ``tau`` is left out and the fusion adds one part per
+              modality, otherwise ``"memorization"``;
             - ``"memorization"``: by the confidence on the training rows minus on the validation
               rows, once: the modality whose teacher memorized least learns first;
             - ``"batch"``: on the training batch, in every update (the paper's);
@@ -77,7 +83,8 @@ class SMP(Modulation):
               All modalities learn in the first epoch, and floor(E/2) of the E epochs at most are
               exclusive. ``tau`` must be left out;
             - ``"random"``: a random order, drawn once from the seed of the run;
-            - the first six with the end ``"-reversed"``: in the opposite order.
+            - the names but ``"auto"`` and ``"random"`` with the end ``"-reversed"``: in the
+              opposite order.
         modulate: See :class:`~g2d.method.Modulation`.
         gate_heads: See :class:`~g2d.method.Modulation`.
         freeze_batchnorm: See :class:`~g2d.method.Modulation`.
@@ -94,7 +101,7 @@ class SMP(Modulation):
         self,
         *,
         tau: Tau = None,
-        ranking: Ranking = "memorization",
+        ranking: Ranking = AUTO,
         modulate: Modulate = "auto",
         gate_heads: bool = False,
         freeze_batchnorm: bool = False,
@@ -102,8 +109,8 @@ class SMP(Modulation):
         super().__init__(
             modulate=modulate, gate_heads=gate_heads, freeze_batchnorm=freeze_batchnorm
         )
-        self.tau, self.ranking = checked_tau(tau), checked_ranking(ranking)
-        self.by, self.reverse = kind_of(self.ranking)
+        self.tau, self.given = checked_tau(tau), checked_ranking(ranking)
+        self._rank_by(self.given)
         if self.by == LAG and tau not in (None, "none"):
             raise ArgumentError(
                 f"tau must be left out with ranking={ranking!r}, whose turns are as long as they "
@@ -112,6 +119,10 @@ class SMP(Modulation):
         self.order: tuple[str, ...] | None = None
         self.of_teachers: dict[str, float] = {}
         self.learner: str | None = None
+
+    def _rank_by(self, ranking: Ranking) -> None:
+        self.ranking = ranking
+        self.by, self.reverse = kind_of(ranking)
 
     @property
     def exclusive(self) -> bool:
@@ -125,7 +136,9 @@ class SMP(Modulation):
             UnsupportedError: The ranking needs unimodal logits, which the fusion does not have.
         """
         checked_tau(self.tau, model.modalities)
-        checked_ranking(self.ranking, model.modalities)
+        checked_ranking(self.given, model.modalities)
+        if self.given == AUTO:
+            self._rank_by(automatic(self.tau, additive=model.fusion.additive))
         if self.by != LAG:
             return
         if not model.fusion.has_unimodal_logits:
@@ -150,6 +163,7 @@ class SMP(Modulation):
         self.stages(state, teachers.modalities)  # fails here rather than after a pass over the rows
         if self.by == LAG:
             if not self.of_teachers:
+                check_rows(self.ranking, state)
                 self.of_teachers = teachers_scores(state, teachers)
             self.learner = _unpacked(self.turns, teachers.modalities).learner
         elif self.by == "order":
@@ -184,7 +198,8 @@ class SMP(Modulation):
             raise ArgumentError(
                 "validation must hold the student's unimodal confidence and score at the end of "
                 f"every epoch with ranking={self.ranking!r}, found none. "
-                "Call method.epoch_end(state, Validation(...))."
+                "Call method.epoch_end(state, Validation(...)), or pass an order such as "
+                "ranking=g2d.rank(teachers, train, valid)."
             )
         lag = {m: teacher - own.get(m, math.nan) for m, teacher in self.of_teachers.items()}
         names, most = tuple(lag), (state.epochs or 0) // 2

@@ -124,7 +124,9 @@ NEEDS: dict[str, Offense] = {
     ),
     "with film or bigated the options of the released code (`unimodal: self_modulation`, "
     "`plus_one: false`)": Offense(build_with_film, r"found true\. Use g2d, or set fusion"),
-    "validation per modality": Offense(train_without_validation, r"validation must be given"),
+    "validation per modality": Offense(
+        train_without_validation, r"validation must (be given|hold)"
+    ),
     "training rows": NO_ROWS,
     "validation rows": NO_ROWS,
 }

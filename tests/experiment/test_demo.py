@@ -80,7 +80,7 @@ def facts(**changed: Any) -> DemoFacts:
         "controls": {"constant": 10.0, "linear": 20.0, "best_teacher": 80.0,
                      "ensemble_calibrated": 82.0},
         "students": (
-            Ranked("memorization", 84.0, {"left": 79.0, "right": 30.0}, "left"),
+            Ranked("lag", 84.0, {"left": 79.0, "right": 30.0}, "left"),
             Ranked("batch", 48.0, {"left": 44.0, "right": 30.0}, "right"),
         ),
     }  # fmt: skip
@@ -95,7 +95,8 @@ def mirrored(one: DemoFacts) -> DemoFacts:
         return {other[m]: value for m, value in values.items()}
 
     students = tuple(
-        Ranked(s.ranking, s.fused, renamed(s.unimodal), other[s.first]) for s in one.students
+        Ranked(s.ranking, s.fused, renamed(s.unimodal), s.first and other[s.first])
+        for s in one.students
     )
     return replace(
         one, inside=renamed(one.inside), teachers=renamed(one.teachers), students=students
@@ -107,13 +108,14 @@ CASES = {
     "no suppression": facts(
         joint=82.0,
         inside={"left": 79.0, "right": 30.0},
-        students=(Ranked("memorization", 83.0, {"left": 80.0, "right": 30.0}, "left"),),
+        students=(Ranked("lag", 83.0, {"left": 80.0, "right": 30.0}, "left"),),
         controls={"constant": 10.0, "linear": 20.0, "best_teacher": 80.0,
                   "ensemble_calibrated": 87.0},
     ),
     "wrong ranking": facts(
-        students=(Ranked("memorization", 48.0, {"left": 44.0, "right": 30.0}, "right"),)
+        students=(Ranked("lag", 48.0, {"left": 44.0, "right": 30.0}, "right"),)
     ),
+    "no turn": facts(students=(Ranked("lag", 48.0, {"left": 44.0, "right": 30.0}, None),)),
     "interaction": facts(fit=fit_facts("found")),
 }  # fmt: skip
 
@@ -131,11 +133,11 @@ def test_the_text_says_whether_it_helps_and_why_not() -> None:
     for part in (
         "Joint training suppressed left: a teacher trained on it alone reaches 80.0 %, the joint "
         "model's own prediction from it 45.0 %.",
-        "ranked by memorization, let left, the suppressed one, learn first: left reached 79.0 %",
+        "ranked by lag, let left, the suppressed one, learn alone first: left reached 79.0 %",
         "(+34.0 points)",
-        "ranked by batch, let right, not the suppressed one, learn first: left reached 44.0 %",
+        "ranked by batch, let right, not the suppressed one, learn alone first: left reached 44.0",
         "(-2.0 points)",
-        "G²D helps here: left is no longer suppressed.",
+        "G²D helps against joint training (+34.0 points): left is no longer suppressed.",
         "linear model on pooled inputs 20.0 %, best teacher 80.0 %",
     ):
         assert part in texts["helps"]
@@ -149,7 +151,10 @@ def test_the_text_says_whether_it_helps_and_why_not() -> None:
         "ensemble of the teachers, which needs no further training, is 4.0 points better"
         in (texts["no suppression"])
     )
-    assert "it let right learn first, although left is the suppressed one" in texts["wrong ranking"]
+    wrong = texts["wrong ranking"]
+    assert "it let right learn alone first, although left is the suppressed one" in wrong
+    assert "it let no modality learn alone first, although left" in texts["no turn"]
+    assert "ranked by lag, let no modality learn alone: left reached 44.0 %" in texts["no turn"]
     assert "the answer is in the interaction of the modalities" in texts["interaction"]
     assert "while together they reach 95.1 %" in texts["interaction"]
     assert texts["interaction"].endswith("g2d fit, seed 0: The joint model was chosen.")
@@ -159,21 +164,24 @@ def test_swapped_numbers_give_the_opposite_sentences() -> None:
     one, two = CASES["helps"].students
     swapped = facts(students=(replace(two, ranking=one.ranking), replace(one, ranking=two.ranking)))
     text = in_words(swapped)
-    assert "ranked by batch, let left, the suppressed one, learn first" in text
+    assert "ranked by batch, let left, the suppressed one, learn alone first" in text
     assert "G²D does not help here (-2.0 points against joint training)" in text
-    fused = facts().students[0].fused
-    level, better = (
-        in_words(facts(controls=dict(facts().controls) | {"ensemble_calibrated": fused + points}))
-        for points in (0.9, 1.1)
-    )
-    assert "no longer suppressed. But the calibrated ensemble of the teachers" in level
-    assert "is 0.9 points better" in level
-    assert (
-        "G²D does not help here (+34.0 points against joint training): the calibrated ensemble of "
-        "the teachers, which needs no further training, is 1.1 points better." in better
-    )
+    repaired, (ensemble, alone) = facts(), (facts().controls["ensemble_calibrated"], 79.0)
+    for points, left, sentence in (
+        (ensemble - 84.0, alone, "(+34.0 points): left is no longer suppressed. Controls"),
+        (
+            4.2,
+            alone,
+            "left is no longer suppressed. But the calibrated ensemble of the teachers, "
+            "which needs no further training, is 4.2 points better.",
+        ),
+        (4.2, 74.0, "(+34.0 points): left is less suppressed. But"),
+    ):
+        controls = {**repaired.controls, "ensemble_calibrated": 84.0 + points}
+        own = replace(one, unimodal={"left": left, "right": 30.0})
+        assert sentence in in_words(facts(students=(own, two), controls=controls))
     silent = in_words(facts(fit=fit_facts("not found")))
-    assert "G²D helps here" in silent
+    assert "G²D helps against joint training" in silent
     assert "the interaction of the modalities" not in silent
 
 

@@ -162,7 +162,7 @@ def test_the_order_of_rank_is_that_of_a_run(by: Any, regression: bool) -> None:
     [
         ({"by": "lag"}, "by must be a ranking that is known before training, found 'lag': the lag"),
         ({"by": "batch"}, "by must be a ranking of the whole run, found 'batch', which changes"),
-        ({"by": "loudest"}, "ranking must be one of memorization, batch, epoch"),
+        ({"by": "loudest"}, "by must be one of memorization, batch, epoch"),
         ({"valid": []}, "valid must hold batches, found none. An iterator that was used before"),
     ],
 )
@@ -253,7 +253,7 @@ def test_the_modality_furthest_behind_its_teacher_learns_alone(
 
 
 def test_the_lag_of_values_is_the_difference_of_r2() -> None:
-    bench = Bench("g2d", 2, {"ranking": "lag", "tau": None}, regression=True)
+    bench = Bench("g2d", 2, {"ranking": "lag"}, regression=True)
     model = bench.model()
     method = bench.method(model)
     method.epoch_start(bench.state(method, model))
@@ -266,7 +266,7 @@ def test_the_lag_of_values_is_the_difference_of_r2() -> None:
 
 
 def test_the_lag_needs_unimodal_logits_and_validation() -> None:
-    bench = Bench("g2d", 2, {"ranking": "lag", "tau": None})
+    bench = Bench("g2d", 2, {"ranking": "lag"})
     model = bench.model()
     method = bench.method(model)
     state = bench.state(method, model)
@@ -278,8 +278,11 @@ def test_the_lag_needs_unimodal_logits_and_validation() -> None:
         bench.method(model)
 
 
-def test_a_ranking_of_rows_without_rows_names_the_ways_out() -> None:
-    bench = Bench("g2d", 2, {"ranking": "memorization", "tau": (1, 1)})
+@pytest.mark.parametrize(
+    "options", [{"ranking": "memorization", "tau": (1, 1)}, {"ranking": "auto", "tau": None}]
+)
+def test_a_ranking_of_rows_without_rows_names_the_ways_out(options: dict[str, Any]) -> None:
+    bench = Bench("g2d", 2, options)
     model = bench.model()
     method = bench.method(model)
     state = bench.state(method, model)

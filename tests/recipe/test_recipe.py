@@ -9,17 +9,20 @@ from typing import Any
 import pytest
 import torch
 from jsonschema import Draft202012Validator
+from torch import nn
 
 from g2d.errors import RecipeError
 from g2d.experiment.schema import json_schema
+from g2d.fusion import FiLM, Late
 from g2d.methods import G2D, METHODS
-from g2d.model import Teachers
+from g2d.model import MultimodalModel, Teachers
 from g2d.modulations import SMP
 from g2d.plainyaml import parse
 from g2d.recipe import Recipe
 from g2d.recipe.packaged import packaged, recipe_names
 from g2d.recipe.reading import override
 from g2d.recipe.variants import VARIANTS
+from g2d.task import Classification
 
 TWO = {"data": "digits", "encoders": {"image": "cnn", "tone": "mlp"}}
 
@@ -249,12 +252,13 @@ def test_an_override_opens_the_long_form_and_leaves_the_original_alone() -> None
 @pytest.mark.parametrize(
     ("method", "resolved"),
     [
-        ("g2d", [2, 3]),
+        ("g2d", None),
+        ({"name": "g2d", "ranking": "batch"}, [2, 3]),
         ({"name": "g2d", "tau": [0.2, 0.8]}, [1, 4]),
         ({"name": "g2d", "tau": [0, 5]}, [0, 5]),
         ({"name": "g2d", "tau": "none"}, "none"),
         ({"name": "g2d", "tau": None}, "none"),
-        ({"name": "joint", "modulation": "smp"}, [2, 3]),
+        ({"name": "joint", "modulation": {"name": "smp", "ranking": "random"}}, [2, 3]),
         ({"name": "joint", "modulation": {"name": "smp", "tau": [0.5, 0.5]}}, [2, 3]),
     ],
 )
@@ -267,7 +271,7 @@ def test_tau_is_resolved_by_the_length_of_the_run(method: Any, resolved: Any) ->
 
 
 def test_a_run_too_short_for_the_default_stages_is_refused() -> None:
-    assert faults({**TWO, "method": "g2d", "epochs": 1}) == [
+    assert faults({**TWO, "method": {"name": "g2d", "ranking": "batch"}, "epochs": 1}) == [
         "epochs must be 2 or more to give each stage an epoch, found 1."
     ]
 
@@ -353,7 +357,7 @@ def test_values_for_a_method_apply_when_it_is_chosen_and_below_overrides() -> No
 @pytest.mark.parametrize(
     ("variant", "check"),
     [
-        ("joint+smp", lambda recipe: recipe.modulation.options["tau"] == [2, 2]),
+        ("joint+smp", lambda recipe: recipe.modulation.options["ranking"] == "lag"),
         ("umt+smp", lambda recipe: recipe.modulation.name == "smp"),
         ("g2d-loss", lambda recipe: recipe.method.options["tau"] == "none"),
         ("joint-warm", lambda recipe: recipe.warm_start),
@@ -377,7 +381,7 @@ def test_null_and_default_remove_a_key_and_null_stays_where_it_is_a_value() -> N
     assert Recipe.load("digits", ["train.threads=2", "train.threads=default"]).train.threads is None
     assert Recipe.load("digits", ["method=joint", "method=default"]).method.name == "g2d"
     assert Recipe.load("digits", ["method.tau=null"]).method.options["tau"] == "none"
-    assert Recipe.load("digits", ["method.tau=default"]).method.options["tau"] == [15, 15]
+    assert Recipe.load("digits", ["method.tau=default"]).method.options["tau"] is None
 
 
 def test_a_deselected_modality_takes_its_options_with_it() -> None:
@@ -394,14 +398,15 @@ def test_a_deselected_modality_takes_its_options_with_it() -> None:
     assert recipe.method.options["alpha"] == {"image": 1.0, "tone": 2.0}
     assert recipe.method.options["tau"] == [7, 23]
     assert recipe.train.group_lr == {"image": 0.2}
-    alone = Recipe.load("digits", ["data.modalities=[image]"])
+    alone = Recipe.load("digits", ["data.modalities=[image]", "method.ranking=batch"])
     assert (alone.modalities, alone.method.options["tau"]) == (("image",), [30])
 
 
 def test_a_tau_of_whole_epochs_takes_the_place_of_the_epochs_of_the_file() -> None:
     assert Recipe.load("digits", ["method.tau=[2,3]"]).train.epochs == 5
     assert Recipe.load("digits", ["method={name: g2d, tau: [2, 3]}"]).train.epochs == 5
-    assert Recipe.load("digits", ["epochs=4"]).method.options["tau"] == [2, 2]
+    staged = Recipe.load("digits", ["epochs=4", "method.ranking=batch"])
+    assert staged.method.options["tau"] == [2, 2]
 
 
 def test_the_json_schema_accepts_the_packaged_recipes_and_refuses_wrong_keys() -> None:
@@ -431,6 +436,41 @@ def test_a_ranking_that_times_itself_has_no_tau() -> None:
     ordered = Recipe.load("digits", ["method.ranking=[tone,image]"])
     assert ordered.method.options["tau"] == [15, 15]
     assert Recipe.from_mapping(ordered.resolved()) == ordered
+
+
+@pytest.mark.parametrize(
+    ("changes", "ranking"),
+    [
+        ({}, "lag"),
+        ({"fusion": "sum"}, "lag"),
+        ({"fusion": "film"}, "memorization"),
+        ({"method.tau": [1, 29]}, "memorization"),
+        ({"method": "joint+smp"}, "lag"),
+        ({"method": "g2d-loss"}, "memorization"),
+        ({"method.ranking": "memorization"}, "memorization"),
+    ],
+)
+def test_the_automatic_ranking_is_the_lag_where_it_can_time_itself(
+    changes: dict[str, Any], ranking: str
+) -> None:
+    """With another fusion, the student's own predictions from one modality are approximate."""
+    recipe = Recipe.load("digits").changed(changes)
+    assert (recipe.modulation or recipe.method).options["ranking"] == ranking
+    assert Recipe.from_mapping(recipe.resolved()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("fusion", "tau", "ranking"),
+    [(Late, None, "lag"), (FiLM, None, "memorization"), (Late, (0.5, 0.5), "memorization")],
+)
+def test_a_modulation_without_a_recipe_has_the_same_automatic_ranking(
+    fusion: type, tau: Any, ranking: str
+) -> None:
+    encoders = {"image": nn.Linear(2, 3), "tone": nn.Linear(2, 3)}
+    model = MultimodalModel(encoders, fusion({"image": 3, "tone": 3}, 4))
+    modulation = SMP(tau=tau)
+    modulation.build(model, Classification(4))
+    assert modulation.ranking == ranking
 
 
 def test_the_resolved_recipe_of_an_earlier_version_is_read_as_it_was_meant() -> None:

@@ -19,7 +19,8 @@ from support.written_runs import plain_result
 
 def resolved_then(method: str) -> dict[str, Any]:
     """Return a resolved recipe as an earlier version wrote it."""
-    content = Recipe.load("digits", [f"method={method}"]).resolved()
+    then = {} if method != "g2d" else {"method.ranking": "batch"}
+    content = Recipe.load("digits", [f"method={method}"]).changed(then).resolved()
     content["method"] |= CHANGED.get(method, {})
     for option in ADDED.get(method, {}):
         del content["method"][option]
@@ -62,14 +63,24 @@ def test_a_run_of_this_version_continues_with_its_own_values() -> None:
 
 
 def test_a_run_with_smp_of_an_earlier_version_keeps_the_ranking_it_began_with() -> None:
-    then = Recipe.load("digits", ["method=joint+smp"]).resolved()
+    earlier = {"method.modulation.ranking": "batch"}
+    then = Recipe.load("digits", ["method=joint+smp"]).changed(earlier).resolved()
     del then["method"]["modulation"]["ranking"]
     now = Recipe.load("digits", ["method=joint+smp"])
-    assert now.modulation.options["ranking"] == "memorization"
+    assert now.modulation.options["ranking"] == "lag"
     assert Recipe.from_mapping(then).modulation.options["ranking"] == "batch"
     assert now.continuing(then).modulation.options["ranking"] == "batch"
     given = now.changed({"method.modulation.ranking": "dataset"})
     assert given.continuing(then) == given
+
+
+@pytest.mark.parametrize("method", ["g2d", "joint+smp"])
+def test_a_run_ranked_by_the_former_default_is_continued_with_it(method: str) -> None:
+    path = "method.modulation.ranking" if "+" in method else "method.ranking"
+    now = Recipe.load("digits", [f"method={method}"])
+    begun = now.changed({path: "memorization"})
+    assert now.continuing(begun.resolved()).resolved() == begun.resolved()
+    assert now.continuing(begun.resolved()) != now
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,8 @@ class Bench:
     def method(self, model: MultimodalModel) -> Method:
         kind = METHODS[self.name]
         options = arguments(self.name, len(self.modalities)) | self.options
+        if options.get("ranking") == "lag" and "tau" not in self.options:
+            options["tau"] = None
         if not set(options.get("coefficients") or ()) <= set(self.modalities):
             options.pop("coefficients")
         if kind.needs_teachers:

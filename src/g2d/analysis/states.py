@@ -25,7 +25,7 @@ WARM_START = (
     "joint training that starts from the teachers (warm_start: true); "
     "it costs nothing more and is often enough."
 )
-G2D = "g2d; look at its notices, and at other rankings (method.ranking: lag)."
+G2D = "g2d; look at its notices, and at other rankings (method.ranking)."
 LATE = "a fusion with one head per modality, whose heads can be weighted (fusion: late)."
 LONGER = "teachers that are trained longer (teachers.epochs), and then this diagnosis again."
 NOT_ADDITIVE = (

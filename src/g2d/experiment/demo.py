@@ -20,15 +20,15 @@ from g2d.files import one_of, write_text
 from g2d.paper import draw_panels
 from g2d.recipe import Recipe
 from g2d.report import comparison_table, groups_of, write_page
-from g2d.runs import FIGURES, PAGE, TEACHERS, Result, RunRecord, read_epochs
+from g2d.runs import FIGURES, PAGE, RECIPE, TEACHERS, Result, RunRecord, read_epochs
 
 Results = Sequence[Result]
 
 OTHERS = ("mild", "trio", "lookalike", "balanced", "dead", "sum", "match", "mix", "small")
 SETTINGS = {"memorizer": "digits"} | {name: f"digits/{name}" for name in OTHERS}
 """The settings of the built-in data, and the packaged recipe of each."""
-RANKED_BY = {"g2d": "memorization", "g2d-batch": "batch"}
-"""Runs of G²D by their ranking, the default and the paper's: the result depends on it."""
+RANKED: dict[str, dict[str, Any]] = {"g2d": {}, "g2d-batch": {"method.ranking": "batch"}}
+"""Runs of G²D by the default ranking and by the paper's: the result depends on it."""
 FITTED = "fit"
 """Folder of the result of ``g2d fit``."""
 
@@ -96,9 +96,9 @@ def draw(runs: Sequence[RunRecord], out: Path) -> list[Path]:
     Returns:
         The files.
     """
-    names = ("joint", *RANKED_BY)
+    names = ("joint", *RANKED)
     recipes = {name: [run for run in runs if run.name == name] for name in names}
-    ranked = {name: recipes[name] for name in RANKED_BY}
+    ranked = {name: recipes[name] for name in RANKED}
     return [
         *draw_panels(recipes, out / FIGURES, ["unimodal"]),
         *draw_panels(ranked, out / FIGURES, ["confidence", "prioritized"]),
@@ -120,9 +120,9 @@ def demo_recipes(setting: str, data_seed: int | None = None) -> list[Recipe]:
     fresh = {} if data_seed is None else {"data.protocol": "random-v1", "data.data_seed": data_seed}
     common = {**fresh, "teachers.distil_checkpoint": problem.teachers.distil_checkpoint}
     rows: dict[str, dict[str, Any]] = {"joint": {"method": "joint"}}
-    first = next(iter(RANKED_BY))
-    for name, ranking in RANKED_BY.items():
-        rows[name] = {"method": "g2d", "method.ranking": ranking, "controls": name == first}
+    first = next(iter(RANKED))
+    for name, ranking in RANKED.items():
+        rows[name] = {"method": "g2d", **ranking, "controls": name == first}
     rows[WARM] = {"method": WARM}
     return [problem.changed({**common, **row, "name": name}) for name, row in rows.items()]
 
@@ -135,7 +135,7 @@ def facts_of(results: Results, out: Path, fitted: Result | None = None) -> DemoF
         out: Folder of the runs.
         fitted: Result of ``g2d fit``.
     """
-    runs = {name: [one for one in results if one.name == name] for name in ("joint", *RANKED_BY)}
+    runs = {name: [one for one in results if one.name == name] for name in ("joint", *RANKED)}
     joint, students = runs["joint"], runs["g2d"]
     modalities = students[0].modalities
     return DemoFacts(
@@ -148,8 +148,13 @@ def facts_of(results: Results, out: Path, fitted: Result | None = None) -> DemoF
             key: _mean([one.controls[key].test["accuracy"] for one in students]) for key in FREE
         },
         students=tuple(
-            Ranked(ranking, _fused(some), _unimodal(some, modalities), _first(name, some, out))
-            for name, ranking in RANKED_BY.items()
+            Ranked(
+                _ranking(some, out),
+                _fused(some),
+                _unimodal(some, modalities),
+                _first(some, out),
+            )
+            for name in RANKED
             if (some := runs[name])
         ),
         fit=None if fitted is None else fitted.fit,
@@ -157,10 +162,21 @@ def facts_of(results: Results, out: Path, fitted: Result | None = None) -> DemoF
     )
 
 
-def _first(name: str, results: Results, out: Path) -> str:
-    """Return the modality that learned first under most seeds."""
-    folders = [out / name / f"seed-{result.seed}" for result in results]
-    return statistics.mode([_first_learner(folder, results[0].modalities) for folder in folders])
+def _folders(results: Results, out: Path) -> list[Path]:
+    return [out / str(one.name) / f"seed-{one.seed}" for one in results]
+
+
+def _ranking(results: Results, out: Path) -> str:
+    """Return the ranking of some runs."""
+    return str(Recipe.load(_folders(results, out)[0] / RECIPE).method.options["ranking"])
+
+
+def _first(results: Results, out: Path) -> str | None:
+    """Return the modality that learned alone first under most seeds, None if none did."""
+    modalities = results[0].modalities
+    return statistics.mode(
+        [_first_learner(folder, modalities) for folder in _folders(results, out)]
+    )
 
 
 def _unimodal(results: Results, modalities: Sequence[str]) -> Mapping[str, float]:
@@ -171,10 +187,13 @@ def _fused(results: Results) -> float:
     return _mean([result.test.fused["accuracy"] for result in results])
 
 
-def _first_learner(folder: Path, modalities: Sequence[str]) -> str:
-    """Return the modality that learned in most updates of the first epoch."""
-    kappa = read_epochs(folder)[0].train
-    return max(modalities, key=lambda m: kappa[f"kappa/{m}"])
+def _first_learner(folder: Path, modalities: Sequence[str]) -> str | None:
+    """Return the modality that learned most in the first epoch in which not all learned."""
+    for epoch in read_epochs(folder):
+        kappa = {m: epoch.train[f"kappa/{m}"] for m in modalities}
+        if min(kappa.values()) < 1:
+            return max(kappa, key=lambda m: kappa[m])
+    return None
 
 
 def _mean(shares: Sequence[float]) -> float:

@@ -9,10 +9,8 @@ from g2d.report.lines import CONTROLS
 from g2d.runs import FitFacts
 
 SUPPRESSED = 5
-"""Points that a modality must lose inside the joint model to count as suppressed, and that a method
-must gain over joint training to count as help."""
-MARGIN = 1
-"""Points by which the calibrated teachers may be better than a method that still counts as help."""
+"""Points that a modality must lose inside a model to count as suppressed, and that a method must
+gain over joint training to count as help."""
 FREE = ("constant", "linear", "best_teacher", "ensemble_calibrated")
 """Controls that the paragraph names, by their key in a result."""
 ENSEMBLE = "ensemble_calibrated"
@@ -29,13 +27,13 @@ class Ranked:
         ranking: Name of the ranking.
         fused: Accuracy of all modalities together.
         unimodal: Accuracy of its own prediction from every modality.
-        first: The modality that learned first.
+        first: The modality that learned alone first; None if none learned alone.
     """
 
     ranking: str
     fused: float
     unimodal: Mapping[str, float]
-    first: str
+    first: str | None
 
 
 @dataclass(frozen=True)
@@ -109,9 +107,11 @@ def _finding(facts: DemoFacts) -> str:
 
 def _ranked(one: Ranked, facts: DemoFacts) -> str:
     which = "the suppressed one, " if one.first == facts.loser else "not the suppressed one, "
+    learner = "no modality learn alone"
+    if one.first is not None:
+        learner = f"{one.first}, {which if facts.suppressed else ''}learn alone first"
     return (
-        f"G²D, ranked by {one.ranking}, let {one.first}, "
-        f"{which if facts.suppressed else ''}learn first: {facts.loser} reached "
+        f"G²D, ranked by {one.ranking}, let {learner}: {facts.loser} reached "
         f"{one.unimodal[facts.loser]:.1f} %, and all modalities together {one.fused:.1f} %, "
         f"against {facts.joint:.1f} % of joint training ({one.fused - facts.joint:+.1f} points)."
     )
@@ -123,14 +123,15 @@ def verdict(facts: DemoFacts) -> str:
     Args:
         facts: The results.
     """
-    own = facts.students[0]
+    own, loser = facts.students[0], facts.loser
     gain, better = own.fused - facts.joint, facts.controls[ENSEMBLE] - own.fused
-    helps = facts.suppressed and gain >= SUPPRESSED and better <= MARGIN
-    if helps and not facts.interaction:
-        but = f" But the {CONTROL} is {better:.1f} points better." if better > 0 else ""
-        return f"G²D helps here: {facts.loser} is no longer suppressed.{but}"
-    reasons = ", and ".join(_reasons(facts))
-    return f"G²D does not help here ({gain:+.1f} points against joint training): {reasons}."
+    if not facts.suppressed or gain < SUPPRESSED or facts.interaction:
+        reasons = ", and ".join(_reasons(facts))
+        return f"G²D does not help here ({gain:+.1f} points against joint training): {reasons}."
+    state = "less" if facts.teachers[loser] - own.unimodal[loser] >= SUPPRESSED else "no longer"
+    but = f" But the {CONTROL} is {better:.1f} points better." if better > 0 else ""
+    helps = f"G²D helps against joint training ({gain:+.1f} points)"
+    return f"{helps}: {loser} is {state} suppressed.{but}"
 
 
 def _reasons(facts: DemoFacts) -> Iterator[str]:
@@ -147,11 +148,11 @@ def _reasons(facts: DemoFacts) -> Iterator[str]:
     elif not facts.suppressed:
         yield "no modality is suppressed, so that there is nothing to repair"
     elif own.fused - facts.joint < SUPPRESSED:
-        yield (
-            f"{facts.loser} did not gain enough from learning first"
-            if own.first == facts.loser
-            else f"it let {own.first} learn first, although {facts.loser} is the suppressed one"
-        )
+        if own.first == facts.loser:
+            yield f"{facts.loser} did not gain enough from learning alone first"
+        else:
+            alone = own.first or "no modality"
+            yield f"it let {alone} learn alone first, although {facts.loser} is the suppressed one"
     ensemble = facts.controls[ENSEMBLE]
     if ensemble > own.fused and not facts.interaction:
         yield f"the {CONTROL} is {ensemble - own.fused:.1f} points better"

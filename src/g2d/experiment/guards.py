@@ -31,7 +31,8 @@ from g2d.engine.evaluate import Evaluation
 from g2d.errors import G2DError
 from g2d.experiment.student import Student
 from g2d.experiment.teachers import TeacherSet
-from g2d.method import Method
+from g2d.functional.lags import CAUGHT_UP
+from g2d.method import LAG, MEMORIZATION, Method
 from g2d.model import Teachers
 from g2d.modulations import SMP
 from g2d.runs import ANALYSIS, read_analysis, read_result
@@ -77,10 +78,13 @@ def before_training(student: Student, sets: Sequence[TeacherSet], out: Path) -> 
     device = student.recipe.train.resolved_device()
     valid = _rows(teachers, source, "valid", device)
     notices = [*_at_chance(valid, source.task), *_better_on_validation(sets[0], valid)]
-    if (by := _fixed_ranking(student.method)) is not None:
-        train = _rows(teachers, source, "train", device) if by == "memorization" else None
+    by = _ranking(student.method)
+    if by in (MEMORIZATION, "validation"):
+        train = _rows(teachers, source, "train", device) if by == MEMORIZATION else None
         total = len(source.rows("train"))
         notices += _too_few_rows(valid, train, total)
+    elif by == LAG:
+        notices += _too_few_rows_for_lags(valid, source.task)
     return [*notices, *_interaction_is_lost(student, out)]
 
 
@@ -155,11 +159,10 @@ def _better_on_validation(teachers: TeacherSet, valid: _Rows) -> Iterator[str]:
             )
 
 
-def _fixed_ranking(method: Method) -> str | None:
-    """Return the ranking of a method if it depends on validation rows and is computed once."""
+def _ranking(method: Method) -> str | None:
+    """Return the ranking that decides which modality learns alone, None if none does."""
     modulation = getattr(method, "modulation", None)
-    by = modulation.by if isinstance(modulation, SMP) and modulation.tau != "none" else ""
-    return by if by in ("memorization", "validation") else None
+    return modulation.by if isinstance(modulation, SMP) and modulation.exclusive else None
 
 
 def _too_few_rows(valid: _Rows, train: _Rows | None, total: int) -> Iterator[str]:
@@ -189,15 +192,38 @@ def _too_few_rows(valid: _Rows, train: _Rows | None, total: int) -> Iterator[str
             yield _needed(first, second, margin, error, fixed, of_valid)
 
 
+def _too_few_rows_for_lags(valid: _Rows, task: Task) -> Iterator[str]:
+    """Yield a warning if the score of a teacher is less certain than the lag that ends a turn."""
+    scores = valid.confidence
+    if not task.discrete:
+        spread = max(float(valid.target.astype(np.float64).var(0).mean()), 1e-12)
+        scores = {m: hits / spread for m, hits in valid.hits.items()}
+    errors = {m: clustered_mean(values, valid.group) for m, values in scores.items()}
+    m = max(errors, key=lambda m: errors[m].error)
+    error, groups = errors[m].error, errors[m].groups
+    if error > CAUGHT_UP:
+        needed = groups_needed(2 * CAUGHT_UP, error, 0.0, groups) if math.isfinite(error) else None
+        yield (
+            f"The lag of {m} is not certain: the score of its teacher has a standard error of "
+            f"{error:.3f} with {groups:,} independent validation rows, and a lag of {CAUGHT_UP} "
+            f"ends a turn. {_enough(needed)}."
+        )
+
+
+def _enough(needed: int | None) -> str:
+    if needed is None:
+        return "More independent validation rows are needed"
+    return f"About {needed:,} independent validation rows would be enough"
+
+
 def _needed(
     first: str, second: str, margin: float, error: float, fixed: float, of_valid: Mean
 ) -> str:
     groups = of_valid.groups
     needed = groups_needed(margin, error, fixed, groups) if math.isfinite(error) else None
-    if needed is None:
-        more = "No number of validation rows would be enough with these training rows"
-    else:
-        more = f"About {needed:,} independent validation rows would be enough"
+    more = "No number of validation rows would be enough with these training rows"
+    if needed is not None:
+        more = _enough(needed)
     return (
         f"The ranking of {first} before {second} is not certain: they differ by {margin:.3f}, the "
         f"standard error is {error:.3f} with {groups:,} independent validation rows. {more}."

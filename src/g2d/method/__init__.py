@@ -19,9 +19,13 @@ from g2d.method.modulation import (
     scales_update,
 )
 from g2d.method.orders import (
+    AUTO,
     LAG,
+    MEMORIZATION,
     Ranking,
     RankingBy,
+    automatic,
+    check_rows,
     checked_ranking,
     kind_of,
     order_of,
@@ -36,7 +40,9 @@ from g2d.method.state import Record, TrainState, record_terms
 from g2d.method.student_scores import StudentScores
 
 __all__ = [
+    "AUTO",
     "LAG",
+    "MEMORIZATION",
     "Choice",
     "Cost",
     "Distillation",
@@ -54,7 +60,9 @@ __all__ = [
     "TrainState",
     "Validation",
     "Whole",
+    "automatic",
     "check_names",
+    "check_rows",
     "checked_ranking",
     "in_scope",
     "kind_of",

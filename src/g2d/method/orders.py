@@ -12,6 +12,7 @@ import torch
 
 from g2d.errors import ArgumentError
 from g2d.files import choice_fault
+from g2d.functional.schedule import Tau
 from g2d.functional.scoring import ranking
 from g2d.method.rankings import split_confidence
 from g2d.method.state import TrainState
@@ -35,13 +36,17 @@ RankingBy = Literal[
     "lag-reversed",
 ]
 """Rankings by name, see :class:`~g2d.modulations.SMP`."""
-Ranking = RankingBy | Sequence[str]
+Ranking = Literal["auto", RankingBy] | Sequence[str]
 """A ranking by name, or the modalities in an order of one's own."""
+AUTO = "auto"
+"""The ranking that :func:`automatic` chooses."""
+MEMORIZATION: RankingBy = "memorization"
+"""The ranking by the confidence on the training rows minus that on the validation rows."""
 REVERSED = "-reversed"
 """End of the name of a ranking whose last modality learns first."""
-LAG = "lag"
+LAG: RankingBy = "lag"
 """The ranking that decides itself how long a modality learns alone."""
-FIXED = ("dataset", "validation", "memorization")
+FIXED = ("dataset", "validation", MEMORIZATION)
 """Rankings by a confidence that is computed once, before training."""
 
 
@@ -60,7 +65,7 @@ def checked_ranking(by: Ranking, modalities: Sequence[str] | None = None) -> Ran
         ('tone', 'image')
     """
     if isinstance(by, str):
-        names = get_args(RankingBy)
+        names = (AUTO, *get_args(RankingBy))
         if by not in names:
             raise ArgumentError(choice_fault("ranking", by, names))
         return by
@@ -69,6 +74,19 @@ def checked_ranking(by: Ranking, modalities: Sequence[str] | None = None) -> Ran
         every = f" ({', '.join(modalities)})" if modalities else ""
         raise ArgumentError(f"ranking must hold every modality once{every}, found {list(order)}.")
     return order
+
+
+def automatic(tau: Tau, *, additive: bool) -> RankingBy:
+    """Return the ranking that ``"auto"`` means.
+
+    It is the lag, unless its turns would contradict ``tau``, or the student's own predictions from
+    one modality, which it needs, are approximate: then it is the memorization.
+
+    Args:
+        tau: Prioritization epochs; None leaves them to the ranking.
+        additive: Whether the fusion adds one part per modality.
+    """
+    return LAG if tau is None and additive else MEMORIZATION
 
 
 def kind_of(by: Ranking) -> tuple[str, bool]:
@@ -127,16 +145,29 @@ def run_order(by: Ranking, state: TrainState, teachers: Teachers) -> tuple[str, 
     kind, reverse = kind_of(by)
     if kind == "random":
         return random_order(teachers.modalities, state.generator.initial_seed())
+    check_rows(by, state)
+    # The views of epoch 1, so that a resumed run ranks as the first one did.
+    first = partial(state.train_rows, epoch=1)
+    score = _score(kind, state.task, teachers, first, state.validation_rows)
+    return order_of(score, reverse=reverse)
+
+
+def check_rows(by: Ranking, state: TrainState) -> None:
+    """Refuse a ranking by whole splits if the state has none.
+
+    Args:
+        by: The ranking.
+        state: The training state.
+
+    Raises:
+        ArgumentError: The state has no rows.
+    """
     if not state.has_rows:
         raise ArgumentError(
             f"rows must give access to the training and validation rows for ranking={by!r}, found "
             "None. Pass TrainState(rows=...), an order such as "
             "ranking=g2d.rank(teachers, train, valid), or the paper's ranking='batch'."
         )
-    # The views of epoch 1, so that a resumed run ranks as the first one did.
-    first = partial(state.train_rows, epoch=1)
-    score = _score(kind, state.task, teachers, first, state.validation_rows)
-    return order_of(score, reverse=reverse)
 
 
 def rank(
@@ -144,7 +175,7 @@ def rank(
     train: Iterable[Batch],
     valid: Iterable[Batch],
     *,
-    by: RankingBy = "memorization",
+    by: RankingBy = MEMORIZATION,
     task: Task | None = None,
     seed: int = 0,
 ) -> tuple[str, ...]:
@@ -172,7 +203,8 @@ def rank(
         >>> rank(Teachers({"a": nn.Identity(), "b": guess}), rows, rows, by="dataset-reversed")
         ('a', 'b')
     """
-    checked_ranking(by)
+    if by not in (names := get_args(RankingBy)):
+        raise ArgumentError(choice_fault("by", by, names))
     kind, reverse = kind_of(by)
     if kind == "random":
         return random_order(teachers.modalities, seed)
@@ -221,7 +253,7 @@ def _score(
     valid: Callable[[], Iterable[Batch]],
 ) -> dict[str, float]:
     """Return the score that ranks the modalities; the smallest learns first."""
-    if kind != "memorization":
+    if kind != MEMORIZATION:
         return split_confidence(task, teachers, train() if kind == "dataset" else valid())
     on_train, on_valid = (split_confidence(task, teachers, rows()) for rows in (train, valid))
     return {m: on_train[m] - on_valid[m] for m in on_train}

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from g2d.errors import ArgumentError
 from g2d.functional.losses import Reduction
 from g2d.functional.schedule import Tau
-from g2d.method import Cost, Distillation, Log, Modulation, Ranking, spaces
+from g2d.method import AUTO, Cost, Distillation, Log, Modulation, Ranking, spaces
 from g2d.model import Teachers
 from g2d.modulations import SMP
 
@@ -36,7 +36,8 @@ class G2D(Distillation):
     Args:
         teachers: Frozen unimodal teachers.
         tau: Prioritization epochs of :class:`~g2d.modulations.SMP`: whole epochs or shares, one per
-            modality. If left out, half of the run is divided equally over the exclusive stages.
+            modality. If left out, the ranking decides, or half of the run is divided equally over
+            the exclusive stages.
             ``"none"`` trains the loss alone, without modulation.
         alpha: Weight of the feature distillation, one for all modalities or one for each.
         beta: Weight of the logit distillation, one for all modalities or one for each.
@@ -61,7 +62,7 @@ class G2D(Distillation):
         beta: float | Mapping[str, float] = 1.0,
         temperature: float = 1.0,
         reduction: Reduction = "mean",
-        ranking: Ranking = "memorization",
+        ranking: Ranking = AUTO,
         gate_heads: bool = False,
         freeze_batchnorm: bool = False,
         modulation: Modulation | None = None,

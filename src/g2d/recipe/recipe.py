@@ -40,8 +40,8 @@ class Recipe:
 
     Example:
         >>> recipe = Recipe.load("digits", ["method=g2d", "epochs=4"])
-        >>> recipe.method.options["tau"], recipe.method.options["alpha"]
-        ([2, 2], 1.0)
+        >>> recipe.method.options["ranking"], recipe.method.options["alpha"]
+        ('lag', 1.0)
         >>> Recipe.load("digits", ["epochs=many"])
         Traceback (most recent call last):
         g2d.errors.RecipeError: digits has 1 fault:

@@ -12,7 +12,8 @@ from g2d.engine.options import TrainOptions
 from g2d.errors import RecipeError
 from g2d.files import NAME_RULE, is_plain_name
 from g2d.functional.schedule import stage_epochs
-from g2d.method import LAG, Method, checked_ranking, kind_of
+from g2d.fusion import FUSIONS
+from g2d.method import AUTO, LAG, Method, automatic, checked_ranking, kind_of
 from g2d.methods import METHODS
 from g2d.model import Teachers
 from g2d.modulations import MODULATIONS
@@ -47,6 +48,7 @@ def validate(content: Mapping[str, Any], source: str, faults: Iterable[str]) -> 
     fusion = check.part("fusion", content.get("fusion") or "late", "fusion")
     parts = check.method(content.get("method"), tuple(encoders))
     method = parts["method"]
+    check.rankings(parts, fusion)
     epochs = None
     if content.get("epochs") is None or top["epochs"] is not None:  # else it is unreadable
         epochs = check.epochs(top["epochs"], parts, tuple(encoders))
@@ -193,6 +195,13 @@ class _Check(Faults):
                 self.unknown(f"{path}.{m}", modalities, owner)
             for m in [m for m in modalities if m not in option]:
                 self.append(f"{path}.{m} must be given, found none for this modality of the data.")
+
+    def rankings(self, parts: Mapping[str, Named | None], fusion: Named | None) -> None:
+        """Replace the ranking ``auto`` by the one that it means with this fusion and tau."""
+        for part in parts.values():
+            if part and fusion and part.options.get("ranking") == AUTO:
+                tau, additive = part.options.get("tau"), FUSIONS[fusion.name].additive
+                part.options["ranking"] = automatic(tau, additive=additive)
 
     def epochs(
         self, given: int | None, parts: Mapping[str, Named | None], modalities: tuple[str, ...]

@@ -11,6 +11,8 @@ CHANGED: Mapping[str, Mapping[str, Any]] = {
     "ogm_ge": {"window": [1, 51]},
     "agm": {"window": [1, 21]},
     "pmr": {"window": [1, 101], "entropy_epochs": 10},
+    "g2d": {"ranking": "memorization"},
+    "smp": {"ranking": "memorization"},
 }
 """Earlier defaults of options of methods."""
 ADDED: Mapping[str, Mapping[str, Any]] = {
@@ -97,7 +99,8 @@ def continued(begun: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, A
         section = now if isinstance(now, Mapping) else {"name": now}
         key = _key(before["name"])
         if section.get("name") == before["name"]:
-            for option, value in {**CHANGED.get(key, {}), **ADDED.get(key, {})}.items():
-                if option not in section and before[option] == value:
-                    kept[f"{path}.{option}"] = value
+            for defaults in (CHANGED.get(key, {}), ADDED.get(key, {})):
+                for option, value in defaults.items():
+                    if option not in section and before[option] == value:
+                        kept[f"{path}.{option}"] = value
     return kept
