@@ -36,9 +36,9 @@ class G2D(Distillation):
     Args:
         teachers: Frozen unimodal teachers.
         tau: Prioritization epochs of :class:`~g2d.modulations.SMP`: whole epochs or shares, one per
-            modality. If left out, the ranking decides, or half of the run is divided equally over
-            the exclusive stages.
-            ``"none"`` trains the loss alone, without modulation.
+            modality. If left out, the ranking ``"lag"`` decides; with other rankings, half of the
+            run is divided equally over the exclusive stages. ``"none"`` trains the loss alone,
+            without modulation.
         alpha: Weight of the feature distillation, one for all modalities or one for each.
         beta: Weight of the logit distillation, one for all modalities or one for each.
         temperature: Temperature of the logit distillation.
