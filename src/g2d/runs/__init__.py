@@ -34,6 +34,7 @@ from g2d.runs.fitted import FitOption as FitOption
 from g2d.runs.fitted import Plan as Plan
 from g2d.runs.fitted import Planned as Planned
 from g2d.runs.fitted import read_plan as read_plan
+from g2d.runs.grouping import PER_SEED as PER_SEED
 from g2d.runs.grouping import Problem as Problem
 from g2d.runs.grouping import grouped as grouped
 from g2d.runs.names import ANALYSIS as ANALYSIS

@@ -17,6 +17,8 @@ from g2d.experiment.fitting.choice import (
     reason_against,
     unstable,
 )
+from g2d.experiment.fitting.planning import kind_of, members_of
+from g2d.recipe import Recipe
 from g2d.task import Classification, Regression
 
 DRAWS = 50
@@ -120,8 +122,19 @@ def test_methods_that_rely_on_teachers_wait_for_silence_and_a_weak_joint_model()
     assert "is not behind" in str(reason_against("not found", strong, weak))
 
 
-def test_every_member_and_every_growing_stack_can_be_chosen() -> None:
-    options = combinations(["teachers", "joint", "joint-2", "joint-warm"], ["teachers"])
-    assert len(options) == len(set(options)) == 11
-    assert ("teachers", "joint", "joint-2", "joint-warm") in options
-    assert ("joint", "joint-2") in options
+def test_a_model_is_never_chosen_among_copies_that_differ_only_in_the_seed() -> None:
+    planned = members_of(Recipe.load("digits"))
+    options = combinations({one.name: kind_of(one) for one in planned})
+    assert len(options) == len(set(options))
+    alone = [names[0] for names in options if len(names) == 1]
+    assert alone == ["teachers", "joint", "joint-warm", "additive", "g2d", "mses"]
+    for copies in (("teachers", "teachers-2"), ("joint", "joint-2", "joint-3")):
+        assert copies in options
+    assert ("joint-warm", "joint-warm-2") in options
+    assert tuple(one.name for one in planned) in options
+
+
+def test_every_stack_that_a_smaller_budget_ends_with_can_be_chosen() -> None:
+    names = ["teachers", "joint", "joint-2", "joint-warm"]
+    options = combinations({name: name for name in names})
+    assert all(tuple(names[:count]) in options for count in range(1, len(names) + 1))

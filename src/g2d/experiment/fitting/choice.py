@@ -111,22 +111,26 @@ class Choice:
     reference: int
 
 
-def combinations(members: Sequence[str], teachers: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return the options: every member, each student with the teachers, and growing stacks.
+def combinations(kinds: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """Return the options: a model of every kind, all of a kind together, and growing stacks.
+
+    Models of a kind differ only in the seed. None of them is preferred to another by its score: the
+    best of several on a few validation rows is the luckiest one.
 
     Args:
-        members: Names of all members in the order of their training.
-        teachers: Those of them that are sets of teachers.
+        kinds: The kind of every member, by its name, in the order of their training.
 
     Example:
-        >>> combinations(["teachers", "joint", "joint-2"], ["teachers"])
-        [('teachers',), ('joint',), ('joint-2',), ('teachers', 'joint'), ('teachers', 'joint-2'), \
-('joint', 'joint-2'), ('teachers', 'joint', 'joint-2')]
+        >>> combinations({"teachers": "t", "joint": "j", "joint-2": "j", "joint-warm": "w"})
+        [('teachers',), ('joint',), ('joint-warm',), ('joint', 'joint-2'), ('teachers', 'joint'), \
+('teachers', 'joint', 'joint-2'), ('teachers', 'joint', 'joint-2', 'joint-warm')]
     """
-    students = [name for name in members if name not in teachers]
-    options: list[tuple[str, ...]] = [(name,) for name in members]
-    options += [(teacher, student) for teacher in teachers[:1] for student in students]
-    options += [tuple(students[:count]) for count in range(2, len(students) + 1)]
+    alike: dict[str, list[str]] = {}
+    for name, kind in kinds.items():
+        alike.setdefault(kind, []).append(name)
+    members = list(kinds)
+    options: list[tuple[str, ...]] = [(names[0],) for names in alike.values()]
+    options += [tuple(names) for names in alike.values()]
     options += [tuple(members[:count]) for count in range(2, len(members) + 1)]
     return list(dict.fromkeys(options))
 

@@ -15,14 +15,15 @@ from g2d.experiment.students import OTHER_SEED
 from g2d.files import one_of
 from g2d.methods import Joint
 from g2d.recipe import Recipe
-from g2d.runs import Plan, Planned
+from g2d.runs import PER_SEED, Plan, Planned
 
 BUDGETS = {"fast": 2, "normal": 4, "thorough": 10}
 """Passes of the training rows per epoch by the name of a budget."""
 FUSION, ADDITIVE = "film", "late"
 """Fusion that can represent an interaction of modalities, and one that cannot."""
-JOINT = "joint"
-"""Name of the first joint model, with which others are compared."""
+JOINT, SECOND = "joint", "joint-2"
+"""Names of the first joint model, with which others are compared, and of the same with another
+seed."""
 RESERVE = 1.2
 """Cost of a student's pass, with its fusion and the evaluation, relative to the teachers'."""
 
@@ -63,7 +64,7 @@ def members_of(recipe: Recipe) -> list[Planned]:
     return [
         Planned(name="teachers", about="the teachers", teachers=True),
         Planned(name=JOINT, about=f"the joint model ({FUSION} fusion)"),
-        Planned(name="joint-2", about="the second joint model", settings=second),
+        Planned(name=SECOND, about="the second joint model", settings=second),
         Planned(name="joint-warm", about="the joint model from the teachers", settings=warm),
         Planned(
             name="additive", about=f"the joint model with {ADDITIVE} fusion", settings=additive
@@ -85,6 +86,16 @@ def members_of(recipe: Recipe) -> list[Planned]:
             settings=second | own | warm,
         ),
     ]
+
+
+def kind_of(member: Planned) -> str:
+    """Return what a member shares with those that differ from it only in the seed.
+
+    Args:
+        member: The member.
+    """
+    settings = {key: value for key, value in member.settings.items() if key not in PER_SEED}
+    return f"{'teachers' if member.teachers else 'student'} {sorted(settings.items())}"
 
 
 def check_budget(budget: str | float) -> str | float:

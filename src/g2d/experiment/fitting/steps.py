@@ -34,7 +34,7 @@ from g2d.experiment.fitting.choice import (
 )
 from g2d.experiment.fitting.members import Member, Outputs
 from g2d.experiment.fitting.paragraph import paragraph
-from g2d.experiment.fitting.planning import ADDITIVE, JOINT
+from g2d.experiment.fitting.planning import ADDITIVE, JOINT, SECOND, kind_of
 from g2d.experiment.fitting.progress import Job, JobLine
 from g2d.experiment.student import Student, untrained_method
 from g2d.files import write_text
@@ -125,9 +125,8 @@ class Fitting:
 
     def options(self) -> list[Option]:
         """Return every model that can be chosen, cheapest first."""
-        names = [member.name for member in self.members]
-        teachers = [member.name for member in self.members if member.set is not None]
-        made = [self.option(some) for some in combinations(names, teachers)]
+        kinds = {member.name: kind_of(member.planned) for member in self.members}
+        made = [self.option(some) for some in combinations(kinds)]
         return sorted(made, key=lambda one: (one.passes, -one.score))
 
     def finish(self) -> Result:
@@ -150,11 +149,11 @@ class Fitting:
             training.facts_of(one, self.valid[one.name], self._scores(self.valid[one.name]))
             for one in self.members
         ]
-        second = next((i for i, one in enumerate(options) if one.members == ("joint-2",)), None)
         gap = None
-        if joint is not None and second is not None and unstable(options[joint], options[second]):
-            one, two = options[joint], options[second]
-            gap = abs(one.score - two.score), standard_error(one.scores, two.scores)
+        if joint is not None and SECOND in students:
+            one, two = options[joint], self.option((SECOND,))
+            if unstable(one, two):
+                gap = abs(one.score - two.score), standard_error(one.scores, two.scores)
         return {
             "budget": self.plan.budget,
             "passes": sum(member.planned.passes for member in self.members),
