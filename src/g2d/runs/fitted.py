@@ -170,6 +170,8 @@ class FitFacts(Content):
         ensemble: Place of the calibrated ensemble of the teachers.
         joint: Place of the first joint model; None if none was trained.
         teachers: Score of every teacher.
+        at_chance: Modalities whose teacher is not clearly better than a constant prediction.
+        undecided: Whether no option differs from the chosen one by more than two standard errors.
         own: Score of the chosen model's prediction from each modality alone.
         heads: Weight of every head of the chosen model.
         interaction: Whether the answer is in the interaction; None with one modality.
@@ -192,6 +194,8 @@ class FitFacts(Content):
     ensemble: int
     joint: int | None = None
     teachers: Metrics
+    at_chance: list[str] = Field(default_factory=list)
+    undecided: bool = False
     own: Metrics = Field(default_factory=dict)
     heads: Metrics = Field(default_factory=dict)
     interaction: FitInteraction | None = None

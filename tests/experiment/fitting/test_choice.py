@@ -10,12 +10,14 @@ from torch import Tensor
 from g2d.experiment.fitting.choice import (
     MeasuredRows,
     Option,
+    at_chance,
     choose,
     combinations,
     crossed,
+    far_apart,
     measured,
     reason_against,
-    unstable,
+    undecided,
 )
 from g2d.experiment.fitting.planning import kind_of, members_of
 from g2d.recipe import Recipe
@@ -110,9 +112,32 @@ def test_a_metric_of_errors_counts_with_its_sign_turned() -> None:
     assert rows.score(target + 1.0) < 0.0
 
 
-def test_two_joint_models_are_unstable_only_if_far_apart_in_standard_errors() -> None:
-    assert unstable(option("a", 0.9, noise=0.02), option("b", 0.8))
-    assert not unstable(option("a", 0.9, noise=0.06), option("b", 0.8))
+def test_two_models_are_far_apart_only_in_standard_errors() -> None:
+    assert far_apart(option("a", 0.9, noise=0.02), option("b", 0.8))
+    assert not far_apart(option("a", 0.9, noise=0.06), option("b", 0.8))
+
+
+def test_a_choice_is_undecided_if_no_option_is_far_from_it() -> None:
+    options = [option("t", 0.8, noise=0.06), option("j", 0.85, noise=0.06), option("t j", 0.9)]
+    assert undecided(options, 2)
+    assert not undecided([*options, option("w", 0.6)], 2)
+    assert not undecided(options[:1], 0)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
+def test_a_modality_is_at_chance_if_a_constant_prediction_is_as_good(metric: str) -> None:
+    target = (torch.arange(200) % 4 == 0).long() * 2  # three quarters have class 0
+    rows = MeasuredRows(target, np.arange(200), Classification(3), metric)
+    often = torch.tensor([[2.0, 0.0, 0.0]]).expand(200, -1)
+    logits = {"useful": heads_of(6.0, 0, target), "often": often, "noise": heads_of(0.0, 1, target)}
+    assert at_chance(logits, rows) == ["often", "noise"]
+
+
+def test_a_mean_is_the_constant_prediction_of_values() -> None:
+    target = torch.randn(100, 1, generator=torch.Generator().manual_seed(0))
+    rows = MeasuredRows(target, np.arange(100), Regression(1, output="identity"), "r2")
+    logits = {"mean": torch.zeros(100, 1), "value": target + 0.1}
+    assert at_chance(logits, rows) == ["mean"]
 
 
 def test_methods_that_rely_on_teachers_wait_for_silence_and_a_weak_joint_model() -> None:

@@ -113,6 +113,23 @@ def test_renamed_results_give_the_same_sentences() -> None:
             "Joint training suppressed noise: 80.0 % alone, 30.0 % inside",
             "suppressed picture",
         ),
+        (
+            {"at_chance": ["picture"]},
+            "The teacher of picture is not clearly better than a constant prediction. Joint "
+            "training suppressed no modality",
+            "suppressed picture",
+        ),
+        (
+            {"at_chance": ["picture", "noise"]},
+            "The teachers of picture and noise are not clearly better",
+            "suppressed picture",
+        ),
+        (
+            {"undecided": True},
+            "240 validation rows are too few to tell the models apart: no score differs from that "
+            "of the chosen model by more than two standard errors. The best single model",
+            "more loss. The best",
+        ),
         ({"unstable": [0.1, 0.02]}, "10.0 points apart", "not apart"),
         (
             {"chosen": 0},

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from g2d.engine.linear import best_constant
 from g2d.functional.calibration import fit_head_weights
 from g2d.report.fitted import score_of
 from g2d.task import Task
@@ -228,9 +229,30 @@ def _ahead(one: Option, other: Option, errors: float = 1.0) -> bool:
     return one.score - other.score > errors * standard_error(one.scores, other.scores)
 
 
-def unstable(first: Option, second: Option) -> bool:
-    """Return whether two models that differ only in the seed are too far apart."""
+def far_apart(first: Option, second: Option) -> bool:
+    """Return whether two models differ by more than two standard errors."""
     return _ahead(first, second, CLEAR) or _ahead(second, first, CLEAR)
+
+
+def undecided(options: Sequence[Option], chosen: int) -> bool:
+    """Return whether the validation rows are too few to tell any option from the chosen one."""
+    return len(options) > 1 and not any(far_apart(one, options[chosen]) for one in options)
+
+
+def at_chance(logits: Mapping[str, Tensor], rows: MeasuredRows) -> list[str]:
+    """Return the modalities whose prediction is not clearly better than a constant one.
+
+    Args:
+        logits: Logits of every modality alone ``(N, C)``.
+        rows: The validation rows.
+    """
+    constant = best_constant(rows.task, rows.target).expand(len(rows.target), -1)
+    score, drawn = rows.score(constant), rows.scores_drawn(constant)
+    return [
+        m
+        for m, z in logits.items()
+        if rows.score(z) - score <= CLEAR * standard_error(rows.scores_drawn(z), drawn)
+    ]
 
 
 def best_single(options: Sequence[Option], students: Mapping[str, object]) -> int | None:

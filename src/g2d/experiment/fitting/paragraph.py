@@ -22,8 +22,10 @@ def paragraph(facts: FitFacts) -> str:
     """
     sentences = [
         _chosen(facts),
+        *_undecided(facts),
         *_alternatives(facts),
         *_heads(facts),
+        *_at_chance(facts),
         *_suppressed(facts),
         *_interaction(facts),
         *_unstable(facts),
@@ -52,6 +54,14 @@ def _chosen(facts: FitFacts) -> str:
     if not cheaper:
         return f"{what}: no stack of more members is better by its score and its loss."
     return f"{what}: no cheaper model is within one standard error of its score without more loss."
+
+
+def _undecided(facts: FitFacts) -> Iterator[str]:
+    if facts.undecided:
+        yield (
+            f"{facts.rows} validation rows are too few to tell the models apart: no score differs "
+            "from that of the chosen model by more than two standard errors."
+        )
 
 
 def _alternatives(facts: FitFacts) -> Iterator[str]:
@@ -115,13 +125,27 @@ def _relies(member: FitMember) -> str:
     return f"{first} of its score, then {enumerated(others)}"
 
 
+def _at_chance(facts: FitFacts) -> Iterator[str]:
+    """Yield the teachers that learned nothing."""
+    if not (names := facts.at_chance):
+        return
+    subject = f"teachers of {enumerated(names)} are" if names[1:] else f"teacher of {names[0]} is"
+    if len(facts.modalities) == 1:
+        subject = "model is"
+    yield f"The {subject} not clearly better than a constant prediction."
+
+
 def _suppressed(facts: FitFacts) -> Iterator[str]:
     """Yield whether joint training suppressed a modality, and whether the chosen model does."""
     if facts.joint is None:
         return
     joint, ensemble = facts.options[facts.joint], facts.options[facts.ensemble]
     inside = facts.member(joint.members[0]).unimodal
-    low = [m for m in facts.modalities if _below(inside.get(m), facts.teachers[m])]
+    low = [
+        m
+        for m in facts.modalities
+        if m not in facts.at_chance and _below(inside.get(m), facts.teachers[m])
+    ]
     if not low or joint.score >= ensemble.score:
         yield "Joint training suppressed no modality at the cost of its score."
     else:

@@ -24,13 +24,15 @@ from g2d.experiment.fitting.choice import (
     Choice,
     MeasuredRows,
     Option,
+    at_chance,
     best_single,
     choose,
     combinations,
+    far_apart,
     measured,
     reason_against,
     standard_error,
-    unstable,
+    undecided,
 )
 from g2d.experiment.fitting.members import Member, Outputs
 from g2d.experiment.fitting.paragraph import paragraph
@@ -152,7 +154,7 @@ class Fitting:
         gap = None
         if joint is not None and SECOND in students:
             one, two = options[joint], self.option((SECOND,))
-            if unstable(one, two):
+            if far_apart(one, two):
                 gap = abs(one.score - two.score), standard_error(one.scores, two.scores)
         return {
             "budget": self.plan.budget,
@@ -168,6 +170,8 @@ class Fitting:
             "ensemble": ensemble,
             "joint": joint,
             "teachers": members[0].unimodal,
+            "at_chance": at_chance(self.valid[members[0].name].unimodal, self.rows),
+            "undecided": undecided(options, choice.chosen),
             "interaction": first and first.interaction and first.interaction.plain(),
             "unstable": gap,
             "left_out": self.left_out,
