@@ -96,9 +96,8 @@ class Run:
         test, metric = self.result.test, self.result.selection_metric
         scores = {"fused": test.fused, **test.unimodal}
         texts = [f"{m} {score[metric]:.3f}" for m, score in scores.items() if metric in score]
-        epoch = f"  epoch {self.result.selected_epoch} of {self.result.epochs}"
-        last = f"{epoch}, seed {self.result.seed}; test {metric}: {', '.join(texts)}"
-        return "\n".join([*lines, last])
+        facts = f"{self.result.epoch}, seed {self.result.seed}"
+        return "\n".join([*lines, f"  {facts}; test {metric}: {', '.join(texts)}"])
 
     def evaluate(
         self,

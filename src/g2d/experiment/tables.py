@@ -50,9 +50,8 @@ def run_summary(result: Result) -> str:
     """Return the test metrics and warnings of a finished run."""
     task = task_from_config(result.task)
     marked = " (selected on the test split)" if result.selected_on_test else ""
-    epoch = f"epoch {result.selected_epoch} of {result.epochs}"
     lines = [
-        f"Test{marked}, {result.data.protocol}, {epoch}:",
+        f"Test{marked}, {result.data.protocol}, {result.epoch}:",
         metrics_table(result.test.fused, result.test.unimodal, task),
         *cautions(result.data),
     ]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from g2d.errors import RunError
-from g2d.files import read_json, write_json
+from g2d.files import NAME_RULE, is_plain_name, read_json, write_json
 from g2d.runs.content import Content, Metrics, Number
-from g2d.runs.names import PLAN
+from g2d.runs.names import PLAN, TEACHERS
 
 Condition = Literal["", "silent"]
 """When a member is trained: always, or if no interaction was found and joint training is behind
@@ -48,6 +48,10 @@ class Plan(Content):
         left_out: Members that the budget does not allow, with the reason.
         metric: Metric that chooses.
         recipe: The resolved recipe that the members change.
+
+    Raises:
+        ValidationError: The members do not begin with the teachers, or their names cannot be those
+            of their folders.
     """
 
     budget: str
@@ -57,6 +61,17 @@ class Plan(Content):
     left_out: dict[str, str] = Field(default_factory=dict)
     metric: str
     recipe: dict[str, Any]
+
+    @field_validator("members")
+    @classmethod
+    def _in_order(cls, members: list[Planned]) -> list[Planned]:
+        names = [member.name for member in members]
+        if not members or names[0] != TEACHERS or not members[0].teachers:
+            raise ValueError(f"the first member must be {TEACHERS}, with teachers: true")
+        for name in names:
+            if not is_plain_name(name) or names.count(name) > 1:
+                raise ValueError(f"names must be unique, of {NAME_RULE}, found {name!r:.300}")
+        return members
 
     def write(self, folder: Path) -> None:
         """Write ``plan.json`` in the folder of a fit atomically."""
@@ -76,11 +91,15 @@ def read_plan(path: Path) -> Plan:
         return Plan.model_validate(read_json(path))
     except FileNotFoundError:
         raise RunError(f"cannot read {path}: no such file.") from None
-    except (OSError, ValueError, ValidationError) as error:
-        reason = str(error).partition("\n")[0]
-        raise RunError(
-            f"{path} must be a plan of g2d fit, found damage: {reason}. Delete it to plan again."
-        ) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        reason = f"{key}: {first['msg'].removeprefix('Value error, ')}"
+    except (OSError, ValueError) as error:
+        reason = str(error)
+    raise RunError(
+        f"{path} must be a plan of g2d fit, found damage: {reason}. Delete it to plan again."
+    )
 
 
 class FitMember(Content):

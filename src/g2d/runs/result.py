@@ -240,16 +240,20 @@ class Result(Content):
         """Write ``result.json`` in a run folder atomically, with its signature."""
         write_signed(folder / RESULT, self.plain())
 
+    @property
+    def epoch(self) -> str:
+        """The epoch whose weights were kept, in words."""
+        if not self.epochs:
+            return "no training of its own"
+        return f"epoch {self.selected_epoch} of {self.epochs}"
+
     def __repr__(self) -> str:
         metric = self.selection_metric
         own = {"fused": self.test.fused, **self.test.unimodal}
         scores = ", ".join(
             f"{name} {scores[metric]:.3f}" for name, scores in own.items() if metric in scores
         )
-        return (
-            f"Result({self.name!r}, seed {self.seed}, epoch {self.selected_epoch} of "
-            f"{self.epochs}; test {metric}: {scores})"
-        )
+        return f"Result({self.name!r}, seed {self.seed}, {self.epoch}; test {metric}: {scores})"
 
     __str__ = __repr__
 

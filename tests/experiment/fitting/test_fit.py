@@ -270,5 +270,32 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
     damaged = tmp_path / "a"
     damaged.mkdir()
     (damaged / "plan.json").write_text(json.dumps({"budget": 1}))
-    with pytest.raises(RunError, match=r"plan\.json must be a plan of g2d fit, found damage"):
+    with pytest.raises(RunError, match=r"plan\.json must be a plan of g2d fit, found damage: bud"):
         g2d.fit(arrays(), out=damaged, **SMALL, **QUIET)
+
+
+@pytest.mark.parametrize(
+    ("members", "sentence"),
+    [
+        ([], "the first member must be teachers"),
+        ([{"name": "joint", "about": "a"}], "the first member must be teachers"),
+        (
+            [{"name": "teachers", "about": "t", "teachers": True}] * 2,
+            "names must be unique, of 1 to 200 bytes .*, found 'teachers'",
+        ),
+        (
+            [
+                {"name": "teachers", "about": "t", "teachers": True},
+                {"name": "../j", "about": "a"},
+            ],
+            "found '../j'",
+        ),
+    ],
+)
+def test_a_plan_that_cannot_be_trained_is_refused(
+    members: list[dict[str, Any]], sentence: str, tmp_path: Path
+) -> None:
+    plan = {"budget": "fast", "passes": 2, "members": members, "metric": "accuracy", "recipe": {}}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    with pytest.raises(RunError, match=rf"found damage: members: .*{sentence}"):
+        g2d.fit(arrays(), out=tmp_path / "a", plan=tmp_path / "plan.json", **SMALL, **QUIET)

@@ -240,7 +240,7 @@ def undecided(options: Sequence[Option], chosen: int) -> bool:
 
 
 def at_chance(logits: Mapping[str, Tensor], rows: MeasuredRows) -> list[str]:
-    """Return the modalities whose prediction is not clearly better than a constant one.
+    """Return the modalities whose calibrated prediction is not clearly better than a constant one.
 
     Args:
         logits: Logits of every modality alone ``(N, C)``.
@@ -248,9 +248,10 @@ def at_chance(logits: Mapping[str, Tensor], rows: MeasuredRows) -> list[str]:
     """
     constant = best_constant(rows.task, rows.target).expand(len(rows.target), -1)
     score, drawn = rows.score(constant), rows.scores_drawn(constant)
+    alone = {m: crossed([z], rows) for m, z in logits.items()}
     return [
         m
-        for m, z in logits.items()
+        for m, z in alone.items()
         if rows.score(z) - score <= CLEAR * standard_error(rows.scores_drawn(z), drawn)
     ]
 

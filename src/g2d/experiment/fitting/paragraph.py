@@ -207,9 +207,10 @@ def _cost(facts: FitFacts) -> str:
 
 def _test(facts: FitFacts) -> Iterator[str]:
     """Yield the scores on the test rows, of the chosen model and the controls."""
+    ensemble = "the calibrated teachers" if len(facts.modalities) > 1 else "one model alone"
     values = {
         "the chosen model reaches": facts.options[facts.chosen],
-        "the calibrated teachers": facts.options[facts.ensemble],
+        ensemble: facts.options[facts.ensemble],
     } | ({} if facts.joint is None else {"joint training": facts.options[facts.joint]})
     known = {
         words: option.test[facts.metric]
