@@ -128,7 +128,7 @@ def _measured(source: Source) -> dict[str, Any]:
         pooled_rows(source, "test", len(source.target)),
     )
     columns = {m: Columns.fit(train, m) for m in source.modalities}
-    constant = best_constant(task, train.target)
+    constant = _constant(task, train.target)
     alone = {
         m: _fitted(task, columns, [m], *(_having(rows, m) for rows in (train, valid, test)))
         for m in source.modalities
@@ -202,13 +202,8 @@ def _fitted(
     return Fitted(best, scores(task, chosen(matrix(test)), test.target), strength)
 
 
-def best_constant(task: Task, target: Tensor) -> Tensor:
-    """Return the logits ``(1, C)`` of the best constant prediction.
-
-    Args:
-        task: Kind of target.
-        target: Targets of the rows to which it is fitted.
-    """
+def _constant(task: Task, target: Tensor) -> Tensor:
+    """Return the logits ``(1, C)`` of the best constant prediction."""
     if isinstance(task, Regression):
         return task.unsquash(target.float().mean(0, keepdim=True))
     if isinstance(task, Classification):
@@ -218,7 +213,7 @@ def best_constant(task: Task, target: Tensor) -> Tensor:
 
 
 def _constant_model(task: Task, target: Tensor) -> Predict:
-    logits = best_constant(task, target)
+    logits = _constant(task, target)
     return lambda x: logits.expand(len(x), -1)
 
 
@@ -257,7 +252,7 @@ def _classes(task: Classification, model: Any) -> Predict:
 
 def _labels(task: Task, x: Matrix, y: NDArray[Any]) -> Iterator[Predict]:
     """Yield one logistic regression per label; a label that never changes gets its frequency."""
-    base = best_constant(task, torch.from_numpy(y))
+    base = _constant(task, torch.from_numpy(y))
     changing = [j for j in range(y.shape[1]) if 0 < y[:, j].mean() < 1]
     for models in zip(*(_logistic(x, y[:, j].astype(np.int64)) for j in changing), strict=True):
 

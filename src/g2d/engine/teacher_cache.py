@@ -248,9 +248,8 @@ class TeacherCache:
         callbacks = self.watch(f"teacher of {modality}")
         fitted = fit(method, model, source, options, folder=folder, callbacks=callbacks)
 
-        def measured(split: Split) -> Any:
-            scores = evaluate(method, model, source, split, batch_size=options.eval_batch_size)
-            return scores.record()["fused"]
+        def measured(split: Split) -> dict[str, float]:
+            return _measured(method, model, source, split, options.eval_batch_size)
 
         facts: dict[str, Any] = {
             "epoch": fitted.selected_epoch,
@@ -273,8 +272,8 @@ class TeacherCache:
         model = self._opened(folder, BEST, self._model(modality))
         method: Method = Joint().build(model, training_task(source, options))
         for split in missing:
-            scores = evaluate(method, model, source, split, batch_size=options.eval_batch_size)
-            facts["splits"][split] = scores.record()["fused"]
+            size = options.eval_batch_size
+            facts["splits"][split] = _measured(method, model, source, split, size)
         if process() == 0:
             write_signed(folder / FACTS, facts)
         wait()
@@ -287,6 +286,16 @@ class TeacherCache:
     def _opened(self, folder: Path, which: str, model: MultimodalModel) -> MultimodalModel:
         checkpoint.load_model(folder / CHECKPOINTS / which, model)
         return model.to(self.options.resolved_device())
+
+
+def _measured(
+    method: Method, model: MultimodalModel, source: Source, split: Split, size: int
+) -> dict[str, float]:
+    """Return the scores of a teacher on the rows of a split that have its modality."""
+    record = evaluate(method, model, source, split, batch_size=size).record()
+    (modality,) = source.modalities
+    scores: dict[str, float] = record["unimodal"].get(modality) or record["fused"]
+    return scores
 
 
 def _read(folder: Path) -> dict[str, Any] | None:

@@ -77,7 +77,13 @@ def before_training(student: Student, sets: Sequence[TeacherSet], out: Path) -> 
     teachers, source = sets[0].teachers, student.source
     device = student.recipe.train.resolved_device()
     valid = _rows(teachers, source, "valid", device)
-    notices = [*_at_chance(valid, source.task), *_better_on_validation(sets[0], valid)]
+    notices = [
+        *(
+            f"The teacher of {m} is not above chance: {found}. It cannot guide the student."
+            for m, found in at_chance(valid.hits, valid.target, valid.group, source.task).items()
+        ),
+        *_better_on_validation(sets[0], valid),
+    ]
     by = _ranking(student.method)
     if by in (MEMORIZATION, "validation"):
         train = _rows(teachers, source, "train", device) if by == MEMORIZATION else None
@@ -115,33 +121,41 @@ def _rows(teachers: Teachers, source: Source, split: Split, device: torch.device
     )
 
 
-def _at_chance(valid: _Rows, task: Task) -> Iterator[str]:
-    """Yield a warning for every teacher that is not above chance on the validation rows."""
-    k = len(valid.hits)
-    for m, hits in valid.hits.items():
+def at_chance(
+    hits: Mapping[str, Values], target: NDArray[Any], group: NDArray[np.int64], task: Task
+) -> dict[str, str]:
+    """Return the modalities whose teacher is not above chance, each with what was found.
+
+    Args:
+        hits: What :meth:`g2d.task.Task.hits` returns for validation rows ``(N,)``, per modality;
+            NaN where it is absent.
+        target: Targets of these rows.
+        group: Group of every row ``(N,)``.
+        task: Kind of target.
+    """
+    described: dict[str, str] = {}
+    for m, own in hits.items():
+        known = ~np.isnan(own)
         if task.discrete:
-            mean, chance = (
-                clustered_mean(hits, valid.group),
-                chance_of(valid.target[~np.isnan(hits)]),
-            )
-            if (p := min(1.0, k * p_above(mean.value, mean.groups, chance))) < LEVEL:
+            mean, chance = clustered_mean(own, group), chance_of(target[known])
+            p = min(1.0, len(hits) * p_above(mean.value, mean.groups, chance))
+            if p < LEVEL:
                 continue
-            described = (
+            described[m] = (
                 f"{percent(mean.value)} of {mean.groups} independent validation rows are right, "
-                f"chance is {percent(chance)} (p = {p:.2g}, corrected for {k} teachers)"
+                f"chance is {percent(chance)} (p = {p:.2g}, corrected for {len(hits)} teachers)"
             )
         else:
-            known = ~np.isnan(hits)
-            target = valid.target[known].astype(np.float64)
-            spread = np.square(target - target.mean(0)).mean(1)
-            error = bootstrap_ratio(-hits[known], spread, valid.group[known])
+            values = target[known].astype(np.float64)
+            spread = np.square(values - values.mean(0)).mean(1)
+            error = bootstrap_ratio(-own[known], spread, group[known])
             if error.high < 1:
                 continue
-            described = (
+            described[m] = (
                 f"its R² on the validation rows is {1 - error.value:.2f} "
                 f"[{1 - error.high:.2f}, {1 - error.low:.2f}]"
             )
-        yield f"The teacher of {m} is not above chance: {described}. It cannot guide the student."
+    return described
 
 
 def _better_on_validation(teachers: TeacherSet, valid: _Rows) -> Iterator[str]:

@@ -30,6 +30,8 @@ def option_words(facts: FitFacts, option: FitOption, *, upper: bool = False) -> 
     """
     members = [facts.member(name).about for name in option.members]
     text = f"the stack of {enumerated(members)}"
+    if len(facts.modalities) == 1:
+        text = f"the stack of {len(members)} models that differ in the seed"
     if len(members) == 1:
         several = facts.member(option.members[0]).teachers and len(facts.modalities) > 1
         text = f"the weighted sum of {members[0]}" if several else members[0]

@@ -266,13 +266,14 @@ def run_table(run: RunRecord) -> Table:
         ratios = [teachers[m].confidence_ratio if m in teachers else None for m in run.modalities]
         texts = [ABSENT, *(number(ratio, 2) for ratio in ratios), *("1.00" for _ in teachers)]
         rows.append(Row("confidence ratio", tuple(map(Cell, texts))))
-    chosen = "selected on validation; the test split was opened once"
+    selected = "" if result.epochs == 0 else ", selected on validation"
+    chosen = f"{selected}; the test split was opened once"
     if result.selected_on_test:
-        chosen = "(*) selected on the test split"
+        chosen = ", (*) selected on the test split"
     size = "test rows"
     if test.rows is not None:
         size = f"{test.rows} test rows in {test.groups} independent groups"
-    epoch = f"{size}. Epoch {result.selected_epoch} of {result.epochs}, {chosen}."
+    epoch = f"{size}. {result.epoch.capitalize()}{chosen}."
     notes = (epoch, *cautions(result.data))
     return Table("Test metrics", tuple(map(Column, columns)), tuple(rows), notes, "metric")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from g2d.errors import RunError
 from g2d.files import NAME_RULE, is_plain_name, read_json, write_json
@@ -15,6 +15,10 @@ from g2d.runs.names import PLAN, TEACHERS
 Condition = Literal["", "silent"]
 """When a member is trained: always, or if no interaction was found and joint training is behind
 the calibrated teachers."""
+
+
+SHARED = ("data", "name", "stack", "students", "controls")
+"""Keys of a recipe that a member cannot change."""
 
 
 class Planned(Content):
@@ -27,7 +31,12 @@ class Planned(Content):
         when: Its condition.
         teachers: Whether it is a set of teachers, one model per modality.
         passes: Cost of its training, in passes of the training rows per epoch.
+
+    Raises:
+        ValidationError: An unknown key, or a setting that all members share.
     """
+
+    model_config = ConfigDict(extra="forbid")
 
     name: str
     about: str
@@ -35,6 +44,14 @@ class Planned(Content):
     when: Condition = ""
     teachers: bool = False
     passes: int = 1
+
+    @field_validator("settings")
+    @classmethod
+    def _own(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        for key in settings:
+            if key.partition(".")[0] in SHARED:
+                raise ValueError(f"{key} must be the same for all members")
+        return settings
 
 
 class Plan(Content):
@@ -94,11 +111,13 @@ def read_plan(path: Path) -> Plan:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
-        reason = f"{key}: {first['msg'].removeprefix('Value error, ')}"
+        fault = first["msg"].removeprefix("Value error, ")
+        reason = f"{key}: {'no such key' if first['type'] == 'extra_forbidden' else fault}"
     except (OSError, ValueError) as error:
         reason = str(error)
     raise RunError(
-        f"{path} must be a plan of g2d fit, found damage: {reason}. Delete it to plan again."
+        f"{path} must be a plan of g2d fit, found damage: {reason}. "
+        "Correct it, or delete it to plan again."
     )
 
 
@@ -189,10 +208,11 @@ class FitFacts(Content):
         ensemble: Place of the calibrated ensemble of the teachers.
         joint: Place of the first joint model; None if none was trained.
         teachers: Score of every teacher.
-        at_chance: Modalities whose teacher is not clearly better than a constant prediction.
+        at_chance: Modalities whose teacher is not above chance.
         undecided: Whether no option differs from the chosen one by more than two standard errors.
         own: Score of the chosen model's prediction from each modality alone.
         heads: Weight of every head of the chosen model.
+        shares: What every head contributes to the chosen model's prediction, in shares of 1.
         interaction: Whether the answer is in the interaction; None with one modality.
         unstable: Difference of two joint models and its standard error; None if there is one.
         left_out: Members that were not trained, with the reason.
@@ -217,6 +237,7 @@ class FitFacts(Content):
     undecided: bool = False
     own: Metrics = Field(default_factory=dict)
     heads: Metrics = Field(default_factory=dict)
+    shares: Metrics = Field(default_factory=dict)
     interaction: FitInteraction | None = None
     unstable: tuple[float, float] | None = None
     left_out: dict[str, str] = Field(default_factory=dict)

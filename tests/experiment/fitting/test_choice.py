@@ -10,11 +10,11 @@ from torch import Tensor
 from g2d.experiment.fitting.choice import (
     MeasuredRows,
     Option,
-    at_chance,
     choose,
     combinations,
     crossed,
     far_apart,
+    head_shares,
     measured,
     reason_against,
     undecided,
@@ -124,20 +124,13 @@ def test_a_choice_is_undecided_if_no_option_is_far_from_it() -> None:
     assert not undecided(options[:1], 0)
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
-def test_a_modality_is_at_chance_if_a_constant_prediction_is_as_good(metric: str) -> None:
-    target = (torch.arange(200) % 4 == 0).long() * 2  # three quarters have class 0
-    rows = MeasuredRows(target, np.arange(200), Classification(3), metric)
-    often = torch.tensor([[2.0, 0.0, 0.0]]).expand(200, -1)
-    logits = {"useful": heads_of(6.0, 0, target), "often": often, "noise": heads_of(0.0, 1, target)}
-    assert at_chance(logits, rows) == ["often", "noise"]
-
-
-def test_a_mean_is_the_constant_prediction_of_values() -> None:
-    target = torch.randn(100, 1, generator=torch.Generator().manual_seed(0))
-    rows = MeasuredRows(target, np.arange(100), Regression(1, output="identity"), "r2")
-    logits = {"mean": torch.zeros(100, 1), "value": target + 0.1}
-    assert at_chance(logits, rows) == ["mean"]
+def test_what_a_head_contributes_does_not_depend_on_its_scale() -> None:
+    target = torch.arange(60) % 3
+    one, other = heads_of(3.0, 0, target), heads_of(3.0, 1, target)
+    plain = head_shares([one, other], [1.0, 1.0], target)
+    assert sum(plain) == pytest.approx(1)
+    assert head_shares([10 * one, other + 5], [0.1, 1.0], target) == pytest.approx(plain, abs=1e-6)
+    assert head_shares([one, other], [1.0, 0.0], target) == [1.0, 0.0]
 
 
 def test_methods_that_rely_on_teachers_wait_for_silence_and_a_weak_joint_model() -> None:
@@ -148,7 +141,7 @@ def test_methods_that_rely_on_teachers_wait_for_silence_and_a_weak_joint_model()
 
 
 def test_a_model_is_never_chosen_among_copies_that_differ_only_in_the_seed() -> None:
-    planned = members_of(Recipe.load("digits"))
+    planned = members_of(Recipe.load("digits").changed(fusion="film"))
     options = combinations({one.name: kind_of(one) for one in planned})
     assert len(options) == len(set(options))
     alone = [names[0] for names in options if len(names) == 1]

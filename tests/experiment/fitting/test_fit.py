@@ -19,11 +19,21 @@ from g2d.cli import app
 from g2d.engine.stack import Stack
 from g2d.errors import ArgumentError, DataError, G2DError, RunError
 from g2d.experiment.fitting import previewed
+from g2d.experiment.fitting.planning import members_of
+from g2d.recipe import Recipe
 from g2d.runs import read_plan, read_result, read_run
 
 SMALL: dict[str, Any] = {"target": "kind", "epochs": 2, "train.threads": 1}
 WORDS = ["fox", "hen", "runs", "sits", "near", "a", "the", "house", "tree", "today"]
 QUIET: dict[str, Any] = {"progress": False, "say": lambda _: None}
+TEACHERS: dict[str, Any] = {"name": "teachers", "about": "the teachers", "teachers": True}
+
+
+def planned(folder: Path, members: list[dict[str, Any]]) -> Path:
+    """Write a plan with some members."""
+    plan = {"budget": "fast", "passes": 2, "members": members, "metric": "accuracy", "recipe": {}}
+    (folder / "plan.json").write_text(json.dumps(plan))
+    return folder / "plan.json"
 
 
 def arrays(rows: int = 120) -> dict[str, Any]:
@@ -280,22 +290,43 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
         ([], "the first member must be teachers"),
         ([{"name": "joint", "about": "a"}], "the first member must be teachers"),
         (
-            [{"name": "teachers", "about": "t", "teachers": True}] * 2,
+            [TEACHERS] * 2,
             "names must be unique, of 1 to 200 bytes .*, found 'teachers'",
         ),
         (
-            [
-                {"name": "teachers", "about": "t", "teachers": True},
-                {"name": "../j", "about": "a"},
-            ],
+            [TEACHERS, {"name": "../j", "about": "a"}],
             "found '../j'",
+        ),
+        (
+            [TEACHERS, {"name": "late", "about": "a", "setting": {"fusion": "late"}}],
+            "setting: no such key",
+        ),
+        (
+            [TEACHERS, {"name": "half", "about": "a", "settings": {"data.modalities": ["other"]}}],
+            "data.modalities must be the same for all members",
         ),
     ],
 )
 def test_a_plan_that_cannot_be_trained_is_refused(
     members: list[dict[str, Any]], sentence: str, tmp_path: Path
 ) -> None:
-    plan = {"budget": "fast", "passes": 2, "members": members, "metric": "accuracy", "recipe": {}}
-    (tmp_path / "plan.json").write_text(json.dumps(plan))
-    with pytest.raises(RunError, match=rf"found damage: members: .*{sentence}"):
-        g2d.fit(arrays(), out=tmp_path / "a", plan=tmp_path / "plan.json", **SMALL, **QUIET)
+    with pytest.raises(RunError, match=rf"found damage: members.*{sentence}"):
+        g2d.fit(arrays(), out=tmp_path / "a", plan=planned(tmp_path, members), **SMALL, **QUIET)
+
+
+def test_a_score_of_a_modality_alone_counts_the_rows_that_have_it(tmp_path: Path) -> None:
+    gaps = arrays() | {"sensor.present": np.arange(120) % 5 > 0}
+    plan = planned(tmp_path, [TEACHERS])
+    result = g2d.fit(gaps, out=tmp_path / "a", plan=plan, **SMALL, **QUIET).result
+    assert result is not None
+    assert result.fit is not None
+    assert result.fit.own == result.fit.teachers  # the teachers are the chosen model
+    alone = {m: result.teachers[m].test["accuracy"] for m in result.teachers}
+    assert alone == {m: scores["accuracy"] for m, scores in result.test.unimodal.items()}
+
+
+def test_a_fusion_of_ones_own_is_named_and_not_trained_twice() -> None:
+    recipe = Recipe.load("digits").changed(fusion="late")
+    members = {one.name: one.about for one in members_of(recipe)}
+    assert members["joint"] == "the joint model (late fusion)"
+    assert "additive" not in members

@@ -49,6 +49,7 @@ FACTS: dict[str, Any] = {
     "teachers": {"picture": 0.8, "noise": 0.3},
     "own": {"picture": 0.8, "noise": 0.3},
     "heads": {"teachers 1: picture": 0.9, "teachers 1: noise": 0.1, "joint: fused": 1.0},
+    "shares": {"teachers 1: picture": 0.45, "teachers 1: noise": 0.05, "joint: fused": 0.5},
     "interaction": {"state": "not found", "share": [0.02, 0.0, 0.04]},
     "unstable": None,
     "left_out": {"joint-2": "no room"},
@@ -62,18 +63,19 @@ def facts(**changes: Any) -> FitFacts:
 
 def test_it_says_what_was_chosen_why_and_what_it_cost() -> None:
     assert paragraph(facts()) == (
-        "The stack of the teachers and the joint model was chosen (validation accuracy 85.0 %): "
-        "no cheaper model is within one standard error of its score without more loss. The best "
-        "single model is the joint model, with 50.0 %, 35.0 points worse for one forward pass per "
-        "prediction instead of 2. In comparison, the calibrated teachers reach 80.0 % and joint "
-        "training 50.0 %. Of the weights of its heads, those that read one modality have picture "
-        "45 % and noise 5 %. The head of the joint model has 50 %; it relies most on noise, "
-        "without which it loses 60 % of its score, then on picture (20 %). Joint training "
-        "suppressed picture: 80.0 % alone, 40.0 % inside the joint model; the chosen model has "
-        "it at 80.0 %; it is no longer suppressed. No interaction of the modalities was found: "
-        "its share of the variance of the joint prediction is 0.02. It took 2 passes of the "
-        "training rows per epoch and 1.5 min of training; not trained: joint-2. On the test rows, "
-        "the chosen model reaches 84.0 %, the calibrated teachers 79.0 % and joint training 51.0 %."
+        "The stack of the teachers and the joint model was chosen (validation accuracy 85.0 %):"
+        " no cheaper model is within one standard error of its score without more loss. The "
+        "best single model is the joint model, with 50.0 % (35.0 points worse) and a loss of "
+        "1.5 instead of 0.6, for one forward pass per prediction instead of 2. In comparison, "
+        "the calibrated teachers have 80.0 %. The heads that read one modality contribute 45 % "
+        "(picture) and 5 % (noise) of its prediction. The head of the joint model contributes "
+        "50 %; it relies most on noise, without which it loses 60 % of its score, then on "
+        "picture (20 %). Joint training suppressed picture: 80.0 % alone, 40.0 % inside the "
+        "joint model; the chosen model has it at 80.0 %; it is no longer suppressed. No "
+        "interaction of the modalities was found: its share of the variance of the joint "
+        "prediction is 0.02. It took 2 passes of the training rows per epoch and 1.5 min of "
+        "training; not trained: joint-2. On the test rows, the chosen model reaches 84.0 %, the"
+        " calibrated teachers 79.0 % and joint training 51.0 %."
     )
 
 
@@ -115,19 +117,18 @@ def test_renamed_results_give_the_same_sentences() -> None:
         ),
         (
             {"at_chance": ["picture"]},
-            "The teacher of picture is not clearly better than a constant prediction. Joint "
-            "training suppressed no modality",
+            "The teacher of picture is not above chance. Joint training suppressed no modality",
             "suppressed picture",
         ),
         (
             {"at_chance": ["picture", "noise"]},
-            "The teachers of picture and noise are not clearly better",
+            "The teachers of picture and noise are not above chance.",
             "suppressed picture",
         ),
         (
             {"undecided": True},
-            "240 validation rows are too few to tell the models apart: no score differs from that "
-            "of the chosen model by more than two standard errors. The best single model",
+            "The validation rows (240) are too few to tell the models apart: no score differs from "
+            "that of the chosen model by more than two standard errors. The best single model",
             "more loss. The best",
         ),
         ({"unstable": [0.1, 0.02]}, "10.0 points apart", "not apart"),
@@ -140,6 +141,25 @@ def test_renamed_results_give_the_same_sentences() -> None:
             "no cheaper",
         ),
         ({"left_out": {}}, "of training.", "not trained"),
+        ({"passes": 1}, "It took 1 pass of", "1 passes"),
+        ({"seconds": 0.2}, "less than 1 s of training", " 0 s"),
+        (
+            {"single": None},
+            "the calibrated teachers have 80.0 % and joint training has 50.0 %",
+            "best single",
+        ),
+        (
+            {
+                "options": FACTS["options"][:1],
+                "chosen": 0,
+                "reference": 0,
+                "joint": None,
+                "single": None,
+                "shares": {"teachers 1: picture": 1.0},
+            },
+            "(validation accuracy 80.0 %): no other model was trained.",
+            "cheaper",
+        ),
     ],
 )
 def test_other_numbers_give_the_opposite_sentences(

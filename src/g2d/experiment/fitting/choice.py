@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from g2d.engine.linear import best_constant
 from g2d.functional.calibration import fit_head_weights
 from g2d.report.fitted import score_of
 from g2d.task import Task
@@ -39,6 +38,15 @@ class MeasuredRows:
     group: NDArray[np.int64]
     task: Task
     metric: str
+
+    def only(self, kept: Tensor) -> MeasuredRows:
+        """Return some of the rows.
+
+        Args:
+            kept: Whether a row is kept ``(N,)``.
+        """
+        group = np.unique(self.group[kept.numpy()], return_inverse=True)[1]
+        return MeasuredRows(self.target[kept], group, self.task, self.metric)
 
     def score(self, logits: Tensor, rows: Tensor | None = None) -> float:
         """Return the metric of some rows, or of all; higher is better.
@@ -239,21 +247,26 @@ def undecided(options: Sequence[Option], chosen: int) -> bool:
     return len(options) > 1 and not any(far_apart(one, options[chosen]) for one in options)
 
 
-def at_chance(logits: Mapping[str, Tensor], rows: MeasuredRows) -> list[str]:
-    """Return the modalities whose calibrated prediction is not clearly better than a constant one.
+def head_shares(heads: Sequence[Tensor], weights: Sequence[float], target: Tensor) -> list[float]:
+    """Return what every head contributes to a weighted sum, as shares of 1.
+
+    Weights undo different scales of the heads. A contribution is the weight times the standard
+    deviation of the head's logits over the rows; logits of classes are taken minus their mean.
 
     Args:
-        logits: Logits of every modality alone ``(N, C)``.
-        rows: The validation rows.
+        heads: Logits of every head ``(N, C)``.
+        weights: Their weights.
+        target: Targets of the rows.
     """
-    constant = best_constant(rows.task, rows.target).expand(len(rows.target), -1)
-    score, drawn = rows.score(constant), rows.scores_drawn(constant)
-    alone = {m: crossed([z], rows) for m, z in logits.items()}
-    return [
-        m
-        for m, z in alone.items()
-        if rows.score(z) - score <= CLEAR * standard_error(rows.scores_drawn(z), drawn)
-    ]
+    sizes = []
+    for head, weight in zip(heads, weights, strict=True):
+        logits = head.double()
+        if target.ndim == 1:
+            logits = logits - logits.mean(1, keepdim=True)
+        spread = (logits - logits.mean(0)).square().sum(1).mean().sqrt()
+        sizes.append(weight * float(spread))
+    total = sum(sizes)
+    return [size / total if total else 1 / len(sizes) for size in sizes]
 
 
 def best_single(options: Sequence[Option], students: Mapping[str, object]) -> int | None:

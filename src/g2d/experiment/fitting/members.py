@@ -96,10 +96,12 @@ class Outputs:
     Args:
         heads: Its heads.
         unimodal: The prediction of every modality alone.
+        present: Which rows have a modality ``(N,)``, by modality.
     """
 
     heads: list[Head]
     unimodal: dict[str, Tensor]
+    present: dict[str, Tensor]
 
     @property
     def plain(self) -> Tensor:
@@ -164,13 +166,19 @@ def outputs(member: Member, source: Source, split: Split) -> Outputs:
         source: The data.
         split: Name of the split.
     """
-    parts = [member.heads(batch) for batch in _batches(member, source, split)]
+    parts: list[tuple[list[Head], dict[str, Tensor]]] = []
+    has: dict[str, list[Tensor]] = {m: [] for m in source.modalities}
+    for batch in _batches(member, source, split):
+        parts.append(member.heads(batch))
+        for m, rows in has.items():
+            rows.append(batch.has(m).bool().cpu())
     first, alone = parts[0]
     heads = [
         Head(head.member, head.modality, torch.cat([part[0][j].logits.cpu() for part in parts]))
         for j, head in enumerate(first)
     ]
-    return Outputs(heads, {m: torch.cat([part[1][m].cpu() for part in parts]) for m in alone})
+    unimodal = {m: torch.cat([part[1][m].cpu() for part in parts]) for m in alone}
+    return Outputs(heads, unimodal, {m: torch.cat(rows) for m, rows in has.items()})
 
 
 def examine(member: Member, source: Source) -> None:

@@ -51,6 +51,8 @@ def _chosen(facts: FitFacts) -> str:
             f"difference of {_gap(option.behind, facts)} ± {_gap(option.error, facts)})."
         )
     cheaper = [one for one in facts.options if one.passes < option.passes]
+    if len(facts.options) == 1:
+        return f"{what}: no other model was trained."
     if not cheaper:
         return f"{what}: no stack of more members is better by its score and its loss."
     return f"{what}: no cheaper model is within one standard error of its score without more loss."
@@ -59,8 +61,8 @@ def _chosen(facts: FitFacts) -> str:
 def _undecided(facts: FitFacts) -> Iterator[str]:
     if facts.undecided:
         yield (
-            f"{facts.rows} validation rows are too few to tell the models apart: no score differs "
-            "from that of the chosen model by more than two standard errors."
+            f"The validation rows ({facts.rows}) are too few to tell the models apart: no score "
+            "differs from that of the chosen model by more than two standard errors."
         )
 
 
@@ -74,39 +76,42 @@ def _alternatives(facts: FitFacts) -> Iterator[str]:
             f"{_gap(abs(gap), facts)} {'worse' if gap > 0 else 'better'}" if gap else "as good"
         )
         model, score = option_words(facts, single), _score(single.score, facts)
+        loss = f"a loss of {single.loss:.3g} instead of {chosen.loss:.3g}"
         cost = "the same cost per prediction"
         if single.passes != chosen.passes:
             cost = f"{_passes(single)} per prediction instead of {chosen.passes}"
-        yield (f"The best single model is {model}, with {score}, {difference} for {cost}.")
-    controls = {"the calibrated teachers reach": facts.ensemble, "joint training": facts.joint}
+        yield (
+            f"The best single model is {model}, with {score} ({difference}) and {loss}, for {cost}."
+        )
+    teachers = "the calibrated teachers have" if len(facts.modalities) > 1 else "one model has"
+    controls = {teachers: facts.ensemble, "joint training has": facts.joint}
     texts = [
         f"{words} {_score(facts.options[place].score, facts)}"
         for words, place in controls.items()
-        if place is not None and place != facts.chosen
+        if place not in (None, facts.chosen, facts.single)
     ]
-    if texts and len(facts.modalities) > 1:
+    if texts:
         yield f"In comparison, {' and '.join(texts)}."
 
 
 def _heads(facts: FitFacts) -> Iterator[str]:
-    """Yield the modality that each head of the chosen model relies on."""
+    """Yield what each head of the chosen model contributes, and the modality that it relies on."""
     if len(facts.modalities) < 2:
         return
-    total = sum(facts.heads.values()) or 1.0
     own: dict[str, float] = dict.fromkeys(facts.modalities, 0.0)
     fused: dict[str, float] = {}
-    for name, weight in facts.heads.items():
+    for name, share in facts.shares.items():
         member, _, modality = name.rpartition(": ")
         if modality in own:
-            own[modality] += weight / total
+            own[modality] += share
         else:
-            fused[member] = weight / total
+            fused[member] = share
     if any(own.values()):
-        parts = [f"{m} {100 * share:.0f} %" for m, share in own.items()]
-        yield f"Of the weights of its heads, those that read one modality have {enumerated(parts)}."
+        parts = [f"{_share(share)} ({m})" for m, share in own.items()]
+        yield f"The heads that read one modality contribute {enumerated(parts)} of its prediction."
     for member, share in fused.items():
         one = facts.member(member)
-        yield f"The head of {one.about} has {100 * share:.0f} %; {_relies(one)}."
+        yield f"The head of {one.about} contributes {_share(share)}; {_relies(one)}."
 
 
 def _relies(member: FitMember) -> str:
@@ -132,7 +137,7 @@ def _at_chance(facts: FitFacts) -> Iterator[str]:
     subject = f"teachers of {enumerated(names)} are" if names[1:] else f"teacher of {names[0]} is"
     if len(facts.modalities) == 1:
         subject = "model is"
-    yield f"The {subject} not clearly better than a constant prediction."
+    yield f"The {subject} not above chance."
 
 
 def _suppressed(facts: FitFacts) -> Iterator[str]:
@@ -197,7 +202,7 @@ def _unstable(facts: FitFacts) -> Iterator[str]:
 
 def _cost(facts: FitFacts) -> str:
     text = (
-        f"It took {facts.passes} passes of the training rows per epoch and "
+        f"It took {_counted_passes(facts.passes)} of the training rows per epoch and "
         f"{in_time(float(facts.seconds))} of training"
     )
     if not facts.left_out:
@@ -225,6 +230,10 @@ def _test(facts: FitFacts) -> Iterator[str]:
     ]
     if texts:
         yield f"On the test rows, {enumerated(texts)}."
+
+
+def _counted_passes(count: int) -> str:
+    return "1 pass" if count == 1 else f"{count} passes"
 
 
 def _passes(option: FitOption) -> str:

@@ -49,7 +49,7 @@ def in_time(seconds: float) -> str:
         ('42 s', '1.5 min', '1.5 h')
     """
     if seconds < 60:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.0f} s" if seconds >= 1 else "less than 1 s"
     return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 

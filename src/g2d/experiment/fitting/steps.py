@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,11 +24,12 @@ from g2d.experiment.fitting.choice import (
     Choice,
     MeasuredRows,
     Option,
-    at_chance,
     best_single,
     choose,
     combinations,
+    crossed,
     far_apart,
+    head_shares,
     measured,
     reason_against,
     standard_error,
@@ -38,13 +39,14 @@ from g2d.experiment.fitting.members import Member, Outputs
 from g2d.experiment.fitting.paragraph import paragraph
 from g2d.experiment.fitting.planning import ADDITIVE, JOINT, SECOND, kind_of
 from g2d.experiment.fitting.progress import Job, JobLine
+from g2d.experiment.guards import at_chance
 from g2d.experiment.student import Student, untrained_method
 from g2d.files import write_text
 from g2d.manifest import hashes
 from g2d.recipe import Recipe
 from g2d.report import write_report
 from g2d.report.fitted import score_of
-from g2d.runs import CHECKPOINTS, RECIPE, RECORDED, STACK, FitFacts, Plan, Planned, Result
+from g2d.runs import CHECKPOINTS, RECIPE, RECORDED, STACK, TEACHERS, FitFacts, Plan, Planned, Result
 
 
 @dataclass
@@ -112,7 +114,7 @@ class Fitting:
         joint = next((one for one in self.members if one.name == JOINT), None)
         if joint is None or joint.interaction is None:
             return "there is no joint model"
-        ensemble, own = (self.option((name,)) for name in ("teachers", JOINT))
+        ensemble, own = (self.option((name,)) for name in (TEACHERS, JOINT))
         return reason_against(joint.interaction.state, own, ensemble)
 
     def option(self, names: tuple[str, ...]) -> Option:
@@ -135,7 +137,7 @@ class Fitting:
         """Choose, evaluate the choice and the controls on the test rows, and write the result."""
         options = self.options()
         places = {one.members: i for i, one in enumerate(options)}
-        ensemble, joint = places[("teachers",)], places.get((JOINT,))
+        ensemble, joint = places[(TEACHERS,)], places.get((JOINT,))
         controls = [ensemble] if joint is None else [ensemble, joint]
         choice = choose(options, controls)
         facts = self._facts(options, choice, ensemble, joint)
@@ -170,7 +172,7 @@ class Fitting:
             "ensemble": ensemble,
             "joint": joint,
             "teachers": members[0].unimodal,
-            "at_chance": at_chance(self.valid[members[0].name].unimodal, self.rows),
+            "at_chance": self._at_chance(self.valid[members[0].name]),
             "undecided": undecided(options, choice.chosen),
             "interaction": first and first.interaction and first.interaction.plain(),
             "unstable": gap,
@@ -178,9 +180,20 @@ class Fitting:
             "seconds": round(sum(one.seconds for one in self.members), 1),
         }
 
+    def _at_chance(self, own: Outputs) -> list[str]:
+        """Return the modalities whose teacher, calibrated, is not above chance."""
+        task, hits = self.source.task, {}
+        for m, z in own.unimodal.items():
+            values = task.hits(crossed([z], self.rows), self.rows.target).double().numpy()
+            hits[m] = np.where(own.present[m].numpy(), values, np.nan)
+        return list(at_chance(hits, self.rows.target.numpy(), self.rows.group, task))
+
     def _scores(self, own: Outputs) -> dict[str, float]:
         """Return the score of a member's plain prediction and of each modality alone."""
-        alone = {m: self.rows.score(z) for m, z in own.unimodal.items()}
+        alone = {
+            m: self.rows.only(own.present[m]).score(z[own.present[m]])
+            for m, z in own.unimodal.items()
+        }
         return {"fused": self.rows.score(own.plain), **alone}
 
     def _write(self, option: Option, facts: dict[str, Any]) -> Result:
@@ -199,6 +212,7 @@ class Fitting:
         )
         opened = tested(stack, model, source, size, [teachers], self.out, True, valid)
         facts["heads"] = dict(weights)
+        facts["shares"] = self._shares(chosen, weights)
         facts["own"] = {
             m: score_of(valid.unimodal[m][self.plan.metric], self.plan.metric)
             for m in source.modalities
@@ -245,6 +259,13 @@ class Fitting:
         result.write(self.out)
         write_report(self.out)
         return result
+
+    def _shares(self, chosen: Sequence[Member], weights: Mapping[str, float]) -> dict[str, float]:
+        """Return what every head of a stack contributes to its prediction, by its name."""
+        members = sorted(chosen, key=lambda one: one.set is None)  # the order of a stack
+        heads = [head.logits for one in members for head in self.valid[one.name].heads]
+        shares = head_shares(heads, list(weights.values()), self.rows.target)
+        return dict(zip(weights, shares, strict=True))
 
     def _stack(self, chosen: Sequence[Member]) -> tuple[Member | None, Student, Stack]:
         """Return the first student of the choice, what it is built from, and the stack.
