@@ -79,8 +79,8 @@ def before_training(student: Student, sets: Sequence[TeacherSet], out: Path) -> 
     valid = _rows(teachers, source, "valid", device)
     notices = [
         *(
-            f"The teacher of {m} is not above chance: {found}. It cannot guide the student."
-            for m, found in at_chance(valid.hits, valid.target, valid.group, source.task).items()
+            f"The teacher of {m} is not above chance: {words}. It cannot guide the student."
+            for m, words in at_chance(valid.hits, valid.target, valid.group, source.task).items()
         ),
         *_better_on_validation(sets[0], valid),
     ]

@@ -64,10 +64,10 @@ def facts(**changes: Any) -> FitFacts:
 def test_it_says_what_was_chosen_why_and_what_it_cost() -> None:
     assert paragraph(facts()) == (
         "The stack of the teachers and the joint model was chosen (validation accuracy 85.0 %):"
-        " no cheaper model is within one standard error of its score without more loss. The "
-        "best single model is the joint model, with 50.0 % (35.0 points worse) and a loss of "
-        "1.5 instead of 0.6, for one forward pass per prediction instead of 2. In comparison, "
-        "the calibrated teachers have 80.0 %. The heads that read one modality contribute 45 % "
+        " no cheaper model has a score within one standard error and no higher loss. The best "
+        "single model is the joint model, with 50.0 % (35.0 points worse) and a loss of 1.5 "
+        "instead of 0.6, for one forward pass per prediction instead of 2. In comparison, the "
+        "calibrated teachers have 80.0 %. The heads that read one modality contribute 45 % "
         "(picture) and 5 % (noise) of its prediction. The head of the joint model contributes "
         "50 %; it relies most on noise, without which it loses 60 % of its score, then on "
         "picture (20 %). Joint training suppressed picture: 80.0 % alone, 40.0 % inside the "
@@ -129,7 +129,7 @@ def test_renamed_results_give_the_same_sentences() -> None:
             {"undecided": True},
             "The validation rows (240) are too few to tell the models apart: no score differs from "
             "that of the chosen model by more than two standard errors. The best single model",
-            "more loss. The best",
+            "no higher loss. The best",
         ),
         ({"unstable": [0.1, 0.02]}, "10.0 points apart", "not apart"),
         (

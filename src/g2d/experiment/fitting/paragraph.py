@@ -55,7 +55,7 @@ def _chosen(facts: FitFacts) -> str:
         return f"{what}: no other model was trained."
     if not cheaper:
         return f"{what}: no stack of more members is better by its score and its loss."
-    return f"{what}: no cheaper model is within one standard error of its score without more loss."
+    return f"{what}: no cheaper model has a score within one standard error and no higher loss."
 
 
 def _undecided(facts: FitFacts) -> Iterator[str]:
