@@ -104,6 +104,36 @@ def test_what_is_not_given_is_absent_if_training_rows_lack_it_too(trained: Path)
             run.predict(less)
 
 
+@pytest.mark.parametrize("spelling", ["same", "dots", "link", "hard link"])
+def test_predictions_never_replace_the_rows_they_are_for(
+    trained: Path, tmp_path: Path, spelling: str
+) -> None:
+    source = write_csv(trained / "kept.csv", [row(1)])
+    before = source.read_bytes()
+    out = {
+        "same": source,
+        "dots": trained / ".." / trained.name / "kept.csv",
+        "link": tmp_path / "link.csv",
+        "hard link": tmp_path / "hard.csv",
+    }[spelling]
+    if spelling == "link":
+        out.symlink_to(source)
+    elif spelling == "hard link":
+        out.hardlink_to(source)
+    printed = command("predict", trained / "run", "--source", source, "--out", out, code=2)
+    assert "--out must be another file than --source, found" in printed
+    assert source.read_bytes() == before
+
+
+def test_a_report_never_replaces_a_file_of_a_run(trained: Path) -> None:
+    result = trained / "run" / "result.json"
+    before = result.read_bytes()
+    for more in ((), ("--format", "csv")):
+        printed = command("report", trained / "run", "--out", result, *more, code=2)
+        assert "--out must be a file for the report, found" in printed
+    assert result.read_bytes() == before
+
+
 def test_inputs_and_arrays_may_leave_out_a_modality_that_training_rows_lack(trained: Path) -> None:
     run = g2d.load(trained / "run")
     batch = run.source.view(run.source.gather(np.arange(4)), seed=0, epoch=0, train=False)

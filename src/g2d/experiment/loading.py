@@ -21,6 +21,7 @@ from g2d.errors import ArgumentError, DataError, RunError
 from g2d.experiment.predictions import Prediction
 from g2d.experiment.rebuilding import rebuilt, relocated
 from g2d.experiment.students import stack_facts
+from g2d.files import is_same
 from g2d.method import Method
 from g2d.model import MultimodalModel
 from g2d.recipe import Recipe
@@ -321,10 +322,15 @@ def write_predictions(
         on_error: See :meth:`Run.predict`.
 
     Raises:
-        ArgumentError: ``out`` is a folder.
+        ArgumentError: ``out`` is a folder, or the file of the rows.
     """
     if out.is_dir():
         raise ArgumentError(f"--out must be a CSV file to write, found the folder {out}.")
+    if is_same(out, Path(source)):
+        raise ArgumentError(
+            f"--out must be another file than --source, found {out}, which holds the rows to "
+            "predict. Name a new file."
+        )
     prediction = run.predict(source, on_error)
     prediction.write(out)
     return prediction
