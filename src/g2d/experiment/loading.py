@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,12 +13,13 @@ from torch import Tensor
 
 from g2d.data import Source, Split
 from g2d.data.gaps import OnError
-from g2d.data.new_rows import absent_sentence, may_lack, read_rows, zero_rows
+from g2d.data.new_rows import absent_sentence, may_lack, zero_rows
 from g2d.data.unrowed import labeled_source, source_from
 from g2d.datasets.table.opening import TableReader
 from g2d.engine.checkpoint import BEST, LAST
 from g2d.engine.evaluate import Evaluation, evaluate, joined
 from g2d.errors import ArgumentError, DataError, RunError
+from g2d.experiment.given import read_given
 from g2d.experiment.predictions import Prediction
 from g2d.experiment.rebuilding import rebuilt, relocated
 from g2d.experiment.students import stack_facts
@@ -39,7 +41,7 @@ from g2d.runs import (
 )
 from g2d.runs.bundle import BUNDLE, WEIGHTS, Bundle, is_bundle, read_bundle
 from g2d.task import Task
-from g2d.types import Batch, Inputs, Output, Present
+from g2d.types import Batch, Inputs, Output, Present, Sequence
 
 
 @dataclass(frozen=True)
@@ -158,24 +160,32 @@ class Run:
         return labeled_source(self.source, Path(rows), on_error)
 
     @torch.no_grad()
-    def predict(self, rows: Inputs | Batch | str | Path, on_error: OnError = "stop") -> Prediction:
-        """Predict new rows.
+    def predict(self, rows: Any, on_error: OnError = "stop") -> Prediction:
+        """Predict new rows, in the form of the data that the run was trained on.
 
         A modality that is not given is absent in every row, if some training rows lack it; the
         remarks of the prediction say so.
 
         Args:
-            rows: A file in a format that the data set reads, or inputs per modality in the shape
-                that the encoders receive, or a batch of such inputs.
+            rows: New rows, with or without their target:
+
+                - a file in a format that the data set reads;
+                - a pandas data frame, or a list of mappings, of the columns of the table or of the
+                  modalities;
+                - a mapping of NumPy arrays or lists, one entry per row: the columns of the table,
+                  or modalities as :func:`g2d.fit` takes them and as they are stored;
+                - a mapping of tensors or a batch: inputs as the encoders receive them, after the
+                  views. Turn a tensor of raw values into an array first.
             on_error: What a cell of a table that cannot be read does: ``"stop"`` raises an error,
                 ``"absent"`` lets its row lack the modality, ``"skip"`` leaves its row out.
 
         Raises:
-            ArgumentError: A modality is missing that every training row has.
-            DataError: The file cannot be read.
+            ArgumentError: The rows have none of these forms, or tensors lack a modality that every
+                training row has.
+            DataError: The rows cannot be read, or do not fit the data of the run.
         """
-        if isinstance(rows, (str, Path)):
-            new = read_rows(self.source, Path(rows), on_error)
+        if not _are_inputs(rows):
+            new = read_given(self.source, rows, on_error)
             output = self._outputs(new.batch.inputs, new.batch.present, len(new.ids))
             present, remarks = new.batch.present, tuple(self.source.remarks)
             return Prediction(
@@ -224,6 +234,25 @@ class Run:
         if present is not None:
             present = {m: values[rows].to(device) for m, values in present.items()}
         return self.method.predict(self.model, batch, present)
+
+
+def _are_inputs(rows: Any) -> bool:
+    """Return whether rows are what encoders receive.
+
+    Raises:
+        ArgumentError: Some modalities are, and others are not.
+    """
+    if isinstance(rows, Batch):
+        return True
+    if not isinstance(rows, Mapping):
+        return False
+    seen = [m for m, values in rows.items() if isinstance(values, Tensor | Sequence)]
+    if seen and len(seen) < len(rows):
+        raise ArgumentError(
+            "inputs must be tensors, as the encoders receive them, or arrays, as rows are stored, "
+            f"found tensors for {', '.join(seen)} alone. Turn them into arrays: values.numpy()."
+        )
+    return len(seen) == len(rows)
 
 
 def load(folder: str | Path, checkpoint: str = BEST) -> Run:
