@@ -26,6 +26,7 @@ from g2d.datasets.table.values import Layout, TableDecode
 from g2d.errors import DataError, UnreadableError
 from g2d.prepare import Decoded, Sample
 from g2d.prepare.outcomes import UNREADABLE
+from g2d.task import Regression
 from g2d.types import Input, Sequence
 
 WAYS = (
@@ -115,6 +116,9 @@ def _new_rows(
     parameters, known = facts["parameters"], signals(facts)
     columns = {m: tuple(parameters["columns"][m]) for m in modalities}
     table = _table(path, facts, columns, None if folder is None else ".")
+    targets = tuple(parameters.get("target", ()))
+    if isinstance(source.task, Regression):
+        table.numeric.update(targets)
     remarks[:] = [
         *table.notes,
         *(line for m in modalities for line in unknown_categories(table.columns, known[m].facts)),
@@ -148,7 +152,7 @@ def _new_rows(
     flags = {m: torch.from_numpy(p) for m, p in present.items() if not p.all()}
     target = None
     if labeled:
-        target = targets_of(table, parameters.get("target", ()), read.targets, source.task)
+        target = targets_of(table, targets, read.ids, read.targets, source.task)
     return StoredRows(read.ids, inputs, flags, tuple(read.left_out), read.faults, target)
 
 
