@@ -14,6 +14,7 @@ from torch import Tensor
 from g2d.data import Source, Split
 from g2d.data.gaps import OnError
 from g2d.data.new_rows import absent_sentence, may_lack, zero_rows
+from g2d.data.store.facts import DATASET
 from g2d.data.unrowed import labeled_source, source_from
 from g2d.datasets.table.opening import TableReader
 from g2d.engine.checkpoint import BEST, LAST
@@ -42,6 +43,12 @@ from g2d.runs import (
 from g2d.runs.bundle import BUNDLE, WEIGHTS, Bundle, is_bundle, read_bundle
 from g2d.task import Task
 from g2d.types import Batch, Inputs, Output, Present, Sequence
+
+A_RUN = (
+    "A run is the folder that g2d train or g2d fit has written (--out), or g2d export; data become "
+    "one by g2d fit DATA --target NAME"
+)
+"""Sentence about a folder that is no run."""
 
 
 @dataclass(frozen=True)
@@ -270,7 +277,7 @@ def load(folder: str | Path, checkpoint: str = BEST) -> Run:
     folder = Path(folder)
     if is_bundle(folder):
         return _opened_bundle(folder, read_bundle(folder))
-    if not (folder / RECIPE).is_file():
+    if not (folder / RECIPE).is_file() or (folder / DATASET).is_file():
         raise RunError(f"cannot open run {folder}: {_no_run(folder)}.")
     if checkpoint not in (BEST, LAST):
         raise ArgumentError(f"checkpoint must be {BEST} or {LAST}, found {checkpoint!r}.")
@@ -306,12 +313,14 @@ def _opened_bundle(folder: Path, bundle: Bundle) -> Run:
 
 def _no_run(folder: Path) -> str:
     """Return why a folder is no run; runs inside it are named."""
+    if (folder / DATASET).is_file():
+        return f"it holds prepared data. {A_RUN}"
     if not folder.is_dir():
-        return "no such folder"
+        return f"it is a file. {A_RUN}" if folder.exists() else "no such folder"
     below = sorted([*folder.glob(f"*/{DATA}"), *folder.glob(f"*/*/{DATA}")])
     inside = [str(path.parent.relative_to(folder)) for path in below]
     if not inside:
-        return f"it has no {RECIPE}"
+        return f"it has no {RECIPE}. {A_RUN}"
     more = f" and {len(inside) - 5} more" if len(inside) > 5 else ""
     return f"it is not a run but contains some. Open one of them: {', '.join(inside[:5])}{more}"
 
