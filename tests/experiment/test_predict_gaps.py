@@ -104,6 +104,26 @@ def test_what_is_not_given_is_absent_if_training_rows_lack_it_too(trained: Path)
             run.predict(less)
 
 
+def test_an_empty_cell_is_accepted_with_a_warning_if_no_training_row_has_one(
+    trained: Path,
+) -> None:
+    rows, out = [row(1), row(2) | {"steps": ""}, row(3) | {"age": ""}], trained / "p.csv"
+    source = write_csv(trained / "some.csv", rows)
+    printed = command("predict", trained / "run", "--source", source, "--out", out)
+    assert "warning: steps is absent in 1 of 3 rows, but in no training row\n" in printed
+    with out.open() as opened:
+        assert [bool(one["steps.prediction"]) for one in csv.DictReader(opened)] == [
+            True,
+            False,
+            True,
+        ]
+    run = g2d.load(trained / "run")
+    mean = np.mean([row(i)["age"] for i in run.source.rows("train")])
+    given = run.predict(write_csv(trained / "filled.csv", [*rows[:2], row(3) | {"age": mean}]))
+    empty = run.predict(source)
+    assert torch.allclose(empty.output.logits, given.output.logits, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("spelling", ["same", "dots", "link", "hard link"])
 def test_predictions_never_replace_the_rows_they_are_for(
     trained: Path, tmp_path: Path, spelling: str
