@@ -182,6 +182,19 @@ def _computer() -> str:
     return hashlib.sha256(this_process()[0].encode()).hexdigest()[:6]
 
 
+def is_same(path: Path, other: Path) -> bool:
+    """Return whether two paths lead to the same file or folder, whatever their spelling.
+
+    Args:
+        path: A path; what does not exist is the same as nothing.
+        other: Another one.
+    """
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file atomically."""
     with replaced(path) as temporary:

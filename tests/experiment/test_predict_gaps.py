@@ -104,6 +104,56 @@ def test_what_is_not_given_is_absent_if_training_rows_lack_it_too(trained: Path)
             run.predict(less)
 
 
+def test_an_empty_cell_is_accepted_with_a_warning_if_no_training_row_has_one(
+    trained: Path,
+) -> None:
+    rows, out = [row(1), row(2) | {"steps": ""}, row(3) | {"age": ""}], trained / "p.csv"
+    source = write_csv(trained / "some.csv", rows)
+    printed = command("predict", trained / "run", "--source", source, "--out", out)
+    assert "warning: steps is absent in 1 of 3 rows, but in no training row\n" in printed
+    with out.open() as opened:
+        assert [bool(one["steps.prediction"]) for one in csv.DictReader(opened)] == [
+            True,
+            False,
+            True,
+        ]
+    run = g2d.load(trained / "run")
+    mean = np.mean([row(i)["age"] for i in run.source.rows("train")])
+    given = run.predict(write_csv(trained / "filled.csv", [*rows[:2], row(3) | {"age": mean}]))
+    empty = run.predict(source)
+    assert torch.allclose(empty.output.logits, given.output.logits, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("spelling", ["same", "dots", "link", "hard link"])
+def test_predictions_never_replace_the_rows_they_are_for(
+    trained: Path, tmp_path: Path, spelling: str
+) -> None:
+    source = write_csv(trained / "kept.csv", [row(1)])
+    before = source.read_bytes()
+    out = {
+        "same": source,
+        "dots": trained / ".." / trained.name / "kept.csv",
+        "link": tmp_path / "link.csv",
+        "hard link": tmp_path / "hard.csv",
+    }[spelling]
+    if spelling == "link":
+        out.symlink_to(source)
+    elif spelling == "hard link":
+        out.hardlink_to(source)
+    printed = command("predict", trained / "run", "--source", source, "--out", out, code=2)
+    assert "--out must be another file than --source, found" in printed
+    assert source.read_bytes() == before
+
+
+def test_a_report_never_replaces_a_file_of_a_run(trained: Path) -> None:
+    result = trained / "run" / "result.json"
+    before = result.read_bytes()
+    for more in ((), ("--format", "csv")):
+        printed = command("report", trained / "run", "--out", result, *more, code=2)
+        assert "--out must be a file for the report, found" in printed
+    assert result.read_bytes() == before
+
+
 def test_inputs_and_arrays_may_leave_out_a_modality_that_training_rows_lack(trained: Path) -> None:
     run = g2d.load(trained / "run")
     batch = run.source.view(run.source.gather(np.arange(4)), seed=0, epoch=0, train=False)

@@ -91,6 +91,24 @@ def test_a_first_mistake_gets_a_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("file", "fault"),
+    [
+        ("raw/rows.csv", r"it has no recipe\.yaml"),
+        ("raw/dataset.json", "it holds prepared data"),
+        ("raw", "it is a file"),
+    ],
+)
+def test_what_is_no_run_is_refused_with_what_a_run_is(
+    tmp_path: Path, file: str, fault: str
+) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("{}")
+    with pytest.raises(RunError, match=rf"{fault}\. A run is the folder .* g2d fit DATA --target"):
+        g2d.export(tmp_path / "raw", to=tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
 def test_opening_a_comparison_names_the_runs_inside(tmp_path: Path) -> None:
     g2d.compare("digits", methods="joint", seeds=1, out=tmp_path, epochs=1, **SMALL, **QUIET)
     with pytest.raises(RunError, match=r"not a run but contains some\. Open one .*joint/seed-0"):

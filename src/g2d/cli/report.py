@@ -79,15 +79,21 @@ def report(
     The page needs no network.
     """
     from g2d.errors import ArgumentError
-    from g2d.files import one_line, write_text
+    from g2d.files import is_same, one_line, write_text
     from g2d.paper import build, build_compared
     from g2d.report import FORMATS, groups_of, write_page
     from g2d.report.formatting import counted
-    from g2d.runs import PAGE, find_runs
+    from g2d.runs import ANALYSIS, PAGE, RECORDED, RESULT, find_runs
 
     runs, left_out = find_runs(folders)
     for one in left_out:
         typer.echo(one_line(str(one)), err=True)
+    files = [run.folder / name for run in runs for name in (RESULT, ANALYSIS, *RECORDED)]
+    if out is not None and any(is_same(out, path) for path in files):
+        raise ArgumentError(
+            f"--out must be a file for the report, found {out}, which is a part of a run. Name a "
+            "new file."
+        )
     groups = groups_of(runs)
     tables = build(groups, table.value, baseline)
     if columns is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,9 +47,7 @@ def class_numbers(cells: Iterable[Any], task: Classification, where: str) -> NDA
     return np.array(numbers, np.float64)
 
 
-def targets_in(
-    given: NDArray[Any] | None, task: Task, path: Path, rows: int
-) -> NDArray[np.float64]:
+def targets_in(given: NDArray[Any] | None, task: Task, path: str, rows: int) -> NDArray[np.float64]:
     """Return the targets of a file of arrays in the original unit.
 
     Args:
@@ -70,7 +67,7 @@ def targets_in(
         raise DataError(f"{path} must hold the array 'target' to be evaluated, found none.")
     if isinstance(task, Classification):
         if given.dtype.kind in "US" and given.shape == (rows,):
-            return class_numbers(given.astype(str).tolist(), task, str(path))
+            return class_numbers(given.astype(str).tolist(), task, path)
         if given.dtype.kind in "iu" and given.shape == (rows,):
             if rows and not (given.min() >= 0 and given.max() < task.outputs):
                 rule = f"targets of {path} must be class numbers from 0 to {task.outputs - 1}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -9,6 +10,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
+from multiprocessing.context import BaseContext
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from g2d.data.source import Source
 from g2d.data.splits import Split
 from g2d.errors import ArgumentError
+from g2d.spawning import needs_main, spawning
 from g2d.types import Batch
 
 STOP_SIGNALS = {getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)}
@@ -118,6 +121,7 @@ class Loader:
             collate_fn=_identity,
             num_workers=self.workers,
             worker_init_fn=_end_with_parent,
+            multiprocessing_context=self._context(),
             generator=torch.Generator(),
         )
         train = self.split == "train"
@@ -126,6 +130,12 @@ class Loader:
         for batch in batches:
             batch = batch.to(self.device)
             yield self.source.view(batch, seed=self.seed, epoch=epoch, train=train)
+
+    def _context(self) -> BaseContext | None:
+        """Return how readers start; None is torch's way, which is best where processes fork."""
+        if not self.workers or multiprocessing.get_start_method() == "fork":
+            return None
+        return spawning(main=needs_main(self.source))
 
 
 class _Rows(Dataset[Batch]):

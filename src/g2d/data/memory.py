@@ -163,6 +163,25 @@ def columns_of(
     return ReadColumns(arrays, classes, next(iter(rates), None), task)
 
 
+def cells_of(rows: Iterable[Mapping[str, Any]], modalities: Rows[str]) -> dict[str, NDArray[Any]]:
+    """Return the modalities of rows as arrays, with masks and flags where they are needed.
+
+    Args:
+        rows: The rows. A cell that is None, or not given, lacks its modality.
+        modalities: Their columns; a column without any cell is left out.
+
+    Example:
+        >>> cells_of([{"a": 1.5, "b": None}, {"a": 2.5}], ["a", "b"])
+        {'a': array([1.5, 2.5])}
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    for m in modalities:
+        cells = [row.get(m) for row in rows]
+        if any(cell is not None for cell in cells):
+            arrays |= _modality(m, cells)
+    return arrays
+
+
 def _listed(names: str | Rows[str] | None) -> Rows[str]:
     return [names] if isinstance(names, str) else names or ()
 

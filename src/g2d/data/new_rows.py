@@ -14,7 +14,7 @@ from torch import Tensor
 
 from g2d.data.gaps import USUAL, Invalid, OnError, fill_invalid, without_numbers
 from g2d.data.labeled import targets_in
-from g2d.data.rowset import flags_in
+from g2d.data.rowset import as_stored, flags_in
 from g2d.data.store.arrays import read_npz
 from g2d.data.store.facts import MASK, PRESENT_SUFFIX
 from g2d.errors import DataError
@@ -68,7 +68,9 @@ class StoredRows:
 class RowReader(Protocol):
     """Reader of new rows from a table, for data that came from one."""
 
-    def __call__(self, path: Path, on_error: OnError, *, labeled: bool = False) -> StoredRows:
+    def __call__(
+        self, path: Path, on_error: OnError, *, labeled: bool = False, folder: Path | None = None
+    ) -> StoredRows:
         """Return the rows of a table, with their targets if ``labeled``."""
 
     def plain(self) -> dict[str, Any]:
@@ -110,45 +112,67 @@ def absent_sentence(m: str) -> str:
     return f"{m} is not given: it is absent in every row"
 
 
-def read_rows(source: Source, path: Path, on_error: OnError = "stop") -> NewRows:
+def read_rows(
+    source: Source,
+    given: Path | Mapping[str, NDArray[Any]],
+    on_error: OnError = "stop",
+    folder: Path | None = None,
+) -> NewRows:
     """Read new rows; see :meth:`g2d.data.Source.read_rows`.
 
     Args:
-        source: Data of the run. Its ``remarks`` become sentences about the file.
-        path: The file.
+        source: Data of the run. Its ``remarks`` become sentences about the rows.
+        given: A file; or arrays by name, as an ``.npz`` file holds them.
         on_error: What a cell that cannot be read does: ``"stop"`` raises an error, ``"absent"``
             lets its row lack the modality, ``"skip"`` leaves its row out.
+        folder: See :func:`read_stored`.
     """
-    rows = read_stored(source, path, on_error)
+    rows = read_stored(source, given, on_error, folder=folder)
     batch = _seen(source, rows.inputs, rows.present, len(rows.ids))
     for m, seen in batch.inputs.items():
         if _values(seen).is_floating_point() and bool(_values(seen).isnan().any()):
             advice = f"Add the step 'standardize' to the view of {m!r} to fill missing numbers."
-            raise DataError(f"values of {m!r} in {path} must be finite, found NaN. {advice}")
+            raise DataError(
+                f"values of {m!r} in {_where(given)} must be finite, found NaN. {advice}"
+            )
     return NewRows(rows.ids, batch, rows.left_out, rows.faults)
 
 
 def read_stored(
-    source: Source, path: Path, on_error: OnError = "stop", *, labeled: bool = False
+    source: Source,
+    given: Path | Mapping[str, NDArray[Any]],
+    on_error: OnError = "stop",
+    *,
+    labeled: bool = False,
+    folder: Path | None = None,
 ) -> StoredRows:
     """Read new rows as the data of the run are stored, before their views.
 
     Args:
-        source: Data of the run. Its ``remarks`` become sentences about the file.
-        path: The file.
+        source: Data of the run. Its ``remarks`` become sentences about the rows.
+        given: See :func:`read_rows`.
         on_error: See :func:`read_rows`.
         labeled: Also read the targets.
+        folder: Folder of the files that a table names, if it was written from Python: then its
+            numbers have a decimal point. None is the folder of the table, written by others.
 
     Raises:
         DataError: The file is damaged, does not fit the data of the run, or lacks targets.
     """
     one_of("on_error", on_error, get_args(OnError))
-    if source.read_table is not None and path.suffix.lower() != ARRAYS:
-        rows = source.read_table(path, on_error, labeled=labeled)
+    if not isinstance(given, Path):
+        rows = _from_arrays(source, dict(given), _where(given), labeled)
+    elif source.read_table is not None and given.suffix.lower() != ARRAYS:
+        rows = source.read_table(given, on_error, labeled=labeled, folder=folder)
     else:
-        rows = _from_arrays(source, read_npz(path), path, labeled)
+        rows = _from_arrays(source, read_npz(given), _where(given), labeled)
     source.remarks.extend(_unusual(source, rows.present))
     return rows
+
+
+def _where(given: Path | Mapping[str, NDArray[Any]]) -> str:
+    """Return where rows come from, for messages."""
+    return str(given) if isinstance(given, Path) else "the rows"
 
 
 def _unusual(source: Source, present: Mapping[str, Tensor]) -> Iterator[str]:
@@ -160,7 +184,7 @@ def _unusual(source: Source, present: Mapping[str, Tensor]) -> Iterator[str]:
 
 
 def _from_arrays(
-    source: Source, arrays: dict[str, NDArray[Any]], path: Path, labeled: bool
+    source: Source, arrays: dict[str, NDArray[Any]], path: str, labeled: bool
 ) -> StoredRows:
     """Return the rows of arrays, of which those of a modality may be missing."""
     for m, origin in source.origin.items():
@@ -172,7 +196,7 @@ def _from_arrays(
     inputs = {m: _input(source, m, arrays, path) for m in source.modalities if m not in absent}
     rows = _count(inputs, arrays, path)
     present = {
-        m: torch.from_numpy(flags_in(arrays, m + PRESENT_SUFFIX, (rows,), str(path)).copy())
+        m: torch.from_numpy(flags_in(arrays, m + PRESENT_SUFFIX, (rows,), path).copy())
         for m in source.modalities
         if m + PRESENT_SUFFIX in arrays and m in inputs
     }
@@ -189,6 +213,41 @@ def _from_arrays(
     names = arrays["id"].flat if "id" in arrays else range(rows)
     target = targets_in(arrays.get("target"), source.task, path, rows) if labeled else None
     return StoredRows([str(name) for name in names], inputs, present, target=target)
+
+
+def _in_stored_form(
+    source: Source, m: str, arrays: Mapping[str, NDArray[Any]], path: str
+) -> dict[str, NDArray[Any]]:
+    """Return the array of a modality, and its mask, in the form in which a store holds it.
+
+    Arrays can have the form in which they were given for preparation: one number per row, channels
+    before the pixels, fewer steps than the longest sequence.
+    """
+    values, known = arrays[m], source.arrays[m]
+    is_other = values.ndim > 0 and values.shape[1:] != known.shape[1:]
+    if is_other and values.size and values.dtype.kind in "fiub":
+        if _fits(values, known.dtype):
+            values = values.astype(known.dtype)
+        values = as_stored(values, m, m + MASK in arrays, path)
+    is_shorter = values.ndim == known.ndim > 1 and values.shape[1] < known.shape[1]
+    if m not in source.masks or not is_shorter or values.shape[2:] != known.shape[2:]:
+        return {m: values}
+    steps = values.shape[:2]
+    mask = flags_in(arrays, m + MASK, steps, path)
+    missing = (0, known.shape[1] - steps[1])
+    others = [(0, 0)] * (values.ndim - 2)
+    return {
+        m: np.pad(values, [(0, 0), missing, *others]),
+        m + MASK: np.pad(mask, [(0, 0), missing]),
+    }
+
+
+def _fits(values: NDArray[Any], dtype: np.dtype[Any]) -> bool:
+    """Return whether whole numbers are within the limits of a type of whole numbers."""
+    if values.dtype.kind not in "iu" or dtype.kind not in "iu" or not values.size:
+        return False
+    limits = np.iinfo(dtype)
+    return bool(limits.min <= values.min() and values.max() <= limits.max)
 
 
 def zero_rows(example: Input, rows: int) -> Input:
@@ -243,17 +302,27 @@ def _seen(source: Source, inputs: Inputs, present: Mapping[str, Tensor], rows: i
     return source.view(batch, seed=0, epoch=0, train=False)
 
 
-def _input(source: Source, m: str, arrays: Mapping[str, NDArray[Any]], path: Path) -> Input:
+def _input(source: Source, m: str, arrays: Mapping[str, NDArray[Any]], path: str) -> Input:
+    known, given = source.arrays[m], arrays.get(m)
+    if given is not None and given.dtype.kind in "USO" and _holds_text(known):
+        return torch.from_numpy(as_stored(given, m, False, path))  # The view cuts long texts.
+    if given is not None:
+        arrays = {**arrays, **_in_stored_form(source, m, arrays, path)}
     zero = -source.origin.get(m, np.zeros(1))
-    stored = _stored(m, arrays.get(m), source.arrays[m], path, _rule(source), zero)
+    stored = _stored(m, arrays.get(m), known, path, _rule(source), zero)
     values = torch.from_numpy(stored)
     if m not in source.masks:
         return values
     shape = (len(values), *source.masks[m].shape[1:])
-    return Sequence(values, torch.from_numpy(flags_in(arrays, m + MASK, shape, str(path))))
+    return Sequence(values, torch.from_numpy(flags_in(arrays, m + MASK, shape, path)))
 
 
-def _count(inputs: Mapping[str, Input], arrays: Mapping[str, NDArray[Any]], path: Path) -> int:
+def _holds_text(known: Values) -> bool:
+    """Return whether stored values can be text, the bytes of which are padded with zeros."""
+    return known.dtype == np.uint8 and known.ndim == 2
+
+
+def _count(inputs: Mapping[str, Input], arrays: Mapping[str, NDArray[Any]], path: str) -> int:
     """Return the number of rows, which must be the same everywhere."""
     counts = {m: len(values) for m, values in inputs.items()}
     if "id" in arrays:
@@ -275,7 +344,7 @@ def _stored(
     m: str,
     given: NDArray[Any] | None,
     known: Values,
-    path: Path,
+    path: str,
     invalid: Invalid,
     zero: NDArray[np.float64],
 ) -> NDArray[Any]:

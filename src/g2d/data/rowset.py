@@ -383,6 +383,25 @@ def _as_stored(
     return Signal(kind, stored.dtype.name, shape, view, facts, masked=rule.masked), stored
 
 
+def as_stored(values: NDArray[Any], m: str, masked: bool, where: str) -> NDArray[Any]:
+    """Return an array of a modality in the form in which a store holds it; see :func:`collect`.
+
+    Args:
+        values: One row per sample.
+        m: Name of the modality.
+        masked: Whether a mask of its steps is given, too.
+        where: Where the array comes from, for messages.
+
+    Raises:
+        DataError: It is neither numbers nor text.
+
+    Example:
+        >>> as_stored(np.array(["ab", "c"]), "words", False, "the rows").tolist()
+        [[97, 98], [99, 0]]
+    """
+    return _as_stored(values, m, _kind_of(values, m, masked, where), None, where)[1]
+
+
 _Stored = tuple[NDArray[Any], defaults.Steps, Mapping[str, Any]]
 
 

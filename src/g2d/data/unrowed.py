@@ -148,9 +148,9 @@ def labeled_source(source: Source, path: Path, on_error: OnError = "stop") -> So
     if not len(keep):
         raise DataError(f"{path} must have rows with a target to be evaluated, found none.")
     if missing := len(rows.target) - len(keep):
-        source.remarks.append(f"{missing} rows without a target are left out")
+        source.remarks.append(f"rows left out: {missing} without a target")
     if rows.left_out:
-        source.remarks.append(f"{len(rows.left_out)} rows that cannot be read are left out")
+        source.remarks.append(f"rows left out: {len(rows.left_out)} that cannot be read")
     arrays, masks = _stored(rows, keep)
     return Source(
         name=source.name,

@@ -122,7 +122,7 @@ def compare(
 
             True is ``"cheap"`` and False is ``"none"``.
         jobs: Runs at the same time, in processes of this machine. The table is the same, apart from
-            its times. A script must call this function below ``if __name__ == "__main__":``.
+            its times.
         shard: ``"i/n"`` carries out the i-th of n shares of the runs, and writes no table; a call
             without it gathers the runs of all shares.
         ray: Address of a Ray cluster that carries out the runs, ``"auto"`` or ``"local"``. All its

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,15 +13,18 @@ from torch import Tensor
 
 from g2d.data import Source, Split
 from g2d.data.gaps import OnError
-from g2d.data.new_rows import absent_sentence, may_lack, read_rows, zero_rows
+from g2d.data.new_rows import absent_sentence, may_lack, zero_rows
+from g2d.data.store.facts import DATASET
 from g2d.data.unrowed import labeled_source, source_from
 from g2d.datasets.table.opening import TableReader
 from g2d.engine.checkpoint import BEST, LAST
 from g2d.engine.evaluate import Evaluation, evaluate, joined
 from g2d.errors import ArgumentError, DataError, RunError
+from g2d.experiment.given import read_given
 from g2d.experiment.predictions import Prediction
 from g2d.experiment.rebuilding import rebuilt, relocated
 from g2d.experiment.students import stack_facts
+from g2d.files import is_same
 from g2d.method import Method
 from g2d.model import MultimodalModel
 from g2d.recipe import Recipe
@@ -38,7 +42,13 @@ from g2d.runs import (
 )
 from g2d.runs.bundle import BUNDLE, WEIGHTS, Bundle, is_bundle, read_bundle
 from g2d.task import Task
-from g2d.types import Batch, Inputs, Output, Present
+from g2d.types import Batch, Inputs, Output, Present, Sequence
+
+A_RUN = (
+    "A run is the folder that g2d train or g2d fit has written (--out), or g2d export; data become "
+    "one by g2d fit DATA --target NAME"
+)
+"""Sentence about a folder that is no run."""
 
 
 @dataclass(frozen=True)
@@ -157,24 +167,32 @@ class Run:
         return labeled_source(self.source, Path(rows), on_error)
 
     @torch.no_grad()
-    def predict(self, rows: Inputs | Batch | str | Path, on_error: OnError = "stop") -> Prediction:
-        """Predict new rows.
+    def predict(self, rows: Any, on_error: OnError = "stop") -> Prediction:
+        """Predict new rows, in the form of the data that the run was trained on.
 
         A modality that is not given is absent in every row, if some training rows lack it; the
         remarks of the prediction say so.
 
         Args:
-            rows: A file in a format that the data set reads, or inputs per modality in the shape
-                that the encoders receive, or a batch of such inputs.
+            rows: New rows, with or without their target:
+
+                - a file in a format that the data set reads;
+                - a pandas data frame, or a list of mappings, of the columns of the table or of the
+                  modalities;
+                - a mapping of NumPy arrays or lists, one entry per row: the columns of the table,
+                  or modalities as :func:`g2d.fit` takes them and as they are stored;
+                - a mapping of tensors or a batch: inputs as the encoders receive them, after the
+                  views. Turn a tensor of raw values into an array first.
             on_error: What a cell of a table that cannot be read does: ``"stop"`` raises an error,
                 ``"absent"`` lets its row lack the modality, ``"skip"`` leaves its row out.
 
         Raises:
-            ArgumentError: A modality is missing that every training row has.
-            DataError: The file cannot be read.
+            ArgumentError: The rows have none of these forms, or tensors lack a modality that every
+                training row has.
+            DataError: The rows cannot be read, or do not fit the data of the run.
         """
-        if isinstance(rows, (str, Path)):
-            new = read_rows(self.source, Path(rows), on_error)
+        if not _are_inputs(rows):
+            new = read_given(self.source, rows, on_error)
             output = self._outputs(new.batch.inputs, new.batch.present, len(new.ids))
             present, remarks = new.batch.present, tuple(self.source.remarks)
             return Prediction(
@@ -225,6 +243,25 @@ class Run:
         return self.method.predict(self.model, batch, present)
 
 
+def _are_inputs(rows: Any) -> bool:
+    """Return whether rows are what encoders receive.
+
+    Raises:
+        ArgumentError: Some modalities are, and others are not.
+    """
+    if isinstance(rows, Batch):
+        return True
+    if not isinstance(rows, Mapping):
+        return False
+    seen = [m for m, values in rows.items() if isinstance(values, Tensor | Sequence)]
+    if seen and len(seen) < len(rows):
+        raise ArgumentError(
+            "inputs must be tensors, as the encoders receive them, or arrays, as rows are stored, "
+            f"found tensors for {', '.join(seen)} alone. Turn them into arrays: values.numpy()."
+        )
+    return len(seen) == len(rows)
+
+
 def load(folder: str | Path, checkpoint: str = BEST) -> Run:
     """Open a trained run.
 
@@ -240,7 +277,7 @@ def load(folder: str | Path, checkpoint: str = BEST) -> Run:
     folder = Path(folder)
     if is_bundle(folder):
         return _opened_bundle(folder, read_bundle(folder))
-    if not (folder / RECIPE).is_file():
+    if not (folder / RECIPE).is_file() or (folder / DATASET).is_file():
         raise RunError(f"cannot open run {folder}: {_no_run(folder)}.")
     if checkpoint not in (BEST, LAST):
         raise ArgumentError(f"checkpoint must be {BEST} or {LAST}, found {checkpoint!r}.")
@@ -276,12 +313,14 @@ def _opened_bundle(folder: Path, bundle: Bundle) -> Run:
 
 def _no_run(folder: Path) -> str:
     """Return why a folder is no run; runs inside it are named."""
+    if (folder / DATASET).is_file():
+        return f"it holds prepared data. {A_RUN}"
     if not folder.is_dir():
-        return "no such folder"
+        return f"it is a file. {A_RUN}" if folder.exists() else "no such folder"
     below = sorted([*folder.glob(f"*/{DATA}"), *folder.glob(f"*/*/{DATA}")])
     inside = [str(path.parent.relative_to(folder)) for path in below]
     if not inside:
-        return f"it has no {RECIPE}"
+        return f"it has no {RECIPE}. {A_RUN}"
     more = f" and {len(inside) - 5} more" if len(inside) > 5 else ""
     return f"it is not a run but contains some. Open one of them: {', '.join(inside[:5])}{more}"
 
@@ -321,10 +360,15 @@ def write_predictions(
         on_error: See :meth:`Run.predict`.
 
     Raises:
-        ArgumentError: ``out`` is a folder.
+        ArgumentError: ``out`` is a folder, or the file of the rows.
     """
     if out.is_dir():
         raise ArgumentError(f"--out must be a CSV file to write, found the folder {out}.")
+    if is_same(out, Path(source)):
+        raise ArgumentError(
+            f"--out must be another file than --source, found {out}, which holds the rows to "
+            "predict. Name a new file."
+        )
     prediction = run.predict(source, on_error)
     prediction.write(out)
     return prediction

@@ -7,22 +7,29 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from g2d.encoders import ENCODERS
 from g2d.engine.callbacks import Callback, Record
 from g2d.errors import RunError
 from g2d.experiment.cells import Cell, Event, Failure, Finished, Progress, Said
 from g2d.experiment.console import Console
+from g2d.fusion import FUSIONS
+from g2d.methods import METHODS
+from g2d.modulations import MODULATIONS
+from g2d.spawning import spawning
 
 GRACE = 60.0
 """Seconds that an interrupted cell has to keep its state."""
 PATIENCE = 1.0
 """Seconds between two looks at whether the processes are alive."""
+REGISTRIES: tuple[Mapping[str, Any], ...] = (METHODS, ENCODERS, FUSIONS, MODULATIONS)
+"""Names that a recipe can contain, which a script can extend."""
 
 
 class EpochReporter(Callback):
@@ -110,7 +117,8 @@ class Workers:
     def __init__(self, jobs: int, devices: Sequence[str] = ()) -> None:
         self.slots = jobs
         # A forked process would inherit torch's threads and CUDA's state: start new ones.
-        self.context = multiprocessing.get_context("spawn")
+        self.main = _registered_by_user()
+        self.context = spawning(main=self.main)
         self.devices = [devices[i % len(devices)] if devices else None for i in range(jobs)]
         self.workers = [self._started(device) for device in self.devices]
 
@@ -150,10 +158,7 @@ class Workers:
         """Put a new process in the place of a dead one, and report its cell."""
         worker.connection.close()
         if not worker.ready:
-            raise RunError(
-                "a process for the jobs ended while it started. A script must call g2d with jobs "
-                'below if __name__ == "__main__":, because the processes import the script.'
-            )
+            raise RunError(f"a process for the jobs ended while it started. {_advice(self.main)}")
         self.workers[place] = self._started(self.devices[place])
         if worker.cell is not None:
             yield Failure(worker.cell, _end_of(worker.process))
@@ -188,6 +193,23 @@ class Workers:
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
+
+
+def _registered_by_user() -> bool:
+    """Return whether a script has registered parts of its own, which new processes must do too."""
+    parts = [part for entries in REGISTRIES for part in entries.values()]
+    packages = {getattr(part, "__module__", __name__).partition(".")[0] for part in parts}
+    return packages != {__name__.partition(".")[0]}
+
+
+def _advice(main: bool) -> str:
+    """Return what to do about a process that ends before it is ready."""
+    if not main:
+        return "Often memory ran out: use fewer jobs."
+    return (
+        "A script that registers parts of its own must call g2d with jobs below "
+        'if __name__ == "__main__":, because the processes import the script.'
+    )
 
 
 def _received(connection: Connection) -> Iterator[Any]:

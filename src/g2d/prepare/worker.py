@@ -27,6 +27,7 @@ from g2d.files import sha256
 from g2d.prepare.arrays import open_for_writing
 from g2d.prepare.outcomes import ABSENT, OUTCOMES, UNREADABLE
 from g2d.prepare.plan import LACKING, Decode, Decoded, Sample, as_unreadable
+from g2d.spawning import needs_main, spawning
 
 
 @dataclass(frozen=True)
@@ -260,8 +261,8 @@ _worker: Worker | None = None
 
 
 def _pool(job: Job, workers: int) -> ProcessPoolExecutor:
-    spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, spawn, initializer=_start, initargs=(job,))
+    context = spawning(main=needs_main(job))
+    return ProcessPoolExecutor(workers, context, initializer=_start, initargs=(job,))
 
 
 def _submit(pool: ProcessPoolExecutor, chunk: Chunk) -> Future[Outcome]:

@@ -20,12 +20,13 @@ from g2d.datasets.table.columns import NUMBER, TEXT, Profile
 from g2d.datasets.table.lines import unknown_categories
 from g2d.datasets.table.rows import TableFile
 from g2d.datasets.table.signals import cut_lines, text_length
-from g2d.datasets.table.spelling import Nothing, empty
+from g2d.datasets.table.spelling import Decimal, Nothing, empty
 from g2d.datasets.table.targets import targets_of
 from g2d.datasets.table.values import Layout, TableDecode
 from g2d.errors import DataError, UnreadableError
 from g2d.prepare import Decoded, Sample
 from g2d.prepare.outcomes import UNREADABLE
+from g2d.task import Regression
 from g2d.types import Input, Sequence
 
 WAYS = (
@@ -86,21 +87,26 @@ class TableReader:
             return bool((values[:, elements] == 0).all(1).any())
         return bool(np.isnan(values[:, names.index(column)]).any())
 
-    def __call__(self, path: Path, on_error: OnError, *, labeled: bool = False) -> StoredRows:
+    def __call__(
+        self, path: Path, on_error: OnError, *, labeled: bool = False, folder: Path | None = None
+    ) -> StoredRows:
         """Read the rows of a table as the store would hold them.
 
         Args:
             path: The table.
             on_error: See :func:`~g2d.data.new_rows.read_rows`.
             labeled: Also read the targets.
+            folder: See :func:`~g2d.data.new_rows.read_stored`.
 
         Raises:
             DataError: A column is missing that every training row has, or a row cannot be read.
         """
-        return _new_rows(self, path, on_error, labeled)
+        return _new_rows(self, path, on_error, labeled, folder)
 
 
-def _new_rows(reader: TableReader, path: Path, on_error: OnError, labeled: bool) -> StoredRows:
+def _new_rows(
+    reader: TableReader, path: Path, on_error: OnError, labeled: bool, folder: Path | None
+) -> StoredRows:
     """Read the rows of a table; see :class:`TableReader`.
 
     Texts are as long as in the new table, not as in the store; their view cuts them.
@@ -109,7 +115,10 @@ def _new_rows(reader: TableReader, path: Path, on_error: OnError, labeled: bool)
     modalities, remarks = source.modalities, source.remarks
     parameters, known = facts["parameters"], signals(facts)
     columns = {m: tuple(parameters["columns"][m]) for m in modalities}
-    table = _table(path, facts, columns)
+    table = _table(path, facts, columns, None if folder is None else ".")
+    targets = tuple(parameters.get("target", ()))
+    if isinstance(source.task, Regression):
+        table.numeric.update(targets)
     remarks[:] = [
         *table.notes,
         *(line for m in modalities for line in unknown_categories(table.columns, known[m].facts)),
@@ -126,7 +135,8 @@ def _new_rows(reader: TableReader, path: Path, on_error: OnError, labeled: bool)
         unreadable="lack" if on_error == "absent" else "skip",
         invalid=parameters.get("invalid", USUAL.invalid),
     )
-    read = _decoded(table, TableDecode(layout, gaps), parameters, on_error)
+    folder = path.parent if folder is None else folder
+    read = _decoded(table, folder, TableDecode(layout, gaps), parameters, on_error)
     rows = read.rows
     inputs: dict[str, Input] = {}
     present: dict[str, NDArray[np.bool_]] = {}
@@ -142,7 +152,7 @@ def _new_rows(reader: TableReader, path: Path, on_error: OnError, labeled: bool)
     flags = {m: torch.from_numpy(p) for m, p in present.items() if not p.all()}
     target = None
     if labeled:
-        target = targets_of(table, parameters.get("target", ()), read.targets, source.task)
+        target = targets_of(table, targets, read.ids, read.targets, source.task)
     return StoredRows(read.ids, inputs, flags, tuple(read.left_out), read.faults, target)
 
 
@@ -177,12 +187,18 @@ def _absent_columns(
         )
 
 
-def _table(path: Path, facts: Mapping[str, Any], columns: dict[str, tuple[str, ...]]) -> TableFile:
+def _table(
+    path: Path,
+    facts: Mapping[str, Any],
+    columns: dict[str, tuple[str, ...]],
+    decimal: Decimal | None,
+) -> TableFile:
     """Open a table that is written like the one that a store was made from."""
     spelling = facts["report"].get("spelling", {"missing": [], "decimal": "."})
     table = TableFile(
         path,
         Nothing.of(spelling["missing"]),
+        decimal,
         usual=spelling["decimal"],
         encoding=spelling.get("encoding"),
     )
@@ -206,15 +222,19 @@ class _Read:
 
 
 def _decoded(
-    table: TableFile, decode: TableDecode, parameters: Mapping[str, Any], on_error: OnError
+    table: TableFile,
+    folder: Path,
+    decode: TableDecode,
+    parameters: Mapping[str, Any],
+    on_error: OnError,
 ) -> _Read:
-    """Decode all rows of a table."""
+    """Decode all rows of a table, whose files are in a folder."""
     read, layout, id_column = _Read(), decode.layout, parameters["id"]
     for place, cells in enumerate(table):
         name = str(place + 1 if empty(cells.get(id_column)) else cells[id_column])
         sample = Sample(name, 0, name, layout.files(cells), layout.facts(cells))
         try:
-            row = decode(table.path.parent, sample)
+            row = decode(folder, sample)
         except UnreadableError as error:
             reason = f"{error.reason}: {error.detail}"
             if on_error == "stop":

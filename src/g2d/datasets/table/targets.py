@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isinf
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,18 @@ from g2d.task import Classification, MultiLabel, Task
 
 
 def targets_of(
-    table: TableFile, columns: Sequence[str], cells: Sequence[Sequence[Any]], task: Task
+    table: TableFile,
+    columns: Sequence[str],
+    names: Sequence[str],
+    cells: Sequence[Sequence[Any]],
+    task: Task,
 ) -> NDArray[np.float64]:
     """Return the targets of rows: class numbers ``(N,)``, values or states ``(N, C)``.
 
     Args:
         table: The table.
         columns: Columns of the target.
+        names: Names of the rows, for messages.
         cells: Cells of these columns in every row.
         task: What the targets mean.
 
@@ -32,7 +38,7 @@ def targets_of(
         The targets, NaN where a row has none.
 
     Raises:
-        DataError: The table lacks a column, or a cell is none of the classes.
+        DataError: The table lacks a column, or a cell is none of the classes or no number.
     """
     missing = [name for name in columns if name not in table.columns]
     if missing or not columns:
@@ -45,8 +51,25 @@ def targets_of(
         return class_numbers([None if empty(row[0]) else row[0] for row in cells], task, where)
     if isinstance(task, MultiLabel):
         return _states(table, columns, cells, task)
-    values = [[number(cell) for cell in row] for row in cells]
-    return np.array([[np.nan if v is None else v for v in row] for row in values], np.float64)
+    values = [
+        [_value(cell, name, where) for cell in row] for name, row in zip(names, cells, strict=True)
+    ]
+    return np.array(values, np.float64)
+
+
+def _value(cell: Any, name: str, where: str) -> float:
+    """Return the value of a target, NaN if its cell is empty.
+
+    Raises:
+        DataError: It is no finite number.
+    """
+    value = number(cell)
+    if value is None or isinf(value):
+        raise DataError(
+            f"targets of {where} must be finite numbers, found {cell!r} in row {name}. Correct the "
+            "cell, or empty it: a row without a target is left out."
+        )
+    return value
 
 
 def _states(

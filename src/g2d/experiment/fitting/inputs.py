@@ -19,6 +19,7 @@ from g2d.datasets.base import read_options
 from g2d.errors import ArgumentError, DataError
 from g2d.experiment.console import Say
 from g2d.experiment.fitting.planning import ADDITIVE, FUSION
+from g2d.experiment.given import is_frame, write_frame
 from g2d.experiment.training import as_recipe
 from g2d.files import replaced
 from g2d.prepare import Watch, default_workers, prepare
@@ -144,10 +145,10 @@ def _store(data: Any, target: str | None, out: Path, say: Say, preparing: Prepar
                 "array."
             )
         folder = path if path.is_dir() else path.parent
-    elif hasattr(data, "to_csv") and hasattr(data, "columns"):
+    elif is_frame(data):
         path, arrays, folder = out / TABLE, False, Path()
         with replaced(path) as temporary:
-            data.to_csv(temporary, index=False)
+            write_frame(data, temporary)
         options = {} if target is None else {"target": target}
     else:
         path, arrays, folder = out / ARRAYS, True, out
