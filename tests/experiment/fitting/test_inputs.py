@@ -162,6 +162,23 @@ def test_what_is_wrong_is_refused_before_the_preparation(
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": {"name": "g2d", "tau": [1, 1]}, "method.alpha": 2.0},
+        {"method": "g2d", "method.ranking": ["note", "table"], "method.alpha": 2.0},
+        {"encoders.note": "transformer", "train": {"group_lr": {"note": 0.1}}},
+        {"data.modalities": ["table"], "fusion": "late"},
+    ],
+)
+def test_values_per_modality_are_checked_when_the_modalities_are_known(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    assert "table" in prepared(rows(), tmp_path, **options)
+    with pytest.raises(G2DError, match="nte"):
+        prepared(rows(), tmp_path, **{**options, "train": {"group_lr": {"nte": 0.1}}})
+
+
 def test_no_option_of_a_preparation_is_also_a_key_of_a_recipe() -> None:
     for name in FILES:
         reader = DATASETS[name].reader

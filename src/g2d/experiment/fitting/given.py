@@ -92,7 +92,7 @@ def refuse_folder_of_g2d(path: Path) -> None:
     if is_bundle(path):
         kind, way_out = "an exported model, which has no rows", "Give the data themselves."
         raise ArgumentError(f"DATA must be {FORMS}, found {path}, {kind}. {way_out}")
-    if (path / RECIPE).is_file():
+    if (path / RECIPE).is_file() and not any(path.glob("*.npy")):
         stores = [file.parent for file in sorted(path.glob(f"*/{DATASET}"))]
         own = f"its store {stores[0]}" if stores else f"its recipe {path / RECIPE}"
         kind = "the folder of a run"

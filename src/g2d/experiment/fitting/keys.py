@@ -173,8 +173,14 @@ def _any_recipe(name: str) -> Recipe:
 
 def _checkable(settings: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     """Yield dotted keys and values that mean the same whatever the modalities are."""
-    for key, value in dotted(settings):
-        section, *inner = key.split(".")
-        per_modality = section == "method" and isinstance(value, list | tuple | Mapping)
-        if section not in OF_THE_DATA and "group_lr" not in inner and not per_modality:
+    pairs = [(key, key.split("."), value) for key, value in dotted(settings)]
+    # A list or mapping of a method may have a value per modality; its other options depend on it.
+    left_out = {
+        section
+        for _, (section, *_), value in pairs
+        if section in OF_THE_DATA
+        or (section == "method" and isinstance(value, list | tuple | Mapping))
+    }
+    for key, (section, *inner), value in pairs:
+        if section not in left_out and "group_lr" not in inner:
             yield key, value
