@@ -51,6 +51,8 @@ class MissingDependencyError(G2DError):
     """An optional library is not installed; the message names the extra that installs it."""
 
 
+INTERRUPTED = "Interrupted. Run the same command again to continue."
+"""What a command says when Ctrl-C ends it; the exit code is 130."""
 SHOWN_FAULTS = 50
 """Faults of a recipe that its message lists."""
 

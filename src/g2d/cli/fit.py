@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -48,6 +48,13 @@ def fit(
             metavar="PLAN", help="The plan.json of an earlier fit, to train the same members."
         ),
     ] = None,
+    allow_partial: Annotated[
+        bool,
+        typer.Option(
+            "--allow-partial",
+            help="Accept raw data of which more than 10 % of the samples cannot be used.",
+        ),
+    ] = False,
     recipe: Annotated[
         bool, typer.Option("--recipe", help="Print what would be trained, and train nothing.")
     ] = False,
@@ -55,11 +62,14 @@ def fit(
 ) -> None:
     """Train the best model that a budget allows, from a table to a page, in one command.
 
-    Example: `g2d fit my.csv --target label --budget fast epochs=10`
+    Example: `g2d fit my.csv --target label --budget fast epochs=10 kinds.note=text`
 
     Prepares raw data, trains a teacher per modality, joint models and what else the budget allows,
-    and chooses on the validation rows. Run the same command again to continue an interrupted fit.
+    and chooses on the validation rows. KEY=VALUE is a key of the recipe, or an option of the
+    preparation (`g2d data list table`). Run the same command again to continue an interrupted fit.
     """
+    from inspect import signature
+
     from g2d.errors import RecipeError
     from g2d.experiment import run_summary
     from g2d.experiment.fitting import fit as fit_data
@@ -69,9 +79,16 @@ def fit(
 
     faults: list[str] = []
     settings = dict(read_settings(overrides or (), faults))
+    if target is None:  # several columns are written as a list: target=[a,b]
+        target = settings.pop("target", None)
+    faults += [
+        f"{key} must be an option or argument of the command (g2d fit --help), found {key}=..."
+        for key in sorted(settings.keys() & signature(fit_data).parameters.keys())
+    ]
     if faults:
         raise RecipeError(faults, "the command line")
-    shared = {"modalities": modalities, "budget": budget, "out": out} | settings
+    shared: dict[str, Any] = {"modalities": modalities, "budget": budget, "out": out}
+    shared |= {"allow_partial": allow_partial} | settings
     preparing = partial(bar, quiet)
     if recipe:
         aside = partial(typer.echo, err=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from g2d.errors import G2DError, RecipeError, Terminated
+from g2d.errors import INTERRUPTED, G2DError, RecipeError, Terminated
 from g2d.files import one_line
 from g2d.machine import machine_fault
 
@@ -73,7 +73,7 @@ class Commands(TyperGroup):
             error.message = error.message.replace("Value error, ", "")
             raise
         except KeyboardInterrupt:
-            typer.echo("\nInterrupted. Run the same command again to continue.", err=True)
+            typer.echo(f"\n{INTERRUPTED}", err=True)
             raise typer.Exit(130) from None
         except Terminated as error:
             typer.echo("\nTerminated. Run the same command again to continue.", err=True)

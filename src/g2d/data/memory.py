@@ -134,7 +134,7 @@ def columns_of(
     rows = [row for part in parts.values() for row in _select(part, used)]
     if not rows:
         raise DataError("the data set must have rows, found none.")
-    classes = classes or _classes(next(iter(parts.values())), target)
+    classes = classes or class_names(next(iter(parts.values())), target)
     sets = [_cell(row, target) for row in rows]
     arrays: dict[str, Any] = {}
     if _are_label_sets(sets, classes):
@@ -201,9 +201,14 @@ def _cell(row: Mapping[str, Any], column: str) -> Any:
         raise DataError(f"{rule}, found {', '.join(row)}.") from None
 
 
-def _classes(part: Any, target: str) -> list[str] | None:
-    """Return the names of the classes that a Hugging Face data set records."""
-    feature = (getattr(part, "features", None) or {}).get(target)
+def class_names(part: Any, column: str) -> list[str] | None:
+    """Return the names of the classes or labels that a Hugging Face data set records, or None.
+
+    Args:
+        part: Rows; only a data set of Hugging Face records names.
+        column: A column.
+    """
+    feature = (getattr(part, "features", None) or {}).get(column)
     names = getattr(feature, "names", None) or getattr(
         getattr(feature, "feature", None), "names", None
     )

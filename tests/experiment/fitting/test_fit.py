@@ -256,6 +256,22 @@ def test_modalities_can_be_chosen_and_one_alone_has_no_joint_model(tmp_path: Pat
             "Did you mean 'fast'",
         ),
         (lambda out: g2d.fit("digits", budget=-1, out=out), ArgumentError, "positive number"),
+        (
+            lambda out: g2d.fit("digits", budget=None, out=out),
+            ArgumentError,
+            "budget must be one of fast, normal, thorough, SECONDS, found None",
+        ),
+        (lambda out: g2d.fit("digits", budget=True, out=out), ArgumentError, "SECONDS, found True"),
+        (
+            lambda out: g2d.fit("digits", kinds={"note": "text"}, out=out),
+            ArgumentError,
+            "kinds must be given with raw data",
+        ),
+        (
+            lambda out: g2d.fit("digits", modalities="image,tine", out=out),
+            ArgumentError,
+            "modalities must be some of image, tone, found tine. Did you mean 'tone'",
+        ),
         (lambda out: g2d.fit(arrays(), out=out), ArgumentError, "target must name"),
         (lambda out: g2d.fit(arrays(), "knd", out=out), ArgumentError, "target must be among"),
         (lambda out: g2d.fit(3, "y", out=out), ArgumentError, "data must be a path.*found int"),

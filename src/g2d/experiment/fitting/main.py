@@ -13,8 +13,10 @@ from g2d.data import Source
 from g2d.engine.processes import start
 from g2d.errors import RunError, UnsupportedError
 from g2d.experiment.console import Say
-from g2d.experiment.fitting.inputs import Preparing, base_recipe, name_of
-from g2d.experiment.fitting.planning import check_budget, plan_of
+from g2d.experiment.fitting.given import Target
+from g2d.experiment.fitting.inputs import OWN, Preparing, base_recipe, name_of, refuse_changes
+from g2d.experiment.fitting.keys import metrics_of
+from g2d.experiment.fitting.planning import check_budget, member_recipe, plan_of
 from g2d.experiment.fitting.steps import Fitting
 from g2d.experiment.loading import Run, load
 from g2d.experiment.owning import owning
@@ -25,7 +27,6 @@ from g2d.method import processes
 from g2d.recipe import Recipe
 from g2d.runs import (
     PLAN,
-    STORE,
     Plan,
     differences,
     essential,
@@ -38,13 +39,14 @@ from g2d.runs import (
 
 def fit(
     data: Any,
-    target: str | None = None,
+    target: Target = None,
     *,
     modalities: Sequence[str] | str = (),
     budget: str | float = "normal",
     metric: str | None = None,
     out: str | Path | None = None,
     plan: str | Path | None = None,
+    allow_partial: bool = False,
     progress: bool = True,
     say: Say = print,
     preparing: Preparing = nullcontext,
@@ -64,25 +66,28 @@ def fit(
         data: A path: a table (CSV, JSON, Parquet, Excel), a file of arrays, a store or a recipe;
             the name of a packaged recipe; a :class:`~g2d.Recipe`; arrays by name; a data frame; or
             rows as mappings, such as a Hugging Face data set or a mapping of its splits.
-        target: Column or array to predict. It is not needed for a store or a recipe.
+        target: Column or array to predict, or several columns of a table. It is not needed for a
+            store or a recipe.
         modalities: Names of the modalities to use, also as one text with commas; all by default.
         budget: ``"fast"`` (2 passes of the training rows per epoch), ``"normal"`` (4),
             ``"thorough"`` (up to 10), or a number of seconds.
         metric: Metric that chooses; by default the one that selects epochs.
         out: Folder of the result; by default ``runs/fit-NAME``.
         plan: A ``plan.json`` of an earlier fit, whose members are trained.
+        allow_partial: Accept raw data of which more than a tenth of the samples cannot be used.
         progress: Show a progress line for the whole fit.
         say: Receives messages for the user.
         preparing: Returns the context in which raw data are prepared, which yields a function for
             the progress of it.
         overrides: Values of the recipe of all members by key, as in :func:`g2d.train`:
-            ``epochs=5``, ``train={"lr": 0.1}``.
+            ``epochs=5``, ``train={"lr": 0.1}``; and options of the preparation of raw data:
+            ``kinds={"note": "text"}``, ``unreadable="lack"``.
 
     Raises:
         ArgumentError: An argument breaks its rule.
         DataError: The data cannot be prepared.
         RecipeError: An override has faults.
-        RunError: ``out`` belongs to another fit.
+        RunError: ``out`` belongs to another fit, or ``plan`` is no plan.
         UnsupportedError: Several processes of ``torchrun`` call this function.
 
     Example:
@@ -96,7 +101,22 @@ def fit(
     budget = check_budget(budget)
     folder = _claimed(data, out)
     names = _listed(modalities)
-    recipe = base_recipe(data, target, names, folder, overrides, say=say, preparing=preparing)
+    # Damaged plans are refused before anything takes time.
+    if plan is not None:
+        read_plan(Path(plan))
+    if (folder / PLAN).is_file():
+        read_plan(folder / PLAN)
+    recipe = base_recipe(
+        data,
+        target,
+        names,
+        folder,
+        overrides,
+        metric=metric,
+        allow_partial=allow_partial,
+        say=say,
+        preparing=preparing,
+    )
     source = recipe.build_source()
     same_data(folder, hashes_of(source))
     with owning(folder, say):
@@ -115,11 +135,12 @@ def fit(
 
 def previewed(
     data: Any,
-    target: str | None = None,
+    target: Target = None,
     *,
     modalities: Sequence[str] | str = (),
     budget: str | float = "normal",
     out: str | Path | None = None,
+    allow_partial: bool = False,
     say: Say = print,
     preparing: Preparing = nullcontext,
     **overrides: Any,
@@ -132,6 +153,7 @@ def previewed(
         modalities: See :func:`fit`.
         budget: See :func:`fit`; seconds are not measured.
         out: See :func:`fit`.
+        allow_partial: See :func:`fit`.
         say: Receives messages for the user.
         preparing: Returns the context in which raw data are prepared, which yields a function for
             the progress of it.
@@ -140,7 +162,16 @@ def previewed(
     budget = check_budget(budget)
     folder = _claimed(data, out)
     names = _listed(modalities)
-    recipe = base_recipe(data, target, names, folder, overrides, say=say, preparing=preparing)
+    recipe = base_recipe(
+        data,
+        target,
+        names,
+        folder,
+        overrides,
+        allow_partial=allow_partial,
+        say=say,
+        preparing=preparing,
+    )
     named = budget if isinstance(budget, str) else "thorough"
     plan = plan_of(recipe, recipe.build_source(), named, "")
     lines = [f"# {one.name}: {one.about} {one.settings or ''}".rstrip() for one in plan.members]
@@ -149,8 +180,8 @@ def previewed(
 
 
 def _listed(modalities: Sequence[str] | str) -> list[str]:
-    names = modalities.replace(" ", "").split(",") if isinstance(modalities, str) else modalities
-    return [name for name in names if name]
+    names = modalities.split(",") if isinstance(modalities, str) else modalities
+    return [name for name in dict.fromkeys(name.strip() for name in names) if name]
 
 
 def _claimed(data: Any, out: str | Path | None) -> Path:
@@ -160,9 +191,8 @@ def _claimed(data: Any, out: str | Path | None) -> Path:
         raise RunError(f"--out must be a folder, found the file {folder}.")
     if not folder.is_dir() or (folder / PLAN).is_file():
         return folder
-    own = (STORE, f".{STORE}", "source.")
     files = [path for path in folder.iterdir() if not is_bookkeeping(path)]
-    if others := sorted(path.name for path in files if not path.name.startswith(own)):
+    if others := sorted(path.name for path in files if path.name not in OWN):
         raise RunError(
             f"--out must be a new folder or one of g2d fit, found {others[0]} in {folder}. "
             "Choose another --out."
@@ -185,12 +215,12 @@ def _planned(
         RunError: The folder was planned for another recipe, budget or metric.
     """
     metric = metric or source.task.headline
-    known = source.task.metrics()
-    known.update(torch.zeros(0, source.task.outputs), torch.from_numpy(source.target[:0]))
-    one_of("metric", metric, [name for name in known.compute() if name != "zero_targets"])
+    one_of("metric", metric, metrics_of(source.task))
     path = folder / PLAN
     if not path.is_file():
         plan = plan_of(recipe, source, budget, metric) if given is None else read_plan(Path(given))
+        for member in plan.members:  # A fault of the last one is found before the first is trained.
+            member_recipe(recipe, member)
         plan = plan.model_copy(update={"metric": metric, "recipe": recipe.resolved()})
         folder.mkdir(parents=True, exist_ok=True)
         plan.write(folder)
@@ -202,9 +232,5 @@ def _planned(
     before = {"metric": plan.metric, **dict(essential(plan.recipe))}
     if given is None:
         before["budget"] = plan.budget
-    if changes := differences(before, now):
-        raise RunError(
-            f"{folder} must have the same data and options to be resumed, found others: "
-            f"{'; '.join(changes)}. Choose another --out, or delete the folder."
-        )
+    refuse_changes(folder, differences(before, now))
     return plan

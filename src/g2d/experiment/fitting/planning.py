@@ -107,8 +107,8 @@ def check_budget(budget: str | float) -> str | float:
         ArgumentError: It is neither.
     """
     try:
-        seconds = float(budget)
-    except ValueError:
+        seconds = float("" if isinstance(budget, bool) else budget)
+    except (TypeError, ValueError):
         one_of("budget", budget, [*BUDGETS, "SECONDS"])
         return budget
     if not 0 < seconds < float("inf"):
