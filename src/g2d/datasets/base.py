@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -52,7 +51,7 @@ class Reader:
         layout: Files that the source folder must hold, in one or two lines.
     """
 
-    plan: Callable[[Path, Any], Plan]
+    plan: Callable[..., Plan]
     options: type[ReaderOptions]
     layout: str
 

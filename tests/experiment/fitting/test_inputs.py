@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import wave
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -12,7 +14,7 @@ import g2d
 from g2d.cli import app
 from g2d.data.store.facts import read_facts
 from g2d.datasets import DATASETS
-from g2d.errors import G2DError, RunError
+from g2d.errors import ArgumentError, G2DError, RunError
 from g2d.experiment.fitting import previewed
 from g2d.experiment.fitting.given import FILES, raw_data
 from g2d.experiment.fitting.inputs import RECORD, base_recipe
@@ -165,8 +167,6 @@ def test_what_is_wrong_is_refused_before_the_preparation(
 @pytest.mark.parametrize(
     "options",
     [
-        {"method": {"name": "g2d", "tau": [1, 1]}, "method.alpha": 2.0},
-        {"method": "g2d", "method.ranking": ["note", "table"], "method.alpha": 2.0},
         {"encoders.note": "transformer", "train": {"group_lr": {"note": 0.1}}},
         {"data.modalities": ["table"], "fusion": "late"},
     ],
@@ -177,6 +177,28 @@ def test_values_per_modality_are_checked_when_the_modalities_are_known(
     assert "table" in prepared(rows(), tmp_path, **options)
     with pytest.raises(G2DError, match="nte"):
         prepared(rows(), tmp_path, **{**options, "train": {"group_lr": {"nte": 0.1}}})
+
+
+@pytest.mark.parametrize("key", ["method", "stack", "students"])
+def test_what_a_fit_chooses_itself_is_refused(key: str, tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match=f"{key} must be left out of a fit.* g2d train or"):
+        prepared(rows(), tmp_path / "a", **{key: 1})
+    assert not (tmp_path / "a").exists()
+
+
+def test_paths_of_rows_from_python_are_relative_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = rows()
+    for i, row in enumerate(given):
+        row["tone"] = f"{i}.wav"
+        with wave.open(row["tone"], "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes(np.random.default_rng(i).bytes(8000))
+    prepared(given, tmp_path / "a")
+    tones = np.load(tmp_path / "a" / "data" / "tone.npy", mmap_mode="r")
+    assert tones.shape[1] == 8000  # half a second at 16 kHz, not the longest that is allowed
 
 
 def test_no_option_of_a_preparation_is_also_a_key_of_a_recipe() -> None:

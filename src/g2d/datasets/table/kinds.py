@@ -92,7 +92,11 @@ def decimal_of(
 
 
 def decide(
-    columns: Mapping[str, Profile], given: Mapping[str, str], names: Sequence[str], source: Path
+    columns: Mapping[str, Profile],
+    given: Mapping[str, str],
+    names: Sequence[str],
+    source: Path,
+    folder: Path,
 ) -> dict[str, Decision]:
     """Return the kind of every column that is free for a modality and not empty.
 
@@ -100,7 +104,8 @@ def decide(
         columns: Profiles of the columns.
         given: Kinds that the user gives.
         names: Columns that have no other role.
-        source: The table; paths are relative to its folder.
+        source: The table.
+        folder: Folder to which paths in it are relative.
 
     Raises:
         DataError: An option names an unknown kind, or a column cannot be read as it is.
@@ -119,7 +124,7 @@ def decide(
             decisions[name] = Decision(given[name], "as given", given=True)
             continue
         try:
-            decisions[name] = _decision(column, name, rows, source)
+            decisions[name] = _decision(column, name, rows, source, folder)
         except DataError as error:
             faults.append(str(error))
     if faults:
@@ -130,7 +135,7 @@ def decide(
     return decisions
 
 
-def _decision(column: Profile, name: str, rows: int, source: Path) -> Decision:
+def _decision(column: Profile, name: str, rows: int, source: Path, folder: Path) -> Decision:
     """Return the kind of a column by its profile."""
     if column.nested:
         raise DataError(
@@ -150,20 +155,20 @@ def _decision(column: Profile, name: str, rows: int, source: Path) -> Decision:
         return Decision(kind, "paths by their suffix")
     known = sum(column.suffixes[kind] for kind in FILES)
     if known + column.others.total() > NEARLY * column.cells:
-        return _file_kind(column, name, source)
+        return _file_kind(column, name, folder)
     paths = column.slashes > NEARLY * column.cells
-    if paths and (kind_of := _kind_of_files(column, source)):
+    if paths and (kind_of := _kind_of_files(column, folder)):
         return Decision(kind_of, "paths, by the first bytes of the files")
     if _is_category(column):
         return Decision(CATEGORY, "few different values")
     _check_unit(column, name)
     one_word = column.words <= 1 and not column.lists and bool(column.values)
     if paths or one_word:
-        if kind_of := _kind_of_files(column, source):
+        if kind_of := _kind_of_files(column, folder):
             return Decision(kind_of, "paths, by the first bytes of the files")
         if paths:
-            return _file_kind(column, name, source)
-        if suffix := _left_suffix(column, source):
+            return _file_kind(column, name, folder)
+        if suffix := _left_suffix(column, source, folder):
             raise DataError(
                 f"the column {name!r} must give names of files in full, found {column.example!r}, "
                 f"where {suffix} exists. Write it so, or give {override(name, TEXT, LEFT_OUT)}."
@@ -236,37 +241,37 @@ def _check_unit(column: Profile, name: str) -> None:
         )
 
 
-def _paths(column: Profile, source: Path) -> Iterator[Path]:
+def _paths(column: Profile, folder: Path) -> Iterator[Path]:
     """Yield some paths of a column, in an order that does not depend on the process."""
     for value in sorted(column.values or ())[:OPENED]:
-        yield source.parent / value.replace("\\", "/")
+        yield folder / value.replace("\\", "/")
 
 
-def _kind_of_files(column: Profile, source: Path) -> str | None:
+def _kind_of_files(column: Profile, folder: Path) -> str | None:
     """Return the kind of the files that a column names, None if they differ or do not exist."""
-    kinds = {kind_of_file(path) for path in _paths(column, source)}
+    kinds = {kind_of_file(path) for path in _paths(column, folder)}
     return kinds.pop() if len(kinds) == 1 else None
 
 
-def _left_suffix(column: Profile, source: Path) -> str | None:
-    """Return a file whose name without its suffix is a cell, relative to the table's folder."""
-    for path in [*_paths(column, source)][:3]:
+def _left_suffix(column: Profile, source: Path, folder: Path) -> str | None:
+    """Return a file whose name without its suffix is a cell, but not the table itself."""
+    for path in [*_paths(column, folder)][:3]:
         if len(path.name) > 255 or not re.fullmatch(r"[\w. -]+", path.name):
             continue
         for pattern in (f"{path.name}.*", f"*/{path.name}.*"):
             for file in path.parent.glob(pattern):
                 if splitext(file.name)[1].lower() and file.stem == path.name and file != source:
-                    return str(file.relative_to(source.parent))
+                    return str(file.relative_to(folder))
     return None
 
 
-def _file_kind(column: Profile, name: str, source: Path) -> Decision:
+def _file_kind(column: Profile, name: str, folder: Path) -> Decision:
     """Return the kind of files with unknown suffixes by their content.
 
     Raises:
         DataError: They are of no kind that can be read, or of several.
     """
-    if kind := _kind_of_files(column, source):
+    if kind := _kind_of_files(column, folder):
         return Decision(kind, "paths, by the first bytes of the files")
     listed = ", ".join(suffix for suffix, _ in column.others.most_common(3))
     kinds = [kind for kind in FILES if column.suffixes[kind]]
@@ -278,8 +283,8 @@ def _file_kind(column: Profile, name: str, source: Path) -> Decision:
         f"{column.example!r}. Convert them (texts belong into the table itself), or give "
         f"{override(name, TEXT, LEFT_OUT)}."
     )
-    if not any(map(exists, _paths(column, source))):
-        rule += f" None of them exists: {path_fault(column.example, source.parent)}"
+    if not any(map(exists, _paths(column, folder))):
+        rule += f" None of them exists: {path_fault(column.example, folder)}"
     raise DataError(rule)
 
 

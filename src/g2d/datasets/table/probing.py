@@ -29,7 +29,7 @@ class Probe:
     """
 
     def __init__(self, table: TableFile, columns: Sequence[str]) -> None:
-        self.rows, self.folder = len(table), table.path.parent
+        self.rows, self.folder = len(table), table.folder
         self._cells: dict[str, list[Any]] = {name: [] for name in columns}
         self._streams: dict[str, list[StreamLengths]] = {}
         measured = measured_rows(self.rows)

@@ -112,7 +112,7 @@ class TableOptions(GapOptions):
     max_tokens: int = Field(MAX_TOKENS, ge=1, description="maximum tokens of a text by default")
 
 
-def plan_table(source: Path, options: TableOptions) -> Plan:
+def plan_table(source: Path, options: TableOptions, folder: Path | None = None) -> Plan:
     """Plan the preparation of a table.
 
     The table is read four times: a scan finds the columns, a second pass the splits, and
@@ -123,18 +123,19 @@ def plan_table(source: Path, options: TableOptions) -> Plan:
         source: CSV, TSV, JSON, Parquet or Excel file, compressed or not. Paths in it are relative
             to its folder.
         options: Options of the user.
+        folder: Another folder to which paths are relative.
 
     Raises:
         DataError: The table or an option is unusable.
     """
     missing = usual_nothing(options.missing)
     decimal = DECIMALS.get(options.decimal or "")
-    table = TableFile(source, Nothing.of(missing), decimal, encoding=options.encoding)
+    table = TableFile(source, Nothing.of(missing), decimal, None, options.encoding, folder)
     roles = roles_of(table.columns, options)
     table.keeps_empty = {*roles.target} if roles.sets else set()
     left_out = roles.columns | {*options.ignore}
     names = [name for name in table.columns if name not in left_out]
-    decisions = decide(table.columns, options.kinds, names, source)
+    decisions = decide(table.columns, options.kinds, names, source, table.folder)
     layout = layout_of(table.columns, options, decisions, table)
     gaps = Gaps(options.absent, options.unreadable, options.invalid)
     leakage = Leakage(layout, table.columns, roles.target)

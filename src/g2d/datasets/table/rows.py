@@ -47,6 +47,7 @@ class TableFile:
         decimal: Decimal sign of the numbers; by default the cells decide.
         usual: Decimal sign where the cells do not decide.
         encoding: Encoding of a text that is not UTF-8 and has no byte-order mark.
+        folder: Folder to which paths in the table are relative; by default its own.
 
     Attributes:
         columns: Profile of every column by name, in the order of the columns.
@@ -67,8 +68,10 @@ class TableFile:
         decimal: Decimal | None = None,
         usual: Decimal | None = None,
         encoding: str | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.path, self.nothing, self.scratch = path, nothing, Scratch()
+        self.folder = path.parent if folder is None else folder
         self.columns: dict[str, Profile] = {}
         try:
             text = as_text(path, self.scratch, encoding)

@@ -17,6 +17,7 @@ from g2d.experiment.console import Say
 from g2d.experiment.fitting.given import (
     FILES,
     FORMS,
+    TABLE,
     Raw,
     Target,
     raw_data,
@@ -206,7 +207,9 @@ def _store(
             refuse_changes(out, differences(*changes))
         if raw.write is not None:
             _keep(raw, record, planned)
-        plan = reader.plan(raw.path, options)
+        # Paths in a table of Python's are relative to the working directory, not to its file.
+        where = {"folder": raw.folder} if raw.reader == TABLE else {}
+        plan = reader.plan(raw.path, options, **where)
         check(plan)
         for line in plan.inferred:
             say(line)
