@@ -10,6 +10,7 @@ from torch import Tensor
 from g2d.experiment.fitting.choice import (
     MeasuredRows,
     Option,
+    best_single,
     choose,
     combinations,
     crossed,
@@ -131,6 +132,17 @@ def test_what_a_head_contributes_does_not_depend_on_its_scale() -> None:
     assert sum(plain) == pytest.approx(1)
     assert head_shares([10 * one, other + 5], [0.1, 1.0], target) == pytest.approx(plain, abs=1e-6)
     assert head_shares([one, other], [1.0, 0.0], target) == [1.0, 0.0]
+
+
+def test_the_best_single_model_is_a_student_and_has_the_lower_loss_of_equal_scores() -> None:
+    options = [
+        option("t", 0.95),
+        option("j", 0.9, loss=0.5),
+        option("w", 0.9, loss=0.4),
+        option("j w", 1.0),
+    ]
+    assert best_single(options, {"j": 1, "w": 1}) == 2
+    assert best_single(options[:1], {}) is None
 
 
 def test_methods_that_rely_on_teachers_wait_for_silence_and_a_weak_joint_model() -> None:

@@ -272,7 +272,7 @@ def head_shares(heads: Sequence[Tensor], weights: Sequence[float], target: Tenso
 def best_single(options: Sequence[Option], students: Mapping[str, object]) -> int | None:
     """Return the place of the best option of one student; None without students."""
     places = [i for i, o in enumerate(options) if len(o.members) == 1 and o.members[0] in students]
-    return max(places, key=lambda i: options[i].score, default=None)
+    return max(places, key=lambda i: (options[i].score, -options[i].loss), default=None)
 
 
 def reason_against(interaction: str, joint: Option, ensemble: Option) -> str | None:
