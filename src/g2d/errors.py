@@ -52,7 +52,7 @@ class MissingDependencyError(G2DError):
 
 
 INTERRUPTED = "Interrupted. Run the same command again to continue."
-"""What a command says when Ctrl-C ends it; the exit code is 130."""
+"""Message of a command that Ctrl-C ends with exit code 130."""
 SHOWN_FAULTS = 50
 """Faults of a recipe that its message lists."""
 

@@ -46,7 +46,8 @@ class Reader:
 
     Args:
         plan: Function from the source folder and the options to a plan. It raises
-            :class:`~g2d.errors.DataError` if the folder holds nothing usable.
+            :class:`~g2d.errors.DataError` if the folder holds nothing usable. That of tables also
+            takes the folder to which paths in a table are relative.
         options: Pydantic model of the reader's options.
         layout: Files that the source folder must hold, in one or two lines.
     """

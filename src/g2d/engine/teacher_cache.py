@@ -249,7 +249,7 @@ class TeacherCache:
         fitted = fit(method, model, source, options, folder=folder, callbacks=callbacks)
 
         def measured(split: Split) -> dict[str, float]:
-            return _measured(method, model, source, split, options.eval_batch_size)
+            return _scores(method, model, source, split, options.eval_batch_size)
 
         facts: dict[str, Any] = {
             "epoch": fitted.selected_epoch,
@@ -273,7 +273,7 @@ class TeacherCache:
         method: Method = Joint().build(model, training_task(source, options))
         for split in missing:
             size = options.eval_batch_size
-            facts["splits"][split] = _measured(method, model, source, split, size)
+            facts["splits"][split] = _scores(method, model, source, split, size)
         if process() == 0:
             write_signed(folder / FACTS, facts)
         wait()
@@ -288,14 +288,15 @@ class TeacherCache:
         return model.to(self.options.resolved_device())
 
 
-def _measured(
+def _scores(
     method: Method, model: MultimodalModel, source: Source, split: Split, size: int
 ) -> dict[str, float]:
-    """Return the scores of a teacher on the rows of a split that have its modality."""
+    """Return the scores of a teacher on the rows of a split that have its modality, or on all."""
     record = evaluate(method, model, source, split, batch_size=size).record()
     (modality,) = source.modalities
-    scores: dict[str, float] = record["unimodal"].get(modality) or record["fused"]
-    return scores
+    own: dict[str, float] = record["unimodal"].get(modality, {})
+    everywhere: dict[str, float] = record["fused"]
+    return own if source.task.headline in own else everywhere
 
 
 def _read(folder: Path) -> dict[str, Any] | None:

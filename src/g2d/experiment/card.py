@@ -91,7 +91,7 @@ def _training(run: Run, result: Result) -> Iterator[str]:
     yield f"data: {data.name}, {counts} rows, content hash {data.content_hash[:12]}"
     yield f"protocol: {data.protocol}"
     yield f"method: {result.method}; fusion: {result.fusion}"
-    yield f"seed {result.seed}; {result.epoch}"
+    yield f"seed {result.seed}; {result.epoch_in_words}"
     if isinstance(run.method, Stack):
         heads = [f"{name} {w:.3f}" for name, w in result.stack.head_weights.items()]
         yield f"a stack with weights of heads fitted on the validation rows: {', '.join(heads)}"

@@ -126,6 +126,8 @@ def at_chance(
 ) -> dict[str, str]:
     """Return the modalities whose teacher is not above chance, each with what was found.
 
+    Nothing is known of a modality that no validation row has; it is not returned.
+
     Args:
         hits: What :meth:`g2d.task.Task.hits` returns for validation rows ``(N,)``, per modality;
             NaN where it is absent.
@@ -136,6 +138,8 @@ def at_chance(
     described: dict[str, str] = {}
     for m, own in hits.items():
         known = ~np.isnan(own)
+        if not known.any():
+            continue
         if task.discrete:
             mean, chance = clustered_mean(own, group), chance_of(target[known])
             p = min(1.0, len(hits) * p_above(mean.value, mean.groups, chance))

@@ -20,7 +20,7 @@ from g2d.datasets.table.opening import TableReader
 from g2d.engine.checkpoint import BEST, LAST
 from g2d.engine.evaluate import Evaluation, evaluate, joined
 from g2d.errors import ArgumentError, DataError, RunError
-from g2d.experiment.given import read_given
+from g2d.experiment.new_rows import read_given
 from g2d.experiment.predictions import Prediction
 from g2d.experiment.rebuilding import rebuilt, relocated
 from g2d.experiment.students import stack_facts
@@ -106,7 +106,7 @@ class Run:
         test, metric = self.result.test, self.result.selection_metric
         scores = {"fused": test.fused, **test.unimodal}
         texts = [f"{m} {score[metric]:.3f}" for m, score in scores.items() if metric in score]
-        facts = f"{self.result.epoch}, seed {self.result.seed}"
+        facts = f"{self.result.epoch_in_words}, seed {self.result.seed}"
         return "\n".join([*lines, f"  {facts}; test {metric}: {', '.join(texts)}"])
 
     def evaluate(

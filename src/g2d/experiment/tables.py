@@ -51,7 +51,7 @@ def run_summary(result: Result) -> str:
     task = task_from_config(result.task)
     marked = " (selected on the test split)" if result.selected_on_test else ""
     lines = [
-        f"Test{marked}, {result.data.protocol}, {result.epoch}:",
+        f"Test{marked}, {result.data.protocol}, {result.epoch_in_words}:",
         metrics_table(result.test.fused, result.test.unimodal, task),
         *cautions(result.data),
     ]

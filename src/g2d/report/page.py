@@ -273,7 +273,7 @@ def run_table(run: RunRecord) -> Table:
     size = "test rows"
     if test.rows is not None:
         size = f"{test.rows} test rows in {test.groups} independent groups"
-    epoch = f"{size}. {result.epoch.capitalize()}{chosen}."
+    epoch = f"{size}. {result.epoch_in_words.capitalize()}{chosen}."
     notes = (epoch, *cautions(result.data))
     return Table("Test metrics", tuple(map(Column, columns)), tuple(rows), notes, "metric")
 

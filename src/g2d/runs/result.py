@@ -241,8 +241,8 @@ class Result(Content):
         write_signed(folder / RESULT, self.plain())
 
     @property
-    def epoch(self) -> str:
-        """The epoch whose weights were kept, in words."""
+    def epoch_in_words(self) -> str:
+        """The epoch whose weights were kept."""
         if not self.epochs:
             return "no training of its own"
         return f"epoch {self.selected_epoch} of {self.epochs}"
@@ -253,7 +253,8 @@ class Result(Content):
         scores = ", ".join(
             f"{name} {scores[metric]:.3f}" for name, scores in own.items() if metric in scores
         )
-        return f"Result({self.name!r}, seed {self.seed}, {self.epoch}; test {metric}: {scores})"
+        facts = f"{self.name!r}, seed {self.seed}, {self.epoch_in_words}"
+        return f"Result({facts}; test {metric}: {scores})"
 
     __str__ = __repr__
 

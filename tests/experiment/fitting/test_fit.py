@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import g2d
 from g2d.cli import app
 from g2d.engine.stack import Stack
 from g2d.errors import ArgumentError, DataError, G2DError, RunError
-from g2d.experiment.fitting import previewed
+from g2d.experiment.fitting import planning, previewed
 from g2d.experiment.fitting.planning import members_of
 from g2d.recipe import Recipe
 from g2d.runs import read_plan, read_result, read_run
@@ -339,6 +340,33 @@ def test_a_score_of_a_modality_alone_counts_the_rows_that_have_it(tmp_path: Path
     assert result.fit.own == result.fit.teachers  # the teachers are the chosen model
     alone = {m: result.teachers[m].test["accuracy"] for m in result.teachers}
     assert alone == {m: scores["accuracy"] for m, scores in result.test.unimodal.items()}
+
+
+def test_the_time_of_an_epoch_leaves_out_what_only_the_first_call_costs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seconds = {1: [2.0], 3: [0.4, 0.1, 0.2]}  # by the number of epochs
+    trained = list[int]()
+
+    def timed(method: Any, model: Any, source: Any, options: Any) -> Any:
+        trained.append(options.epochs)
+        return SimpleNamespace(history=[{"seconds": one} for one in seconds[options.epochs]])
+
+    monkeypatch.setattr(planning, "fit", timed)
+    recipe = Recipe.load("digits")
+    assert planning.seconds_per_epoch(recipe, recipe.build_source()) == pytest.approx(2 * 0.1)
+    assert trained == [1, 3, 1, 3]
+    seconds[1] = [planning.SHORT + 1]
+    assert planning.seconds_per_epoch(recipe, recipe.build_source()) == 2 * (planning.SHORT + 1)
+
+
+def test_a_modality_without_validation_rows_is_no_obstacle(tmp_path: Path) -> None:
+    split = np.repeat(["train", "valid", "test"], [80, 20, 20])
+    gaps = arrays() | {"split": split, "other.present": split != "valid"}
+    run = g2d.fit(gaps, out=tmp_path / "a", budget="fast", **SMALL, **QUIET)
+    assert run.result is not None
+    assert run.result.fit is not None
+    assert "other" not in run.result.fit.at_chance
 
 
 def test_a_fusion_of_ones_own_is_named_and_not_trained_twice() -> None:

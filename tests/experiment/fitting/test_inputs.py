@@ -16,9 +16,9 @@ from g2d.data.store.facts import read_facts
 from g2d.datasets import DATASETS
 from g2d.errors import ArgumentError, G2DError, RunError
 from g2d.experiment.fitting import previewed
-from g2d.experiment.fitting.given import FILES, raw_data
 from g2d.experiment.fitting.inputs import RECORD, base_recipe
 from g2d.experiment.fitting.keys import ANY_TASK
+from g2d.experiment.fitting.raw import FILES, raw_data
 from g2d.recipe.schema import Keys
 from g2d.task import TASKS
 

@@ -14,15 +14,6 @@ from g2d.data.store.facts import DATASET, read_facts
 from g2d.datasets.base import read_options
 from g2d.errors import ArgumentError, RunError
 from g2d.experiment.console import Say
-from g2d.experiment.fitting.given import (
-    FILES,
-    FORMS,
-    TABLE,
-    Raw,
-    Target,
-    raw_data,
-    refuse_folder_of_g2d,
-)
 from g2d.experiment.fitting.keys import (
     check_metric,
     check_modalities,
@@ -31,6 +22,15 @@ from g2d.experiment.fitting.keys import (
     refuse_options,
 )
 from g2d.experiment.fitting.planning import ADDITIVE, FUSION
+from g2d.experiment.fitting.raw import (
+    FILES,
+    FORMS,
+    TABLE,
+    Raw,
+    Target,
+    raw_data,
+    refuse_folder_of_g2d,
+)
 from g2d.experiment.owning import owning
 from g2d.experiment.training import as_recipe, dotted
 from g2d.files import read_json, remove, sha256, temporary_path, write_json
@@ -50,7 +50,7 @@ UPDATES, EPOCHS = 1000, (20, 40)
 RECORD = "source.json"
 """File that keeps the options of a preparation, and the hash of what was prepared."""
 OWN = frozenset({STORE, RECORD, *FILES.values()})
-"""What a fit has in its folder before it is planned."""
+"""Names in the folder of a fit that is not planned yet."""
 
 
 def base_recipe(

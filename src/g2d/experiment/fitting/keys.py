@@ -11,7 +11,7 @@ import torch
 from g2d.datasets import find_dataset
 from g2d.datasets.base import Reader
 from g2d.errors import ArgumentError, RecipeError
-from g2d.experiment.fitting.given import ARRAYS, TABLE
+from g2d.experiment.fitting.raw import ARRAYS, TABLE
 from g2d.experiment.training import as_recipe, dotted
 from g2d.files import did_you_mean, nearest, one_of
 from g2d.recipe import Recipe

@@ -13,10 +13,10 @@ from g2d.data import Source
 from g2d.engine.processes import start
 from g2d.errors import RunError, UnsupportedError
 from g2d.experiment.console import Say
-from g2d.experiment.fitting.given import Target
 from g2d.experiment.fitting.inputs import OWN, Preparing, base_recipe, name_of, refuse_changes
 from g2d.experiment.fitting.keys import metrics_of
 from g2d.experiment.fitting.planning import check_budget, member_recipe, plan_of
+from g2d.experiment.fitting.raw import Target
 from g2d.experiment.fitting.steps import Fitting
 from g2d.experiment.loading import Run, load
 from g2d.experiment.owning import owning
@@ -100,23 +100,13 @@ def fit(
         raise UnsupportedError(f"a fit must run in one process, found {processes()}. Run it alone.")
     budget = check_budget(budget)
     folder = _claimed(data, out)
-    names = _listed(modalities)
     # Damaged plans are refused before anything takes time.
-    if plan is not None:
-        read_plan(Path(plan))
-    if (folder / PLAN).is_file():
-        read_plan(folder / PLAN)
-    recipe = base_recipe(
-        data,
-        target,
-        names,
-        folder,
-        overrides,
-        metric=metric,
-        allow_partial=allow_partial,
-        say=say,
-        preparing=preparing,
-    )
+    for path in (plan, folder / PLAN if (folder / PLAN).is_file() else None):
+        if path is not None:
+            read_plan(Path(path))
+    shared: dict[str, Any] = {"allow_partial": allow_partial, "say": say, "preparing": preparing}
+    names = _listed(modalities)
+    recipe = base_recipe(data, target, names, folder, overrides, metric=metric, **shared)
     source = recipe.build_source()
     same_data(folder, hashes_of(source))
     with owning(folder, say):
@@ -160,18 +150,9 @@ def previewed(
         overrides: See :func:`fit`.
     """
     budget = check_budget(budget)
-    folder = _claimed(data, out)
-    names = _listed(modalities)
-    recipe = base_recipe(
-        data,
-        target,
-        names,
-        folder,
-        overrides,
-        allow_partial=allow_partial,
-        say=say,
-        preparing=preparing,
-    )
+    shared: dict[str, Any] = {"allow_partial": allow_partial, "say": say, "preparing": preparing}
+    folder, names = _claimed(data, out), _listed(modalities)
+    recipe = base_recipe(data, target, names, folder, overrides, **shared)
     named = budget if isinstance(budget, str) else "thorough"
     plan = plan_of(recipe, recipe.build_source(), named, "")
     lines = [f"# {one.name}: {one.about} {one.settings or ''}".rstrip() for one in plan.members]

@@ -229,7 +229,7 @@ def facts_of(member: Member, own: Outputs, scores: Mapping[str, float]) -> FitMe
         seconds=round(member.seconds, 1),
         parameters=member.parameters,
         scores={"fused": scores["fused"]},
-        unimodal={m: scores[m] for m in own.unimodal},
+        unimodal={m: scores[m] for m in own.unimodal if m in scores},
         relies=member.relies,
     )
 

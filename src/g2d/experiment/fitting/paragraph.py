@@ -149,7 +149,9 @@ def _suppressed(facts: FitFacts) -> Iterator[str]:
     low = [
         m
         for m in facts.modalities
-        if m not in facts.at_chance and _below(inside.get(m), facts.teachers[m])
+        if m in facts.teachers
+        and m not in facts.at_chance
+        and _below(inside.get(m), facts.teachers[m])
     ]
     if not low or joint.score >= ensemble.score:
         yield "Joint training suppressed no modality at the cost of its score."

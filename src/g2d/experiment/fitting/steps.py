@@ -184,8 +184,12 @@ class Fitting:
         """Return the modalities whose teacher, calibrated, is not above chance."""
         task, hits = self.source.task, {}
         for m, z in own.unimodal.items():
-            values = task.hits(crossed([z], self.rows), self.rows.target).double().numpy()
-            hits[m] = np.where(own.present[m].numpy(), values, np.nan)
+            kept = own.present[m]
+            hits[m] = np.full(len(kept), np.nan)
+            if kept.any():
+                rows = self.rows.only(kept)
+                right = task.hits(crossed([z[kept]], rows), rows.target)
+                hits[m][kept.numpy()] = right.double().numpy()
         return list(at_chance(hits, self.rows.target.numpy(), self.rows.group, task))
 
     def _scores(self, own: Outputs) -> dict[str, float]:
@@ -193,6 +197,7 @@ class Fitting:
         alone = {
             m: self.rows.only(own.present[m]).score(z[own.present[m]])
             for m, z in own.unimodal.items()
+            if own.present[m].any()
         }
         return {"fused": self.rows.score(own.plain), **alone}
 
@@ -216,6 +221,7 @@ class Fitting:
         facts["own"] = {
             m: score_of(valid.unimodal[m][self.plan.metric], self.plan.metric)
             for m in source.modalities
+            if self.plan.metric in valid.unimodal[m]
         }
         scored = {
             facts["ensemble"]: opened["controls"]["ensemble_calibrated"]["test"],

@@ -36,6 +36,21 @@ def write_frame(frame: Any, path: Path) -> None:
     frame.to_csv(path, index=False)
 
 
+def write_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], path: Path) -> None:
+    """Write rows as mappings as a CSV file, as a data frame is: nothing for None and NaN.
+
+    Args:
+        rows: The rows.
+        columns: Columns of the file; a row may lack some.
+        path: File to write.
+    """
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({name: None if cell != cell else cell for name, cell in row.items()})
+
+
 def read_given(source: Source, given: Any, on_error: OnError = "stop") -> NewRows:
     """Read new rows in any form.
 
@@ -132,10 +147,7 @@ def _written(given: Any, folder: Path) -> Path:
         path.write_text("\n".join(lines), encoding="utf-8")
         return path
     path = folder / "rows.csv"
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list({name: None for row in rows for name in row}))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(rows, list({name: None for row in rows for name in row}), path)
     return path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from g2d.data.memory import class_names, columns_of
 from g2d.data.store.facts import DATASET
 from g2d.datasets.arrays.files import READERS
 from g2d.errors import ArgumentError, DataError
-from g2d.experiment.given import is_frame, write_frame
+from g2d.experiment.new_rows import is_frame, write_frame, write_rows
 from g2d.files import did_you_mean
 from g2d.runs import RECIPE
 from g2d.runs.bundle import is_bundle
@@ -30,7 +29,7 @@ TABLE, ARRAYS = "table", "arrays"
 FILES = {TABLE: "source.csv", ARRAYS: "source.npz"}
 """Files that keep data given from Python, so that a fit can be resumed and opened again."""
 FORMS = "a table, a file of arrays, a store or a recipe"
-"""What ``DATA`` may be."""
+"""Forms of ``DATA``, for messages."""
 
 
 @dataclass(frozen=True)
@@ -238,16 +237,15 @@ class _Table:
 
     def write(self, path: Path) -> None:
         """Write a CSV file, as a data frame does."""
-        columns = [*self.columns, *({self.split} - {*self.columns, None})]
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, columns, restval="")
-            writer.writeheader()
-            for name, part in self.parts.items():
-                names = _class_names(part, self.columns)
-                own = {} if self.split is None else {self.split: name}
-                for row in part:
-                    cells = {key: _text(cell, names.get(key)) for key, cell in row.items()}
-                    writer.writerow(cells | own)
+        own = [] if self.split is None else [self.split]
+        write_rows(self._texts(), [*dict.fromkeys([*self.columns, *own])], path)
+
+    def _texts(self) -> Iterator[dict[str, Any]]:
+        for name, part in self.parts.items():
+            names = _class_names(part, self.columns)
+            own = {} if self.split is None else {self.split: name}
+            for row in part:
+                yield {key: _text(cell, names.get(key)) for key, cell in row.items()} | own
 
     def _rows(self) -> Iterator[tuple[Mapping[str, Sequence[str]], Mapping[str, Any]]]:
         for part in self.parts.values():
@@ -273,10 +271,10 @@ def _is_labels(cell: Any, names: Sequence[str] | None) -> bool:
 
 
 def _text(cell: Any, names: Sequence[str] | None) -> Any:
-    """Return a cell as it is written; nothing for None, NaN and a class without a name."""
+    """Return a cell as it is written; nothing for a class without a name."""
     if isinstance(cell, list | tuple | set):
         labels = sorted(cell) if isinstance(cell, set) else cell
         return json.dumps([_text(label, names) for label in labels], ensure_ascii=False)
     if names is not None and isinstance(cell, int | np.integer):
         return names[int(cell)] if 0 <= cell < len(names) else ""
-    return "" if cell is None or cell != cell else cell
+    return cell
